@@ -1,0 +1,86 @@
+// What happened to one account, as the KV stage acts on it, whatever wire it came over.
+//
+// Owns: the decoded form of a firehose frame (CBOR), a Jetstream event (JSON) and an ingest marker; the
+// glance that ingest takes at a frame before it is buffered.
+// Refuses to know: sockets, NATS, stored state, clocks. Pure functions of bytes; every length is bounded.
+// Sources: com.atproto.sync.subscribeRepos lexicon, event-stream and sync specifications; Jetstream v1 README.
+#pragma once
+
+#include "recordkv/core/result.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recordkv::atproto {
+
+enum class event_kind {
+  commit,      ///< records written or deleted
+  sync,        ///< "the repo is now at this commit", without a diff
+  identity,    ///< hint: the DID document may have changed
+  account,     ///< hosting status
+  oversize,    ///< ingest marker: a frame too large for the buffer; nothing known but did (and rev)
+  unreadable,  ///< ingest marker: a frame that would not decode twice; nothing known but did
+  info,        ///< #info: about the stream itself; has no seq and no did
+  unknown,     ///< a type or op we do not know: skipped; seq, where it has one, counts as progress
+};
+
+/// What ingest needs to route a frame, read without decoding records or hashing anything.
+struct glance {
+  event_kind kind = event_kind::unknown;
+  std::uint64_t seq = 0;                 ///< firehose: seq; Jetstream: `cursor` where present, else `time_us`; 0: none
+  std::string did;                       ///< empty for info and unknown
+  std::vector<std::string> collections;  ///< commit: collections its ops touch, each once
+  std::string name;                      ///< info: its name ("OutdatedCursor")
+};
+
+/// Checks that `bytes` is one well-formed firehose frame (exactly two canonical DAG-CBOR items, a header map with
+/// `op`) and reads the glance. errc::malformed: a framing error, the connection is to be dropped.
+/// An error frame (op −1) is errc::refused with text "Name: message".
+result<glance> glance_frame(std::string_view bytes);
+
+/// The same for one Jetstream v1 event, or a v2 message envelope.
+result<glance> glance_jetstream(std::string_view json);
+
+enum class action { create, update, remove };
+std::string_view name(action a) noexcept;  ///< "create", "update", "delete"
+
+/// Why a record inside an otherwise usable event cannot be stored. The word is the metric's reason.
+enum class record_flaw { none, bad_path, missing_block, cid_mismatch, malformed, too_large };
+std::string_view name(record_flaw f) noexcept;
+
+struct record_change {
+  action what = action::create;
+  std::string collection;
+  std::string rkey;
+  std::string cid;   ///< the new record's CID as text; empty for delete
+  std::string prev;  ///< the old record's CID where the event names it, else empty
+  std::string json;  ///< the record as JSON text (see json.hpp); empty for delete or a flawed record
+  record_flaw flaw = record_flaw::none;
+};
+
+struct repo_event {
+  event_kind kind = event_kind::unknown;
+  bool proofless = false;  ///< from Jetstream: several events of one rev make up a commit
+  std::uint64_t seq = 0;
+  std::string did;
+  std::string rev;        ///< commit, sync; oversize where known
+  std::string time;       ///< as sent by the host, or time_us as RFC 3339 UTC; informal
+  std::string commit;     ///< CID of the commit block as text (firehose commit, sync)
+  std::string data;       ///< CID of the tree's root in that commit block, as text
+  std::string prev_data;  ///< commit: root before this commit; empty when absent
+  std::string since;      ///< commit: previous rev; empty when null
+  bool active = true;     ///< account
+  std::string status;     ///< account: "deleted", "takendown", …; empty when absent
+  std::vector<record_change> changes;
+};
+
+/// Decodes what stands in stream `ingest`: a frame (first byte 0xA0–0xBF), a Jetstream event or a marker ('{').
+/// Commit frames: every CAR block is checked against its CID, the commit block against the message (did, rev), each
+/// record against its op's CID; one bad record is a flaw of that change, anything else is errc::malformed for the
+/// whole event, with the reason as a short word in error::text ("cid_mismatch", "no_commit_block", …).
+result<repo_event> decode_event(std::string_view payload);
+
+}  // namespace recordkv::atproto

@@ -1,0 +1,105 @@
+// The effective configuration: defaults, files in order, environment, --set, merged and checked.
+//
+// Owns: every key of the configuration with its default, type and meaning; messages that name file, line and key.
+// Refuses to know: what stages do with it.
+#pragma once
+
+#include "recordkv/core/result.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recordkv {
+
+struct config {
+  using seconds = std::chrono::milliseconds;  // durations are written "10s", "2m", "250ms" in TOML
+
+  std::vector<std::string> stages{"ingest", "kv", "index"};
+  struct {
+    std::string url = "nats://127.0.0.1:4222";
+    std::string creds;
+    std::string tls_ca;
+    int replicas = 1;
+    std::chrono::milliseconds sync_interval{120'000};
+  } nats;
+  struct {
+    std::string dir = "./recordkv-data";
+  } state;
+  struct {
+    std::string kind = "firehose";
+    std::string url = "wss://relay1.us-east.bsky.network";
+    std::vector<std::string> collections{"*"};
+    std::string start = "live";
+  } source;
+  struct {
+    std::int64_t max_msgs = 50'000;
+    std::int64_t max_bytes = 256'000'000;
+    std::string storage = "file";
+  } ingest;
+  struct {
+    std::string bucket = "record";
+    unsigned partitions = 16;
+    int streams = 1;
+    std::string verify = "none";
+    std::string on_inactive = "remove";
+    std::uint64_t max_keys = 0;
+    std::string assign = "all";
+  } kv;
+  struct {
+    std::string plc_url = "https://plc.directory";
+    bool allow_private_hosts = false;
+  } identity;
+  struct {
+    std::string mode = "live";
+    std::vector<std::string> dids;
+    std::string signal_collection;
+  } repos;
+  struct {
+    std::vector<std::string> views{"config/views/*.toml"};
+    std::string database = "sqlite:likes.db";
+    std::string assign = "all";
+  } index;
+  struct {
+    std::string listen = "127.0.0.1:2580";
+    std::string admin_token;
+  } http;
+  struct {
+    std::string level = "info";
+    std::string format = "text";
+  } log;
+
+  std::vector<std::string> warnings;  ///< keys accepted whose feature is still to come, one line each
+
+  /// `index.database` as a file path: "sqlite:" removed, relative paths under state.dir.
+  std::string sqlite_path() const;
+};
+
+/// One key with where its value came from, for `config show`.
+struct setting {
+  std::string key;
+  std::string value;
+  std::string origin;
+};
+
+struct config_sources {
+  std::vector<std::string> files;                                ///< in order; a missing file is an error
+  std::vector<std::pair<std::string, std::string>> environment;  ///< RECORDKV_SECTION_KEY=value
+  std::vector<std::string> sets;                                 ///< "section.key=value"
+};
+
+/// Merges and checks. errc::bad_config: "file:line: section.key: what is wrong, what to write instead".
+result<config> load_config(const config_sources& from);
+
+/// Every key with its effective value and origin; secrets are replaced by "***".
+result<std::vector<setting>> show_config(const config_sources& from);
+
+/// The RECORDKV_* variables of this process.
+std::vector<std::pair<std::string, std::string>> config_environment();
+
+/// True when `nsid` is wanted under patterns such as "*", "app.bsky.feed.*", "app.bsky.feed.like".
+bool wants_collection(const std::vector<std::string>& patterns, std::string_view nsid) noexcept;
+
+}  // namespace recordkv

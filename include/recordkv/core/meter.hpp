@@ -1,0 +1,36 @@
+// Counters: what was done, and what was left out and why.
+//
+// Owns: named counters of one process.
+// Refuses to know: how they are shown. Used on the loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace recordkv {
+
+/// Counters by name, and by reason where one is given: `meters.add("kv_skipped", "older")`.
+/// A name holds lower-case letters and underscores; a reason is one short word from a closed set, never input.
+class meters {
+ public:
+  using key = std::pair<std::string, std::string>;
+
+  /// A counter that lives as long as this object, for hot paths. It starts at 0.
+  std::uint64_t& counter(std::string_view name, std::string_view reason = {});
+
+  void add(std::string_view name, std::string_view reason = {}, std::uint64_t n = 1) { counter(name, reason) += n; }
+
+  /// The value, 0 when it was never counted.
+  std::uint64_t value(std::string_view name, std::string_view reason = {}) const;
+
+  /// All of them, ordered by name and reason.
+  const std::map<key, std::uint64_t, std::less<>>& all() const noexcept { return counters_; }
+
+ private:
+  std::map<key, std::uint64_t, std::less<>> counters_;
+};
+
+}  // namespace recordkv

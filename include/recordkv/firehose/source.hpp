@@ -1,0 +1,74 @@
+// Where frames come from: the upstream end of the pipe.
+//
+// Owns: the interface, and the makers of the three kinds (firehose, jetstream, file).
+// Refuses to know: NATS, what becomes of a frame, where cursors are kept.
+#pragma once
+
+#include "recordkv/atproto/event.hpp"
+#include "recordkv/core/meter.hpp"
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace recordkv::firehose {
+
+/// One message as it came, with what a glance told about it; or a notice about the stream itself.
+struct frame {
+  enum class notice {
+    none,        ///< bytes and info are a message
+    unreadable,  ///< a frame that failed twice after the same seq was skipped; info.did is set where it could be read
+    future_cursor,    ///< the host's numbering went back: the source goes on without the cursor, as if started afresh
+    outdated_cursor,  ///< the host no longer has everything since our cursor: accounts may be stale
+  };
+  notice what = notice::none;
+  std::string bytes;
+  atproto::glance info;
+};
+
+/// A stream of frames that never ends by itself (a file's does). Single consumer, loop thread only.
+class frame_source {
+ public:
+  virtual ~frame_source() = default;
+
+  /// Everything that has arrived, at least one frame. Suspends while nothing has; while the caller does not call, the
+  /// socket is not read, and TCP carries the pressure upstream. Connects and reconnects by itself, from the last frame
+  /// it returned. errc::closed after close(), or when a file has been read to its end. errc::bad_config: the
+  /// upstream will never accept us as configured (HTTP 400, 401, 403, 404, 501), text says what to do.
+  virtual task<result<std::vector<frame>>> next() = 0;
+
+  /// Stops: a waiting next() returns errc::closed soon. Idempotent.
+  virtual void close() noexcept = 0;
+
+  /// What keeps it from delivering right now, for `status`: empty while connected, else "connecting to …: reason".
+  virtual std::string trouble() const = 0;
+};
+
+enum class start_at { live, oldest };
+
+struct source_spec {
+  std::string url;  ///< ws://, wss:// (host and optional port; the path is added where absent), or file path
+  std::vector<std::string>
+      collections;                  ///< NSID, `prefix.*` or `*`; handed upstream by jetstream, ignored by the others
+  std::vector<std::string> dids;    ///< jetstream: wantedDids; empty: all
+  start_at start = start_at::live;  ///< used when there is no cursor
+  std::optional<std::uint64_t> cursor;     ///< the last seq that needs no repetition
+  std::size_t max_frame = 5'000'000;       ///< bytes; a larger message closes the connection
+  std::chrono::milliseconds idle{60'000};  ///< nothing received (not even a pong) for this long: reconnect
+  std::uint64_t pace = 0;                  ///< file: frames per second, 0: as fast as they are taken
+};
+
+/// com.atproto.sync.subscribeRepos over ws/wss. `counters` outlives the source.
+std::unique_ptr<frame_source> make_subscribe_repos(asio::any_io_executor ex, source_spec spec, meters& counters);
+/// Jetstream v1 JSON over ws/wss (and v2's /subscribe).
+std::unique_ptr<frame_source> make_jetstream(asio::any_io_executor ex, source_spec spec, meters& counters);
+/// Recorded messages: 32-bit little-endian length, then the message, to end of file; CBOR frames or Jetstream JSON.
+std::unique_ptr<frame_source> make_file(asio::any_io_executor ex, source_spec spec, meters& counters);
+
+}  // namespace recordkv::firehose

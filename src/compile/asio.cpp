@@ -1,0 +1,3 @@
+// Boost.Asio, compiled once.
+#include <boost/asio/impl/src.hpp>
+#include <boost/asio/ssl/impl/src.hpp>

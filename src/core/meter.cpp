@@ -1,0 +1,14 @@
+#include "recordkv/core/meter.hpp"
+
+namespace recordkv {
+
+std::uint64_t& meters::counter(std::string_view name, std::string_view reason) {
+  return counters_[key(std::string(name), std::string(reason))];
+}
+
+std::uint64_t meters::value(std::string_view name, std::string_view reason) const {
+  const auto it = counters_.find(key(std::string(name), std::string(reason)));
+  return it == counters_.end() ? 0 : it->second;
+}
+
+}  // namespace recordkv

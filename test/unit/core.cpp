@@ -1,0 +1,99 @@
+#include "recordkv/core/backoff.hpp"
+#include "recordkv/core/event.hpp"
+#include "recordkv/core/log.hpp"
+#include "recordkv/core/meter.hpp"
+#include "recordkv/core/result.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <catch2/catch_test_macros.hpp>
+
+using namespace recordkv;
+using namespace std::chrono_literals;
+
+TEST_CASE("notify wakes everyone who waits, once, and is not remembered") {
+  asio::io_context io;
+  event e;
+  int woken = 0;
+  e.notify();  // nobody waits: nothing is remembered
+  auto waiter = [](event& ev, int& n) -> task<> {
+    co_await ev.wait();
+    ++n;
+  };
+  for (int i = 0; i < 3; ++i) asio::co_spawn(io, waiter(e, woken), asio::detached);
+  io.poll();
+  CHECK(woken == 0);
+  e.notify();
+  io.poll();
+  CHECK(woken == 3);
+}
+
+TEST_CASE("a bounded wait tells a notification from a timeout") {
+  asio::io_context io;
+  event e;
+  std::vector<bool> answers;
+  auto waiter = [](event& ev, std::vector<bool>& out, std::chrono::milliseconds limit) -> task<> {
+    out.push_back(co_await ev.wait_for(limit));
+  };
+  asio::co_spawn(io, waiter(e, answers, 1ms), asio::detached);
+  io.run();
+  asio::co_spawn(io, waiter(e, answers, 1h), asio::detached);
+  io.restart();
+  io.poll();
+  e.notify();
+  io.run();
+  CHECK(answers == std::vector<bool>{false, true});
+}
+
+TEST_CASE("a waiter that is destroyed leaves the list") {
+  event e;
+  {
+    asio::io_context io;
+    auto waiter = [](event& ev) -> task<> { co_await ev.wait(); };
+    asio::co_spawn(io, waiter(e), asio::detached);
+    asio::co_spawn(io, waiter(e), asio::detached);
+    io.poll();
+  }
+  e.notify();  // would touch freed memory
+}
+
+TEST_CASE("backoff doubles up to its cap and keeps its jitter in the upper half") {
+  backoff b(100ms, 5s, 42);
+  for (const int whole : {100, 200, 400, 800, 1600, 3200, 5000, 5000}) {
+    const auto d = b.next();
+    CHECK(d.count() >= whole / 2);
+    CHECK(d.count() <= whole);
+  }
+  b.reset();
+  CHECK(b.next() <= 100ms);
+}
+
+TEST_CASE("counters by name and reason") {
+  meters m;
+  m.add("kv_skipped", "older");
+  m.add("kv_skipped", "older", 2);
+  m.add("kv_skipped", "flawed");
+  CHECK(m.value("kv_skipped", "older") == 3);
+  CHECK(m.value("kv_skipped") == 0);
+  CHECK(m.all().size() == 2);
+}
+
+TEST_CASE("log lines below the level are not written") {
+  std::vector<std::string> lines;
+  log::set_sink([&](log::level, std::string_view part, std::string_view text) {
+    lines.push_back(fmt::format("{}: {}", part, text));
+  });
+  log::debug("kv", "hidden {}", 1);
+  log::warn("kv", "shown {}", 2);
+  log::set_sink({});
+  CHECK(lines == std::vector<std::string>{"kv: shown 2"});
+}
+
+TEST_CASE("an error carries a code for the program and words for a person") {
+  const result<int> r = fail(errc::not_found, "stream {} does not exist", "ingest");
+  REQUIRE_FALSE(r);
+  CHECK(r.error().code == errc::not_found);
+  CHECK(r.error().text == "stream ingest does not exist");
+  CHECK(name(r.error().code) == "not_found");
+}
