@@ -34,6 +34,13 @@ void ack_window::refuse(ordinal o) {
   for (std::size_t i = *refused_ - floor_; i < items_.size(); ++i) items_[i].settled = items_[i].skipped;
 }
 
+void ack_window::abandon() noexcept {
+  floor_ = next();
+  items_.clear();
+  bytes_ = 0;
+  refused_.reset();
+}
+
 bool ack_window::settled(ordinal o) const noexcept {
   return o < floor_ || (o < next() && items_[o - floor_].settled);
 }

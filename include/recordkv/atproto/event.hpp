@@ -31,17 +31,20 @@ enum class event_kind {
 struct glance {
   event_kind kind = event_kind::unknown;
   std::uint64_t seq = 0;                 ///< firehose: seq; Jetstream: `cursor` where present, else `time_us`; 0: none
-  std::string did;                       ///< empty for info and unknown
+  std::string did;                       ///< a valid DID of at most 512 bytes; empty for info and unknown
   std::vector<std::string> collections;  ///< commit: collections its ops touch, each once
-  std::string name;                      ///< info: its name ("OutdatedCursor")
+  /// info: its name ("OutdatedCursor"). unknown, although the type is known: the word for why it can't be routed
+  /// ("did", "did_too_long", "seq"); such an event counts as progress and is decode_event's errc::malformed.
+  std::string name;
 };
 
 /// Checks that `bytes` is one well-formed firehose frame (exactly two canonical DAG-CBOR items, a header map with
-/// `op`) and reads the glance. errc::malformed: a framing error, the connection is to be dropped.
+/// `op`) and reads the glance. errc::malformed: a framing error, the connection is to be dropped. Fields inside are not
+/// judged here: one of a wrong type is taken as absent.
 /// An error frame (op −1) is errc::refused with text "Name: message".
 result<glance> glance_frame(std::string_view bytes);
 
-/// The same for one Jetstream v1 event, or a v2 message envelope.
+/// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object.
 result<glance> glance_jetstream(std::string_view json);
 
 enum class action { create, update, remove };
@@ -53,11 +56,11 @@ std::string_view name(record_flaw f) noexcept;
 
 struct record_change {
   action what = action::create;
-  std::string collection;
-  std::string rkey;
-  std::string cid;   ///< the new record's CID as text; empty for delete
-  std::string prev;  ///< the old record's CID where the event names it, else empty
-  std::string json;  ///< the record as JSON text (see json.hpp); empty for delete or a flawed record
+  std::string collection;  ///< a valid NSID; empty with bad_path, so that no subject is ever made of it
+  std::string rkey;        ///< a valid record key; empty with bad_path
+  std::string cid;         ///< the new record's CID as text; empty for delete
+  std::string prev;        ///< the old record's CID where the event names it, else empty
+  std::string json;        ///< the record as JSON text (see json.hpp); empty for delete or a flawed record
   record_flaw flaw = record_flaw::none;
 };
 
@@ -67,20 +70,24 @@ struct repo_event {
   std::uint64_t seq = 0;
   std::string did;
   std::string rev;        ///< commit, sync; oversize where known
-  std::string time;       ///< as sent by the host, or time_us as RFC 3339 UTC; informal
+  std::string time;       ///< as sent by the host, or time_us as RFC 3339 UTC; informal; printable, ≤ 64 bytes
   std::string commit;     ///< CID of the commit block as text (firehose commit, sync)
   std::string data;       ///< CID of the tree's root in that commit block, as text
   std::string prev_data;  ///< commit: root before this commit; empty when absent
   std::string since;      ///< commit: previous rev; empty when null
   bool active = true;     ///< account
-  std::string status;     ///< account: "deleted", "takendown", …; empty when absent
+  std::string status;     ///< account: "deleted", "takendown", …; empty when absent; printable, ≤ 64 bytes
   std::vector<record_change> changes;
 };
 
 /// Decodes what stands in stream `ingest`: a frame (first byte 0xA0–0xBF), a Jetstream event or a marker ('{').
 /// Commit frames: every CAR block is checked against its CID, the commit block against the message (did, rev), each
 /// record against its op's CID; one bad record is a flaw of that change, anything else is errc::malformed for the
-/// whole event, with the reason as a short word in error::text ("cid_mismatch", "no_commit_block", …).
+/// whole event, with the reason as a short word in error::text ("cid_mismatch", "no_commit_block", "did_too_long": a
+/// valid DID over 512 bytes, whose escaped form might not fit NATS's control line, …). errc::refused: an error frame.
+/// Jetstream has no proofs: a record is rewritten through its canonical CBOR, and one that has none (a fraction, an
+/// integer beyond 64 bits) is flawed; its CID is the server's word, or computed where that is missing; a missing record
+/// is missing_block; of a v2 #sync only the rev is taken over.
 result<repo_event> decode_event(std::string_view payload);
 
 }  // namespace recordkv::atproto

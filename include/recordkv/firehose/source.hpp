@@ -58,11 +58,19 @@ struct source_spec {
       collections;                  ///< NSID, `prefix.*` or `*`; handed upstream by jetstream, ignored by the others
   std::vector<std::string> dids;    ///< jetstream: wantedDids; empty: all
   start_at start = start_at::live;  ///< used when there is no cursor
-  std::optional<std::uint64_t> cursor;     ///< the last seq that needs no repetition
-  std::size_t max_frame = 5'000'000;       ///< bytes; a larger message closes the connection
-  std::chrono::milliseconds idle{60'000};  ///< nothing received (not even a pong) for this long: reconnect
-  std::uint64_t pace = 0;                  ///< file: frames per second, 0: as fast as they are taken
+  std::optional<std::uint64_t> cursor;        ///< the last seq that needs no repetition
+  std::size_t max_frame = 5'000'000;          ///< bytes; a larger message closes the connection
+  std::chrono::milliseconds idle{60'000};     ///< nothing received (not even a pong) for this long: reconnect
+  std::uint64_t pace = 0;                     ///< file: frames per second, 0: as fast as they are taken
+  std::string tls_ca;                         ///< PEM file of authorities that wss trusts besides the system's
+  std::chrono::milliseconds retry_base{500};  ///< the first wait before reconnecting; doubles up to 60 s
 };
+
+// Counters of all three: source_frames and source_bytes (messages returned), source_skipped{unreadable, unknown, info,
+// repeat, regress, error_frame}, source_reconnects{closed, timeout, unreachable, refused, bad_config, framing,
+// oversize, too_slow, error_frame, future_cursor, outdated_cursor}. A message of unknown kind is counted as skipped and
+// returned all the same, since its seq is progress. Lines about the connection are logged as part "firehose" or
+// "jetstream".
 
 /// com.atproto.sync.subscribeRepos over ws/wss. `counters` outlives the source.
 std::unique_ptr<frame_source> make_subscribe_repos(asio::any_io_executor ex, source_spec spec, meters& counters);

@@ -52,6 +52,9 @@ class ack_window {
   /// The caller has sent everything from first_refused() on again, in order.
   void resent() noexcept { refused_.reset(); }
 
+  /// Forgets what is in flight: the floor jumps to next(). Ordinals are never used twice.
+  void abandon() noexcept;
+
   bool settled(ordinal o) const noexcept;
   std::size_t bytes() const noexcept { return bytes_; }
   std::size_t count() const noexcept { return items_.size(); }

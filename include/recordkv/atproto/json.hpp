@@ -1,0 +1,46 @@
+// Records as JSON text, and back to the bytes that their CID names.
+//
+//   CBOR            JSON
+//   tag 42          {"$link":"bafy…"}
+//   byte string     {"$bytes":"base64 without padding"}
+//   integer         exact decimal, never through a double
+//   the rest        the same
+//
+// Owns: both directions of that table, JSON.stringify's way of escaping, the limits of one record.
+// Refuses to know: lexicons. A `$type` that is no string and an odd `blob` map pass: they are data like any other.
+// Source: atproto.com data model.
+#pragma once
+
+#include "recordkv/core/result.hpp"
+
+#include <boost/json/fwd.hpp>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace recordkv::atproto {
+
+inline constexpr std::size_t max_record = 1'048'576;  ///< bytes of a record in CBOR
+
+/// One record (a map) from CBOR to JSON text without spaces, in one pass, keys in the order of the CBOR.
+/// errc::too_large over max_record; errc::malformed with a word: what cbor::reader refuses, "not_a_map", "trailing",
+/// or "reserved_key" (a map with the text key `$link` or `$bytes` would read back as a link or as bytes).
+result<std::string> json_of(std::string_view cbor);
+
+/// One record (an object) from JSON text to canonical DAG-CBOR. Integers only: 123.0 counts as 123, any other
+/// fraction and whatever needs more than 64 bits signed is errc::malformed ("number"), and so are objects with a
+/// `$link` or `$bytes` that is not exactly one ("reserved_key"), nesting beyond cbor::max_depth, and text that is not
+/// JSON. Of a repeated name the last value counts. errc::too_large when the result exceeds max_record.
+result<std::string> cbor_of_json(std::string_view json);
+
+/// The CID, as text, of the record that this JSON stands for; fails as cbor_of_json does.
+result<std::string> cid_of_json(std::string_view json);
+
+/// Appends the text to JSON output, with quotation marks; escapes exactly what JSON.stringify escapes.
+void append_quoted(std::string& out, std::string_view text);
+
+/// cbor_of_json for a value that has been parsed already (with a bound on its depth).
+result<std::string> cbor_of(const boost::json::value& record);
+
+}  // namespace recordkv::atproto

@@ -1,0 +1,94 @@
+// One WebSocket connection to a server that talks while we listen.
+//
+// Owns: dialling (ws, wss), the upgrade, the cutting of messages, pings, and the bound on every wait.
+// Refuses to know: what a message means, whether and when to dial again.
+// The buffered-ahead part of the stream is at most 256 KiB, and it is read only inside read(): who does not call it
+// leaves the pressure to TCP. No compression is offered. One thread only.
+#pragma once
+
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recordkv::firehose {
+
+/// A ws:// or wss:// address, taken apart.
+struct ws_url {
+  bool tls = false;
+  std::string host;   ///< a name, or an IP address without brackets
+  std::string port;   ///< the scheme's own where absent
+  std::string path;   ///< begins with '/'; empty where absent
+  std::string query;  ///< without '?'
+
+  std::string origin() const;  ///< "wss://host:port", the port only where it is not the scheme's own
+  std::string target() const;  ///< what stands in the request line
+};
+
+/// errc::bad_config: another scheme, credentials inside, an empty host, a bad port, spaces or control characters.
+result<ws_url> parse_ws_url(std::string_view url);
+
+/// `value` as it may stand in a query: everything but unreserved characters, ':' and '*' as %XX.
+std::string query_escaped(std::string_view value);
+
+struct websocket_spec {
+  ws_url url;
+  std::size_t max_message = 5'000'000;
+  std::chrono::milliseconds idle{60'000};       ///< nothing received for this long: dead. A ping goes out at half,
+                                                ///< at the latest after 30 s of silence
+  std::chrono::milliseconds handshake{10'000};  ///< for looking up and connecting; and again for TLS and upgrade
+  std::string tls_ca;                           ///< PEM file of further authorities; the system's are always known
+};
+
+struct ws_message {
+  enum class type {
+    text,
+    binary,
+    oversize,  ///< a message over the limit that was passed over: `bytes` is its beginning
+  };
+  type what = type::binary;
+  std::string bytes;
+};
+
+class websocket {
+ public:
+  websocket(asio::any_io_executor ex, websocket_spec spec);
+  ~websocket();  ///< drops the connection
+  websocket(const websocket&) = delete;
+  websocket& operator=(const websocket&) = delete;
+
+  /// Once. errc::bad_config: this URL will never do (HTTP 400, 401, 403, 404, 501; a CA file that cannot be read);
+  /// refused: another HTTP status, or a certificate that is not trusted; unreachable, timed_out, malformed; closed.
+  task<result<>> connect();
+
+  /// How long the server that refused the upgrade asked us to stay away.
+  std::optional<std::chrono::seconds> retry_after() const;
+
+  /// Appends what has arrived to `out`, at least one message, at most 512 or about 4 MiB. errc::closed: the server
+  /// closed, or close() was called; unreachable, timed_out, malformed (breaks RFC 6455): the connection is of no more
+  /// use. errc::too_large: the next message is over the limit; the connection lives, and pass_over() lets the next
+  /// read() deliver its beginning (64 KiB) as `oversize`.
+  task<result<>> read(std::vector<ws_message>& out);
+  void pass_over();
+
+  /// Queues a text message. Never suspends.
+  void send_text(std::string_view text);
+
+  /// Says goodbye where that needs no wait, and drops the connection. A suspended connect() or read() returns
+  /// errc::closed. Idempotent.
+  void close() noexcept;
+
+ private:
+  struct impl;
+  std::shared_ptr<impl> impl_;  // shared with its own pending handlers only
+};
+
+}  // namespace recordkv::firehose

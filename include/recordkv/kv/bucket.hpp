@@ -1,0 +1,61 @@
+// A NATS key-value bucket, as far as recordkv uses one: get, compare-and-set, many at once.
+//
+// Owns: subjects and headers of KV operations (ADR-8), nothing in memory.
+// Refuses to know: what the values mean.
+#pragma once
+
+#include "recordkv/nats/jetstream.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recordkv::kv {
+
+struct entry {
+  std::string value;
+  std::uint64_t seq = 0;  ///< what a compare-and-set must name
+  bool deleted = false;   ///< a marker stands there; value is empty
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string_view header_value(std::string_view name) const noexcept;
+};
+
+/// One compare-and-set: stored only while the key's newest sequence is `expected` (0: the key has never been written).
+struct write {
+  std::string key;
+  std::string value;
+  nats::header_list headers;
+  std::uint64_t expected = 0;
+};
+
+class bucket {
+ public:
+  bucket(nats::connection& nc, std::string name) : nc_(nc), name_(std::move(name)) {}
+
+  const std::string& name() const noexcept { return name_; }
+  std::string stream() const { return "KV_" + name_; }
+  std::string subject(std::string_view key) const { return fmt::format("$KV.{}.{}", name_, key); }
+
+  /// Makes the bucket with history 1, or accepts the one that is there (see nats::ensure).
+  task<result<nats::ensured>> open(std::string storage = "file", int replicas = 1);
+
+  /// The newest value, from the stream's leader. errc::not_found; a deleted key is an entry with `deleted`.
+  task<result<entry>> get(std::string key);
+
+  /// Many keys in one go, in the order asked; an absent key is an entry with seq 0. An error means none is known.
+  task<result<std::vector<entry>>> get_many(std::vector<std::string> keys);
+
+  /// errc::conflict: somebody else wrote first. errc::timed_out: it may have been stored or not.
+  task<result<std::uint64_t>> update(write w);
+  task<std::vector<result<std::uint64_t>>> update_many(std::vector<write> ws);
+
+ private:
+  nats::connection& nc_;
+  std::string name_;
+};
+
+/// Removes the stream of a bucket, or any stream. errc::not_found when there is none.
+task<result<void>> remove_stream(nats::connection& nc, std::string stream);
+
+}  // namespace recordkv::kv

@@ -1,0 +1,38 @@
+// What has been applied of one account: the value of its key in bucket `repo`.
+//
+// Owns: the JSON form (product contract) and its key.
+// Refuses to know: who writes it (only the KV stage, by compare-and-set: X17).
+#pragma once
+
+#include "recordkv/core/result.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recordkv::kv {
+
+struct repo_state {
+  std::string did;
+  std::string rev;              ///< of the newest commit whose records are durable in the store
+  std::string data;             ///< its tree root; empty when the source carries no proofs
+  std::string status = "synchronised";  ///< or "desynchronised": records may be missing or stale
+  std::string upstream_status;  ///< of the last #account, empty while active
+  bool verified = false;
+  bool complete = false;        ///< fetched in full at least once
+  std::string filter;           ///< hash of the collections it was stored under
+  std::uint64_t at = 0;         ///< the store's sequence at or below which all of it stands (X20)
+  std::vector<std::string> collections;
+  std::string error;            ///< why it is desynchronised
+
+  bool stale() const noexcept { return status != "synchronised"; }
+};
+
+/// "{partition}.{enc(did)}"
+std::string repo_key(std::string_view did, unsigned partitions);
+std::string to_json(const repo_state& s);
+/// errc::malformed when it is not such a JSON object. Unknown fields are ignored.
+result<repo_state> parse_repo_state(std::string_view json);
+
+}  // namespace recordkv::kv

@@ -1,0 +1,116 @@
+// The one connection of a process to NATS, driven by the loop.
+//
+// Owns: the nats.c connection, its inbox, waiting requests, subscriptions; the gate that keeps nats.c out of reach while
+// it reconnects (docs/architecture.md, the seam).
+// Refuses to know: JetStream, streams, records. Loop thread only. Outlives everything that holds a reference to it.
+#pragma once
+
+#include "recordkv/core/event.hpp"
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+#include "recordkv/nats/message.hpp"
+
+#include <boost/asio/io_context.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recordkv::nats {
+
+struct nats_config {
+  std::string url;     ///< nats://[user:password@]host:port, several with commas; tls:// for TLS
+  std::string creds;   ///< credentials file, or empty
+  std::string tls_ca;  ///< PEM file of the certificate authority, or empty
+  std::string name = "recordkv";
+};
+
+class connection;
+
+/// Messages of one subject, queued until taken. Movable; unsubscribes when it goes (only while the connection is up;
+/// otherwise with the connection).
+class subscription {
+ public:
+  subscription() = default;
+  ~subscription();
+  subscription(subscription&&) noexcept;
+  subscription& operator=(subscription&&) noexcept;
+
+  /// Everything that has arrived since the last call; never suspends.
+  std::vector<message> take();
+  /// Notified once after each read from the socket that brought something.
+  event& arrived() noexcept;
+  explicit operator bool() const noexcept { return queue_ != nullptr; }
+
+ private:
+  friend class connection;
+  struct queue;
+  explicit subscription(std::shared_ptr<queue> q);
+  std::shared_ptr<queue> queue_;
+};
+
+struct request_spec {
+  std::string subject;
+  std::string data;
+  header_list headers;
+};
+
+class connection {
+ public:
+  explicit connection(asio::io_context& io);
+  ~connection();  // closes and joins nats.c's threads; every coroutine that uses it has ended
+  connection(const connection&) = delete;
+
+  /// One attempt to connect; turns the loop itself until the connection is attached, and blocks the loop for up to 2 s a server, so only before other work. errc::unreachable,
+  /// unauthorized, unsupported; later disconnects are mended in the background without end.
+  result<void> start(const nats_config& config);
+
+  bool up() const noexcept;
+  task<> wait_up();
+  /// Notified whenever up() changes.
+  event& changed() noexcept;
+  /// How often up() has become true; a different number than before means a reconnect.
+  std::uint64_t connects() const noexcept;
+  /// Identity of the server process we are connected to; changes when it restarts. Empty while down.
+  std::string server_id() const;
+  std::size_t max_payload() const noexcept;
+  /// Why it is down, or empty.
+  std::string trouble() const;
+
+  /// Hands a message to nats.c, which writes it at the end of this turn of the loop. Never blocks, never suspends.
+  /// errc::unreachable while down: nothing was sent.
+  result<void> publish(const std::string& subject, const std::string& reply, const header_list& headers,
+                       std::string_view data);
+
+  /// Sends and waits for one reply. While down it waits for the connection within `timeout`. errc::timed_out.
+  task<result<message>> request(request_spec what, std::chrono::milliseconds timeout = std::chrono::seconds(5));
+  /// The same for many at once, answered in any order, returned in the order asked.
+  task<std::vector<result<message>>> request_all(std::vector<request_spec> what,
+                                                 std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+  /// errc::unreachable while down. Survives reconnects by itself.
+  result<subscription> subscribe(const std::string& subject);
+  /// A subject prefix of our own: "_INBOX.xyz". Tokens that begin with "r" and "p" below it are taken.
+  const std::string& inbox() const noexcept;
+
+  /// Returns once the server has processed everything published before (echo through our own inbox).
+  task<result<void>> flush(std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+  /// Replies to "<inbox>.p<k>.<attempt>.<ordinal>" go to `sink` of publisher k. Returns k.
+  using reply_sink = std::function<void(std::uint64_t attempt, std::uint64_t ordinal, const message& reply)>;
+  std::uint64_t add_reply_sink(reply_sink sink);
+  void remove_reply_sink(std::uint64_t k);
+
+  asio::io_context& io() noexcept;
+
+ private:
+  friend class subscription;
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace recordkv::nats

@@ -1,0 +1,31 @@
+// What a NATS server says of itself before anybody logs in: the INFO line.
+//
+// Owns: one plain TCP connection for one line; the versions we refuse, by number (product contract, section 9).
+// Refuses to know: nats.c. Asked first so that "absent", "too old" and "no JetStream" are told apart in words.
+#pragma once
+
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace recordkv::nats {
+
+struct greeting {
+  std::string version;
+  std::string server_id;
+  bool jetstream = false;
+  bool auth_required = false;
+  std::size_t max_payload = 0;
+};
+
+/// From the first of the comma-separated `urls` that answers. errc::unreachable names them all.
+task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit = std::chrono::seconds(2));
+
+/// errc::unsupported below 2.10, for 2.12.7–2.12.9 and 2.14.0–2.14.1 (they can hide messages of a one-per-subject stream
+/// after a restart), and for a server without JetStream.
+result<void> accept(const greeting& g, std::string_view urls);
+
+}  // namespace recordkv::nats

@@ -1,0 +1,85 @@
+// JetStream's management API as request/reply JSON.
+//
+// Owns: streams and consumers as specifications, the check of what exists against them, API errors translated.
+// Refuses to know: what the streams are for. Facts: nats-server JSON API ($JS.API.>), ADR-1, ADR-31 (direct get).
+#pragma once
+
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+#include "recordkv/nats/connection.hpp"
+
+#include <boost/json/value.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace recordkv::nats {
+
+/// A reply to `$JS.API.<what>`; an error object becomes: 10059/10014/10037 not_found, 10071/10164 conflict, 10077 with
+/// "maximum" full, 10054 too_large, others refused (text holds code and description).
+task<result<boost::json::object>> api(connection& nc, std::string what, std::string body = {});
+
+/// The sequence in a publish acknowledgement, or its error, translated as above.
+result<std::uint64_t> parse_pub_ack(std::string_view reply);
+
+struct server_facts {
+  int api_level = 0;        ///< 0: before 2.11
+  std::int64_t streams = 0;
+};
+/// errc::unsupported: no JetStream for this account, said in words.
+task<result<server_facts>> jetstream_facts(connection& nc);
+
+/// What recordkv needs of a stream. Only these are compared with what exists; the rest is set at creation.
+struct stream_spec {
+  std::string name;
+  std::vector<std::string> subjects;
+  bool work_queue = false;
+  std::int64_t max_msgs_per_subject = -1;
+  std::int64_t max_msgs = -1;
+  std::int64_t max_bytes = -1;
+  std::string storage = "file";
+  int replicas = 1;
+  bool kv_bucket = false;  ///< adds what a KV bucket has: direct get, rollup headers, deny_delete
+  bool limits_are_contract = false;  ///< compare max_msgs and max_bytes too? else they may differ
+};
+
+struct stream_state {
+  std::string created;  ///< as the server tells it; a recreated stream has another
+  std::uint64_t messages = 0, bytes = 0, first_seq = 0, last_seq = 0;
+  std::int64_t max_msg_size = -1;
+  bool allow_direct = false;
+};
+
+/// Creates the stream, or accepts the one that is there; errc::mismatch shows both sides when it breaks the contract.
+/// `made` tells whether it was created now.
+struct ensured { stream_state state; bool made = false; };
+task<result<ensured>> ensure(connection& nc, stream_spec spec);
+task<result<stream_state>> stream_info(connection& nc, std::string stream);
+
+struct stored_message {
+  std::string subject, data;
+  std::uint64_t seq = 0;
+  std::string time;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string_view header_value(std::string_view name) const noexcept;
+};
+/// The newest message under `subject` (wildcards allowed), read from the stream's leader. errc::not_found.
+task<result<stored_message>> last_message(connection& nc, std::string stream, std::string subject);
+
+enum class acks { none, all, each };
+struct consumer_spec {
+  std::string stream;
+  std::string durable;               ///< empty: ephemeral, gone 5 minutes after its last pull
+  std::vector<std::string> filters;  ///< empty: everything
+  acks policy = acks::each;
+  bool headers_only = false;
+  bool last_per_subject = false;
+  std::uint64_t start_seq = 0;       ///< 0: from the first message
+  std::size_t credit = 512;          ///< messages asked for at once
+  std::size_t max_bytes = std::size_t{8} << 20;
+};
+
+}  // namespace recordkv::nats

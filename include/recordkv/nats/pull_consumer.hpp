@@ -1,0 +1,66 @@
+// Taking messages from a durable consumer, in stream order, whatever happened before.
+//
+// Owns: credit, heartbeats, status messages, and the rewind (docs/invariants.md X6).
+// Refuses to know: who else might pull; one owner a durable is the caller's duty (X7).
+//
+// After a death JetStream gives the next messages and keeps the unacknowledged back. So whoever takes a durable rewinds
+// it: when it attaches, after every reconnect, and when the consumer sequence jumps.
+#pragma once
+
+#include "recordkv/core/meter.hpp"
+#include "recordkv/nats/connection.hpp"
+#include "recordkv/nats/jetstream.hpp"
+#include "recordkv/nats/ports.hpp"
+
+#include <functional>
+
+namespace recordkv::nats {
+
+class pull_consumer final : public inbox {
+ public:
+  /// `start` is asked at every rewind for the first stream sequence wanted; empty: the first unacknowledged.
+  /// `api_level` as the server tells it (jetstream_facts): from 4 on CONSUMER.RESET is used.
+  pull_consumer(connection& nc, consumer_spec spec, meters& counters, int api_level,
+                std::function<std::uint64_t()> start = {});
+
+  /// Makes the consumer where it is absent, checks it where it is not, and rewinds it.
+  task<result<void>> attach();
+
+  task<result<std::vector<message>>> next() override;
+  void settle(const message& m) override;
+  void close() noexcept override;
+
+  bool closed() const noexcept { return closed_; }
+  std::uint64_t incarnation() const noexcept { return incarnation_; }
+  /// Matching messages that are still to be delivered, as the last delivery, or the making of the consumer, told.
+  std::uint64_t pending() const noexcept { return pending_; }
+
+ private:
+  task<result<void>> make();
+  task<result<void>> reset();
+  task<result<void>> rewind(std::string_view why);
+  std::vector<message> take();
+  void status(const message& m);
+  void renew();
+  bool lost() const;
+
+  connection& nc_;
+  consumer_spec spec_;
+  meters& counters_;
+  int api_level_;
+  std::function<std::uint64_t()> start_;
+  subscription messages_;
+  std::string reply_;            // where this incarnation's messages come
+  std::string name_;             // the durable, or the ephemeral's name
+  std::uint64_t incarnation_ = 0;
+  std::uint64_t connects_ = 0;
+  std::uint64_t expected_ = 0;   // consumer sequence of the next delivery; 0: any
+  std::uint64_t pending_ = 0;
+  std::size_t credit_ = 0;       // messages asked for and not delivered
+  std::chrono::steady_clock::time_point heard_;
+  bool closed_ = false;
+  bool rewind_wanted_ = true;
+  std::string rewind_reason_ = "attached";
+};
+
+}  // namespace recordkv::nats

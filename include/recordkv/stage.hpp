@@ -1,0 +1,52 @@
+// What a stage is: one of the parts a process may run.
+//
+// Owns: the interface, what a stage is given, the shape of the table it stands in.
+// Refuses to know: which stages there are.
+#pragma once
+
+#include "recordkv/config.hpp"
+#include "recordkv/core/meter.hpp"
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+#include "recordkv/nats/connection.hpp"
+#include "recordkv/nats/jetstream.hpp"
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace recordkv {
+
+/// References that outlive every stage.
+struct stage_context {
+  nats::connection& nc;
+  const config& cfg;
+  meters& counters;
+  nats::server_facts facts;
+};
+
+class stage {
+ public:
+  virtual ~stage() = default;
+  virtual std::string_view name() const = 0;
+
+  /// Takes its locks and streams, works until closed or until it can't go on, and returns once everything it holds is
+  /// settled. errc::not_owner: another process does this work.
+  virtual task<result<void>> run() = 0;
+
+  /// Stop taking in; run() returns when dry. Idempotent, loop thread.
+  virtual void close() noexcept = 0;
+};
+
+using stage_factory = result<std::unique_ptr<stage>> (*)(stage_context&);
+
+struct stage_entry {
+  std::string_view name;
+  stage_factory make;
+  std::string_view help;
+};
+
+/// The stages that come with recordkv, in pipe order.
+std::span<const stage_entry> builtin_stages();
+
+}  // namespace recordkv

@@ -1,0 +1,56 @@
+// Reading the fields of a CBOR map into views, each with its type.
+//
+// Owns: the loop that every message, op and commit block has in common.
+// Refuses to know: which fields those are; a table says it.
+#pragma once
+
+#include "recordkv/atproto/cbor.hpp"
+
+#include <span>
+#include <string_view>
+
+namespace recordkv::atproto {
+
+enum class presence { required, required_or_null, optional };
+
+struct field {
+  std::string_view name;
+  cbor::kind type;
+  presence rule;
+  std::string_view* into;
+  bool seen = false;
+};
+
+/// Reads the pairs of the map that `r` has just begun. Fields of the table go to their views; null counts as absent
+/// where a field is not required. Every other pair goes to `other(key, r)`, which stands on the value's first token and
+/// either reads all of it and returns an empty word, or returns what is wrong. The first wrong thing ends the walk: the
+/// field's name, or the reader's flaw.
+template <class Other>
+std::string_view read_fields(cbor::reader& r, std::span<field> table, Other other) {
+  for (auto left = r.count(); left != 0; --left) {
+    if (r.next() == cbor::kind::bad) return r.flaw();
+    const auto key = r.view();
+    if (r.next() == cbor::kind::bad) return r.flaw();
+    field* known = nullptr;
+    for (auto& f : table) {
+      if (f.name == key) known = &f;
+    }
+    if (known == nullptr) {
+      if (const std::string_view flaw = other(key, r); !flaw.empty()) return flaw;
+      continue;
+    }
+    const bool null = r.what() == cbor::kind::null && known->rule != presence::required;
+    if (!null && r.what() != known->type) return known->name;
+    known->seen = true;
+    if (!null) *known->into = r.view();
+  }
+  for (const auto& f : table) {
+    if (!f.seen && f.rule != presence::optional) return f.name;
+  }
+  return {};
+}
+
+/// For `other`: passes over a field that does not matter.
+inline std::string_view pass_over(cbor::reader& r) { return r.skip() ? std::string_view{} : r.flaw(); }
+
+}  // namespace recordkv::atproto

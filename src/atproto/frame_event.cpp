@@ -1,0 +1,124 @@
+// From a frame's views to a repo_event.
+//
+// Owns: the checks between the parts: blocks against CIDs, the commit block against the message, records against ops.
+// Refuses to know: trees, signatures, stored state.
+#include "decode.hpp"
+#include "recordkv/atproto/car.hpp"
+#include "recordkv/atproto/cid.hpp"
+#include "recordkv/atproto/frame.hpp"
+#include "recordkv/atproto/json.hpp"
+#include "recordkv/atproto/syntax.hpp"
+
+namespace recordkv::atproto {
+
+namespace {
+
+/// Splits "collection/rkey"; false unless both halves are valid.
+bool split_path(std::string_view path, record_change& change) {
+  const auto slash = path.find('/');
+  if (slash == path.npos) return false;
+  const auto collection = path.substr(0, slash), rkey = path.substr(slash + 1);
+  if (!is_nsid(collection) || !is_rkey(rkey)) return false;
+  change.collection = collection;
+  change.rkey = rkey;
+  return true;
+}
+
+record_change read_change(const op_view& op, const car& blocks) {
+  record_change change;
+  change.what = op.what;
+  if (!op.cid.empty()) change.cid = cid_text(op.cid);
+  if (!op.prev.empty()) change.prev = cid_text(op.prev);
+  if (!split_path(op.path, change)) {
+    change.flaw = record_flaw::bad_path;
+    return change;
+  }
+  if (op.what == action::remove) return change;
+  const auto block = blocks.find(op.cid);
+  if (block.data() == nullptr) {
+    change.flaw = record_flaw::missing_block;
+    return change;
+  }
+  auto json = json_of(block);
+  if (json) {
+    change.json = std::move(*json);
+  } else {
+    change.flaw = json.error().code == errc::too_large ? record_flaw::too_large : record_flaw::malformed;
+  }
+  return change;
+}
+
+/// Finds the commit block of a CAR and compares it with what the message says of it. On success the event has its
+/// commit and data.
+result<void> read_head(const car& blocks, repo_event& out) {
+  const auto block = blocks.find(blocks.root());
+  if (block.data() == nullptr) return fail(errc::malformed, "no_commit_block");
+  const auto head = read_signed_commit(block);
+  if (!head) return head.error();
+  if (head->did != out.did) return fail(errc::malformed, "did_mismatch");
+  if (head->rev != out.rev) return fail(errc::malformed, "rev_mismatch");
+  out.commit = cid_text(blocks.root());
+  out.data = cid_text(head->data);
+  return {};
+}
+
+result<repo_event> decode_commit(std::string_view payload) {
+  const auto message = read_commit(payload);
+  if (!message) return message.error();
+  const auto blocks = car::read(message->blocks);
+  if (!blocks) return error{errc::malformed, blocks.error().text};
+  if (blocks->root() != message->commit) return fail(errc::malformed, "root_mismatch");
+  repo_event out;
+  out.kind = event_kind::commit;
+  out.seq = message->seq;
+  out.did = message->repo;
+  out.rev = message->rev;
+  out.since = message->since;
+  out.time = shown(message->time, 64);
+  if (!message->prev_data.empty()) out.prev_data = cid_text(message->prev_data);
+  if (const auto head = read_head(*blocks, out); !head) return head.error();
+  out.changes.reserve(message->ops.size());
+  for (const auto& op : message->ops) out.changes.push_back(read_change(op, *blocks));
+  return out;
+}
+
+result<repo_event> decode_notice(event_kind kind, std::string_view payload) {
+  const auto message = read_notice(kind, payload);
+  if (!message) return message.error();
+  repo_event out;
+  out.kind = kind;
+  out.seq = message->seq;
+  out.did = message->did;
+  out.rev = message->rev;
+  out.time = shown(message->time, 64);
+  out.active = message->active;
+  out.status = shown(message->status, 64);
+  if (kind != event_kind::sync) return out;
+  const auto blocks = car::read(message->blocks);
+  if (!blocks) return error{errc::malformed, blocks.error().text};
+  if (const auto head = read_head(*blocks, out); !head) return head.error();
+  return out;
+}
+
+}  // namespace
+
+result<repo_event> decode_frame(std::string_view bytes) {
+  const auto parts = split_frame(bytes);
+  if (!parts) return parts.error();
+  const auto kind = parts->op == 1 ? kind_of(parts->type) : event_kind::unknown;
+  switch (kind) {
+    case event_kind::commit: return decode_commit(parts->payload);
+    case event_kind::sync:
+    case event_kind::identity:
+    case event_kind::account: return decode_notice(kind, parts->payload);
+    default: break;
+  }
+  const auto seen = glance_frame(bytes);
+  if (!seen) return seen.error();
+  repo_event out;
+  out.kind = seen->kind;
+  out.seq = seen->seq;
+  return out;
+}
+
+}  // namespace recordkv::atproto

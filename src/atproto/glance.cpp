@@ -1,0 +1,93 @@
+// One look at a frame, for its route.
+//
+// Owns: the walk that checks form and picks out seq, DID and collections.
+// Refuses to know: records, CARs, whether the event is any good: the KV stage judges that. A field of a wrong type is
+// simply not there.
+#include "decode.hpp"
+#include "recordkv/atproto/cbor.hpp"
+#include "recordkv/atproto/event.hpp"
+#include "recordkv/atproto/frame.hpp"
+
+namespace recordkv::atproto {
+
+namespace {
+
+using cbor::kind;
+
+/// The walk over one op's fields; the reader stands on the op's first token.
+bool look_at_op(cbor::reader& r, glance& g) {
+  if (r.what() != kind::map) return r.skip();
+  for (auto left = r.count(); left != 0; --left) {
+    r.next();
+    const bool path = r.view() == "path";
+    if (r.next() == kind::text && path) note_collection(g, r.view().substr(0, r.view().find('/')));
+    if (!r.skip()) return false;
+  }
+  return true;
+}
+
+bool look_at_ops(cbor::reader& r, glance& g) {
+  if (r.what() != kind::array) return r.skip();
+  const auto count = r.count();
+  for (std::size_t i = 0; i < count; ++i) {
+    r.next();
+    // Beyond the limit the commit is refused later on; here it must not cost a quadratic search.
+    if (!(i < max_ops ? look_at_op(r, g) : r.skip())) return false;
+  }
+  return true;
+}
+
+struct fields_seen {
+  std::string_view did;
+  std::string_view name;
+  std::string_view message;
+};
+
+/// The walk over the payload's fields. False when the payload is not well formed.
+bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
+  const std::string_view did_key = g.kind == event_kind::commit ? "repo" : "did";
+  for (auto left = r.count(); left != 0; --left) {
+    r.next();
+    const auto key = r.view();
+    const auto what = r.next();
+    if (key == "ops" && g.kind == event_kind::commit) {
+      if (!look_at_ops(r, g)) return false;
+      continue;
+    }
+    if (what == kind::integer && key == "seq" && r.integer() > 0) g.seq = static_cast<std::uint64_t>(r.integer());
+    if (what == kind::text) {
+      if (key == did_key) seen.did = r.view();
+      if (key == (op == -1 ? "error" : "name")) seen.name = r.view();
+      if (key == "message") seen.message = r.view();
+    }
+    if (!r.skip()) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+result<glance> glance_frame(std::string_view bytes) {
+  const auto parts = split_frame(bytes);
+  if (!parts) return parts.error();
+  glance g;
+  if (parts->op == 1) g.kind = kind_of(parts->type);
+  cbor::reader r(parts->payload);
+  const bool map = r.next() == kind::map;
+  fields_seen seen;
+  if (!(map ? look(r, parts->op, g, seen) : r.skip())) return error{errc::malformed, std::string(r.flaw())};
+  if (r.next() != kind::end) return fail(errc::malformed, "trailing");
+
+  if (parts->op == -1) return stream_error(seen.name, seen.message);
+  if (g.kind == event_kind::unknown) return g;
+  if (!map) return fail(errc::malformed, "payload");
+  if (g.kind == event_kind::info) {
+    g.seq = 0;
+    g.name = shown(seen.name, 64);
+  } else {
+    note_did(g, seen.did);
+  }
+  return g;
+}
+
+}  // namespace recordkv::atproto

@@ -1,0 +1,254 @@
+// Jetstream's JSON, v1 and v2, and the markers that ingest writes.
+//
+// Owns: the two envelopes, and what they have in common.
+// Refuses to know: proofs, for there are none: what the server says is believed, apart from its syntax. A record is
+// rewritten through its canonical CBOR, so that its text is the same as if it had come over the firehose.
+#include "decode.hpp"
+#include "recordkv/atproto/cbor.hpp"
+#include "recordkv/atproto/cid.hpp"
+#include "recordkv/atproto/frame.hpp"
+#include "recordkv/atproto/json.hpp"
+#include "recordkv/atproto/syntax.hpp"
+
+#include <boost/json/monotonic_resource.hpp>
+#include <boost/json/parse.hpp>
+
+#include <algorithm>
+#include <chrono>
+
+namespace recordkv::atproto {
+
+namespace {
+
+namespace json = boost::json;
+
+std::string_view text_of(const json::object& o, std::string_view key) {
+  const auto* v = o.if_contains(key);
+  return v != nullptr && v->is_string() ? std::string_view(v->get_string()) : std::string_view{};
+}
+
+/// 0 when absent, not an integer, or negative.
+std::uint64_t number_of(const json::object& o, std::string_view key) {
+  const auto* v = o.if_contains(key);
+  if (v == nullptr) return 0;
+  if (v->is_uint64()) return v->get_uint64();
+  return v->is_int64() && v->get_int64() > 0 ? static_cast<std::uint64_t>(v->get_int64()) : 0;
+}
+
+const json::object* object_of(const json::object& o, std::string_view key) {
+  const auto* v = o.if_contains(key);
+  return v == nullptr ? nullptr : v->if_object();
+}
+
+/// Text that has been parsed, with the memory it lives in.
+class document {
+ public:
+  explicit document(std::string_view text) : memory_(buffer_, sizeof buffer_), value_(json::storage_ptr(&memory_)) {
+    json::parse_options options;
+    options.max_depth = cbor::max_depth + 4;  // the record inside its envelope, and links
+    boost::system::error_code ec;
+    value_ = json::parse(text, ec, &memory_, options);
+  }
+  const json::object* root() const { return value_.if_object(); }  // null also when it isn't JSON
+
+ private:
+  unsigned char buffer_[16384];
+  json::monotonic_resource memory_;
+  json::value value_;
+};
+
+/// What both versions say, in one shape.
+struct envelope {
+  event_kind kind = event_kind::unknown;
+  std::uint64_t seq = 0;
+  std::uint64_t time_us = 0;  // v1
+  std::string_view did;
+  std::string_view time;               // v2
+  const json::object* body = nullptr;  // the object with the kind's own fields; null when missing
+};
+
+envelope read_v1(const json::object& root) {
+  envelope e;
+  const auto kind = text_of(root, "kind");
+  if (kind == "commit") e.kind = event_kind::commit;
+  if (kind == "identity") e.kind = event_kind::identity;
+  if (kind == "account") e.kind = event_kind::account;
+  e.time_us = number_of(root, "time_us");
+  e.seq = number_of(root, "cursor");
+  if (e.seq == 0) e.seq = e.time_us;
+  e.did = text_of(root, "did");
+  e.body = object_of(root, kind);
+  return e;
+}
+
+envelope read_v2(const json::object& payload) {
+  envelope e;
+  auto type = text_of(payload, "$type");
+  type.remove_prefix(std::min(type.find('#'), type.size()));
+  e.kind = kind_of(type);
+  e.seq = number_of(payload, "seq");
+  e.did = text_of(payload, "did");
+  e.time = text_of(payload, "time");
+  const bool flat = e.kind == event_kind::commit || e.kind == event_kind::info;
+  e.body = flat || type.empty() ? &payload : object_of(payload, type.substr(1));
+  return e;
+}
+
+result<envelope> open(const json::object& root) {
+  const auto type = text_of(root, "$type");
+  if (type == "error") return stream_error(text_of(root, "error"), text_of(root, "message"));
+  if (type != "message") return read_v1(root);
+  const auto* payload = object_of(root, "payload");
+  if (payload == nullptr) return fail(errc::malformed, "payload");
+  return read_v2(*payload);
+}
+
+/// 2026-07-04T12:00:00.123456Z
+std::string as_time(std::uint64_t us) {
+  using namespace std::chrono;
+  const sys_time<microseconds> at{microseconds(static_cast<std::int64_t>(us))};
+  const auto day = floor<days>(at);
+  const year_month_day date(day);
+  if (us == 0 || us > 253'402'300'799'999'999) return {};  // the end of the year 9999
+  const hh_mm_ss clock(at - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
+                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+}
+
+void read_record(const json::object& body, record_change& change) {
+  const auto* record = body.if_contains("record");
+  if (record == nullptr) {
+    change.flaw = record_flaw::missing_block;
+    return;
+  }
+  const auto bytes = cbor_of(*record);
+  if (!bytes) {
+    change.flaw = bytes.error().code == errc::too_large ? record_flaw::too_large : record_flaw::malformed;
+    return;
+  }
+  auto text = json_of(*bytes);
+  if (!text) {
+    change.flaw = record_flaw::malformed;
+    return;
+  }
+  change.json = std::move(*text);
+  if (change.cid.empty()) change.cid = cid_text_of(*bytes);
+}
+
+result<void> read_commit_body(const json::object& body, repo_event& out) {
+  out.rev = text_of(body, "rev");
+  if (!is_tid(out.rev)) return fail(errc::malformed, "rev");
+  record_change change;
+  const auto what = text_of(body, "operation");
+  if (what == "create") {
+    change.what = action::create;
+  } else if (what == "update") {
+    change.what = action::update;
+  } else if (what == "delete") {
+    change.what = action::remove;
+  } else {
+    return fail(errc::malformed, "action");
+  }
+  const auto collection = text_of(body, "collection"), rkey = text_of(body, "rkey");
+  const auto cid = text_of(body, "cid");
+  if (change.what != action::remove && !cid.empty()) {
+    if (!cid_from_text(cid)) return fail(errc::malformed, "cid");
+    change.cid = cid;
+  }
+  if (!is_nsid(collection) || !is_rkey(rkey)) {
+    change.flaw = record_flaw::bad_path;
+  } else {
+    change.collection = collection;
+    change.rkey = rkey;
+    if (change.what != action::remove) read_record(body, change);
+  }
+  out.changes.push_back(std::move(change));
+  return {};
+}
+
+/// v2 wraps the firehose's #sync unchanged, its CAR as base64. Rebuilding nothing, only the rev is taken over: a sync
+/// that is not proven makes the KV stage fetch the repository anyway.
+result<void> read_sync_body(const json::object& body, repo_event& out) {
+  out.rev = text_of(body, "rev");
+  return is_tid(out.rev) ? result<void>{} : fail(errc::malformed, "rev");
+}
+
+result<void> read_account_body(const json::object& body, repo_event& out) {
+  const auto* active = body.if_contains("active");
+  if (active == nullptr || !active->is_bool()) return fail(errc::malformed, "active");
+  out.active = active->get_bool();
+  out.status = shown(text_of(body, "status"), 64);
+  return {};
+}
+
+result<repo_event> read_marker(const json::object& root, std::string_view marker) {
+  repo_event out;
+  if (marker == "oversize") {
+    out.kind = event_kind::oversize;
+  } else if (marker == "unreadable") {
+    out.kind = event_kind::unreadable;
+  } else {
+    return fail(errc::malformed, "marker");
+  }
+  out.did = text_of(root, "did");
+  if (!is_did(out.did)) return fail(errc::malformed, "did");
+  if (out.did.size() > max_did) return fail(errc::malformed, "did_too_long");
+  out.rev = text_of(root, "rev");
+  if (!out.rev.empty() && !is_tid(out.rev)) return fail(errc::malformed, "rev");
+  out.seq = number_of(root, "seq");
+  return out;
+}
+
+result<repo_event> read_event(const envelope& e) {
+  repo_event out;
+  out.kind = e.kind;
+  out.seq = e.seq;
+  out.proofless = true;
+  if (e.kind == event_kind::info || e.kind == event_kind::unknown) return out;
+  if (e.seq == 0) return fail(errc::malformed, "seq");
+  if (!is_did(e.did)) return fail(errc::malformed, "did");
+  if (e.did.size() > max_did) return fail(errc::malformed, "did_too_long");
+  if (e.body == nullptr) return fail(errc::malformed, "payload");
+  out.did = e.did;
+  out.time = e.time.empty() ? as_time(e.time_us) : shown(e.time, 64);
+  result<void> read;
+  if (e.kind == event_kind::commit) read = read_commit_body(*e.body, out);
+  if (e.kind == event_kind::sync) read = read_sync_body(*e.body, out);
+  if (e.kind == event_kind::account) read = read_account_body(*e.body, out);
+  if (!read) return read.error();
+  return out;
+}
+
+}  // namespace
+
+result<glance> glance_jetstream(std::string_view text) {
+  const document parsed(text);
+  if (parsed.root() == nullptr) return fail(errc::malformed, "json");
+  const auto e = open(*parsed.root());
+  if (!e) return e.error();
+  glance g;
+  g.kind = e->kind;
+  g.seq = e->seq;
+  if (g.kind == event_kind::unknown) return g;
+  if (g.kind == event_kind::info) {
+    g.seq = 0;
+    g.name = shown(text_of(*e->body, "name"), 64);
+    return g;
+  }
+  if (g.kind == event_kind::commit && e->body != nullptr) note_collection(g, text_of(*e->body, "collection"));
+  note_did(g, e->did);
+  return g;
+}
+
+result<repo_event> decode_json(std::string_view text) {
+  const document parsed(text);
+  if (parsed.root() == nullptr) return fail(errc::malformed, "json");
+  if (const auto marker = text_of(*parsed.root(), "marker"); !marker.empty())
+    return read_marker(*parsed.root(), marker);
+  const auto e = open(*parsed.root());
+  if (!e) return e.error();
+  return read_event(*e);
+}
+
+}  // namespace recordkv::atproto

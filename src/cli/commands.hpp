@@ -1,0 +1,61 @@
+// The commands, one function each, and what their files share.
+//
+// Owns: declarations, exit codes. Refuses to know: how arguments are parsed (options.cpp).
+#pragma once
+
+#include "recordkv/config.hpp"
+#include "recordkv/nats/connection.hpp"
+#include "recordkv/nats/jetstream.hpp"
+#include "recordkv/stage.hpp"
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace recordkv::cli {
+
+inline constexpr int done = 0, no = 1, usage = 2, unreachable = 3;
+
+/// What was asked for, whatever the command; each command reads its own fields.
+struct invocation {
+  std::string command = "run";
+  config_sources sources;
+  std::string uri;         ///< get, put, del; the DID of ls
+  std::string collection;  ///< ls
+  std::string text;        ///< put: JSON, or "-"
+  std::string by, of;      ///< likes
+  std::string action;      ///< config: check or show
+  bool meta = false, json = false, yes = false, watch = false, list_stages = false;
+  std::size_t limit = 1000;
+};
+
+/// Parses the command line. An exit code when there is nothing left to do (--help, --version, a mistake).
+struct parsed { invocation what; int exit_code = -1; };
+parsed parse_command_line(int argc, char** argv);
+
+/// Prints "recordkv: text" to standard error and returns the exit code that belongs to the error.
+int complain(const error& e);
+
+/// Connects as the configuration says, checks the server, and runs one coroutine to its end.
+struct session {
+  nats::connection& nc;
+  const config& cfg;
+  nats::server_facts facts;
+};
+int with_nats(const config& cfg, std::function<task<int>(session)> body);
+/// greet + accept + start: a usable connection, or an error that says which of the many things it is.
+result<void> connect(asio::io_context& io, nats::connection& nc, const config& cfg);
+
+int run_stages(const config& cfg, std::span<const stage_entry> extra, std::function<void()> on_started = {});
+int up(const config& cfg, std::span<const stage_entry> extra);
+int get(const invocation& i, const config& cfg);
+int ls(const invocation& i, const config& cfg);
+int put(const invocation& i, const config& cfg);
+int del(const invocation& i, const config& cfg);
+int likes(const invocation& i, const config& cfg);
+int status(const invocation& i, const config& cfg);
+int reset(const invocation& i, const config& cfg);
+int config_command(const invocation& i);
+
+}  // namespace recordkv::cli

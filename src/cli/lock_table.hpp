@@ -1,0 +1,30 @@
+// Who runs what, as bucket `lock` tells it.
+//
+// Owns: reading the keys and judging whether their owners live.
+// Refuses to know: taking a lock (kv/owner.hpp).
+#pragma once
+
+#include "recordkv/nats/connection.hpp"
+#include "recordkv/nats/jetstream.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <string>
+#include <vector>
+
+namespace recordkv::cli {
+
+struct lock_row {
+  std::string key;
+  int pid = 0;
+  std::string renewed;          ///< RFC 3339 UTC
+  bool live = false;            ///< renewed within a lease, by this machine's clock
+  boost::json::object report;   ///< what the stage says of itself
+};
+
+/// All keys, in their order. Empty when the bucket does not exist.
+task<result<std::vector<lock_row>>> read_locks(nats::connection& nc);
+/// The durable consumers of a stream; empty when it does not exist.
+task<std::vector<std::string>> consumer_names(nats::connection& nc, std::string stream);
+
+}  // namespace recordkv::cli

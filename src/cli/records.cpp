@@ -1,0 +1,164 @@
+// `get`, `ls`, `put`, `del`: single records, straight in the store.
+#include "commands.hpp"
+
+#include "recordkv/atproto/json.hpp"
+#include "recordkv/atproto/syntax.hpp"
+#include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/owner.hpp"
+#include "recordkv/kv/record_key.hpp"
+#include "recordkv/kv/store_meta.hpp"
+#include "recordkv/nats/pull_consumer.hpp"
+
+#include <boost/json.hpp>
+
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+
+namespace recordkv::cli {
+namespace {
+
+struct place {
+  std::string did, collection, rkey;
+};
+
+result<place> parse_record_uri(const std::string& uri) {
+  const auto u = atproto::parse_at_uri(uri);
+  if (!u || u->rkey.empty())
+    return fail(errc::bad_config, "\"{}\" is no record's AT-URI; write at://DID/COLLECTION/RKEY", uri);
+  if (!atproto::is_did(u->authority))
+    return fail(errc::bad_config, "\"{}\" is a handle; records are kept under the account's DID, write that", u->authority);
+  return place{std::string(u->authority), std::string(u->collection), std::string(u->rkey)};
+}
+
+task<unsigned> store_partitions(session s) {
+  auto meta = co_await kv::read_meta(s.nc);
+  co_return meta ? meta->partitions : s.cfg.kv.partitions;
+}
+
+task<int> print_record(session s, place p, invocation i) {
+  const auto key = kv::record_key::of(p.did, p.collection, p.rkey, co_await store_partitions(s)).text();
+  const auto subject = fmt::format("$KV.{}.{}", s.cfg.kv.bucket, key);
+  auto m = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
+  if (!m && m.error().code != errc::not_found) co_return complain(m.error());
+  if (!m) co_return complain(fail(errc::not_found, "{} is not in the store", i.uri));
+  if (!m->header_value("KV-Operation").empty())
+    co_return complain(fail(errc::not_found, "{} was deleted (rev {}, {})", i.uri, m->header_value("rev"), m->time));
+  if (!i.meta) {
+    fmt::print("{}\n", m->data);
+    co_return done;
+  }
+  std::string cid(m->header_value("cid"));
+  if (cid.empty())  // another writer's value
+    if (auto computed = atproto::cid_of_json(m->data)) cid = *computed;
+  boost::json::object o{{"uri", i.uri}, {"cid", cid}, {"rev", m->header_value("rev")}, {"key", key}, {"seq", m->seq},
+                        {"time", m->header_value("time")}, {"stored", m->time}};
+  auto text = boost::json::serialize(o);
+  text.back() = ',';
+  fmt::print("{}\"value\":{}}}\n", text, m->data);
+  co_return done;
+}
+
+// Keys of one account in every collection: one filter a number of segments, since an NSID spans several tokens.
+std::vector<std::string> account_filters(const std::string& bucket, const std::string& partition, const std::string& did) {
+  std::vector<std::string> out;
+  std::string stars = "*.*.*";
+  for (int segments = 3; segments <= 32; ++segments, stars += ".*")
+    out.push_back(fmt::format("$KV.{}.{}.{}.{}.*", bucket, partition, stars, kv::encode_part(did)));
+  return out;
+}
+
+task<int> list_records(session s, invocation i) {
+  const auto partition = kv::partition_of(i.uri, co_await store_partitions(s));
+  nats::consumer_spec spec{.stream = "KV_" + s.cfg.kv.bucket, .policy = nats::acks::none, .headers_only = true, .credit = 4096};
+  spec.filters = i.collection.empty()
+                     ? account_filters(s.cfg.kv.bucket, partition, i.uri)
+                     : std::vector{fmt::format("$KV.{}.{}.{}.{}.*", s.cfg.kv.bucket, partition, i.collection, kv::encode_part(i.uri))};
+  meters counters;
+  nats::pull_consumer records(s.nc, std::move(spec), counters, s.facts.api_level);
+  if (auto attached = co_await records.attach(); !attached) co_return complain(attached.error());
+  const auto prefix = fmt::format("$KV.{}.", s.cfg.kv.bucket);
+  std::uint64_t found = 0;
+  while (records.pending() > 0) {
+    auto batch = co_await records.next();
+    if (!batch) co_return complain(batch.error());
+    for (const auto& m : *batch) {
+      const auto key = kv::record_key::parse(m.subject().substr(prefix.size()));
+      if (!key || !m.header_value("KV-Operation").empty()) continue;
+      fmt::print("at://{}/{}/{}\n", key->did, key->collection, key->rkey);
+      ++found;
+    }
+  }
+  co_return found > 0 ? done : no;
+}
+
+task<result<void>> mark_put_used(session s) {
+  for (;;) {
+    auto meta = co_await kv::read_meta(s.nc);
+    if (!meta) co_return meta.error();
+    if (meta->put_used) co_return result<void>{};
+    meta->put_used = true;
+    auto written = co_await kv::write_meta(s.nc, *meta);
+    if (written || written.error().code != errc::conflict) co_return written;
+  }
+}
+
+// The mark comes first: a record of which the store's keeper knows nothing would be overlooked by a later comparison.
+task<int> write_record(session s, place p, std::string json) {
+  auto store = co_await kv::open_store(s.nc, s.cfg.kv.bucket, co_await store_partitions(s), s.cfg.nats.replicas);
+  if (!store) co_return complain(store.error());
+  if (auto marked = co_await mark_put_used(s); !marked) co_return complain(marked.error());
+  const auto subject = fmt::format("$KV.{}.{}", s.cfg.kv.bucket, kv::record_key::of(p.did, p.collection, p.rkey, store->meta.partitions).text());
+  auto before = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
+  const bool exists = before && before->header_value("KV-Operation").empty();
+  nats::request_spec write{.subject = subject, .data = json};
+  write.headers.push_back({"time", kv::timestamp_now()});
+  if (json.empty()) {
+    if (!exists) co_return complain(fail(errc::not_found, "at://{}/{}/{} is not in the store", p.did, p.collection, p.rkey));
+    write.headers.push_back({"KV-Operation", "DEL"});
+    write.headers.push_back({"op", "delete"});
+  } else {
+    auto cid = atproto::cid_of_json(json);
+    if (!cid) co_return complain(fail(errc::bad_config, "put: that is no record: {}", cid.error().text));
+    write.headers.push_back({"cid", *cid});
+    write.headers.push_back({"op", exists ? "update" : "create"});
+  }
+  auto reply = co_await s.nc.request(std::move(write));
+  if (!reply) co_return complain(reply.error());
+  auto seq = nats::parse_pub_ack(reply->data());
+  if (!seq) co_return complain(seq.error());
+  co_return done;
+}
+
+}  // namespace
+
+int get(const invocation& i, const config& cfg) {
+  auto p = parse_record_uri(i.uri);
+  if (!p) return complain(p.error());
+  return with_nats(cfg, [&](session s) { return print_record(s, *p, i); });
+}
+
+int ls(const invocation& i, const config& cfg) {
+  if (!atproto::is_did(i.uri)) return complain(fail(errc::bad_config, "ls wants a DID, \"{}\" is none", i.uri));
+  if (!i.collection.empty() && !atproto::is_nsid(i.collection))
+    return complain(fail(errc::bad_config, "\"{}\" is no collection (an NSID such as app.bsky.feed.like)", i.collection));
+  return with_nats(cfg, [&](session s) { return list_records(s, i); });
+}
+
+int put(const invocation& i, const config& cfg) {
+  auto p = parse_record_uri(i.uri);
+  if (!p) return complain(p.error());
+  auto json = i.text;
+  if (json.empty() || json == "-") json.assign(std::istreambuf_iterator<char>(std::cin), {});
+  while (!json.empty() && (json.back() == '\n' || json.back() == ' ')) json.pop_back();
+  if (json.empty()) return complain(fail(errc::bad_config, "put: there is no record on standard input"));
+  return with_nats(cfg, [&](session s) { return write_record(s, *p, json); });
+}
+
+int del(const invocation& i, const config& cfg) {
+  auto p = parse_record_uri(i.uri);
+  if (!p) return complain(p.error());
+  return with_nats(cfg, [&](session s) { return write_record(s, *p, {}); });
+}
+
+}  // namespace recordkv::cli

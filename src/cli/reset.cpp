@@ -1,0 +1,93 @@
+// `reset`: removes what recordkv made, and nothing else.
+#include "commands.hpp"
+
+#include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/store_meta.hpp"
+
+#include "lock_table.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+namespace recordkv::cli {
+namespace {
+
+struct removal {
+  std::vector<std::string> streams;
+  std::vector<std::string> consumers;  // on a store that is not ours
+  std::vector<std::string> files;
+};
+
+task<result<removal>> what_is_ours(session s) {
+  removal r;
+  const auto store = "KV_" + s.cfg.kv.bucket;
+  auto meta = co_await kv::read_meta(s.nc);
+  if (!meta && meta.error().code != errc::not_found) co_return meta.error();
+  if (meta) r.streams = meta->made;
+  if (auto lock = co_await nats::stream_info(s.nc, "KV_lock"); lock) r.streams.push_back("KV_lock");
+  if (std::find(r.streams.begin(), r.streams.end(), store) == r.streams.end()) {
+    auto names = co_await consumer_names(s.nc, store);
+    for (const auto& name : names)
+      if (name.starts_with("view-")) r.consumers.push_back(name);
+  }
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const auto file = s.cfg.sqlite_path() + suffix;
+    if (std::filesystem::exists(file)) r.files.push_back(file);
+  }
+  co_return r;
+}
+
+bool confirmed(const removal& r, bool yes) {
+  for (const auto& x : r.streams) fmt::print("stream    {}\n", x);
+  for (const auto& x : r.consumers) fmt::print("consumer  {}\n", x);
+  for (const auto& x : r.files) fmt::print("file      {}\n", x);
+  if (yes) return true;
+  if (isatty(STDIN_FILENO) == 0) {
+    fmt::print(stderr, "recordkv: reset deletes the above; say --yes, since standard input is no terminal\n");
+    return false;
+  }
+  fmt::print("Delete all of this? Type yes: ");
+  std::fflush(stdout);
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "yes";
+}
+
+task<int> remove_all(session s, bool yes) {
+  auto r = co_await what_is_ours(s);
+  if (!r) co_return complain(r.error());
+  if (r->streams.empty() && r->consumers.empty() && r->files.empty()) {
+    fmt::print("nothing of recordkv's is here\n");
+    co_return done;
+  }
+  auto locks = co_await read_locks(s.nc);
+  if (locks)
+    for (const auto& l : *locks)
+      if (l.live)
+        co_return complain(fail(errc::not_owner, "stage {} is running (process {}); stop it before reset", l.key, l.pid));
+  if (!confirmed(*r, yes)) co_return no;
+  const auto store = "KV_" + s.cfg.kv.bucket;
+  for (const auto& name : r->consumers)
+    if (auto gone = co_await nats::api(s.nc, fmt::format("CONSUMER.DELETE.{}.{}", store, name)); !gone) co_return complain(gone.error());
+  // `repo` holds the list of what is ours: it goes last, so that an interrupted reset can be repeated.
+  std::sort(r->streams.begin(), r->streams.end(), [](const auto& a, const auto& b) { return (a == "KV_repo") < (b == "KV_repo"); });
+  for (const auto& name : r->streams) {
+    auto gone = co_await kv::remove_stream(s.nc, name);
+    if (!gone && gone.error().code != errc::not_found) co_return complain(gone.error());
+  }
+  for (const auto& file : r->files) std::filesystem::remove(file);
+  fmt::print("removed\n");
+  co_return done;
+}
+
+}  // namespace
+
+int reset(const invocation& i, const config& cfg) {
+  return with_nats(cfg, [&](session s) { return remove_all(s, i.yes); });
+}
+
+}  // namespace recordkv::cli

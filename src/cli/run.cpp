@@ -1,0 +1,135 @@
+// `run`: the chosen stages, from start to an orderly end.
+#include "commands.hpp"
+
+#include "recordkv/core/log.hpp"
+#include "recordkv/core/nursery.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace recordkv::cli {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto shutdown_limit = 10s;
+constexpr auto start_limit = 10s;
+
+result<std::vector<stage_entry>> chosen_stages(const config& cfg, std::span<const stage_entry> extra) {
+  std::vector<stage_entry> all(builtin_stages().begin(), builtin_stages().end());
+  all.insert(all.end(), extra.begin(), extra.end());
+  std::vector<stage_entry> out;
+  for (const auto& name : cfg.stages)
+    if (std::none_of(all.begin(), all.end(), [&](const auto& e) { return e.name == name; }))
+      return fail(errc::bad_config, "there is no stage \"{}\"; `recordkv --list` names them", name);
+  for (const auto& e : all)
+    if (std::find(cfg.stages.begin(), cfg.stages.end(), e.name) != cfg.stages.end()) out.push_back(e);
+  if (out.empty()) return fail(errc::bad_config, "stages is empty; name at least one, e.g. --stages=ingest,kv,index");
+  return out;
+}
+
+class process {
+ public:
+  explicit process(const config& cfg) : cfg_(cfg), signals_(io_, SIGINT, SIGTERM), deadline_(io_) {}
+
+  int run(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
+    if (auto connected = reach_nats(); !connected) return complain(connected.error());
+    asio::co_spawn(io_, main(entries, on_started), [this](std::exception_ptr e) {
+      if (e) std::rethrow_exception(e);
+      io_.stop();
+    });
+    signals_.async_wait([this](boost::system::error_code ec, int) {
+      if (!ec) close("asked to stop");
+    });
+    io_.run();
+    return exit_code_;
+  }
+
+ private:
+  // A server that is still starting is waited for; one that is wrong is not.
+  result<void> reach_nats() {
+    const auto until = std::chrono::steady_clock::now() + start_limit;
+    for (bool first = true;; first = false) {
+      auto connected = connect(io_, nc_, cfg_);
+      if (connected || connected.error().code != errc::unreachable || std::chrono::steady_clock::now() > until) return connected;
+      if (first) log::info("nats", "{}; trying for {} s", connected.error().text, start_limit.count());
+      asio::steady_timer pause(io_, 300ms);
+      pause.wait();
+    }
+  }
+
+  task<> main(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
+    auto facts = co_await nats::jetstream_facts(nc_);
+    if (!facts) {
+      exit_code_ = complain(facts.error());
+      co_return;
+    }
+    stage_context ctx{nc_, cfg_, counters_, *facts};
+    for (const auto& e : entries) {
+      auto made = e.make(ctx);
+      if (!made) {
+        exit_code_ = complain(made.error());
+        co_return;
+      }
+      stages_.push_back(std::move(*made));
+    }
+    nursery running(co_await asio::this_coro::executor);
+    for (auto& s : stages_) running.spawn(run_one(*s));
+    if (on_started) on_started();
+    co_await running.join();
+    (void)co_await nc_.flush();
+    log::info("run", "stopped");
+  }
+
+  task<> run_one(stage& s) {
+    auto ended = co_await s.run();
+    if (ended || ended.error().code == errc::closed) {
+      log::debug("run", "stage {} has ended", s.name());
+      co_return;
+    }
+    exit_code_ = complain(ended.error());
+    close(fmt::format("stage {} can't go on", s.name()));
+  }
+
+  void close(std::string why) {
+    if (closing_) return;
+    closing_ = true;
+    log::info("run", "{}: closing the inlets and running dry", why);
+    for (auto& s : stages_) s->close();
+    deadline_.expires_after(shutdown_limit);
+    deadline_.async_wait([](boost::system::error_code ec) {
+      if (ec) return;
+      // What is unsettled is read again at the next start; waiting longer would help nobody.
+      log::warn("run", "not dry after {} s; leaving", shutdown_limit.count());
+      std::_Exit(unreachable);
+    });
+    signals_.async_wait([](boost::system::error_code ec, int) {
+      if (!ec) std::_Exit(no);
+    });
+  }
+
+  const config& cfg_;
+  asio::io_context io_{1};
+  nats::connection nc_{io_};
+  meters counters_;
+  std::vector<std::unique_ptr<stage>> stages_;
+  asio::signal_set signals_;
+  asio::steady_timer deadline_;
+  bool closing_ = false;
+  int exit_code_ = done;
+};
+
+}  // namespace
+
+int run_stages(const config& cfg, std::span<const stage_entry> extra, std::function<void()> on_started) {
+  auto entries = chosen_stages(cfg, extra);
+  if (!entries) return complain(entries.error());
+  for (const auto& w : cfg.warnings) log::warn("config", "{}", w);
+  process p(cfg);
+  return p.run(*entries, on_started);
+}
+
+}  // namespace recordkv::cli

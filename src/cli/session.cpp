@@ -1,0 +1,65 @@
+// A connection for one command.
+#include "commands.hpp"
+
+#include "recordkv/core/log.hpp"
+#include "recordkv/nats/greeting.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include <cstdio>
+#include <exception>
+#include <optional>
+
+namespace recordkv::cli {
+
+int complain(const error& e) {
+  fmt::print(stderr, "recordkv: {}\n", e.text);
+  switch (e.code) {
+    case errc::not_found: case errc::not_owner: case errc::conflict: return no;
+    case errc::unreachable: case errc::timed_out: case errc::unauthorized: case errc::unsupported: return unreachable;
+    case errc::bad_config: case errc::mismatch: return usage;
+    default: return no;
+  }
+}
+
+namespace {
+
+// Runs a coroutine to its end on a loop that nothing else uses yet.
+template <class T>
+T await_here(asio::io_context& io, task<T> what) {
+  std::optional<T> out;
+  std::exception_ptr thrown;
+  asio::co_spawn(io, std::move(what), [&](std::exception_ptr e, T value) {
+    thrown = e;
+    out.emplace(std::move(value));
+  });
+  while (!out) io.run_one();
+  if (thrown) std::rethrow_exception(thrown);
+  return std::move(*out);
+}
+
+}  // namespace
+
+result<void> connect(asio::io_context& io, nats::connection& nc, const config& cfg) {
+  const auto guard = asio::make_work_guard(io);
+  auto hello = await_here(io, nats::greet(cfg.nats.url));
+  if (!hello) return hello.error();
+  if (auto fine = nats::accept(*hello, cfg.nats.url); !fine) return fine.error();
+  return nc.start({.url = cfg.nats.url, .creds = cfg.nats.creds, .tls_ca = cfg.nats.tls_ca});
+}
+
+int with_nats(const config& cfg, std::function<task<int>(session)> body) {
+  log::set_level(log::level::error);
+  asio::io_context io(1);
+  nats::connection nc(io);
+  if (auto connected = connect(io, nc, cfg); !connected) return complain(connected.error());
+  auto whole = [](nats::connection& c, const config& f, const std::function<task<int>(session)>& b) -> task<int> {
+    auto facts = co_await nats::jetstream_facts(c);
+    if (!facts) co_return complain(facts.error());
+    session s{c, f, *facts};
+    co_return co_await b(s);
+  };
+  return await_here(io, whole(nc, cfg, body));
+}
+
+}  // namespace recordkv::cli

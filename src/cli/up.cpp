@@ -1,0 +1,136 @@
+// `up`: everything on this machine; nats-server as a child where none answers.
+#include "commands.hpp"
+
+#include "recordkv/core/log.hpp"
+#include "recordkv/nats/greeting.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+namespace recordkv::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+result<nats::greeting> greeting_of(const std::string& url) {
+  asio::io_context io(1);
+  result<nats::greeting> out = fail(errc::unreachable, "not asked");
+  asio::co_spawn(io, nats::greet(url, 500ms), [&](std::exception_ptr, result<nats::greeting> g) { out = std::move(g); });
+  io.run();
+  return out;
+}
+
+struct address {
+  std::string host = "127.0.0.1", port = "4222";
+};
+
+result<address> loopback_address(const std::string& url) {
+  std::string_view rest = url;
+  if (const auto scheme = rest.find("://"); scheme != rest.npos) rest.remove_prefix(scheme + 3);
+  address a;
+  const auto colon = rest.rfind(':');
+  a.host = rest.substr(0, colon);
+  if (colon != rest.npos) a.port = rest.substr(colon + 1);
+  if (a.host != "127.0.0.1" && a.host != "localhost")
+    return fail(errc::unreachable, "no NATS server answers at {}, and `up` starts one on this machine only; start it there, or use nats.url = \"nats://127.0.0.1:4222\"", url);
+  return a;
+}
+
+result<std::string> write_server_config(const config& cfg, const address& a) {
+  const auto dir = std::filesystem::absolute(cfg.state.dir) / "nats";
+  std::error_code ec;
+  std::filesystem::create_directories(dir, ec);
+  if (ec) return fail(errc::storage, "state.dir: {} can't be made: {}", dir.string(), ec.message());
+  const auto file = dir / "nats-server.conf";
+  std::ofstream out(file);
+  out << fmt::format(
+      "# Written by `recordkv up` at each start.\nlisten: \"{}:{}\"\nmax_payload: 8MB\n"
+      "jetstream {{\n  store_dir: \"{}\"\n  sync_interval: \"{}ms\"\n}}\n",
+      a.host == "localhost" ? "127.0.0.1" : a.host, a.port, (dir / "data").string(), cfg.nats.sync_interval.count());
+  if (!out.flush()) return fail(errc::storage, "{} can't be written", file.string());
+  return file.string();
+}
+
+class nats_child {
+ public:
+  nats_child() = default;
+  nats_child(const nats_child&) = delete;
+  ~nats_child() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGTERM);
+    waitpid(pid_, nullptr, 0);
+  }
+
+  result<void> start(const config& cfg) {
+    auto a = loopback_address(cfg.nats.url);
+    if (!a) return a.error();
+    auto file = write_server_config(cfg, *a);
+    if (!file) return file.error();
+    const char* named = std::getenv("RECORDKV_NATS_SERVER");
+    const std::string program = named && *named ? named : "nats-server";
+    const auto log_file = std::filesystem::path(*file).replace_filename("nats-server.log").string();
+    pid_ = fork();
+    if (pid_ < 0) return fail(errc::storage, "nats-server can't be started: fork failed");
+    if (pid_ == 0) exec(program, *file, log_file);
+    return wait_ready(cfg, program, log_file);
+  }
+
+ private:
+  // In the child: gone with its parent, out of the terminal's way (Ctrl-C is for the parent, which drains first).
+  [[noreturn]] static void exec(const std::string& program, const std::string& file, const std::string& log_file) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    setpgid(0, 0);
+    const int out = open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (out >= 0) {
+      dup2(out, STDOUT_FILENO);
+      dup2(out, STDERR_FILENO);
+    }
+    execlp(program.c_str(), program.c_str(), "-c", file.c_str(), nullptr);
+    _exit(127);
+  }
+
+  // A large store takes its server minutes to recover; as long as the process lives it is waited for.
+  result<void> wait_ready(const config& cfg, const std::string& program, const std::string& log_file) {
+    for (;;) {
+      int state = 0;
+      if (waitpid(pid_, &state, WNOHANG) == pid_) {
+        pid_ = 0;
+        if (WIFEXITED(state) && WEXITSTATUS(state) == 127)
+          return fail(errc::unreachable, "no NATS server answers at {} and \"{}\" is not installed; `./dev setup` gets it, or put it on PATH", cfg.nats.url, program);
+        return fail(errc::unreachable, "{} ended at once; its log is {}", program, log_file);
+      }
+      if (auto g = greeting_of(cfg.nats.url); g && g->jetstream) return {};
+      std::this_thread::sleep_for(50ms);
+    }
+  }
+
+  pid_t pid_ = 0;
+};
+
+}  // namespace
+
+int up(const config& cfg, std::span<const stage_entry> extra) {
+  nats_child server;
+  const bool running = greeting_of(cfg.nats.url).has_value();
+  if (!running)
+    if (auto started = server.start(cfg); !started) return complain(started.error());
+  return run_stages(cfg, extra, [&] {
+    fmt::print("NATS    {} ({})\nstore   bucket {} (nats kv ls {})\nlikes   {}\nsource  {} {}\n", cfg.nats.url,
+               running ? "was running" : "started, data in " + cfg.state.dir + "/nats", cfg.kv.bucket, cfg.kv.bucket, cfg.sqlite_path(),
+               cfg.source.kind, cfg.source.url);
+    std::fflush(stdout);
+  });
+}
+
+}  // namespace recordkv::cli

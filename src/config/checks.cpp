@@ -1,0 +1,165 @@
+#include "checks.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <span>
+
+namespace recordkv::settings {
+namespace {
+
+bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
+/// Splits "nats://a,nats://b". A comma inside a password separates nothing: only one before another URL does.
+std::vector<std::string_view> split_urls(std::string_view urls) {
+  std::vector<std::string_view> out;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < urls.size(); ++i) {
+    if (urls[i] != ',') continue;
+    std::size_t word = urls.find_first_not_of(' ', i + 1);
+    std::size_t end = word;
+    while (end < urls.size() && is_alnum(urls[end])) ++end;
+    if (word == urls.npos || end == word || urls.substr(end, 3) != "://") continue;
+    out.push_back(urls.substr(begin, i - begin));
+    begin = word;
+  }
+  out.push_back(urls.substr(begin));
+  return out;
+}
+
+std::string masked_url(std::string_view url) {
+  const auto scheme = url.find("://");
+  const std::size_t begin = scheme == url.npos ? 0 : scheme + 3;
+  const auto at = url.rfind('@');  // the last: a password may hold another
+  if (at == url.npos || at < begin) return std::string(url);
+  const auto colon = url.substr(begin, at - begin).find(':');
+  const auto user = colon == url.npos ? std::string_view{} : url.substr(begin, colon + 1);
+  return fmt::format("{}{}***{}", url.substr(0, begin), user, url.substr(at));
+}
+
+bool has_scheme(std::string_view url, std::span<const std::string_view> schemes) {
+  return std::ranges::any_of(schemes, [&](std::string_view s) { return url.starts_with(s) && url.size() > s.size(); });
+}
+
+/// One to many segments of letters, digits and hyphens between dots.
+bool are_segments(std::string_view s, std::size_t at_least) {
+  std::size_t segments = 0;
+  while (true) {
+    const auto dot = s.find('.');
+    const auto one = s.substr(0, dot);
+    if (one.empty() || !std::ranges::all_of(one, [](char c) { return is_alnum(c) || c == '-'; })) return false;
+    ++segments;
+    if (dot == s.npos) return segments >= at_least;
+    s.remove_prefix(dot + 1);
+  }
+}
+
+bool is_pattern(std::string_view s) {
+  if (s == "*") return true;
+  if (s.ends_with(".*")) return are_segments(s.substr(0, s.size() - 2), 1);
+  return are_segments(s, 3);
+}
+
+}  // namespace
+
+std::string check_stages(const config& c) {
+  constexpr std::string_view known[] = {"ingest", "kv", "index"};
+  std::set<std::string_view> seen;
+  for (const auto& s : c.stages) {
+    if (std::ranges::find(known, s) == std::end(known))
+      return fmt::format(R"(there is no stage "{}"; choose from "ingest", "kv", "index")", s);
+    if (!seen.insert(s).second) return fmt::format(R"("{}" stands there twice; name each stage once)", s);
+  }
+  return c.stages.empty() ? R"(no stage to run; choose from "ingest", "kv", "index")" : "";
+}
+
+std::string check_nats_url(const config& c) {
+  constexpr std::string_view schemes[] = {"nats://", "tls://"};
+  for (const auto url : split_urls(c.nats.url))
+    if (!has_scheme(url, schemes))
+      return fmt::format(R"(wants nats://host:port or tls://host:port, several with commas between, not "{}")",
+                         masked_url(url));
+  return {};
+}
+
+std::string check_replicas(const config& c) {
+  return c.nats.replicas % 2 == 1
+             ? ""
+             : fmt::format("wants 1, 3 or 5, since a stream needs a majority; not {}", c.nats.replicas);
+}
+
+std::string check_state_dir(const config& c) {
+  return c.state.dir.empty() ? R"(wants a directory; write state.dir = "./recordkv-data")" : "";
+}
+
+std::string check_source_url(const config& c) {
+  if (c.source.kind == "file")
+    return c.source.url.empty() || c.source.url.find("://") != std::string::npos
+               ? R"(source.kind = "file" wants the path of a recording here)"
+               : "";
+  constexpr std::string_view schemes[] = {"wss://", "ws://"};
+  if (!has_scheme(c.source.url, schemes)) return fmt::format("wants wss://host, not \"{}\"", masked_url(c.source.url));
+  if (c.source.kind == "jetstream" && c.source.url == config{}.source.url)
+    return R"(source.kind = "jetstream" wants a Jetstream's address here, not a relay's)";
+  return {};
+}
+
+std::string check_collections(const config& c) {
+  for (const auto& p : c.source.collections)
+    if (!is_pattern(p))
+      return fmt::format(R"("{}" is no collection; write one such as "app.bsky.feed.like", "app.bsky.*" or "*")", p);
+  return c.source.collections.empty() ? R"(no collection would be stored; write ["*"] for all)" : "";
+}
+
+std::string check_bucket(const config& c) {
+  const auto good = [](char x) { return is_alnum(x) || x == '-' || x == '_'; };
+  if (!c.kv.bucket.empty() && std::ranges::all_of(c.kv.bucket, good)) return {};
+  return fmt::format(R"(wants letters, digits, "-" and "_" only, as NATS does for buckets; not "{}")", c.kv.bucket);
+}
+
+std::string check_plc_url(const config& c) {
+  constexpr std::string_view schemes[] = {"https://", "http://"};
+  if (has_scheme(c.identity.plc_url, schemes)) return {};
+  return fmt::format(R"(wants an address such as "https://plc.directory", not "{}")", masked_url(c.identity.plc_url));
+}
+
+std::string check_dids(const config& c) {
+  for (const auto& d : c.repos.dids)
+    if (!d.starts_with("did:plc:") && !d.starts_with("did:web:"))
+      return fmt::format(R"("{}" is no DID; write did:plc:... or did:web:...)", d);
+  return {};
+}
+
+std::string check_database(const config& c) {
+  const std::string_view d = c.index.database;
+  constexpr std::string_view remedy = R"(write "sqlite:likes.db" or "sqlite:/absolute/path.db")";
+  if (d.starts_with("postgresql:") || d.starts_with("postgres:"))
+    return fmt::format("PostgreSQL is still to come; {}", remedy);
+  if (!d.starts_with("sqlite:") || d == "sqlite:" || d.starts_with("sqlite://"))
+    return fmt::format("wants sqlite: and a path; {}", remedy);
+  if (d == "sqlite::memory:") return fmt::format("rows must outlive the process; {}", remedy);
+  return {};
+}
+
+std::string check_listen(const config& c) {
+  const std::string_view l = c.http.listen;
+  if (l.empty()) return {};
+  const auto colon = l.rfind(':');
+  const auto host = l.substr(0, colon == l.npos ? 0 : colon);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  unsigned port = 0;
+  const auto [end, ec] = std::from_chars(l.data() + host.size() + 1, l.data() + l.size(), port);
+  const bool good = !host.empty() && ec == std::errc{} && end == l.data() + l.size() && port <= 65535 &&
+                    (bracketed || host.find(':') == host.npos);
+  return good ? "" : fmt::format(R"(wants host:port, such as "127.0.0.1:2580", or "" for no HTTP; not "{}")", l);
+}
+
+std::string masked_urls(std::string_view urls) {
+  std::string out;
+  for (const auto url : split_urls(urls)) out += (out.empty() ? "" : ",") + masked_url(url);
+  return out;
+}
+
+}  // namespace recordkv::settings

@@ -1,0 +1,30 @@
+// What a value must be beyond its type, where a list of choices or a range can't say it.
+//
+// Owns: the shape of addresses, names and patterns, and keys that depend on one another.
+// Refuses to know: where a value was written; the caller puts file, line and key in front.
+#pragma once
+
+#include "recordkv/config.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace recordkv::settings {
+
+// Each returns what is wrong and what to write, or nothing. No value that may hold a password is repeated.
+std::string check_stages(const config& c);
+std::string check_nats_url(const config& c);
+std::string check_replicas(const config& c);
+std::string check_state_dir(const config& c);
+std::string check_source_url(const config& c);
+std::string check_collections(const config& c);
+std::string check_bucket(const config& c);
+std::string check_plc_url(const config& c);
+std::string check_dids(const config& c);
+std::string check_database(const config& c);
+std::string check_listen(const config& c);
+
+/// Passwords and tokens inside a list of URLs replaced by "***".
+std::string masked_urls(std::string_view urls);
+
+}  // namespace recordkv::settings

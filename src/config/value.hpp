@@ -1,0 +1,36 @@
+// Values of keys: from TOML into `config`, and from `config` into text.
+//
+// Owns: how durations, sizes and lists are written, in files and as bare words in the environment.
+// Refuses to know: files, lines, precedence.
+#pragma once
+
+#include "keys.hpp"
+
+#include <toml++/toml.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace recordkv::settings {
+
+/// "250ms", "10s", "2m", "1h" in milliseconds.
+std::optional<std::int64_t> parse_duration(std::string_view text) noexcept;
+
+/// "512B", "256MB" (10^6), "1GiB" (2^30) in bytes.
+std::optional<std::int64_t> parse_size(std::string_view text) noexcept;
+
+/// Puts `value` in its place. Returns what is wrong and what to write instead, or nothing.
+std::string assign(const key_row& key, config& into, const toml::node& value);
+
+/// The text of a variable or a --set, read as TOML where that gives the key's type, else as the bare text itself.
+/// The value is the table's only entry.
+toml::table bare_value(const key_row& key, const std::string& text);
+
+/// As TOML would write it: "2m" in quotes, 16, ["a", "b"]. Secrets and passwords in URLs are "***".
+std::string shown(const key_row& key, const config& from);
+
+/// The same with secrets, to compare with.
+std::string written(const key_row& key, const config& from);
+
+}  // namespace recordkv::settings

@@ -1,0 +1,89 @@
+// Jetstream as a dialect: v1's /subscribe, and v2's subscribeEvents.
+//
+// Owns: paths, parameters, the options message, and how far back a resume reaches.
+// Refuses to know: reconnecting, what events contain.
+#include "stream_source.hpp"
+
+namespace recordkv::firehose {
+namespace {
+
+constexpr std::size_t most_collections = 100;
+constexpr std::size_t most_dids = 10'000;
+constexpr std::size_t longest_query = 8 * 1024;  // what servers and proxies take in a request line
+
+// Below it a cursor is a sequence number, from it on a time in µs.
+constexpr std::uint64_t first_time = 1'000'000'000'000'000;
+constexpr std::uint64_t rewind_us = 5'000'000;  // another instance behind the same name has another clock
+
+constexpr std::string_view v2_path = "/xrpc/network.bsky.jetstream.subscribeEvents";
+
+std::uint64_t cursor_for(std::uint64_t seq) { return seq < first_time + rewind_us ? seq : seq - rewind_us; }
+
+std::vector<std::string> wanted(const std::vector<std::string>& collections) {
+  for (const auto& c : collections)
+    if (c == "*") return {};
+  return collections;
+}
+
+std::string repeated(std::string_view name, const std::vector<std::string>& values) {
+  std::string out;
+  for (const auto& v : values) out += fmt::format("&{}={}", name, query_escaped(v));
+  return out;
+}
+
+// Collections and DIDs have passed their syntax checks in the configuration; what is left to escape is nothing much.
+std::string json_array(const std::vector<std::string>& values) {
+  std::string out = "[";
+  for (const auto& v : values) {
+    out += out.size() > 1 ? ",\"" : "\"";
+    for (const char c : v)
+      if (c != '"' && c != '\\' && static_cast<unsigned char>(c) >= ' ') out += c;
+    out += '"';
+  }
+  return out + ']';
+}
+
+result<opening> open_jetstream(const source_spec& spec, const resume_point& from) {
+  auto parsed = parse_ws_url(spec.url);
+  if (!parsed) return parsed.error();
+  const auto collections = wanted(spec.collections);
+  if (collections.size() > most_collections || spec.dids.size() > most_dids) {
+    return fail(errc::bad_config, "jetstream takes at most {} collections and {} accounts; {} and {} are configured",
+                most_collections, most_dids, collections.size(), spec.dids.size());
+  }
+  opening out{std::move(*parsed), {}};
+  if (out.url.path.empty()) out.url.path = "/subscribe";
+  const bool v2 = out.url.path == v2_path;
+  std::string& query = out.url.query;
+  if (from.seq)
+    query += fmt::format("&cursor={}", cursor_for(*from.seq));
+  else if (from.start == start_at::oldest)
+    query += fmt::format("&cursor={}", v2 ? first_time : 0);  // v2 refuses a sequence number it no longer has
+  const std::string filter =
+      repeated(v2 ? "collections" : "wantedCollections", collections) + repeated(v2 ? "dids" : "wantedDids", spec.dids);
+  if (query.size() + filter.size() <= longest_query) {
+    query += filter;
+  } else if (v2) {
+    return fail(errc::bad_config, "so many accounts do not fit into Jetstream's subscribeEvents; use its /subscribe");
+  } else {
+    query += "&requireHello=true";
+    out.hello = fmt::format(
+        R"({{"type":"options_update","payload":{{"wantedCollections":{},"wantedDids":{},"maxMessageSizeBytes":0}}}})",
+        json_array(collections), json_array(spec.dids));
+  }
+  if (query.starts_with('&')) query.erase(0, 1);
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<frame_source> make_jetstream(asio::any_io_executor ex, source_spec spec, meters& counters) {
+  dialect d;
+  d.part = "jetstream";
+  d.carrier = ws_message::type::text;
+  d.glance = atproto::glance_jetstream;
+  d.open = [spec](const resume_point& from) { return open_jetstream(spec, from); };
+  return std::make_unique<stream_source>(std::move(ex), std::move(spec), std::move(d), counters);
+}
+
+}  // namespace recordkv::firehose

@@ -1,0 +1,153 @@
+#include "stream_source.hpp"
+
+#include "recordkv/core/log.hpp"
+
+namespace recordkv::firehose {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The delay starts small again only once a connection has proved itself.
+constexpr std::uint64_t proof_frames = 1000;
+constexpr auto proof_time = 10s;
+constexpr auto longest_delay = 60'000ms;
+
+// The closed set of words that source_reconnects counts by.
+std::string_view word_for(errc code) {
+  switch (code) {
+    case errc::closed: return "closed";
+    case errc::timed_out: return "timeout";
+    case errc::refused: return "refused";
+    case errc::bad_config: return "bad_config";
+    case errc::malformed: return "framing";
+    case errc::too_large: return "oversize";
+    default: return "unreachable";
+  }
+}
+
+}  // namespace
+
+stream_source::stream_source(asio::any_io_executor ex, source_spec spec, dialect d, meters& counters)
+    : ex_(std::move(ex)),
+      spec_(std::move(spec)),
+      dialect_(std::move(d)),
+      counters_(counters),
+      frames_(counters.counter("source_frames")),
+      bytes_(counters.counter("source_bytes")),
+      trouble_(fmt::format("connecting to {}: not tried yet", spec_.url)),
+      backoff_(spec_.retry_base, longest_delay),
+      from_{spec_.cursor, spec_.start} {}
+
+task<result<std::vector<frame>>> stream_source::next() {
+  while (!closed_) {
+    if (!ready_.empty()) co_return std::exchange(ready_, {});
+    if (!ws_) {
+      if (auto up = co_await reconnect(); !up) co_return up.error();
+      continue;
+    }
+    messages_.clear();
+    const auto got = co_await ws_->read(messages_);
+    if (closed_) break;
+    if (!got) {
+      lost(got.error());
+      continue;
+    }
+    if (auto frames = sort(messages_); !frames.empty()) co_return frames;
+  }
+  co_return fail(errc::closed, "closed");
+}
+
+void stream_source::close() noexcept {
+  closed_ = true;
+  stop_.notify();
+  if (ws_) ws_->close();
+}
+
+// --- connecting ---
+
+task<> stream_source::wait_until_due() {
+  while (!closed_) {
+    const auto left = due_ - clock::now();
+    if (left <= clock::duration::zero()) break;
+    co_await stop_.wait_for(left);
+  }
+}
+
+task<result<>> stream_source::reconnect() {
+  const auto opened = dialect_.open(from_);
+  if (!opened) {
+    trouble_ = fmt::format("connecting to {}: {}", spec_.url, opened.error().text);
+    co_return opened.error();
+  }
+  co_await wait_until_due();
+  if (closed_) co_return fail(errc::closed, "closed");
+  websocket_spec how{.url = opened->url, .max_message = spec_.max_frame, .idle = spec_.idle, .tls_ca = spec_.tls_ca};
+  ws_ = std::make_unique<websocket>(ex_, std::move(how));
+  const auto up = co_await ws_->connect();
+  if (closed_) co_return fail(errc::closed, "closed");
+  if (!up) co_return dial_failed(up.error());
+  connected(*opened);
+  co_return result<>{};
+}
+
+result<> stream_source::dial_failed(const error& e) {
+  // Jetstream v2 tells before the upgrade what others tell by #info: begin at the oldest it has.
+  if (e.code == errc::bad_config && from_.seq && e.text.find("CursorTooOld") != std::string::npos) {
+    drop("outdated_cursor", e.text);
+    from_ = {std::nullopt, start_at::oldest};
+    frame notice;
+    notice.what = frame::notice::outdated_cursor;
+    notice.info.kind = atproto::event_kind::info;
+    notice.info.name = "OutdatedCursor";
+    ready_.push_back(std::move(notice));
+    return {};
+  }
+  const auto stay_away = ws_->retry_after().value_or(0s);
+  if (e.code != errc::bad_config) {
+    drop(word_for(e.code), e.text, stay_away);
+    return {};
+  }
+  // Whoever asks again all the same waits like after any other failure; whether there is a next time is not ours to
+  // say.
+  ws_.reset();
+  due_ = clock::now() + backoff_.next();
+  counters_.add("source_reconnects", word_for(e.code));
+  trouble_ = fmt::format("connecting to {}: {}", spec_.url, e.text);
+  return fail(e.code, "{}: {}", spec_.url, e.text);
+}
+
+void stream_source::connected(const opening& o) {
+  if (!o.hello.empty()) ws_->send_text(o.hello);
+  trouble_.clear();
+  frames_here_ = 0;
+  fresh_ = true;
+  log::info(dialect_.part, "connected to {}, {}", spec_.url, place());
+}
+
+std::string stream_source::place() const {
+  if (from_.seq) return fmt::format("from {}", *from_.seq);
+  return from_.start == start_at::oldest ? "from the oldest event" : "live";
+}
+
+void stream_source::drop(std::string_view word, std::string_view reason, std::chrono::milliseconds at_least) {
+  const auto now = clock::now();
+  if (frames_here_ >= proof_frames || (frames_here_ > 0 && now - first_at_ >= proof_time)) backoff_.reset();
+  frames_here_ = 0;
+  const auto delay = std::max(backoff_.next(), at_least);
+  due_ = now + delay;
+  ws_.reset();
+  counters_.add("source_reconnects", word);
+  trouble_ = fmt::format("connecting to {}: {}", spec_.url, reason);
+  log::warn(dialect_.part, "{}: {}; trying again in {} ms, {}", spec_.url, reason, delay.count(), place());
+}
+
+// The connection failed, or its next message is too large to be held.
+void stream_source::lost(const error& e) {
+  if (e.code != errc::too_large) return drop(word_for(e.code), e.text);
+  const std::uint64_t behind = from_.seq.value_or(0);
+  if (suspect_ == behind) return ws_->pass_over();
+  suspect_ = behind;
+  drop("oversize", e.text);
+}
+
+}  // namespace recordkv::firehose

@@ -1,0 +1,91 @@
+// A frame source over WebSocket: what subscribeRepos and Jetstream have in common.
+//
+// Owns: reconnecting and its delays, where to resume, what a frame that cannot be read costs, order on the wire,
+// counters and log lines.
+// Refuses to know: URLs, parameters and encodings; they are the dialect's.
+#pragma once
+
+#include "recordkv/core/backoff.hpp"
+#include "recordkv/core/event.hpp"
+#include "recordkv/firehose/source.hpp"
+#include "recordkv/firehose/websocket.hpp"
+
+#include <functional>
+
+namespace recordkv::firehose {
+
+/// How one connection begins.
+struct opening {
+  ws_url url;
+  std::string hello;  ///< sent first; empty: nothing
+};
+
+/// Where to begin: behind `seq`; without it at the oldest event or live.
+struct resume_point {
+  std::optional<std::uint64_t> seq;
+  start_at start = start_at::live;
+};
+
+struct dialect {
+  std::string_view part;                                ///< names the source in log lines
+  ws_message::type carrier = ws_message::type::binary;  ///< any other type is a framing error
+  bool strict_order = false;  ///< seq rises strictly: what does not is a repetition, and skipped
+  result<atproto::glance> (*glance)(std::string_view) = nullptr;
+  /// errc::bad_config when the spec cannot be turned into a request.
+  std::function<result<opening>(const resume_point&)> open;
+};
+
+class stream_source final : public frame_source {
+ public:
+  stream_source(asio::any_io_executor ex, source_spec spec, dialect d, meters& counters);
+  task<result<std::vector<frame>>> next() override;
+  void close() noexcept override;
+  std::string trouble() const override { return trouble_; }
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  task<result<>> reconnect();
+  task<> wait_until_due();
+  result<> dial_failed(const error& e);
+  void connected(const opening& o);
+  void drop(std::string_view word, std::string_view reason, std::chrono::milliseconds at_least = {});
+  void lost(const error& e);
+
+  std::vector<frame> sort(std::vector<ws_message>& messages);
+  bool accept(ws_message& m, std::vector<frame>& out);  // false: the connection was dropped
+  bool deliver(ws_message& m, atproto::glance g, std::vector<frame>& out);
+  bool in_order(std::uint64_t seq, std::vector<frame>& out);
+  bool about_stream(ws_message& m, atproto::glance g, std::vector<frame>& out);
+  void error_frame(const std::string& text, std::vector<frame>& out);
+  bool unreadable(const ws_message& m, const error& why, std::vector<frame>& out);
+  void numbering_went_back(std::string_view why, std::vector<frame>& out);
+  std::string place() const;
+
+  asio::any_io_executor ex_;
+  source_spec spec_;
+  dialect dialect_;
+  meters& counters_;
+  std::uint64_t& frames_;
+  std::uint64_t& bytes_;
+
+  bool closed_ = false;
+  event stop_;
+  std::unique_ptr<websocket> ws_;
+  std::vector<ws_message> messages_;
+  std::vector<frame> ready_;  // notices that arose while no frame was being read
+  std::string trouble_;
+
+  backoff backoff_;
+  clock::time_point due_{};       // not to dial before
+  clock::time_point first_at_{};  // frame of this connection
+  std::uint64_t frames_here_ = 0;
+
+  resume_point from_;                     // seq: of the last frame that next() returned
+  std::optional<std::uint64_t> suspect_;  // the frame behind this seq has failed once already
+  bool fresh_ = false;                    // no numbered frame on this connection yet
+  std::uint64_t behind_ = 0;              // frames in a row that are not newer than from_.seq
+  int resets_ = 0;                        // of the numbering, without a frame in between
+};
+
+}  // namespace recordkv::firehose

@@ -1,0 +1,32 @@
+// com.atproto.sync.subscribeRepos as a dialect.
+//
+// Owns: its path and its cursor parameter. Refuses to know: reconnecting, what frames contain.
+#include "stream_source.hpp"
+
+namespace recordkv::firehose {
+namespace {
+
+result<opening> open_subscribe_repos(const std::string& url, const resume_point& from) {
+  auto parsed = parse_ws_url(url);
+  if (!parsed) return parsed.error();
+  if (parsed->path.empty()) parsed->path = "/xrpc/com.atproto.sync.subscribeRepos";
+  if (from.seq || from.start == start_at::oldest) {
+    if (!parsed->query.empty()) parsed->query += '&';
+    parsed->query += fmt::format("cursor={}", from.seq.value_or(0));
+  }
+  return opening{std::move(*parsed), {}};
+}
+
+}  // namespace
+
+std::unique_ptr<frame_source> make_subscribe_repos(asio::any_io_executor ex, source_spec spec, meters& counters) {
+  dialect d;
+  d.part = "firehose";
+  d.carrier = ws_message::type::binary;
+  d.strict_order = true;
+  d.glance = atproto::glance_frame;
+  d.open = [url = spec.url](const resume_point& from) { return open_subscribe_repos(url, from); };
+  return std::make_unique<stream_source>(std::move(ex), std::move(spec), std::move(d), counters);
+}
+
+}  // namespace recordkv::firehose

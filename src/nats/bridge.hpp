@@ -1,0 +1,73 @@
+// nats.c, driven by Asio: the seam (docs/architecture.md, "The nats.c/Asio seam", eight rules).
+//
+// Owns: the natsConnection, the duplicate of its socket, the read and write turns.
+// Refuses to know: requests, inboxes, JetStream. The only includer of nats.c besides message.cpp.
+#pragma once
+
+#include "recordkv/core/result.hpp"
+#include "recordkv/nats/connection.hpp"
+#include "recordkv/nats/message.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+struct __natsConnection;
+struct __natsSubscription;
+
+namespace recordkv::nats {
+
+class bridge {
+ public:
+  /// Called on the loop, never from inside a call into the bridge.
+  struct listener {
+    std::function<void()> readable;                    ///< the parser has queued what one read brought
+    std::function<void(bool up)> turned;               ///< the gate opened or closed
+    std::function<void(std::string why)> given_up;     ///< nats.c closed the connection for good
+  };
+
+  bridge(asio::io_context& io, listener to);
+  ~bridge();
+  bridge(const bridge&) = delete;
+
+  result<void> open(const nats_config& config);
+
+  /// False from the moment nats.c loses the connection until it is attached anew: while false nothing may enter nats.c,
+  /// which holds its mutex through a whole reconnect attempt (2 s of frozen loop).
+  bool up() const noexcept { return up_; }
+
+  result<void> publish(const char* subject, const char* reply, const header_list& headers, std::string_view data);
+  result<__natsSubscription*> subscribe(const char* subject);
+  static void drain(__natsSubscription* from, std::vector<message>& into);
+  static void unsubscribe(__natsSubscription* gone);
+
+  std::string server_id() const;
+  std::size_t max_payload() const;
+
+ private:
+  // Called by nats.c from any thread with its mutex held: they only post.
+  static int attach(void** self, void* bridge_, __natsConnection* nc, int socket);
+  static int want_read(void* self, bool on);
+  static int want_write(void* self, bool on);
+  static int detach(void* self);
+
+  void attached(int socket);
+  void lost();
+  void read_turn();
+  void write_turn();
+
+  asio::io_context& io_;
+  listener to_;
+  __natsConnection* nc_ = nullptr;
+  asio::posix::stream_descriptor socket_;  // the duplicate; nats.c owns the original
+  std::atomic<bool> up_{false};
+  std::atomic<bool> write_wanted_{false};
+  std::atomic<bool> write_posted_{false};
+  bool write_waiting_ = false;
+};
+
+}  // namespace recordkv::nats

@@ -1,0 +1,126 @@
+#include "recordkv/nats/greeting.hpp"
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/json.hpp>
+
+#include <array>
+#include <charconv>
+#include <memory>
+#include <tuple>
+
+namespace recordkv::nats {
+namespace {
+
+using asio::ip::tcp;
+using version = std::array<int, 3>;
+
+struct endpoint {
+  std::string host, port;
+};
+
+endpoint parse_url(std::string_view url) {
+  if (const auto scheme = url.find("://"); scheme != url.npos) url.remove_prefix(scheme + 3);
+  if (const auto at = url.rfind('@'); at != url.npos) url.remove_prefix(at + 1);
+  url = url.substr(0, url.find('/'));
+  const auto colon = url.rfind(':');
+  const auto bracket = url.rfind(']');
+  endpoint e{std::string(url), "4222"};
+  if (colon != url.npos && (bracket == url.npos || colon > bracket)) e = {std::string(url.substr(0, colon)), std::string(url.substr(colon + 1))};
+  if (e.host.size() > 2 && e.host.front() == '[') e.host = e.host.substr(1, e.host.size() - 2);
+  return e;
+}
+
+version parse_version(std::string_view s) {
+  version v{};
+  for (auto& part : v) {
+    const auto end = std::from_chars(s.data(), s.data() + s.size(), part).ptr;
+    s.remove_prefix(static_cast<std::size_t>(end - s.data()));
+    if (!s.empty()) s.remove_prefix(1);
+  }
+  return v;
+}
+
+// Shared with the timer, whose handler may still be queued when the coroutine has ended.
+struct exchange {
+  explicit exchange(const asio::any_io_executor& ex) : resolver(ex), socket(ex), timer(ex) {}
+  tcp::resolver resolver;
+  tcp::socket socket;
+  asio::steady_timer timer;
+};
+
+task<result<std::string>> info_line(endpoint at, std::chrono::milliseconds limit) {
+  const auto x = std::make_shared<exchange>(co_await asio::this_coro::executor);
+  x->timer.expires_after(limit);
+  x->timer.async_wait([x](boost::system::error_code ec) {
+    if (ec) return;
+    x->resolver.cancel();
+    boost::system::error_code ignored;
+    x->socket.close(ignored);
+  });
+  auto [resolve_error, hosts] = co_await x->resolver.async_resolve(at.host, at.port, use_task);
+  if (resolve_error) co_return fail(errc::unreachable, "{}: {}", at.host, resolve_error.message());
+  auto [connect_error, where] = co_await asio::async_connect(x->socket, hosts, use_task);
+  if (connect_error) co_return fail(errc::unreachable, "{}:{}: {}", at.host, at.port, connect_error.message());
+  std::string line;
+  auto [read_error, n] = co_await asio::async_read_until(x->socket, asio::dynamic_buffer(line, 64 * 1024), "\r\n", use_task);
+  x->timer.cancel();
+  if (read_error) co_return fail(errc::unreachable, "{}:{} does not greet like a NATS server", at.host, at.port);
+  line.resize(n);
+  co_return line;
+}
+
+result<greeting> parse(std::string_view line) {
+  static constexpr std::string_view word = "INFO ";
+  if (!line.starts_with(word)) return fail(errc::unreachable, "that is not a NATS server");
+  boost::system::error_code ec;
+  const auto v = boost::json::parse(line.substr(word.size(), line.rfind('}') + 1 - word.size()), ec);
+  if (ec || !v.is_object()) return fail(errc::unreachable, "its INFO line is not JSON");
+  const auto& o = v.get_object();
+  greeting g;
+  if (const auto* f = o.if_contains("version"); f && f->is_string()) g.version = f->get_string();
+  if (const auto* f = o.if_contains("server_id"); f && f->is_string()) g.server_id = f->get_string();
+  if (const auto* f = o.if_contains("jetstream"); f && f->is_bool()) g.jetstream = f->get_bool();
+  if (const auto* f = o.if_contains("auth_required"); f && f->is_bool()) g.auth_required = f->get_bool();
+  if (const auto* f = o.if_contains("max_payload"); f && f->is_int64()) g.max_payload = static_cast<std::size_t>(f->get_int64());
+  return g;
+}
+
+}  // namespace
+
+task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit) {
+  std::string reasons;
+  std::string_view rest = urls;
+  while (!rest.empty()) {
+    const auto comma = std::min(rest.find(','), rest.size());
+    auto line = co_await info_line(parse_url(rest.substr(0, comma)), limit);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    if (line) {
+      auto g = parse(*line);
+      if (g) co_return g;
+      reasons += g.error().text + "; ";
+    } else {
+      reasons += line.error().text + "; ";
+    }
+  }
+  if (reasons.size() > 2) reasons.resize(reasons.size() - 2);
+  co_return fail(errc::unreachable, "no NATS server answers ({}); start nats-server -js, or set nats.url", reasons);
+}
+
+result<void> accept(const greeting& g, std::string_view urls) {
+  const auto v = parse_version(g.version);
+  if (v < version{2, 10, 0})
+    return fail(errc::unsupported, "the NATS server at {} is version {}; recordkv needs 2.10 or newer", urls, g.version);
+  const bool hides = (v >= version{2, 12, 7} && v <= version{2, 12, 9}) || (v >= version{2, 14, 0} && v <= version{2, 14, 1});
+  if (hides)
+    return fail(errc::unsupported,
+                "the NATS server at {} is version {}, which can hide messages of a one-per-subject stream after a restart; use 2.12.10, 2.14.2 or newer",
+                urls, g.version);
+  if (!g.jetstream)
+    return fail(errc::unsupported, "the NATS server at {} runs without JetStream; start it with -js, or add jetstream {{}} to its configuration", urls);
+  return {};
+}
+
+}  // namespace recordkv::nats

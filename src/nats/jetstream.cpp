@@ -1,0 +1,219 @@
+#include "recordkv/nats/jetstream.hpp"
+
+#include <boost/beast/core/detail/base64.hpp>
+#include <boost/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+
+namespace recordkv::nats {
+namespace json = boost::json;
+namespace {
+
+constexpr std::chrono::seconds answer_limit{10};
+
+std::int64_t number(const json::object& o, std::string_view key, std::int64_t otherwise = 0) {
+  const auto* v = o.if_contains(key);
+  if (!v) return otherwise;
+  if (v->is_int64()) return v->get_int64();
+  return v->is_uint64() ? static_cast<std::int64_t>(v->get_uint64()) : otherwise;
+}
+
+std::string text(const json::object& o, std::string_view key, std::string_view otherwise = {}) {
+  const auto* v = o.if_contains(key);
+  return std::string(v && v->is_string() ? std::string_view(v->get_string()) : otherwise);
+}
+
+error translate(const json::object& e, std::string_view what) {
+  const auto code = number(e, "err_code");
+  const auto description = text(e, "description");
+  auto kind = errc::refused;
+  switch (code) {
+    case 10059: case 10014: case 10037: kind = errc::not_found; break;
+    case 10071: case 10164: kind = errc::conflict; break;
+    case 10077: kind = description.find("maximum") != std::string::npos ? errc::full : errc::refused; break;
+    case 10054: kind = errc::too_large; break;
+    case 10039: case 10076: kind = errc::unsupported; break;
+    default: break;
+  }
+  return fail(kind, "{}: NATS answered {} ({})", what, description, code);
+}
+
+std::string decode_base64(std::string_view in) {
+  namespace b64 = boost::beast::detail::base64;
+  std::string out(b64::decoded_size(in.size()), '\0');
+  out.resize(b64::decode(out.data(), in.data(), in.size()).first);
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> parse_headers(std::string_view block) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (auto line_end = block.find("\r\n"); line_end != std::string_view::npos; line_end = block.find("\r\n")) {
+    const auto line = block.substr(0, line_end);
+    block.remove_prefix(line_end + 2);
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos) continue;  // "NATS/1.0"
+    auto value = line.substr(colon + 1);
+    while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
+    out.emplace_back(line.substr(0, colon), value);
+  }
+  return out;
+}
+
+stream_state state_of(const json::object& info) {
+  stream_state s;
+  s.created = text(info, "created");
+  if (const auto* st = info.if_contains("state"); st && st->is_object()) {
+    const auto& o = st->get_object();
+    s.messages = static_cast<std::uint64_t>(number(o, "messages"));
+    s.bytes = static_cast<std::uint64_t>(number(o, "bytes"));
+    s.first_seq = static_cast<std::uint64_t>(number(o, "first_seq"));
+    s.last_seq = static_cast<std::uint64_t>(number(o, "last_seq"));
+  }
+  if (const auto* c = info.if_contains("config"); c && c->is_object()) {
+    s.max_msg_size = number(c->get_object(), "max_msg_size", -1);
+    const auto* direct = c->get_object().if_contains("allow_direct");
+    s.allow_direct = direct && direct->is_bool() && direct->get_bool();
+  }
+  return s;
+}
+
+json::object create_body(const stream_spec& s) {
+  json::object o;
+  o["name"] = s.name;
+  o["subjects"] = json::value_from(s.subjects);
+  o["retention"] = s.work_queue ? "workqueue" : "limits";
+  o["max_consumers"] = -1;
+  o["max_msgs"] = s.max_msgs;
+  o["max_bytes"] = s.max_bytes;
+  o["max_age"] = 0;
+  o["max_msgs_per_subject"] = s.max_msgs_per_subject;
+  o["max_msg_size"] = -1;
+  o["discard"] = "new";
+  o["storage"] = s.storage;
+  o["num_replicas"] = s.replicas;
+  if (s.kv_bucket) {
+    o["allow_direct"] = true;
+    o["allow_rollup_hdrs"] = true;
+    o["deny_delete"] = true;
+    o["deny_purge"] = false;
+  }
+  return o;
+}
+
+// The settings that the contract fixes, as "name=value" lines of what is wanted and what is there.
+void compare(const stream_spec& want, const json::object& have, std::vector<std::string>& differences) {
+  const auto differ = [&](std::string_view key, const std::string& wanted, const std::string& found) {
+    if (wanted != found) differences.push_back(fmt::format("{} is {}, must be {}", key, found, wanted));
+  };
+  std::vector<std::string> subjects;
+  if (const auto* s = have.if_contains("subjects"); s && s->is_array())
+    for (const auto& v : s->get_array()) subjects.emplace_back(v.get_string());
+  differ("subjects", fmt::format("{}", fmt::join(want.subjects, ",")), fmt::format("{}", fmt::join(subjects, ",")));
+  differ("retention", want.work_queue ? "workqueue" : "limits", text(have, "retention"));
+  differ("discard", "new", text(have, "discard"));
+  differ("max_age", "0", std::to_string(number(have, "max_age")));
+  differ("max_msgs_per_subject", std::to_string(want.max_msgs_per_subject),
+         std::to_string(number(have, "max_msgs_per_subject", -1)));
+  differ("subject_delete_marker_ttl", "0", std::to_string(number(have, "subject_delete_marker_ttl")));
+  if (want.limits_are_contract) {
+    differ("max_msgs", std::to_string(want.max_msgs), std::to_string(number(have, "max_msgs", -1)));
+    differ("max_bytes", std::to_string(want.max_bytes), std::to_string(number(have, "max_bytes", -1)));
+  }
+}
+
+}  // namespace
+
+task<result<json::object>> api(connection& nc, std::string what, std::string body) {
+  request_spec r{.subject = "$JS.API." + what, .data = std::move(body)};
+  auto reply = co_await nc.request(std::move(r), answer_limit);
+  if (!reply) co_return reply.error();
+  boost::system::error_code ec;
+  auto parsed = json::parse(reply->data(), ec);
+  if (ec || !parsed.is_object()) co_return fail(errc::refused, "{}: NATS answered something that is not JSON", what);
+  if (const auto* e = parsed.get_object().if_contains("error"); e && e->is_object())
+    co_return translate(e->get_object(), what);
+  co_return std::move(parsed.get_object());
+}
+
+result<std::uint64_t> parse_pub_ack(std::string_view reply) {
+  // The usual answer, {"stream":"KV_record","seq":123}, without a parser: one a message.
+  static constexpr std::string_view key = "\"seq\":";
+  if (reply.find("\"error\"") == std::string_view::npos) {
+    const auto at = reply.find(key);
+    std::uint64_t seq = 0;
+    if (at != std::string_view::npos) {
+      auto digits = reply.substr(at + key.size());
+      while (!digits.empty() && digits.front() == ' ') digits.remove_prefix(1);
+      if (std::from_chars(digits.data(), digits.data() + digits.size(), seq).ec == std::errc{}) return seq;
+    }
+  }
+  boost::system::error_code ec;
+  const auto parsed = json::parse(reply, ec);
+  if (!ec && parsed.is_object())
+    if (const auto* e = parsed.get_object().if_contains("error"); e && e->is_object())
+      return translate(e->get_object(), "publish");
+  return fail(errc::refused, "publish: NATS answered something unknown ({} bytes)", reply.size());
+}
+
+task<result<server_facts>> jetstream_facts(connection& nc) {
+  auto info = co_await api(nc, "INFO");
+  if (!info) {
+    if (info.error().code == errc::timed_out || info.error().code == errc::unsupported)
+      co_return fail(errc::unsupported,
+                     "the NATS server has no JetStream for this account; start it with -js (or jetstream {{}} in its configuration)");
+    co_return info.error();
+  }
+  server_facts f;
+  if (const auto* a = info->if_contains("api"); a && a->is_object())
+    f.api_level = static_cast<int>(number(a->get_object(), "level"));
+  f.streams = number(*info, "streams");
+  co_return f;
+}
+
+task<result<stream_state>> stream_info(connection& nc, std::string stream) {
+  auto info = co_await api(nc, "STREAM.INFO." + stream);
+  if (!info) co_return info.error();
+  co_return state_of(*info);
+}
+
+task<result<ensured>> ensure(connection& nc, stream_spec spec) {
+  auto info = co_await api(nc, "STREAM.INFO." + spec.name);
+  if (!info && info.error().code == errc::not_found) {
+    auto made = co_await api(nc, "STREAM.CREATE." + spec.name, json::serialize(create_body(spec)));
+    if (made) co_return ensured{state_of(*made), true};
+    info = co_await api(nc, "STREAM.INFO." + spec.name);  // another process was faster, or creation failed
+    if (!info) co_return made.error();
+  }
+  if (!info) co_return info.error();
+  std::vector<std::string> differences;
+  if (const auto* c = info->if_contains("config"); c && c->is_object()) compare(spec, c->get_object(), differences);
+  if (!differences.empty())
+    co_return fail(errc::mismatch, "stream {} exists with other settings: {}; change or remove it, or use another bucket",
+                   spec.name, fmt::join(differences, "; "));
+  co_return ensured{state_of(*info), false};
+}
+
+std::string_view stored_message::header_value(std::string_view name) const noexcept {
+  for (const auto& [key, value] : headers)
+    if (key == name) return value;
+  return {};
+}
+
+task<result<stored_message>> last_message(connection& nc, std::string stream, std::string subject) {
+  json::object query{{"last_by_subj", subject}};
+  auto reply = co_await api(nc, "STREAM.MSG.GET." + stream, json::serialize(query));
+  if (!reply) co_return reply.error();
+  const auto* m = reply->if_contains("message");
+  if (!m || !m->is_object()) co_return fail(errc::refused, "STREAM.MSG.GET.{}: no message in the answer", stream);
+  const auto& o = m->get_object();
+  stored_message out;
+  out.subject = text(o, "subject");
+  out.seq = static_cast<std::uint64_t>(number(o, "seq"));
+  out.time = text(o, "time");
+  out.data = decode_base64(text(o, "data"));
+  out.headers = parse_headers(decode_base64(text(o, "hdrs")));
+  co_return out;
+}
+
+}  // namespace recordkv::nats

@@ -1,0 +1,236 @@
+#include "recordkv/nats/publisher.hpp"
+
+#include "recordkv/core/log.hpp"
+
+namespace recordkv::nats {
+namespace {
+
+constexpr std::size_t max_control_line = 4096;  // nats-server's default; subject, reply and sizes share it
+constexpr std::chrono::milliseconds tick{200};
+
+}  // namespace
+
+publisher::publisher(connection& nc, publisher_spec spec, meters& counters)
+    : nc_(nc),
+      spec_(std::move(spec)),
+      counters_(counters),
+      id_(nc.add_reply_sink([this](std::uint64_t attempt, ordinal o, const message& m) { answered(attempt, o, m); })),
+      window_(spec_.limits),
+      backoff_(std::chrono::milliseconds(20), std::chrono::seconds(1)) {}
+
+publisher::~publisher() { nc_.remove_reply_sink(id_); }
+
+void publisher::attach(const stream_state& now) {
+  window_.abandon();
+  items_.clear();
+  base_ = sent_ = high_sent_ = fence_ordinal_ = window_.floor();
+  ++attempt_;
+  unanswered_ = 0;
+  probe_.reset();
+  doubt_ = false;
+  halt_ = halt::none;
+  trouble_.clear();
+  created_ = now.created;
+  fence_ = stored_ = now.last_seq;
+  max_size_ = now.max_msg_size > 0 ? static_cast<std::size_t>(now.max_msg_size) : SIZE_MAX;
+  connects_ = nc_.connects();
+}
+
+void publisher::start(nursery& children) {
+  children.spawn(watch());
+  children.spawn(watch_connection());
+}
+
+void publisher::close() noexcept {
+  closed_ = true;
+  woken_.notify();
+  moved_.notify();
+}
+
+task<result<ordinal>> publisher::put(std::string subject, header_list headers, std::string payload) {
+  std::size_t size = subject.size() + payload.size();
+  for (const auto& h : headers) size += std::string_view(h.name).size() + h.value.size() + 4;
+  if (size > std::min(max_size_, nc_.max_payload()) || subject.size() + 192 > max_control_line)
+    co_return fail(errc::too_large, "{} bytes under a subject of {} can't be stored", size, subject.size());
+  while (running() && window_.full()) co_await moved_.wait();
+  if (closed_) co_return fail(errc::closed, "{}: closed", spec_.name);
+  if (halt_ != halt::none) co_return fail(errc::conflict, "{}: {}", spec_.name, trouble_);
+  const ordinal o = window_.open(size);
+  items_.push_back({.subject = std::move(subject), .headers = std::move(headers), .payload = std::move(payload)});
+  if (sent_ == o && !doubt_ && !probe_) send_waiting();
+  co_return o;
+}
+
+ordinal publisher::skip() {
+  items_.push_back({.skipped = true});
+  if (sent_ == window_.next()) ++sent_;
+  const ordinal o = window_.skip();
+  settle(o, 0);
+  return o;
+}
+
+void publisher::send(ordinal o) {
+  auto& i = items_[o - base_];
+  if (i.skipped) return;
+  i.sent = std::chrono::steady_clock::now();
+  const auto reply = fmt::format("{}.p{}.{}.{}", nc_.inbox(), id_, attempt_, o);
+  result<void> sent;
+  if (spec_.fenced) {
+    header_list headers = i.headers;
+    headers.push_back({"Nats-Expected-Last-Sequence", std::to_string(fence_ + (o - fence_ordinal_))});
+    sent = nc_.publish(i.subject, reply, headers, i.payload);
+  } else {
+    sent = nc_.publish(i.subject, reply, i.headers, i.payload);
+  }
+  high_sent_ = std::max(high_sent_, o + 1);
+  ++unanswered_;
+  if (!sent) doubt(o, sent.error().text);
+}
+
+void publisher::send_waiting() {
+  for (; sent_ < window_.next() && !doubt_; ++sent_) send(sent_);
+}
+
+void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply) {
+  if (attempt != attempt_ || o < base_ || o >= window_.next()) return;
+  if (unanswered_ > 0) --unanswered_;
+  const auto ack = parse_pub_ack(reply.data());
+  if (!ack && ack.error().code == errc::too_large) return leave_out(o);
+  if (!ack) {
+    counters_.add("publish_refused", name(ack.error().code));
+    return doubt(o, ack.error().text);
+  }
+  settle(o, *ack);
+  if (probe_ == o) {
+    probe_.reset();
+    backoff_.reset();
+    if (!trouble_.empty()) log::info(spec_.name, "stream {} takes messages again", spec_.stream);
+    trouble_.clear();
+    send_waiting();
+  }
+  if (doubt_ && unanswered_ == 0) woken_.notify();
+}
+
+void publisher::settle(ordinal o, std::uint64_t seq) {
+  items_[o - base_].seq = seq;
+  window_.settle(o);
+  if (base_ == window_.floor()) return;
+  for (; base_ < window_.floor(); ++base_) {
+    stored_ = std::max(stored_, items_.front().seq);
+    items_.pop_front();
+  }
+  sent_ = std::max(sent_, base_);
+  moved_.notify();
+}
+
+// From here on nothing is known for certain. Unfenced, answers that are still to come say nothing about the order in
+// which a resend would end (X10); fenced, they still tell what was stored.
+void publisher::doubt(ordinal from, std::string why) {
+  if (!doubt_) counters_.add("publish_doubts", spec_.name);
+  if (trouble_.empty()) log::warn(spec_.name, "stream {} refuses: {}", spec_.stream, why);
+  trouble_ = std::move(why);
+  doubt_ = true;
+  probe_.reset();
+  if (!spec_.fenced) {
+    window_.refuse(from);
+    ++attempt_;
+    unanswered_ = 0;
+  }
+  woken_.notify();
+}
+
+// NATS will never take this one (10054). An older value of its key must not stay as if it were current.
+void publisher::leave_out(ordinal o) {
+  auto& i = items_[o - base_];
+  counters_.add("publish_left_out", spec_.name);
+  log::warn(spec_.name, "{}: too large for NATS ({} bytes); left out, an older value is deleted", i.subject, i.payload.size());
+  i.payload.clear();
+  i.headers = {{"KV-Operation", "DEL"}};
+  doubt(o, "a message was too large");
+}
+
+bool publisher::silent() const {
+  return !items_.empty() && sent_ > base_ && !items_.front().skipped &&
+         std::chrono::steady_clock::now() - items_.front().sent > spec_.answer_limit;
+}
+
+void publisher::stop(halt why, std::string text) {
+  halt_ = why;
+  trouble_ = std::move(text);
+  log::warn(spec_.name, "stream {}: {}", spec_.stream, trouble_);
+  moved_.notify();
+}
+
+task<> publisher::watch_connection() {
+  while (!closed_) {
+    co_await nc_.changed().wait_for(tick);
+    if (nc_.up() && nc_.connects() != connects_) woken_.notify();
+  }
+}
+
+task<> publisher::watch() {
+  while (!closed_) {
+    co_await woken_.wait_for(tick);
+    if (!running()) continue;
+    if (nc_.up() && nc_.connects() != connects_) {
+      connects_ = nc_.connects();
+      doubt(base_, "the connection was lost");
+    } else if (!doubt_ && silent()) {
+      doubt(base_, fmt::format("no answer within {} ms", spec_.answer_limit.count()));
+    }
+    if (doubt_) co_await recover();
+  }
+}
+
+task<> publisher::recover() {
+  while (running() && doubt_) {
+    const auto until = std::chrono::steady_clock::now() + (spec_.fenced ? spec_.answer_limit : tick.zero());
+    while (running() && nc_.up() && unanswered_ > 0 && std::chrono::steady_clock::now() < until)
+      co_await woken_.wait_for(tick);
+    const auto pause = backoff_.next();
+    if (backoff_.failures() > 1) co_await woken_.wait_for(pause);
+    if (!running()) co_return;
+    if (!nc_.up()) {
+      co_await nc_.changed().wait_for(tick);
+      continue;
+    }
+    connects_ = nc_.connects();
+    if (!co_await consult_stream()) continue;
+    // One goes ahead: while the stream refuses, nothing else is worth sending.
+    doubt_ = false;
+    window_.resent();
+    ++attempt_;
+    unanswered_ = 0;
+    sent_ = base_;
+    if (items_.empty()) {
+      trouble_.clear();
+      co_return;
+    }
+    probe_ = base_;
+    send(sent_++);
+  }
+}
+
+// X1, X3: what does the stream hold? True when a resend may begin.
+task<bool> publisher::consult_stream() {
+  auto now = co_await stream_info(nc_, spec_.stream);
+  if (!now && now.error().code == errc::not_found) {
+    stop(halt::stream_lost, "it no longer exists");
+    co_return false;
+  }
+  if (!now) co_return false;
+  const auto acknowledged = spec_.fenced ? fence_ + (base_ - fence_ordinal_) : stored_;
+  if (now->created != created_ || now->last_seq < acknowledged) {
+    stop(halt::stream_lost, "it was recreated or cut back below what it had acknowledged");
+    co_return false;
+  }
+  if (!spec_.fenced) co_return true;
+  if (now->last_seq > fence_ + (high_sent_ - fence_ordinal_)) {
+    stop(halt::foreign, "another writer has written to it");
+    co_return false;
+  }
+  while (base_ < fence_ordinal_ + (now->last_seq - fence_)) settle(base_, fence_ + (base_ - fence_ordinal_) + 1);
+  co_return true;
+}
+
+}  // namespace recordkv::nats

@@ -1,0 +1,249 @@
+#include "recordkv/nats/pull_consumer.hpp"
+
+#include "recordkv/core/log.hpp"
+
+#include <boost/json.hpp>
+
+#include <charconv>
+
+namespace recordkv::nats {
+namespace json = boost::json;
+namespace {
+
+using std::chrono::steady_clock;
+constexpr std::chrono::seconds heartbeat{2};
+constexpr std::chrono::seconds pull_life{60};
+constexpr std::chrono::milliseconds tick{500};
+
+template <class Duration>
+std::int64_t ns(Duration d) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count();
+}
+
+std::uint64_t number(std::string_view s) {
+  std::uint64_t n = 0;
+  std::from_chars(s.data(), s.data() + s.size(), n);
+  return n;
+}
+
+json::object config_of(const consumer_spec& s, std::uint64_t start) {
+  json::object c;
+  if (!s.durable.empty()) c["durable_name"] = s.durable;
+  else c["inactive_threshold"] = ns(std::chrono::minutes(5));
+  static constexpr std::string_view policies[] = {"none", "all", "explicit"};
+  c["ack_policy"] = policies[static_cast<int>(s.policy)];
+  if (start > 1) {
+    c["deliver_policy"] = "by_start_sequence";
+    c["opt_start_seq"] = start;
+  } else {
+    c["deliver_policy"] = s.last_per_subject ? "last_per_subject" : "all";
+  }
+  if (s.filters.size() == 1) c["filter_subject"] = s.filters.front();
+  else if (!s.filters.empty()) c["filter_subjects"] = json::value_from(s.filters);
+  if (s.policy != acks::none) {
+    c["ack_wait"] = ns(std::chrono::minutes(10));  // never relied on: a rewind comes first (X6)
+    c["max_ack_pending"] = 100'000;
+  }
+  if (s.headers_only) c["headers_only"] = true;
+  c["max_waiting"] = 64;
+  return c;
+}
+
+std::string filters_text(const json::object& config) {
+  if (const auto* one = config.if_contains("filter_subject"); one && one->is_string() && !one->get_string().empty())
+    return std::string(one->get_string());
+  if (const auto* many = config.if_contains("filter_subjects"); many && many->is_array()) return json::serialize(*many);
+  return "";
+}
+
+std::string string_at(const json::object& o, std::string_view key) {
+  const auto* v = o.if_contains(key);
+  return v && v->is_string() ? std::string(v->get_string()) : "";
+}
+
+// What must agree for an existing durable to be the one we mean.
+std::vector<std::string> differences(const json::object& want, const json::object& have) {
+  std::vector<std::string> out;
+  const auto differ = [&](std::string_view what, const std::string& w, const std::string& h) {
+    if (w != h) out.push_back(fmt::format("{} is \"{}\", must be \"{}\"", what, h, w));
+  };
+  differ("ack_policy", string_at(want, "ack_policy"), string_at(have, "ack_policy"));
+  differ("filter", filters_text(want), filters_text(have));
+  differ("deliver_subject", "", string_at(have, "deliver_subject"));
+  return out;
+}
+
+}  // namespace
+
+pull_consumer::pull_consumer(connection& nc, consumer_spec spec, meters& counters, int api_level,
+                             std::function<std::uint64_t()> start)
+    : nc_(nc), spec_(std::move(spec)), counters_(counters), api_level_(api_level), start_(std::move(start)), name_(spec_.durable) {}
+
+task<result<void>> pull_consumer::attach() {
+  if (!spec_.durable.empty()) {
+    auto info = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, spec_.durable));
+    if (!info && info.error().code != errc::not_found) co_return info.error();
+    if (info) {
+      const auto* have = info->if_contains("config");
+      const auto differ = differences(config_of(spec_, 0), have && have->is_object() ? have->get_object() : json::object{});
+      if (!differ.empty())
+        co_return fail(errc::mismatch, "consumer {} on stream {} exists with other settings: {}; remove it (nats consumer rm {} {})",
+                       spec_.durable, spec_.stream, fmt::join(differ, "; "), spec_.stream, spec_.durable);
+    }
+  }
+  co_return co_await rewind("attached");
+}
+
+// Creates it, positioned; an existing one of that name goes first, since its position can't be moved otherwise.
+task<result<void>> pull_consumer::make() {
+  if (!name_.empty()) {
+    auto gone = co_await api(nc_, fmt::format("CONSUMER.DELETE.{}.{}", spec_.stream, name_));
+    if (!gone && gone.error().code != errc::not_found) co_return gone.error();
+  }
+  json::object body;
+  body["stream_name"] = spec_.stream;
+  body["config"] = config_of(spec_, start_ ? start_() : spec_.start_seq);
+  const auto subject = spec_.durable.empty() ? "CONSUMER.CREATE." + spec_.stream
+                                             : fmt::format("CONSUMER.DURABLE.CREATE.{}.{}", spec_.stream, spec_.durable);
+  auto made = co_await api(nc_, subject, json::serialize(body));
+  if (!made) co_return made.error();
+  name_ = string_at(*made, "name");
+  const auto* pending = made->if_contains("num_pending");
+  pending_ = pending && pending->is_int64() ? static_cast<std::uint64_t>(pending->get_int64()) : 0;
+  co_return result<void>{};
+}
+
+task<result<void>> pull_consumer::reset() {
+  const auto start = start_ ? start_() : 0;
+  if (api_level_ < 4 || name_.empty() || spec_.durable.empty()) co_return co_await make();
+  std::string body;
+  if (start_) {
+    // Beyond the last sequence a reset is accepted and delivers nothing; below the first start it is refused (10204).
+    auto now = co_await stream_info(nc_, spec_.stream);
+    if (!now) co_return now.error();
+    if (start == 0 || start > now->last_seq) co_return co_await make();
+    body = json::serialize(json::object{{"seq", start}});
+  }
+  auto done = co_await api(nc_, fmt::format("CONSUMER.RESET.{}.{}", spec_.stream, name_), std::move(body));
+  if (done) co_return result<void>{};
+  if (done.error().code == errc::not_found || done.error().code == errc::refused) co_return co_await make();
+  co_return done.error();
+}
+
+task<result<void>> pull_consumer::rewind(std::string_view why) {
+  messages_ = {};
+  ++incarnation_;
+  rewind_wanted_ = false;
+  connects_ = nc_.connects();
+  if (incarnation_ > 1) counters_.add("consumer_rewinds", name_);
+  auto done = co_await reset();
+  if (!done) {
+    rewind_wanted_ = true;
+    co_return done.error();
+  }
+  log::debug("nats", "consumer {} rewound: {}", name_, why);
+  // A fresh subject each time: what an older pull request still brings goes nowhere.
+  reply_ = fmt::format("{}.c{}.{}", nc_.inbox(), name_, incarnation_);
+  auto subscribed = nc_.subscribe(reply_);
+  if (!subscribed) {
+    rewind_wanted_ = true;
+    co_return subscribed.error();
+  }
+  messages_ = std::move(*subscribed);
+  credit_ = 0;
+  expected_ = 0;
+  heard_ = steady_clock::now();
+  co_return result<void>{};
+}
+
+void pull_consumer::renew() {
+  if (credit_ > spec_.credit / 2) return;
+  json::object pull{{"batch", spec_.credit - credit_},
+                    {"max_bytes", spec_.max_bytes},
+                    {"expires", ns(pull_life)},
+                    {"idle_heartbeat", ns(heartbeat)}};
+  const auto subject = fmt::format("$JS.API.CONSUMER.MSG.NEXT.{}.{}", spec_.stream, name_);
+  if (nc_.publish(subject, reply_, {}, json::serialize(pull))) credit_ = spec_.credit;
+}
+
+bool pull_consumer::lost() const { return steady_clock::now() - heard_ > 2 * heartbeat + std::chrono::seconds(1); }
+
+task<result<std::vector<message>>> pull_consumer::next() {
+  while (!closed_) {
+    if (nc_.connects() != connects_) {
+      rewind_wanted_ = true;
+      rewind_reason_ = "reconnected";
+    }
+    if (!nc_.up()) {
+      co_await nc_.changed().wait_for(tick);
+      continue;
+    }
+    if (rewind_wanted_) {
+      auto done = co_await rewind(rewind_reason_);
+      if (!done && done.error().code != errc::timed_out && done.error().code != errc::unreachable) co_return done.error();
+      continue;
+    }
+    renew();
+    auto got = take();
+    if (rewind_wanted_) continue;
+    if (!got.empty()) co_return got;
+    if (lost()) {  // two heartbeats missed: the request is gone, not the consumer
+      credit_ = 0;
+      heard_ = steady_clock::now();
+      continue;
+    }
+    co_await messages_.arrived().wait_for(tick);
+  }
+  co_return fail(errc::closed, "consumer {}: closed", name_);
+}
+
+std::vector<message> pull_consumer::take() {
+  auto got = messages_.take();
+  if (!got.empty()) heard_ = steady_clock::now();
+  std::vector<message> out;
+  out.reserve(got.size());
+  for (auto& m : got) {
+    const auto d = parse_delivery(m.reply());
+    if (!d) {
+      status(m);
+      continue;
+    }
+    if (expected_ && d->consumer_seq != expected_ && spec_.policy != acks::none) {
+      rewind_wanted_ = true;  // somebody else was given what lies between, or it was lost on the way
+      rewind_reason_ = "the consumer sequence jumped";
+      break;
+    }
+    expected_ = d->consumer_seq + 1;
+    pending_ = d->pending;
+    if (credit_ > 0) --credit_;
+    m.incarnation(incarnation_);
+    out.push_back(std::move(m));
+  }
+  if (rewind_wanted_) return {};
+  return out;
+}
+
+// Credit accounting, not errors: 404, 408 and 409 end a pull request and tell what it still had.
+void pull_consumer::status(const message& m) {
+  const auto code = m.header_value("Status");
+  if (code == "100") return;
+  const auto left = number(m.header_value("Nats-Pending-Messages"));
+  credit_ = left && left < credit_ ? credit_ - left : 0;
+  const auto words = m.header_value("Description");
+  if (code == "409" && (words.find("Deleted") != words.npos || words.find("Leadership") != words.npos)) {
+    rewind_wanted_ = true;
+    rewind_reason_ = std::string(words);
+  }
+}
+
+void pull_consumer::settle(const message& m) {
+  if (m.incarnation() != incarnation_ || spec_.policy == acks::none) return;
+  (void)nc_.publish(std::string(m.reply()), "", {}, "+ACK");  // lost with the connection: then it is delivered again
+}
+
+void pull_consumer::close() noexcept {
+  closed_ = true;
+  if (messages_) messages_.arrived().notify();
+}
+
+}  // namespace recordkv::nats

@@ -1,0 +1,35 @@
+#include "followed.hpp"
+
+#include "recordkv/config.hpp"
+#include "recordkv/kv/record_key.hpp"
+
+#include <algorithm>
+
+namespace recordkv::stages {
+
+followed::followed(std::vector<std::string> collections, bool chained)
+    : collections_(std::move(collections)),
+      chained_(chained),
+      everything_(std::find(collections_.begin(), collections_.end(), "*") != collections_.end()) {}
+
+bool followed::wants(const atproto::glance& g) {
+  using atproto::event_kind;
+  if (g.kind == event_kind::unknown || g.kind == event_kind::info || g.did.empty()) return false;
+  if (everything_) return true;
+  const bool touches = std::any_of(g.collections.begin(), g.collections.end(),
+                                   [&](const std::string& c) { return wants_collection(collections_, c); });
+  if (g.kind == event_kind::commit && (touches || !chained_)) {
+    if (touches && chained_) begun(kv::encode_part(g.did));
+    return touches;
+  }
+  return !certain_ || begun_.contains(hash(kv::encode_part(g.did)));
+}
+
+// FNV-1a, 64 bits.
+std::uint64_t followed::hash(std::string_view s) noexcept {
+  std::uint64_t h = 14695981039346656037u;
+  for (const char c : s) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return h;
+}
+
+}  // namespace recordkv::stages

@@ -1,0 +1,220 @@
+// The stage `kv`: from stream `ingest` to the store.
+//
+// Owns: the lock, the durable consumer, the publisher into the store, bucket `repo`'s writes, and their start and stop.
+// Refuses to know: what is applied and when it is done (kv_apply.hpp).
+#include "recordkv/core/health.hpp"
+#include "recordkv/core/log.hpp"
+#include "recordkv/core/nursery.hpp"
+#include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/owner.hpp"
+#include "recordkv/kv/record_key.hpp"
+#include "recordkv/kv/store_meta.hpp"
+#include "recordkv/nats/publisher.hpp"
+#include "recordkv/nats/pull_consumer.hpp"
+#include "stages.hpp"
+#include "kv_apply.hpp"
+
+#include <algorithm>
+
+namespace recordkv::stages {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Which collections a state was stored under: another hash means that the filter has changed since.
+std::string filter_hash(std::vector<std::string> collections) {
+  std::sort(collections.begin(), collections.end());
+  return fmt::format("{:08x}", kv::murmur3(fmt::format("{}", fmt::join(collections, ","))));
+}
+
+class kv_stage final : public stage {
+ public:
+  explicit kv_stage(stage_context& ctx)
+      : ctx_(ctx),
+        owner_(ctx.nc, "kv", [this] { return report(); }),
+        repo_(ctx.nc, "repo"),
+        inbox_(ctx.nc, consumer(), ctx.counters, ctx.facts.api_level),
+        outbox_(ctx.nc, {.name = "kv", .stream = "KV_" + ctx.cfg.kv.bucket}, ctx.counters),
+        apply_(inbox_, outbox_, states(), rules(), ctx.counters) {}
+
+  std::string_view name() const override { return "kv"; }
+
+  task<result<void>> run() override {
+    auto store = co_await kv::open_store(ctx_.nc, ctx_.cfg.kv.bucket, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
+    if (!store) co_return store.error();
+    if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
+    if (auto mine = co_await owner_.acquire(); !mine) co_return mine;
+    nursery children(co_await asio::this_coro::executor);
+    owner_.start(children, [this] { stop_hard(); });
+    // The state as it is now, after the lock: whoever had it before has stopped writing.
+    auto now = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket);
+    auto attached = now ? co_await inbox_.attach() : result<void>(now.error());
+    if (attached) {
+      outbox_.attach(*now);
+      log::info("kv", "writing bucket {} ({} keys), {} partitions", ctx_.cfg.kv.bucket, now->messages, ctx_.cfg.kv.partitions);
+      attached = co_await work(children);
+    }
+    co_await owner_.release();
+    co_await children.join();
+    if (attached.has_error() && attached.error().code == errc::closed) co_return result<void>{};
+    co_return attached;
+  }
+
+  void close() noexcept override { inbox_.close(); }
+
+ private:
+  nats::consumer_spec consumer() const {
+    // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
+    return {.stream = "ingest", .durable = "kv", .policy = nats::acks::each, .credit = 2048};
+  }
+
+  apply_rules rules() const {
+    const auto& c = ctx_.cfg;
+    return {.partitions = c.kv.partitions, .bucket = c.kv.bucket, .collections = c.source.collections, .filter = filter_hash(c.source.collections)};
+  }
+
+  state_port states() {
+    return {.load = [this](std::vector<std::string> dids) { return load(std::move(dids)); },
+            .save = [this](std::vector<state_port::stored> s) { return save(std::move(s)); }};
+  }
+
+  task<result<void>> work(nursery& children) {
+    outbox_.start(children);
+    result<void> took;
+    result<void> settled;
+    nursery pair(co_await asio::this_coro::executor);
+    pair.spawn(take_into(took));
+    pair.spawn(settle_into(settled));
+    pair.spawn(watch_store());
+    co_await pair.join();
+    outbox_.close();
+    if (owner_.lost()) co_return fail(errc::not_owner, "kv: another process has taken over");
+    if (outbox_.halted() != nats::halt::none) co_return fail(errc::mismatch, "kv: the store's stream: {}", outbox_.trouble());
+    co_return settled.has_error() ? settled : took;
+  }
+
+  task<> take_into(result<void>& r) {
+    r = co_await apply_.take();
+    took_ = true;
+    if (r.has_error() && r.error().code != errc::closed) apply_.abandon();
+  }
+
+  task<> settle_into(result<void>& r) {
+    r = co_await apply_.settle();
+    inbox_.close();
+    settled_ = true;
+    done_.notify();
+  }
+
+  // A store that was removed or recreated under us can't be mended here: the work ends, with the reason.
+  task<> watch_store() {
+    while (!settled_) {
+      co_await done_.wait_for(200ms);
+      if (outbox_.halted() != nats::halt::none) stop_hard();
+      note_health();
+    }
+  }
+
+  void stop_hard() noexcept {
+    inbox_.close();
+    outbox_.close();
+    apply_.abandon();
+  }
+
+  void note_health() {
+    const auto floor = outbox_.floor();
+    if (!outbox_.trouble().empty()) health_.bad(outbox_.trouble(), std::chrono::system_clock::now());
+    else if (apply_.unsettled() == 0 || floor != last_floor_) quiet_ = 0;
+    else if (++quiet_ > 25) health_.bad("nothing settles: the store does not answer", std::chrono::system_clock::now());
+    if (outbox_.trouble().empty() && quiet_ == 0) health_.good();
+    last_floor_ = floor;
+  }
+
+  std::string report() const {
+    const auto& c = ctx_.counters;
+    return fmt::format(
+        R"({{"stage":"kv","pending":{},"unsettled":{},"written":{},"deleted":{},"commits":{},"stale_since_start":{},"rewinds":{}{}}})",
+        inbox_.pending(), apply_.unsettled(), c.value("kv_records_written"), c.value("kv_records_deleted"),
+        c.value("kv_commits"), apply_.stale_seen(), c.value("consumer_rewinds", "kv"), report_tail(health_, ctx_.counters, "kv_"));
+  }
+
+  task<result<std::vector<state_port::stored>>> load(std::vector<std::string> dids) {
+    std::vector<std::string> keys;
+    keys.reserve(dids.size());
+    for (const auto& d : dids) keys.push_back(kv::repo_key(d, ctx_.cfg.kv.partitions));
+    auto found = co_await repo_.get_many(std::move(keys));
+    if (!found) co_return found.error();
+    std::vector<state_port::stored> out(found->size());
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      auto& e = (*found)[i];
+      out[i].seq = e.seq;
+      if (e.seq == 0 || e.deleted) continue;
+      auto state = kv::parse_repo_state(e.value);
+      if (!state) co_return fail(errc::malformed, "bucket repo, account {}: {}", dids[i], state.error().text);
+      out[i].state = std::move(*state);
+    }
+    co_return out;
+  }
+
+  task<result<std::vector<std::uint64_t>>> save(std::vector<state_port::stored> states);
+
+  stage_context& ctx_;
+  kv::owner owner_;
+  kv::bucket repo_;
+  nats::pull_consumer inbox_;
+  nats::publisher outbox_;
+  kv_apply apply_;
+  health health_;
+  nats::ordinal last_floor_ = 0;
+  int quiet_ = 0;
+  bool took_ = false;
+  bool settled_ = false;
+  event done_;
+};
+
+// Each account has at most one write under way. A conflict is our own write whose answer was lost, or somebody else's.
+task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::stored> states) {
+  std::vector<std::uint64_t> seqs(states.size(), 0);
+  std::vector<std::size_t> open(states.size());
+  for (std::size_t i = 0; i < open.size(); ++i) open[i] = i;
+  while (!open.empty()) {
+    std::vector<kv::write> writes;
+    for (const auto i : open) {
+      const auto& s = states[i];
+      kv::write w{.key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
+      if (s.state.stale()) w.headers.push_back({"status", s.state.status});  // counted without reading the values
+      writes.push_back(std::move(w));
+    }
+    auto answers = co_await repo_.update_many(std::move(writes));
+    std::vector<std::size_t> again;
+    for (std::size_t k = 0; k < open.size(); ++k) {
+      const auto i = open[k];
+      if (answers[k]) {
+        seqs[i] = *answers[k];
+        continue;
+      }
+      if (answers[k].error().code != errc::conflict) {
+        if (owner_.lost() || settled_) co_return answers[k].error();
+        again.push_back(i);
+        continue;
+      }
+      auto now = co_await repo_.get(kv::repo_key(states[i].state.did, ctx_.cfg.kv.partitions));
+      if (now && now->value == kv::to_json(states[i].state)) {
+        seqs[i] = now->seq;
+        continue;
+      }
+      if (now || now.error().code == errc::not_found)
+        co_return fail(errc::not_owner, "the state of {} was written by another process", states[i].state.did);
+      again.push_back(i);
+    }
+    if (again.size() == open.size()) co_await done_.wait_for(200ms);  // NATS is away; wait rather than spin
+    open = std::move(again);
+  }
+  co_return seqs;
+}
+
+}  // namespace
+
+result<std::unique_ptr<stage>> make_kv(stage_context& ctx) { return std::make_unique<kv_stage>(ctx); }
+
+}  // namespace recordkv::stages

@@ -1,0 +1,286 @@
+#include "kv_apply.hpp"
+
+#include "recordkv/config.hpp"
+#include "recordkv/core/log.hpp"
+#include "recordkv/kv/record_key.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace recordkv::stages {
+
+using atproto::event_kind;
+using atproto::record_change;
+using atproto::record_flaw;
+using atproto::repo_event;
+using std::chrono::milliseconds;
+
+kv_apply::kv_apply(nats::inbox& in, nats::outbox& out, state_port states, apply_rules rules, meters& counters)
+    : in_(in), out_(out), states_(std::move(states)), rules_(std::move(rules)), counters_(counters) {}
+
+task<result<void>> kv_apply::take() {
+  for (;;) {
+    while (waiting_.size() >= rules_.unsettled_events && !abandoned_) co_await freed_.wait();
+    auto batch = co_await in_.next();
+    if (!batch || abandoned_) {
+      taking_ = false;
+      out_.moved().notify();
+      co_return batch ? result<void>{} : result<void>{batch.error()};
+    }
+    std::vector<repo_event> events;
+    events.reserve(batch->size());
+    for (const auto& m : *batch) {
+      auto e = atproto::decode_event(m.data());
+      if (!e) counters_.add("kv_events_left_out", "malformed");
+      if (!e) log::debug("kv", "event left out: {}", e.error().text);
+      events.push_back(e ? std::move(*e) : repo_event{.kind = event_kind::unknown});
+    }
+    if (auto loaded = co_await load_missing(events); !loaded) co_return loaded;
+    for (std::size_t i = 0; i < events.size(); ++i)
+      if (auto done = co_await apply(std::move((*batch)[i]), std::move(events[i])); !done) co_return done;
+    evict();
+  }
+}
+
+// States that are not in memory are read before anything of the batch is applied; one in memory is never read over (X9).
+task<result<void>> kv_apply::load_missing(const std::vector<repo_event>& events) {
+  std::vector<std::string> dids;
+  for (const auto& e : events)
+    if (!e.did.empty() && !accounts_.contains(e.did)) dids.push_back(e.did);
+  std::sort(dids.begin(), dids.end());
+  dids.erase(std::unique(dids.begin(), dids.end()), dids.end());
+  if (dids.empty()) co_return result<void>{};
+  auto found = co_await states_.load(dids);
+  while (!found && !abandoned_) {
+    log::warn("kv", "reading account states: {}; trying again", found.error().text);
+    co_await freed_.wait_for(milliseconds(500));
+    found = co_await states_.load(dids);
+  }
+  if (!found) co_return found.error();
+  for (std::size_t i = 0; i < dids.size(); ++i) {
+    auto [it, fresh] = accounts_.try_emplace(dids[i]);
+    if (!fresh) continue;
+    auto& a = it->second;
+    a.seq = (*found)[i].seq;
+    a.newest = std::move((*found)[i].state);
+    a.newest.did = dids[i];
+    a.settled = a.newest;
+    a.recent = recent_.insert(recent_.end(), dids[i]);
+  }
+  co_return result<void>{};
+}
+
+task<result<void>> kv_apply::apply(nats::message from, repo_event e) {
+  switch (e.kind) {
+    case event_kind::commit: co_return co_await apply_commit(std::move(from), std::move(e));
+    case event_kind::sync:
+    case event_kind::account:
+    case event_kind::oversize:
+    case event_kind::unreadable: note_stream_event(std::move(from), e); break;
+    case event_kind::identity: skip(std::move(from), "identity"); break;
+    case event_kind::info:
+    case event_kind::unknown: skip(std::move(from), "unknown"); break;
+  }
+  co_return result<void>{};
+}
+
+task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
+  account& a = touch(e.did);
+  // Several Jetstream events of one rev make up a commit, so only an older rev is a repetition there (X8).
+  const bool older = e.proofless ? e.rev < a.newest.rev : e.rev <= a.newest.rev;
+  if (older) {
+    skip(std::move(from), "older");
+    co_return result<void>{};
+  }
+  const auto wanted = [&](const record_change& c) { return wants_collection(rules_.collections, c.collection); };
+  if (a.newest.rev.empty() && std::none_of(e.changes.begin(), e.changes.end(), wanted)) {
+    skip(std::move(from), "unwanted");  // the account has not begun
+    co_return result<void>{};
+  }
+  ++a.held;  // the loop below suspends: this account must not be evicted meanwhile
+  if (chain_broken(a, e)) desynchronise(a, "a commit is missing before rev " + e.rev);
+  std::optional<nats::ordinal> last;
+  for (const auto& c : e.changes) {
+    if (!wanted(c)) {
+      counters_.add("kv_records_left_out", "unwanted");
+      continue;
+    }
+    auto written = c.what == atproto::action::remove || c.flaw != record_flaw::none ? co_await erase_record(e, c)
+                                                                                    : co_await write_record(e, c);
+    if (!written && written.error().code == errc::too_large) continue;
+    if (!written) {
+      --a.held;
+      co_return written.error();
+    }
+    last = *written;
+    auto& known = a.newest.collections;
+    if (std::find(known.begin(), known.end(), c.collection) == known.end()) known.push_back(c.collection);
+  }
+  a.newest.rev = std::move(e.rev);
+  a.newest.data = std::move(e.data);
+  a.newest.filter = rules_.filter;
+  counters_.add("kv_commits");
+  --a.held;
+  hold(last ? *last : out_.skip(), std::move(from), &a);
+  co_return result<void>{};
+}
+
+bool kv_apply::chain_broken(const account& a, const repo_event& e) const {
+  return !a.newest.data.empty() && !e.prev_data.empty() && e.prev_data != a.newest.data;
+}
+
+task<result<nats::ordinal>> kv_apply::write_record(const repo_event& e, const record_change& c) {
+  const auto key = kv::record_key::of(e.did, c.collection, c.rkey, rules_.partitions).text();
+  nats::header_list headers;
+  headers.reserve(4);
+  headers.push_back({"cid", c.cid});
+  headers.push_back({"rev", e.rev});
+  headers.push_back({"time", e.time});
+  headers.push_back({"op", std::string(atproto::name(c.what))});
+  auto put = co_await out_.put(fmt::format("$KV.{}.{}", rules_.bucket, key), std::move(headers), c.json);
+  if (put) counters_.add("kv_records_written");
+  if (put || put.error().code != errc::too_large) co_return put;
+  counters_.add("kv_records_left_out", "too_large");
+  log::warn("kv", "at://{}/{}/{} is too large for NATS; left out, an older value is deleted", e.did, c.collection, c.rkey);
+  co_return co_await erase_record(e, c);
+}
+
+// Deletes, and what can't be stored: an older value must not stay as if it were current.
+task<result<nats::ordinal>> kv_apply::erase_record(const repo_event& e, const record_change& c) {
+  if (c.flaw != record_flaw::none) {
+    counters_.add("kv_records_left_out", atproto::name(c.flaw));
+    if (c.flaw == record_flaw::bad_path) co_return fail(errc::too_large, "no key can be made of that path");
+  }
+  const auto key = kv::record_key::of(e.did, c.collection, c.rkey, rules_.partitions).text();
+  nats::header_list headers;
+  headers.reserve(5);
+  headers.push_back({"KV-Operation", "DEL"});
+  headers.push_back({"rev", e.rev});
+  headers.push_back({"time", e.time});
+  headers.push_back({"op", "delete"});
+  if (!c.prev.empty()) headers.push_back({"prev", c.prev});
+  auto put = co_await out_.put(fmt::format("$KV.{}.{}", rules_.bucket, key), std::move(headers), {});
+  if (put) counters_.add("kv_records_deleted");
+  co_return put;
+}
+
+// What can't be repaired before accounts can be fetched: it is counted, and the account marked.
+void kv_apply::note_stream_event(nats::message from, const repo_event& e) {
+  static constexpr auto word = [](event_kind k) -> std::string_view {
+    switch (k) {
+      case event_kind::sync: return "sync";
+      case event_kind::account: return "account";
+      case event_kind::oversize: return "oversize";
+      default: return "unreadable";
+    }
+  };
+  counters_.add("kv_stream_events", word(e.kind));
+  account& a = touch(e.did);
+  const bool begun = !a.newest.rev.empty() || a.newest.stale();
+  const bool blind = e.kind == event_kind::oversize || e.kind == event_kind::unreadable;
+  if (!begun && !blind) return skip(std::move(from), "not_begun");
+  if (e.kind == event_kind::sync && (e.rev <= a.newest.rev || e.data == a.newest.data)) return skip(std::move(from), "older");
+  if (e.kind == event_kind::account) {
+    a.newest.upstream_status = e.active ? "" : e.status.empty() ? "inactive" : e.status;
+    if (e.active) return hold(out_.skip(), std::move(from), &a);
+  }
+  desynchronise(a, fmt::format("#{} {}", word(e.kind), e.rev.empty() ? e.status : e.rev));
+  hold(out_.skip(), std::move(from), &a);
+}
+
+void kv_apply::desynchronise(account& a, std::string why) {
+  if (!a.newest.stale()) ++stale_seen_;
+  a.newest.status = "desynchronised";
+  a.newest.error = std::move(why);
+}
+
+void kv_apply::skip(nats::message from, std::string_view why) {
+  counters_.add("kv_events_skipped", why);
+  hold(out_.skip(), std::move(from), nullptr);
+}
+
+void kv_apply::hold(nats::ordinal last, nats::message from, account* who) {
+  if (who) ++who->held;
+  waiting_.push_back({last, std::move(from), who, who ? who->newest : kv::repo_state{}});
+  if (out_.floor() > last) out_.moved().notify();  // it was the only thing in flight
+}
+
+kv_apply::account& kv_apply::touch(const std::string& did) {
+  auto& a = accounts_.at(did);
+  recent_.splice(recent_.end(), recent_, a.recent);
+  return a;
+}
+
+void kv_apply::evict() {
+  // Those still held are passed over: a state that is not yet written exists nowhere else.
+  for (auto it = recent_.begin(); accounts_.size() > rules_.cached_accounts && it != recent_.end();) {
+    const auto a = accounts_.find(*it);
+    if (a->second.held > 0 || a->second.dirty) {
+      ++it;
+      continue;
+    }
+    accounts_.erase(a);
+    it = recent_.erase(it);
+  }
+}
+
+void kv_apply::abandon() noexcept {
+  abandoned_ = true;
+  freed_.notify();
+  out_.moved().notify();
+}
+
+// Everything whose last put is durable. Its account's state becomes writable now, not earlier (X9).
+std::vector<nats::message> kv_apply::collect_durable() {
+  std::vector<nats::message> durable;
+  const auto floor = out_.floor();
+  for (; !waiting_.empty() && waiting_.front().last < floor; waiting_.pop_front()) {
+    auto& e = waiting_.front();
+    durable.push_back(std::move(e.from));
+    if (!e.who) continue;
+    --e.who->held;
+    e.who->settled = std::move(e.after);
+    e.who->settled.at = out_.stored();
+    if (!e.who->dirty) dirty_.push_back(e.who);
+    e.who->dirty = true;
+  }
+  return durable;
+}
+
+task<result<void>> kv_apply::write_states() {
+  const auto accounts = std::exchange(dirty_, {});
+  if (accounts.empty()) co_return result<void>{};
+  std::vector<state_port::stored> states;
+  states.reserve(accounts.size());
+  for (auto* a : accounts) states.push_back({a->settled, a->seq});
+  auto saved = co_await states_.save(states);
+  while (!saved && saved.error().code != errc::not_owner && !abandoned_) {
+    log::warn("kv", "writing account states: {}; trying again", saved.error().text);
+    co_await freed_.wait_for(milliseconds(200));
+    saved = co_await states_.save(states);
+  }
+  if (!saved) co_return saved.error();
+  for (std::size_t i = 0; i < accounts.size(); ++i) {
+    accounts[i]->seq = (*saved)[i];
+    accounts[i]->dirty = false;
+  }
+  counters_.add("kv_states_written", {}, accounts.size());
+  co_return result<void>{};
+}
+
+task<result<void>> kv_apply::settle() {
+  while (!abandoned_) {
+    auto durable = collect_durable();
+    if (durable.empty()) {
+      if (!taking_ && waiting_.empty()) break;
+      co_await out_.moved().wait_for(milliseconds(200));
+      continue;
+    }
+    if (auto written = co_await write_states(); !written) co_return written;
+    for (const auto& m : durable) in_.settle(m);
+    freed_.notify();
+  }
+  co_return result<void>{};
+}
+
+}  // namespace recordkv::stages

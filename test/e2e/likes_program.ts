@@ -1,0 +1,41 @@
+// Owns: what the author of an application writes in order to follow likes: a durable consumer of the store, with nothing
+// but the stock NATS packages. The tests run it as a program of its own; run again, it goes on where it stopped.
+//
+//   node likes_program.js NATS_URL DURABLE        prints "like LIKER SUBJECT URI" and "unlike URI" until it has caught up
+import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import { connect } from '@nats-io/transport-node';
+
+import { decodeKey, uriOfKey } from './record_key.mjs';
+
+type Like = { subject: { uri: string; cid: string }; createdAt: string };
+
+const [servers = 'nats://127.0.0.1:4222', durable = 'my-likes'] = process.argv.slice(2);
+const nc = await connect({ servers });
+
+const { num_pending } = await (await jetstreamManager(nc)).consumers.add('KV_record', {
+  durable_name: durable,
+  ack_policy: AckPolicy.Explicit,
+  deliver_policy: DeliverPolicy.All,
+  filter_subject: '$KV.record.*.app.bsky.feed.like.*.*',
+});
+
+let last = '';
+if (num_pending > 0) {
+  const consumer = await jetstream(nc).consumers.get('KV_record', durable);
+  for await (const message of await consumer.consume()) {
+    const uri = uriOfKey(message.subject);
+    if (message.headers?.get('KV-Operation') === 'DEL') {
+      console.log(`unlike ${uri}`);
+    } else {
+      console.log(`like ${decodeKey(message.subject).did} ${message.json<Like>().subject.uri} ${uri}`);
+      last = message.subject.replace('$KV.record.', '');
+    }
+    message.ack();
+    if (message.info.pending === 0) break;
+  }
+}
+
+const entry = last ? await (await new Kvm(nc).open('record')).get(last) : null;
+if (entry) console.log(`last ${uriOfKey(entry.key)} is ${entry.operation}, made ${entry.json<Like>().createdAt}`);
+await nc.drain();

@@ -1,0 +1,173 @@
+// Owns: a real PLC directory and a real PDS on loopback, the accounts and records that the tests make on them, and what
+// the PDS says it holds (describeRepo and listRecords, read as plain JSON). Nothing about the store.
+import { AtpAgent } from '@atproto/api';
+import { TestNetworkNoAppView } from '@atproto/dev-env';
+
+import { keyOfUri } from './record_key.mjs';
+import { parseExactly } from './store.mjs';
+
+export const LIKE = 'app.bsky.feed.like';
+export const POST = 'app.bsky.feed.post';
+export const PROFILE = 'app.bsky.actor.profile';
+export const ODD = 'com.example.oddThing';
+
+const at = (/** @type {number} */ n) => new Date(Date.UTC(2025, 0, 1) + n * 1000).toISOString();
+
+/** The network, its accounts, and the keys of what was deleted on it. */
+export class PdsNetwork {
+  /** @type {Account[]} */ accounts = [];
+  /** @type {Set<string>} */ gone = new Set();
+  /** @type {Set<Account>} deactivated: the PDS does not list them */ away = new Set();
+
+  /** @param {TestNetworkNoAppView} network */
+  constructor(network) {
+    this.network = network;
+    this.pds = `http://localhost:${network.pds.port}`;
+    this.plc = network.plc.url;
+    this.firehose = `ws://127.0.0.1:${network.pds.port}`;
+  }
+
+  /** @param {string} dir where the PDS keeps its files @returns {Promise<PdsNetwork>} */
+  static async create(dir) {
+    process.env.TMPDIR = dir;
+    return new PdsNetwork(await TestNetworkNoAppView.create({}));
+  }
+
+  /** @param {string[]} names */
+  async join(...names) {
+    for (const name of names) {
+      const agent = new AtpAgent({ service: this.pds });
+      await agent.createAccount({ email: `${name}@example.com`, handle: `${name}.test`, password: `${name}-secret` });
+      this.accounts.push(new Account(this, agent));
+    }
+    return this.accounts.slice(-names.length);
+  }
+
+  /** @param {string} method @param {Record<string, string>} query @returns {Promise<any>} */
+  async #ask(method, query) {
+    const answer = await fetch(`${this.pds}/xrpc/${method}?${new URLSearchParams(query)}`);
+    if (!answer.ok) throw new Error(`${method} answered ${answer.status}`);
+    return parseExactly(await answer.text());
+  }
+
+  /** Everything the accounts hold. @returns {Promise<Map<string, import('./store.mjs').Expected>>} by key of the store */
+  async records() {
+    const all = new Map();
+    for (const { did } of this.accounts.filter((account) => !this.away.has(account))) {
+      const { collections } = await this.#ask('com.atproto.repo.describeRepo', { repo: did });
+      for (const collection of collections) {
+        for (let cursor = ''; ;) {
+          const query = { repo: did, collection, limit: '100', ...(cursor && { cursor }) };
+          const page = await this.#ask('com.atproto.repo.listRecords', query);
+          for (const { uri, cid, value } of page.records) all.set(keyOfUri(uri), { cid, value });
+          cursor = page.cursor;
+          if (!cursor || page.records.length === 0) break;
+        }
+      }
+    }
+    return all;
+  }
+
+  /** Is this key one of our accounts'? */
+  mine = (/** @type {string} */ key) => {
+    const did = key.split('.').at(-2) ?? '';
+    return this.accounts.some((account) => account.token === did);
+  };
+
+  async close() {
+    await this.network.close();
+  }
+}
+
+/** One account and what it does. Every act is over when the PDS has sequenced it. */
+export class Account {
+  #count = 0;
+
+  /** @param {PdsNetwork} network @param {AtpAgent} agent */
+  constructor(network, agent) {
+    this.network = network;
+    this.agent = agent;
+    this.did = agent.assertDid;
+    this.token = keyOfUri(`at://${this.did}/x.y.z/self`).split('.').at(-2);
+  }
+
+  /** @param {string} collection @param {object} record @param {string} [rkey] @returns {Promise<{uri: string, cid: string}>} */
+  async create(collection, record, rkey) {
+    const { data } = await this.agent.com.atproto.repo.createRecord({
+      repo: this.did, collection, record: { $type: collection, ...record }, ...(rkey && { rkey }), validate: false,
+    });
+    return { uri: data.uri, cid: data.cid };
+  }
+
+  /** Creates or replaces. @param {string} collection @param {string} rkey @param {object} record */
+  async put(collection, rkey, record) {
+    const { data } = await this.agent.com.atproto.repo.putRecord({
+      repo: this.did, collection, rkey, record: { $type: collection, ...record }, validate: false,
+    });
+    return { uri: data.uri, cid: data.cid };
+  }
+
+  /** @param {{uri: string}} record @returns {Promise<string>} the key that is a delete marker from now on */
+  async remove({ uri }) {
+    const [collection, rkey] = uri.split('/').slice(-2);
+    await this.agent.com.atproto.repo.deleteRecord({
+      repo: this.did, collection: String(collection), rkey: String(rkey),
+    });
+    this.network.gone.add(keyOfUri(uri));
+    return keyOfUri(uri);
+  }
+
+  /** @param {string} [text] */
+  post(text = `post ${this.#count} of ${this.did}`) {
+    return this.create(POST, { text, createdAt: at(this.#count++) });
+  }
+
+  /** @param {{uri: string, cid: string}} subject */
+  like({ uri, cid }) {
+    return this.create(LIKE, { subject: { uri, cid }, createdAt: at(this.#count++) });
+  }
+
+  /** @param {string} displayName */
+  profile(displayName) {
+    return this.put(PROFILE, 'self', { displayName, description: 'ünïcode, 日本語, 👩‍🚀' });
+  }
+
+  /** One commit with `count` creates, as large as a commit may be at 200. @param {number} count @param {string} collection */
+  async batch(count, collection = 'com.example.batch') {
+    const writes = Array.from({ length: count }, (_, n) => ({
+      $type: /** @type {const} */ ('com.atproto.repo.applyWrites#create'),
+      collection, rkey: `entry-${n}`, value: { $type: collection, n, text: `number ${n}` },
+    }));
+    await this.agent.com.atproto.repo.applyWrites({ repo: this.did, writes, validate: false });
+    return writes.map(({ rkey }) => ({ uri: `at://${this.did}/${collection}/${rkey}` }));
+  }
+
+  /** One commit that creates, updates and deletes. @param {{uri: string}} doomed @param {{uri: string}} changed */
+  async mixedCommit(doomed, changed) {
+    const [where, which] = [doomed, changed].map(({ uri }) => uri.split('/').slice(-2));
+    await this.agent.com.atproto.repo.applyWrites({
+      repo: this.did, validate: false, writes: [
+        { $type: 'com.atproto.repo.applyWrites#create', collection: ODD, rkey: 'made-in-a-mix', value: { $type: ODD, n: 1 } },
+        { $type: 'com.atproto.repo.applyWrites#update', collection: String(which?.[0]), rkey: String(which?.[1]),
+          value: { $type: String(which?.[0]), text: 'changed in a mix' } },
+        { $type: 'com.atproto.repo.applyWrites#delete', collection: String(where?.[0]), rkey: String(where?.[1]) },
+      ],
+    });
+    this.network.gone.add(keyOfUri(doomed.uri));
+  }
+
+  /** Records at the edges of the data model and of the syntax of record keys. */
+  async oddities() {
+    const { data: { blob } } = await this.agent.uploadBlob(new TextEncoder().encode('not really a picture'),
+      { encoding: 'application/octet-stream' });
+    const rkeys = ['weird:key_~1', '~', '_', '-', 'a.b-c_d~e:f', 'x'.repeat(512), 'did:web:example.com:8080', '0'];
+    for (const rkey of rkeys) await this.create(ODD, { rkey }, rkey);
+    await this.create(ODD, { zero: 0, one: -1, most: Number.MAX_SAFE_INTEGER, least: Number.MIN_SAFE_INTEGER,
+      yes: true, no: false, nothing: null, empty: '', list: [], map: {} }, 'scalars');
+    await this.create(ODD, { a: { b: { c: { d: [[[{ e: [1, [2, [3]]] }]]] } } }, '': 'an empty name', 'ключ': 'значение',
+      long: 'ß'.repeat(5000), controls: '\u0000\u0001\t\r\n"\\/\u007f\u2028', astral: '😀𐍈', combining: 'e\u0301' }, 'nested');
+    await this.create(ODD, { bytes: { $bytes: 'AAEC/v8' }, none: { $bytes: '' }, link: { $link: blob.ref.toString() } }, 'links');
+    await this.create(ODD, { picture: blob, more: [{ attached: blob }] }, 'blobs');
+    await this.create('com.example.a-0.b-1.veryLongName', { n: 1 }, 'self');
+  }
+}

@@ -1,0 +1,145 @@
+// recordkv-sim: a network of accounts on this machine, for tests and for trying recordkv out.
+//
+// Owns: the command line, the process's life.
+// Refuses to know: everything else; see world.hpp for what happens, wire_jetstream.hpp for how it is told.
+
+#include "truth.hpp"
+#include "wire_jetstream.hpp"
+
+#include "recordkv/core/log.hpp"
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+
+namespace {
+
+using namespace recordkv;
+
+struct options {
+  sim::parameters rules;
+  sim::pace pace{.events = 50'000};
+  std::uint16_t port = 0;
+  unsigned partitions = 16;
+  std::string truth_file;
+  std::size_t print = 0;
+  bool exit_when_served = false;
+  bool die_with_parent = false;
+};
+
+constexpr const char* footer = R"(Example:
+  recordkv-sim --seed 7 --accounts 200000 --events 50000 --rate 2000 --truth truth.tsv
+  prints "listening ws://127.0.0.1:PORT"; read it with any Jetstream client: ws://127.0.0.1:PORT/subscribe?cursor=0
+  recordkv-sim --events 0 --past 20000 --rate 1000 --base $(date +%s)000000 --print 3
+  goes on for ever, with times of today, and names posts to ask recordkv about
+
+The same --seed, --accounts, --churn, --base and --step give the same events, byte for byte, however many and however fast.
+CIDs are the true ones of the records. A finite history is made before "listening" is printed, and the truth file is
+complete by then; an endless one writes its truth when it is ended by SIGINT or SIGTERM. GET / tells how far it is,
+GET /truth gives the truth of the events so far.)";
+
+void describe(CLI::App& app, options& o) {
+  app.footer(footer);
+  app.add_option("--seed", o.rules.seed, "which network")->capture_default_str();
+  app.add_option("--accounts", o.rules.accounts, "accounts in it")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 50'000'000));
+  app.add_option("--events", o.pace.events, "events in all; 0: no end")->capture_default_str();
+  app.add_option("--rate", o.pace.rate, "events a second; 0: as fast as they are taken")->capture_default_str();
+  app.add_option("--past", o.pace.past, "events that have happened before the start")->capture_default_str();
+  app.add_option("--window", o.pace.window, "events that an endless history keeps")
+      ->capture_default_str()
+      ->check(CLI::Range(10'000ULL, 1'000'000'000ULL));
+  app.add_option("--churn", o.rules.churn, "of a million steps, those that change one of 48 keys again and again")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1'000'000));
+  app.add_option("--base", o.rules.base_us, "time of the first event, unix microseconds")->capture_default_str();
+  app.add_option("--step", o.rules.step_us, "microseconds between two events")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 1'000'000'000));
+  app.add_option("--port", o.port, "port on 127.0.0.1; 0: a free one")->capture_default_str();
+  app.add_option("--partitions", o.partitions, "for the keys of the truth")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--truth", o.truth_file, "write what a mirror must hold in the end to this file");
+  app.add_option("--print", o.print, "print that many popular posts and who likes them, then go on");
+  app.add_flag("--wait-for-client", o.pace.wait_for_client, "nothing more happens until the first client is there");
+  app.add_flag("--exit-when-served", o.exit_when_served, "end once a client has been sent a whole finite history");
+  app.add_flag("--die-with-parent", o.die_with_parent, "end when the process that started this one ends");
+}
+
+bool write_truth(const options& o, const sim::truth& t, std::uint64_t events) {
+  std::ofstream file(o.truth_file, std::ios::binary);
+  t.write(file, o.rules, events);
+  if (file.flush()) return true;
+  log::error("simulator", "cannot write {}", o.truth_file);
+  return false;
+}
+
+void print_tour(const sim::truth& t, std::size_t count) {
+  for (const auto& [uri, dids] : t.popular(count)) {
+    fmt::print("post {} likes {}\n", uri, dids.size());
+    for (const std::string& did : dids) fmt::print("  liked by {}\n", did);
+  }
+}
+
+int run(const options& o) {
+  sim::feed feed(o.rules, o.pace);
+  const std::uint64_t known = feed.past().end();  // what has been made by now
+  const bool truth_now = !o.truth_file.empty() && feed.total() > 0;
+  if (truth_now || o.print > 0) {
+    const sim::truth t = sim::truth_after(o.rules, known, o.partitions);
+    if (truth_now && !write_truth(o, t, known)) return 1;
+    print_tour(t, o.print);
+  }
+
+  asio::io_context io(1);
+  std::function<void()> complete;
+  if (o.exit_when_served) complete = [&io] { io.stop(); };
+  sim::jetstream_server server(io, feed, o.partitions, complete);
+  const auto port = server.listen(o.port);
+  if (port.has_error()) {
+    log::error("simulator", "{}", port.error().text);
+    return 3;
+  }
+  fmt::print("listening ws://127.0.0.1:{}\n", *port);
+  std::fflush(stdout);
+
+  asio::signal_set signals(io, SIGINT, SIGTERM);
+  signals.async_wait([&io](boost::system::error_code, int) { io.stop(); });
+  asio::co_spawn(io, server.accept(), asio::detached);
+  asio::co_spawn(io, feed.run(), asio::detached);
+  io.run();
+  if (!o.truth_file.empty() && !truth_now &&
+      !write_truth(o, sim::truth_after(o.rules, feed.emitted(), o.partitions), feed.emitted()))
+    return 1;
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  options o;
+  CLI::App app("recordkv-sim: a simulated network of accounts, told as Jetstream v1 on 127.0.0.1");
+  describe(app, o);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  if (o.die_with_parent) {
+    const pid_t parent = getppid();
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) return 0;  // it was faster
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  return run(o);
+}

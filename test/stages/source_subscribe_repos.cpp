@@ -1,0 +1,187 @@
+#include "source_rig.hpp"
+
+#include <catch2/generators/catch_generators.hpp>
+
+using namespace recordkv;
+using namespace recordkv::test;
+using firehose::make_subscribe_repos;
+using firehose::start_at;
+
+namespace {
+constexpr auto alice = "did:plc:44ybard66vv44zksje25o7dz";
+constexpr std::string_view path = "/xrpc/com.atproto.sync.subscribeRepos";
+std::string target(std::string_view query = {}) { return std::string(path) + std::string(query); }
+step id(std::uint64_t seq) { return binary(wire::identity(seq, alice)); }
+}  // namespace
+
+TEST_CASE("frames come whole, in order, with their glance") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  relay.together = GENERATE(false, true);
+  relay.then({id(1), id(2), ping(), id(5)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
+  CHECK(source->trouble() == fmt::format("connecting to {}: not tried yet", relay.url()));
+  const auto frames = rig.take(*source, 3);
+  REQUIRE(seqs(frames) == numbers{1, 2, 5});
+  CHECK(frames[1].bytes == wire::identity(2, alice));
+  CHECK(frames[1].info.did == alice);
+  CHECK(source->trouble().empty());
+  CHECK(rig.counters.value("source_frames") == 3);
+  CHECK(rig.counters.value("source_bytes") == 3 * wire::identity(1, alice).size());
+  CHECK(relay.targets == std::vector{target()});
+  CHECK(comes_true(rig.io, [&] { return relay.pongs == 1; }));
+}
+
+TEST_CASE("where it starts is the cursor, the oldest, or live") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url("/"));
+  std::string expected = target();
+  SECTION("live") {}
+  SECTION("oldest") {
+    spec.start = start_at::oldest;
+    expected = target("?cursor=0");
+  }
+  SECTION("cursor") {
+    spec.start = start_at::oldest;
+    spec.cursor = 41;
+    expected = target("?cursor=41");
+  }
+  SECTION("a path and a query of its own") {
+    spec.url = relay.url("/elsewhere?a=b");
+    spec.cursor = 41;
+    expected = "/elsewhere?a=b&cursor=41";
+  }
+  relay.then({id(42)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  CHECK(rig.take(*source, 1).size() == 1);
+  CHECK(relay.targets == std::vector{expected});
+}
+
+TEST_CASE("one frame that cannot be read costs one reconnect, then it is skipped") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  const std::string bad = GENERATE_COPY(wire::poison(alice), wire::identity(3, alice) + "x", std::string("\xff"));
+  relay.then({id(1), id(2), binary(bad), id(4)});
+  relay.then({id(2), binary(bad), id(4), binary(bad), id(5)});
+  relay.then({binary(bad), id(6)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
+  auto frames = rig.take(*source, 4);
+  REQUIRE(seqs(frames) == numbers{1, 2, 0, 4});
+  CHECK(frames[2].what == notice::unreadable);
+  CHECK(frames[2].info.kind == atproto::event_kind::unreadable);
+  CHECK(frames[2].info.did == (bad.size() > 1 ? alice : ""));
+  CHECK(rig.skipped("unreadable") == 1);
+  CHECK(rig.skipped("repeat") == 1);
+  CHECK(rig.reconnects("framing") == 1);
+  CHECK(rig.counters.value("source_frames") == 3);
+  CHECK(relay.targets == std::vector{target(), target("?cursor=2")});
+  // The next bad frame stands elsewhere: it has its own second chance.
+  frames = rig.take(*source, 2);
+  CHECK(seqs(frames) == numbers{0, 6});
+  CHECK(relay.targets.back() == target("?cursor=4"));
+}
+
+TEST_CASE("a text message is a framing error") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  relay.then({id(1), text("hello"), id(2)});
+  relay.then({text("hello"), text("again"), id(2)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
+  const auto frames = rig.take(*source, 4);
+  CHECK(seqs(frames) == numbers{1, 0, 0, 2});
+  CHECK(rig.skipped("unreadable") == 2);
+  CHECK(rig.reconnects("framing") == 1);
+}
+
+TEST_CASE("a frame over the limit costs one reconnect, then it is passed over") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.max_frame = 200'000;
+  const std::string huge = wire::poison(alice) + std::string(300'000, 'x');
+  relay.then({id(1), binary(huge), id(3)});
+  relay.then({binary(huge), id(3)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  const auto frames = rig.take(*source, 3);
+  REQUIRE(seqs(frames) == numbers{1, 0, 3});
+  CHECK(frames[1].what == notice::unreadable);
+  CHECK(frames[1].info.did == alice);
+  CHECK(rig.reconnects("oversize") == 1);
+  CHECK(relay.targets.size() == 2);
+}
+
+TEST_CASE("FutureCursor: the cursor is forgotten, told once, and complained about when it comes again") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.start = start_at::oldest;
+  spec.cursor = 1000;
+  relay.then({binary(wire::error("FutureCursor"))});
+  relay.then({binary(wire::error("FutureCursor"))});
+  relay.then({id(3)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  const auto frames = rig.take(*source, 2);
+  REQUIRE(frames.size() == 2);
+  CHECK(frames[0].what == notice::future_cursor);
+  CHECK(frames[1].info.seq == 3);
+  CHECK(relay.targets == std::vector{target("?cursor=1000"), target("?cursor=0"), target("?cursor=0")});
+  CHECK(rig.logged("3 firehose: ALARM"));
+}
+
+TEST_CASE("a host whose numbering went back without a word is noticed") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.cursor = 1'000'000;
+  script many;
+  for (std::uint64_t i = 1; i <= 1000; ++i) many.push_back(id(i));
+  relay.then(many);
+  relay.then({id(1001)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  const auto frames = rig.take(*source, 2);
+  REQUIRE(frames.size() == 2);
+  CHECK(frames[0].what == notice::future_cursor);
+  CHECK(frames[1].info.seq == 1001);
+  CHECK(relay.targets == std::vector{target("?cursor=1000000"), target()});
+}
+
+TEST_CASE("#info tells and changes nothing") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.cursor = 7;
+  relay.then({binary(wire::info("OutdatedCursor")), binary(wire::info("Weather")), drop()});
+  relay.then({id(9)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  const auto frames = rig.take(*source, 2);
+  REQUIRE(frames.size() == 2);
+  CHECK(frames[0].what == notice::outdated_cursor);
+  CHECK(frames[1].info.seq == 9);
+  CHECK(relay.targets == std::vector{target("?cursor=7"), target("?cursor=7")});
+  CHECK(rig.skipped("info") == 1);
+}
+
+TEST_CASE("an unknown type is progress") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  relay.then({id(1), binary(wire::unknown(2)), drop()});
+  relay.then({id(3)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
+  const auto frames = rig.take(*source, 3);
+  REQUIRE(seqs(frames) == numbers{1, 2, 3});
+  CHECK(frames[1].info.kind == atproto::event_kind::unknown);
+  CHECK(rig.skipped("unknown") == 1);
+  CHECK(relay.targets.back() == target("?cursor=2"));
+}
+
+TEST_CASE("seq that does not rise is skipped: once after a reconnect as usual, else as a regress") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  relay.then({id(5), id(5), id(4), id(6), drop()});
+  relay.then({id(6), id(6), id(7)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
+  CHECK(seqs(rig.take(*source, 3)) == numbers{5, 6, 7});
+  CHECK(rig.skipped("repeat") == 1);
+  CHECK(rig.skipped("regress") == 3);
+}

@@ -1,0 +1,318 @@
+// Firehose frames: the glance of ingest and the decoding of the KV stage, on messages made up here.
+#include "recordkv/atproto/frame.hpp"
+
+#include "atproto_support.hpp"
+#include "recordkv/atproto/event.hpp"
+
+using namespace recordkv;
+using namespace recordkv::atproto;
+using test::cbor;
+using test::frame;
+using test::made_commit;
+
+namespace {
+
+const std::string did = "did:plc:abcdefghijklmnopqrstuvwx";
+
+std::string flaw_of(std::string_view bytes) {
+  const auto event = decode_event(bytes);
+  if (event) return {};
+  CHECK(event.error().code == errc::malformed);
+  return event.error().text;
+}
+
+std::string replaced(std::string text, std::string_view from, std::string_view to) {
+  const auto at = text.find(from);
+  REQUIRE(at != text.npos);
+  return text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+TEST_CASE("a commit becomes its changes") {
+  const made_commit made;
+  const auto event = decode_event(made.bytes());
+  REQUIRE(event.has_value());
+  CHECK(event->kind == event_kind::commit);
+  CHECK_FALSE(event->proofless);
+  CHECK(event->seq == 7);
+  CHECK(event->did == made.did);
+  CHECK(event->rev == made.rev);
+  CHECK(event->since == "3kabcdefgg222");
+  CHECK(event->time == made.time);
+  CHECK(event->commit == cid_text_of(made.head()));
+  CHECK(event->data == made.data);
+  CHECK(event->prev_data == made.old_cid);
+  REQUIRE(event->changes.size() == 3);
+  const auto& [create, update, remove] = std::tie(event->changes[0], event->changes[1], event->changes[2]);
+  CHECK(create.what == action::create);
+  CHECK(create.collection == "com.example.note");
+  CHECK(create.rkey == "a");
+  CHECK(create.cid == cid_text_of(made.first));
+  CHECK(create.prev.empty());
+  CHECK(create.json == R"({"n":1,"$type":"com.example.note"})");
+  CHECK(update.what == action::update);
+  CHECK(update.prev == made.old_cid);
+  CHECK(remove.what == action::remove);
+  CHECK(remove.cid.empty());
+  CHECK(remove.json.empty());
+  for (const auto& c : event->changes) CHECK(c.flaw == record_flaw::none);
+}
+
+TEST_CASE("a glance at a commit gives seq, DID and collections, each once") {
+  made_commit made;
+  made.second_path = "com.example.other/b";
+  const auto seen = glance_frame(made.bytes());
+  REQUIRE(seen.has_value());
+  CHECK(seen->kind == event_kind::commit);
+  CHECK(seen->seq == 7);
+  CHECK(seen->did == made.did);
+  CHECK(seen->collections == std::vector<std::string>{"com.example.note", "com.example.other"});
+}
+
+TEST_CASE("one bad record is a flaw of that change and leaves the others alone") {
+  made_commit made;
+  const auto flaws = [&] {
+    const auto event = decode_event(made.bytes());
+    REQUIRE(event.has_value());
+    REQUIRE(event->changes.size() == 3);
+    for (const auto& c : event->changes) {
+      if (c.flaw != record_flaw::none) CHECK(c.json.empty());
+    }
+    CHECK(event->changes[0].flaw == record_flaw::none);
+    CHECK(event->changes[2].flaw == record_flaw::none);
+    return event->changes[1].flaw;
+  };
+  SECTION("its block is missing") {
+    made.blocks = {made.first};
+    CHECK(flaws() == record_flaw::missing_block);
+  }
+  SECTION("its block is not canonical") {
+    made.second = test::from_hex("a2 6162 00 6161 00");
+    CHECK(flaws() == record_flaw::malformed);
+  }
+  SECTION("its block has a float") {
+    made.second = test::from_hex("a1 6161 fb3ff8000000000000");
+    CHECK(flaws() == record_flaw::malformed);
+  }
+  SECTION("it is no map") {
+    made.second = test::from_hex("80");
+    CHECK(flaws() == record_flaw::malformed);
+  }
+  SECTION("it is too large") {
+    made.second = "\xa1" + test::from_hex("6161 5a 00100000") + std::string(max_record, 'x');
+    CHECK(flaws() == record_flaw::too_large);
+  }
+  SECTION("its path is not one") {
+    for (const char* path : {"com.example.note", "com.example.note/", "/b", "com.example/b", "com.example.note/b/c",
+                             "com.example.note/b c", "com.example.note/..", "com.exa>mple.note/b"}) {
+      made.second_path = path;
+      INFO(path);
+      CHECK(flaws() == record_flaw::bad_path);
+      CHECK(decode_event(made.bytes())->changes[1].collection.empty());
+      CHECK(decode_event(made.bytes())->changes[1].rkey.empty());
+    }
+  }
+}
+
+TEST_CASE("anything else that is wrong spoils the whole commit, with a word") {
+  made_commit made;
+  const auto head_with = [&](std::string_view from, std::string_view to) {
+    const auto json = fmt::format(R"({{"did":"{}","rev":"{}","sig":{},"data":{},"prev":null,"version":3}})", did,
+                                  made.rev, test::bytes_json(std::string(64, 's')), test::link_json(made.data));
+    return cbor(replaced(json, from, to));
+  };
+  SECTION("the commit block disagrees with the message") {
+    made.commit_block = head_with("\"did:plc:a", "\"did:plc:b");
+    CHECK(flaw_of(made.bytes()) == "did_mismatch");
+    made.commit_block = head_with(R"("rev":"3kabcdefgh222")", R"("rev":"3kabcdefgh223")");
+    CHECK(flaw_of(made.bytes()) == "rev_mismatch");
+  }
+  SECTION("the commit block is not of version 3, or says too little or too much") {
+    for (const auto& [from, to] :
+         std::vector<std::pair<const char*, const char*>>{{R"("version":3)", R"("version":2)"},
+                                                          {R"("prev":null,)", ""},
+                                                          {R"("version":3)", R"("version":3,"more":1)"},
+                                                          {R"("sig":{"$bytes":"c3Nz)", R"("sig":{"$bytes":")"},
+                                                          {R"("prev":null)", R"("prev":1)"}}) {
+      made.commit_block = head_with(from, to);
+      CHECK(flaw_of(made.bytes()) == "commit_fields");
+    }
+  }
+  SECTION("the CAR") {
+    const auto json = made.payload_json();
+    const auto other = test::link_json(cid_text_of(made.first));
+    const auto head = test::link_json(cid_text_of(made.head()));
+    CHECK(flaw_of(frame("#commit", replaced(json, "\"commit\":" + head, "\"commit\":" + other))) == "root_mismatch");
+    auto spoilt = made.bytes();
+    spoilt[spoilt.find("com.example.note", spoilt.find("blocks"))] ^= 1;
+    CHECK(flaw_of(spoilt) == "cid_mismatch");
+    const auto rootless =
+        test::car_with_header(cbor(fmt::format(R"({{"roots":[{}],"version":1}})", head)), {made.first});
+    const auto blocks = replaced(json, R"("blocks":)", R"("x":)");
+    CHECK(flaw_of(frame("#commit", replaced(blocks, R"("rebase")",
+                                            R"("blocks":)" + test::bytes_json(rootless) + R"(,"rebase")"))) ==
+          "no_commit_block");
+    CHECK(flaw_of(frame("#commit", blocks)) == "blocks");
+  }
+  SECTION("fields") {
+    const auto json = made.payload_json();
+    const auto with = [&](std::string_view from, std::string_view to) {
+      return flaw_of(frame("#commit", replaced(json, from, to)));
+    };
+    CHECK(with(R"("seq":7)", R"("seq":0)") == "seq");
+    CHECK(with(R"("seq":7)", R"("seq":-7)") == "seq");
+    CHECK(with(R"("seq":7)", R"("seq":"7")") == "seq");
+    CHECK(with(R"("seq":7,)", "") == "seq");
+    CHECK(with(R"("rev":"3k)", R"("rev":"0k)") == "rev");
+    CHECK(with(R"("since":"3k)", R"("since":"1k)") == "since");
+    CHECK(with(R"("since":)", R"("sinc":)") == "since");
+    CHECK(with("\"repo\":\"did:", "\"repo\":\"dad:") == "did");
+    CHECK(with("\"repo\":\"did:plc:abc", "\"repo\":\"did:plc:abc\\n") == "did");
+    CHECK(with("\"repo\":\"did:plc:", "\"repo\":\"did:plc:" + std::string(500, 'x')) == "did_too_long");
+    CHECK(with(R"("action":"create")", R"("action":"replace")") == "action");
+    CHECK(with("com.example.note/b", "com.example.note/a") == "duplicate_path");
+    CHECK(with(R"("cid":null)", "\"cid\":" + test::link_json(made.old_cid)) == "op_cid");
+    CHECK(with("\"cid\":" + test::link_json(cid_text_of(made.first)), R"("cid":null)") == "op_cid");
+    CHECK(with(R"("ops":[)", R"("ops":[1,)") == "ops");
+    CHECK(with(R"("ops":)", R"("opps":)") == "ops");
+    CHECK(with(R"("prevData":{"$link":)", R"("prevData":{"x":)") == "prevData");
+  }
+}
+
+TEST_CASE("what older or newer hosts leave out or add is fine") {
+  made_commit made;
+  made.since = "null";
+  auto json = made.payload_json();
+  json = replaced(json, R"("prevData":)", R"("somethingNew":)");
+  json = replaced(json, R"("rebase":false,)", R"("rebase":{"deep":[1,{"x":null}]},)");
+  const auto event = decode_event(frame("#commit", json));
+  REQUIRE(event.has_value());
+  CHECK(event->since.empty());
+  CHECK(event->prev_data.empty());
+}
+
+TEST_CASE("more than 200 ops are refused, and a glance looks no further") {
+  std::string ops = "[";
+  for (int i = 0; i < 201; ++i) {
+    ops += fmt::format(R"({}{{"action":"delete","path":"com.example.c{}/x","cid":null}})", i == 0 ? "" : ",", i);
+  }
+  made_commit made;
+  made.ops = ops + "]";
+  CHECK(flaw_of(made.bytes()) == "ops");
+  const auto seen = glance_frame(made.bytes());
+  REQUIRE(seen.has_value());
+  CHECK(seen->collections.size() == 200);
+}
+
+TEST_CASE("sync, identity, account") {
+  const made_commit made;
+  const auto sync = frame("#sync", fmt::format(R"({{"seq":9,"did":"{}","rev":"{}","time":"t","blocks":{}}})", did,
+                                               made.rev, test::bytes_json(test::car_of({made.head()}))));
+  const auto event = decode_event(sync);
+  REQUIRE(event.has_value());
+  CHECK(event->kind == event_kind::sync);
+  CHECK(event->commit == cid_text_of(made.head()));
+  CHECK(event->data == made.data);
+  CHECK(event->rev == made.rev);
+  CHECK(glance_frame(sync)->kind == event_kind::sync);
+  CHECK(glance_frame(sync)->did == did);
+
+  const auto account = [](std::string_view rest) {
+    return frame("#account", fmt::format(R"({{"seq":10,"did":"{}","time":"t"{}}})", did, rest));
+  };
+  const auto deleted = decode_event(account(R"(,"active":false,"status":"deleted")"));
+  REQUIRE(deleted.has_value());
+  CHECK(deleted->kind == event_kind::account);
+  CHECK_FALSE(deleted->active);
+  CHECK(deleted->status == "deleted");
+  CHECK(decode_event(account(R"(,"active":true)"))->status.empty());
+  CHECK(flaw_of(account("")) == "active");
+  CHECK(flaw_of(account(R"(,"active":1)")) == "active");
+  CHECK(decode_event(account(R"(,"active":false,"status":"a\r\nb")"))->status == "a??b");
+
+  const auto identity =
+      frame("#identity", fmt::format(R"({{"seq":11,"did":"{}","time":"t","handle":"x","rev":1}})", did));
+  CHECK(decode_event(identity)->kind == event_kind::identity);
+  CHECK(decode_event(identity)->seq == 11);
+  CHECK(flaw_of(frame("#identity", R"({"seq":11,"did":"x","time":"t"})")) == "did");
+}
+
+TEST_CASE("info has no seq; unknown types keep theirs; an error frame is one") {
+  const auto info = glance_frame(frame("#info", R"({"name":"OutdatedCursor","message":"m","seq":5})"));
+  REQUIRE(info.has_value());
+  CHECK(info->kind == event_kind::info);
+  CHECK(info->seq == 0);
+  CHECK(info->name == "OutdatedCursor");
+  CHECK(decode_event(frame("#info", R"({"name":"x"})"))->kind == event_kind::info);
+
+  const auto future = glance_frame(frame("#future", R"({"seq":5,"did":"did:plc:a"})"));
+  REQUIRE(future.has_value());
+  CHECK(future->kind == event_kind::unknown);
+  CHECK(future->seq == 5);
+  CHECK(future->did.empty());
+  CHECK(glance_frame(cbor(R"({"op":7})") + test::from_hex("80"))->kind == event_kind::unknown);
+  CHECK(glance_frame(cbor(R"({"op":1})") + cbor(R"({"seq":6})"))->seq == 6);
+  CHECK(decode_event(frame("#future", R"({"seq":5})"))->seq == 5);
+
+  const auto failed = glance_frame(cbor(R"({"op":-1})") + cbor(R"({"error":"FutureCursor","message":"too\nfar"})"));
+  REQUIRE_FALSE(failed.has_value());
+  CHECK(failed.error().code == errc::refused);
+  CHECK(failed.error().text == "FutureCursor: too?far");
+  CHECK(glance_frame(cbor(R"({"op":-1})") + cbor(R"({"error":"X"})")).error().text == "X");
+}
+
+TEST_CASE("a frame is exactly two canonical items") {
+  const auto header = cbor(R"({"t":"#commit","op":1})");
+  const auto good = made_commit{}.bytes();
+  const auto refused = [](std::string_view bytes) {
+    const auto seen = glance_frame(bytes);
+    return !seen && seen.error().code == errc::malformed;
+  };
+  CHECK_FALSE(refused(good));
+  CHECK(refused(good + '\0'));
+  CHECK(refused(good + good));
+  CHECK(refused(header));
+  CHECK(refused(""));
+  CHECK(refused("{}"));
+  CHECK(refused(test::from_hex("80 a0")));
+  CHECK(refused(test::from_hex("a0 a0")));                                      // no op
+  CHECK(refused(test::from_hex("a1 626f70 6131 a0")));                          // op is text
+  CHECK(refused(header + test::from_hex("80")));                                // known type, payload no map
+  CHECK(refused(header + test::from_hex("a2 6162 00 6161 00")));                // payload not canonical
+  CHECK(refused(test::from_hex("a2 6174 6123 626f70 1801") + cbor("{}")));      // op not minimal
+  CHECK(refused(test::from_hex("a2 6174 6123 6174 6123") + cbor("{}")));        // t twice
+  CHECK(refused(test::from_hex("a2 626f70 01 626f70 01") + cbor("{}")));        // op twice
+  CHECK_FALSE(refused(test::from_hex("a2 626f70 01 6174 6123") + cbor("{}")));  // the other order of the two
+  const auto swapped = test::from_hex("a2 626f70 01 6174 67 23636f6d6d6974") + good.substr(header.size());
+  CHECK(glance_frame(swapped)->did == glance_frame(good)->did);
+  CHECK(decode_event(swapped)->changes.size() == 3);
+  for (std::size_t n = 0; n < good.size(); ++n) {
+    if (!refused(std::string_view(good).substr(0, n))) FAIL_CHECK("accepted when cut at " << n);
+    if (decode_event(std::string_view(good).substr(0, n))) FAIL_CHECK("decoded when cut at " << n);
+  }
+}
+
+TEST_CASE("a DID that cannot be stored: the glance names the reason and goes on, decoding refuses") {
+  made_commit made;
+  made.did = "did:plc:" + std::string(505, 'a');
+  const auto seen = glance_frame(made.bytes());
+  REQUIRE(seen.has_value());
+  CHECK(seen->kind == event_kind::unknown);
+  CHECK(seen->did.empty());
+  CHECK(seen->seq == 7);
+  CHECK(seen->name == "did_too_long");
+  CHECK(flaw_of(made.bytes()) == "did_too_long");
+  made.did.pop_back();
+  CHECK(glance_frame(made.bytes())->did == made.did);
+  CHECK(decode_event(made.bytes()).has_value());
+  made.did = "did:plc:a>b";
+  CHECK(glance_frame(made.bytes())->name == "did");
+}
+
+TEST_CASE("names of actions and flaws") {
+  CHECK(name(action::remove) == "delete");
+  CHECK(name(record_flaw::bad_path) == "bad_path");
+  CHECK(decode_event("").error().text == "empty");
+  CHECK(decode_event("x").error().text == "encoding");
+}

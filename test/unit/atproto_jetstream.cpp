@@ -1,0 +1,199 @@
+// Jetstream's JSON and the markers of ingest, made up here.
+#include "atproto_support.hpp"
+#include "recordkv/atproto/event.hpp"
+
+using namespace recordkv;
+using namespace recordkv::atproto;
+
+namespace {
+
+const std::string did = "did:plc:abcdefghijklmnopqrstuvwx";
+constexpr std::string_view record_json = R"({"$type":"com.example.note","n":9007199254740993,"at":"x/\u00e9"})";
+
+std::string commit(std::string_view record = record_json, std::string_view more = "") {
+  return fmt::format(R"({{"did":"{}","time_us":1779719009132431,{}"kind":"commit","commit":{{"rev":"3kabcdefgh222",)"
+                     R"("operation":"create","collection":"com.example.note","rkey":"a","record":{},"cid":"{}"}}}})",
+                     did, more, record, cid_text_of("somebody else's word"));
+}
+
+std::string with(std::string text, std::string_view from, std::string_view to) {
+  const auto at = text.find(from);
+  REQUIRE(at != text.npos);
+  return text.replace(at, from.size(), to);
+}
+
+std::string flaw_of(std::string_view text) {
+  const auto event = decode_event(text);
+  if (event) return {};
+  CHECK(event.error().code == errc::malformed);
+  return event.error().text;
+}
+
+std::string v2(std::string_view kind, std::string_view fields) {
+  return fmt::format(R"({{"$type":"message","payload":{{"$type":"network.bsky.jetstream.subscribeEvents#{}",)"
+                     R"("seq":42,"did":"{}","time":"2026-01-02T03:04:05.678901Z"{}}}}})",
+                     kind, did, fields);
+}
+
+}  // namespace
+
+TEST_CASE("a v1 commit") {
+  const auto event = decode_event(commit());
+  REQUIRE(event.has_value());
+  CHECK(event->kind == event_kind::commit);
+  CHECK(event->proofless);
+  CHECK(event->seq == 1779719009132431);
+  CHECK(event->time == "2026-05-25T14:23:29.132431Z");
+  CHECK(event->did == did);
+  CHECK(event->rev == "3kabcdefgh222");
+  CHECK(event->commit.empty());
+  REQUIRE(event->changes.size() == 1);
+  const auto& change = event->changes[0];
+  CHECK(change.what == action::create);
+  CHECK(change.collection == "com.example.note");
+  CHECK(change.rkey == "a");
+  CHECK(change.cid == cid_text_of("somebody else's word"));
+  CHECK(change.json == "{\"n\":9007199254740993,\"at\":\"x/\u00e9\",\"$type\":\"com.example.note\"}");
+  CHECK(change.flaw == record_flaw::none);
+
+  const auto seen = glance_jetstream(commit());
+  REQUIRE(seen.has_value());
+  CHECK(seen->kind == event_kind::commit);
+  CHECK(seen->seq == 1779719009132431);
+  CHECK(seen->did == did);
+  CHECK(seen->collections == std::vector<std::string>{"com.example.note"});
+}
+
+TEST_CASE("the server's own cursor goes before time_us") {
+  const auto text = commit(record_json, R"("cursor":123,)");
+  CHECK(glance_jetstream(text)->seq == 123);
+  CHECK(decode_event(text)->seq == 123);
+  CHECK(decode_event(text)->time == "2026-05-25T14:23:29.132431Z");
+}
+
+TEST_CASE("a CID that the server does not tell is computed") {
+  const auto event = decode_event(with(commit(), R"(,"cid":)", R"(,"sid":)"));
+  REQUIRE(event.has_value());
+  CHECK(event->changes[0].cid == *cid_of_json(record_json));
+}
+
+TEST_CASE("a record that is no data is a flaw") {
+  const auto flaw = [](std::string_view text) {
+    const auto event = decode_event(text);
+    REQUIRE(event.has_value());
+    REQUIRE(event->changes.size() == 1);
+    if (event->changes[0].flaw != record_flaw::none) CHECK(event->changes[0].json.empty());
+    return event->changes[0].flaw;
+  };
+  CHECK(flaw(commit(R"({"n":1.5})")) == record_flaw::malformed);
+  CHECK(flaw(commit(R"({"n":18446744073709551615})")) == record_flaw::malformed);
+  CHECK(flaw(commit(R"({"n":123456789012345678901234567890})")) == record_flaw::malformed);
+  CHECK(flaw(commit(R"({"n":9223372036854775807})")) == record_flaw::none);
+  CHECK(flaw(commit(R"({"n":{"$link":"no"}})")) == record_flaw::malformed);
+  CHECK(flaw(commit(R"("text")")) == record_flaw::malformed);
+  CHECK(flaw(commit("{\"t\":\"" + std::string(max_record, 'x') + "\"}")) == record_flaw::too_large);
+  CHECK(flaw(with(commit(), R"("record":)", R"("rekord":)")) == record_flaw::missing_block);
+  CHECK(flaw(with(commit(), R"("rkey":"a")", R"("rkey":"a b")")) == record_flaw::bad_path);
+  CHECK(flaw(with(commit(), R"("collection":"com.)", R"("collection":"*.)")) == record_flaw::bad_path);
+}
+
+TEST_CASE("the rest of a commit must be right") {
+  CHECK(flaw_of(with(commit(), R"("rev":"3k)", R"("rev":"0k)")) == "rev");
+  CHECK(flaw_of(with(commit(), R"("operation":"create")", R"("operation":"move")")) == "action");
+  CHECK(flaw_of(with(commit(), R"("cid":"b)", R"("cid":"b\r\n)")) == "cid");
+  CHECK(flaw_of(with(commit(), "did:plc", "did?plc")) == "did");
+  CHECK(flaw_of(with(commit(), "did:plc:", "did:plc:" + std::string(500, 'x'))) == "did_too_long");
+  CHECK(flaw_of(with(commit(), R"("time_us":1779719009132431)", R"("time_us":"x")")) == "seq");
+  CHECK(flaw_of(with(commit(), R"("commit":{)", R"("comit":{)")) == "payload");
+  CHECK(glance_jetstream(with(commit(), "did:plc", "did?plc"))->kind == event_kind::unknown);
+  CHECK(glance_jetstream(with(commit(), "did:plc", "did?plc"))->name == "did");
+}
+
+TEST_CASE("what is not JSON is refused at a glance, too") {
+  const auto good = commit();
+  for (const auto& bad : {std::string("{"), good.substr(0, good.size() - 1), good + "x", good + good,
+                          with(good, "\"kind\"", "kind"), std::string("[]"), std::string()}) {
+    CHECK_FALSE(glance_jetstream(bad).has_value());
+    CHECK_FALSE(decode_event(bad).has_value());
+  }
+}
+
+TEST_CASE("v1 identity, account, delete and unknown kinds") {
+  const auto account = fmt::format(
+      R"({{"did":"{0}","time_us":5,"kind":"account","account":{{"active":false,"did":"{0}","seq":9,"status":"takendown","time":"t"}}}})",
+      did);
+  const auto event = decode_event(account);
+  REQUIRE(event.has_value());
+  CHECK(event->kind == event_kind::account);
+  CHECK_FALSE(event->active);
+  CHECK(event->status == "takendown");
+  CHECK(event->seq == 5);
+  CHECK(flaw_of(with(account, R"("active":false)", R"("active":0)")) == "active");
+
+  const auto identity = fmt::format(R"({{"did":"{0}","time_us":6,"kind":"identity","identity":{{"did":"{0}"}}}})", did);
+  CHECK(decode_event(identity)->kind == event_kind::identity);
+  CHECK(decode_event(identity)->time == "1970-01-01T00:00:00.000006Z");
+
+  const auto removal = with(commit(), R"("operation":"create")", R"("operation":"delete")");
+  const auto removed = decode_event(removal);
+  REQUIRE(removed.has_value());
+  CHECK(removed->changes[0].what == action::remove);
+  CHECK(removed->changes[0].cid.empty());
+  CHECK(removed->changes[0].json.empty());
+
+  const auto other = fmt::format(R"({{"did":"{}","time_us":7,"kind":"label","label":{{}}}})", did);
+  CHECK(glance_jetstream(other)->kind == event_kind::unknown);
+  CHECK(glance_jetstream(other)->seq == 7);
+  CHECK(decode_event(other)->kind == event_kind::unknown);
+  CHECK(glance_jetstream("{}")->kind == event_kind::unknown);
+}
+
+TEST_CASE("v2 envelopes") {
+  const auto made =
+      v2("commit",
+         R"(,"rev":"3kabcdefgh222","operation":"update","collection":"com.example.note","rkey":"a","record":{"n":1})");
+  const auto event = decode_event(made);
+  REQUIRE(event.has_value());
+  CHECK(event->kind == event_kind::commit);
+  CHECK(event->seq == 42);
+  CHECK(event->time == "2026-01-02T03:04:05.678901Z");
+  CHECK(event->changes.at(0).what == action::update);
+  CHECK(event->changes.at(0).json == R"({"n":1})");
+  CHECK(glance_jetstream(made)->collections.size() == 1);
+
+  const auto sync = decode_event(v2("sync", R"(,"sync":{"rev":"3kabcdefgh222"})"));
+  REQUIRE(sync.has_value());
+  CHECK(sync->kind == event_kind::sync);
+  CHECK(sync->rev == "3kabcdefgh222");
+  CHECK(sync->proofless);
+  CHECK(flaw_of(v2("sync", R"(,"sync":{"rev":"x"})")) == "rev");
+  CHECK(flaw_of(v2("sync", "")) == "payload");
+
+  CHECK(decode_event(v2("account", R"(,"account":{"active":true})"))->active);
+  CHECK(decode_event(v2("identity", R"(,"identity":{})"))->kind == event_kind::identity);
+  CHECK(glance_jetstream(v2("info", R"(,"name":"OutdatedCursor")"))->name == "OutdatedCursor");
+  CHECK(glance_jetstream(v2("info", R"(,"name":"OutdatedCursor")"))->seq == 0);
+  CHECK(glance_jetstream(v2("later", ""))->kind == event_kind::unknown);
+  CHECK(glance_jetstream(v2("later", ""))->seq == 42);
+
+  const auto failed = glance_jetstream(R"({"$type":"error","error":"ConsumerTooSlow","message":"m"})");
+  REQUIRE_FALSE(failed.has_value());
+  CHECK(failed.error().code == errc::refused);
+  CHECK(failed.error().text == "ConsumerTooSlow: m");
+  CHECK(flaw_of(R"({"$type":"message"})") == "payload");
+}
+
+TEST_CASE("markers of ingest") {
+  const auto oversize = decode_event(fmt::format(R"({{"marker":"oversize","did":"{}","rev":"3kabcdefgh222"}})", did));
+  REQUIRE(oversize.has_value());
+  CHECK(oversize->kind == event_kind::oversize);
+  CHECK(oversize->did == did);
+  CHECK(oversize->rev == "3kabcdefgh222");
+  const auto unreadable = decode_event(fmt::format(R"({{"marker":"unreadable","did":"{}"}})", did));
+  REQUIRE(unreadable.has_value());
+  CHECK(unreadable->kind == event_kind::unreadable);
+  CHECK(unreadable->rev.empty());
+  CHECK(flaw_of(R"({"marker":"oversize"})") == "did");
+  CHECK(flaw_of(fmt::format(R"({{"marker":"other","did":"{}"}})", did)) == "marker");
+  CHECK(flaw_of(fmt::format(R"({{"marker":"oversize","did":"{}","rev":"1"}})", did)) == "rev");
+}
