@@ -117,7 +117,7 @@ task<result<>> websocket::connect() {
     if (auto ok = co_await self.secure(); !ok) co_return ok.error();
   auto answer = co_await upgrade(self.socket, self.tls ? &*self.tls : nullptr, self.spec.url);
   self.retry_after = answer.retry_after;
-  self.dead_at = clock::time_point::max();
+  self.dead_at = impl::clock::time_point::max();
   if (!answer.accepted) {
     const bool cut_off = self.closed || self.timed_out;
     co_return cut_off ? self.lost("WebSocket upgrade", {}) : answer.accepted.error();

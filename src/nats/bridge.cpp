@@ -78,7 +78,7 @@ natsStatus set_behaviour(natsOptions* o, const nats_config& c) {
   also(natsOptions_SetReconnectJitter(o, 100, 200));
   also(natsOptions_SetPingInterval(o, 10'000));
   also(natsOptions_SetTimeout(o, 2'000));
-  also(natsOptions_SetMaxPendingMsgs(o, 1 << 30));
+  also(natsOptions_SetMaxPendingMsgs(o, 1 << 20));  // times 1024 it must fit an int; lifted per subscription
   also(natsOptions_DisableNoResponders(o, true));  // NextMsg swallows a 503 together with its request id
   return s;
 }
@@ -87,15 +87,17 @@ natsStatus set_behaviour(natsOptions* o, const nats_config& c) {
 
 bridge::bridge(asio::io_context& io, listener to) : io_(io), to_(std::move(to)), socket_(io) {}
 
-bridge::~bridge() {
+bridge::~bridge() { shut(); }
+
+void bridge::shut() {
   up_ = false;
-  if (nc_) {
-    natsConnection_Close(nc_);
-    natsConnection_Destroy(nc_);
-  }
+  if (!nc_) return;
+  natsConnection_Close(nc_);
+  natsConnection_Destroy(std::exchange(nc_, nullptr));
 }
 
 result<void> bridge::open(const nats_config& config) {
+  shut();  // an earlier attempt that got half-way
   natsOptions* raw = nullptr;
   if (natsOptions_Create(&raw) != NATS_OK) throw std::bad_alloc();
   const options_ptr options(raw, &natsOptions_Destroy);

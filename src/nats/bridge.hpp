@@ -55,6 +55,7 @@ class bridge {
   static int want_write(void* self, bool on);
   static int detach(void* self);
 
+  void shut();
   void attached(int socket);
   void lost();
   void read_turn();

@@ -115,7 +115,11 @@ task<result<void>> pull_consumer::make() {
 
 task<result<void>> pull_consumer::reset() {
   const auto start = start_ ? start_() : 0;
-  if (api_level_ < 4 || name_.empty() || spec_.durable.empty()) co_return co_await make();
+  if (api_level_ < 4 || spec_.durable.empty()) co_return co_await make();
+  // A reset of a consumer that does not exist is not refused but never answered.
+  auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
+  if (!there && there.error().code == errc::not_found) co_return co_await make();
+  if (!there) co_return there.error();
   std::string body;
   if (start_) {
     // Beyond the last sequence a reset is accepted and delivers nothing; below the first start it is refused (10204).

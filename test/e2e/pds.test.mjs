@@ -51,7 +51,6 @@ before(async () => {
 }, { timeout: 60_000 });
 
 after(async () => {
-  await nats?.nc.close();
   await network?.close();
   await processes.close();
 }, { timeout: 60_000 });

@@ -180,6 +180,7 @@ export class Child {
 /** The children and the temporary directory of one test file. */
 export class Processes {
   /** @type {Child[]} */ #children = [];
+  /** @type {(() => unknown)[]} */ #first = [];
 
   constructor() {
     this.dir = mkdtempSync(join(tmpdir(), 'recordkv-e2e-'));
@@ -223,8 +224,14 @@ export class Processes {
     return named.replaceAll(this.dir, 'TMP').replaceAll(root, '');
   }
 
+  /** Something to do before the children end, such as closing a connection. @param {() => unknown} closing */
+  closeFirst(closing) {
+    this.#first.push(closing);
+  }
+
   /** Ends every child, the youngest first, and removes the directory. */
   async close() {
+    for (const closing of this.#first) await closing();
     for (const child of [...this.#children].reverse()) await child.stop();
     open.delete(this);
     rmSync(this.dir, { recursive: true, force: true });

@@ -14,7 +14,7 @@ import { readTruth } from './store.mjs';
 /** @typedef {import('@nats-io/transport-node').NatsConnection} NatsConnection */
 
 /**
- * A JetStream server on a port of its own choosing, and a connection to it.
+ * A JetStream server on a port of its own choosing, and a connection to it that ends with the processes.
  * @param {Processes} processes
  * @returns {Promise<{url: string, child: Child, nc: NatsConnection}>}
  */
@@ -31,6 +31,7 @@ export async function startNats(processes) {
     return file && JSON.parse(await readFile(join(dir, file), 'utf8')).nats[0];
   }, { alive: [child] });
   const nc = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+  processes.closeFirst(() => nc.close());
   await until('JetStream to answer', async () => (await jetstreamManager(nc)).getAccountInfo(), { alive: [child] });
   return { url, child, nc };
 }

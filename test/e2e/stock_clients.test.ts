@@ -68,7 +68,6 @@ before(async () => {
 }, { timeout: 2 * PATIENCE });
 
 after(async () => {
-  await nats?.nc.close();
   await processes.close();
 }, { timeout: PATIENCE });
 

@@ -81,7 +81,7 @@ export function differences(expected, store, { gone = [], mine = () => true, for
       try {
         assert.deepStrictEqual(entry.value, value);
       } catch {
-        found.push(`value differs: ${uriOfKey(key)}: ${JSON.stringify(entry.value)}`);
+        found.push(`value differs: ${uriOfKey(key)}: ${JSON.stringify(entry.value).slice(0, 200)}`);
       }
     }
   }

@@ -59,5 +59,4 @@ test('a bucket that a stock client made and half filled is taken over', { timeou
     subjects: config.subjects, retention: config.retention, discard: config.discard, max_msgs_per_subject: 1, max_age: 0,
   });
   await recordkv.stop();
-  await nats.nc.close();
 });

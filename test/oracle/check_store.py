@@ -166,7 +166,8 @@ def check_found(report: Report, key: str, fact: Fact | None, found: Found, args)
         report.add("missing", f"{where}: deleted in the store at rev {found.headers.get('rev')}, live at {fact.rev}")
         return
     if fact.live and not same_record(found.payload, fact.record):
-        report.add("different", f"{where}: rev {found.headers.get('rev')}, expected {fact.rev}: {found.payload[:120]!r}")
+        rev = found.headers.get("rev")
+        report.add("different", f"{where}: rev {rev}, expected {fact.rev}: {found.payload[:120]!r}")
     if not args.no_headers:
         for fault in header_faults(fact, found):
             report.add("header", f"{where}: {fault}")
@@ -218,7 +219,7 @@ def main(argv: list[str], out=sys.stdout) -> int:
     parser.add_argument("--url", default="nats://127.0.0.1:4222")
     parser.add_argument("--truth", required=True, help="file written by recordkv-sim --truth")
     parser.add_argument("--bucket", default="record")
-    parser.add_argument("--collection", action="append", default=[], help="only these (NSID, prefix.* or *); repeatable")
+    parser.add_argument("--collection", action="append", default=[], help="only these: NSID, prefix.* or *; repeatable")
     parser.add_argument("--sqlite", help="also compare table likes of this database with the store")
     parser.add_argument("--wait", type=float, default=0, help="seconds to wait for equality")
     parser.add_argument("--no-headers", action="store_true", help="for stores whose writer sets none")

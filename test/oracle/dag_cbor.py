@@ -1,7 +1,8 @@
 """The CID of a record, from its JSON.
 
 Owns: DAG-CBOR encoding of the AT Protocol's data model, and the text of CIDs.
-Refuses to know: decoding, stores. An encoder of its own, so that simulator and recordkv can both be wrong but not alike.
+Refuses to know: decoding, stores. An encoder of its own, so that simulator and recordkv can be
+wrong, but not unnoticed.
 """
 
 import base64

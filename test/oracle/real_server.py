@@ -19,6 +19,7 @@ class RealServer:
         self.directory = tempfile.TemporaryDirectory(prefix="oracle-nats-")
         self.process = subprocess.Popen([program, "-js", "-a", "127.0.0.1", "-p", "-1", "-sd", self.directory.name],
                                         stderr=subprocess.PIPE, text=True)
+        self.drain = None
         log, port = [], None
         for line in self.process.stderr:
             log.append(line)
@@ -29,12 +30,16 @@ class RealServer:
             self.__exit__()
             raise RuntimeError("nats-server did not start:\n" + "".join(log))
         self.url = f"nats://127.0.0.1:{port[1]}"
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()  # a full pipe would stop the server
+        self.drain = threading.Thread(target=self.process.stderr.read, daemon=True)  # a full pipe would stop the server
+        self.drain.start()
         return self
 
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(10)
+        if self.drain:
+            self.drain.join()
+        self.process.stderr.close()
         self.directory.cleanup()
 
 

@@ -133,8 +133,8 @@ class CheckStore(unittest.TestCase):
         self.assert_fault("bad delete")
 
     def test_headers(self):
-        wrong = [("cid", dag_cbor.cid({})), ("rev", "3mbd353yrh6d2"), ("op", "update"), ("time", "2026-01-01T00:00:00Z ago")]
-        for name, value in wrong:
+        wrong = {"cid": dag_cbor.cid({}), "rev": "3mbd353yrh6d2", "op": "update", "time": "2026-01-01T00:00:00Z ago"}
+        for name, value in wrong.items():
             self.put(faultless()[0], **{name: value})
             self.assertIn(f"header {name}", self.assert_fault("header"))
             self.assertEqual(self.check("--no-headers")[0], 1 if name == "cid" else 0)

@@ -148,7 +148,7 @@ class Wire(unittest.TestCase):
         for query, wanted in (
             ("app.bsky.feed.like", lambda c: c == "app.bsky.feed.like"),
             ("app.bsky.feed.like.%2A", lambda c: c == "app.bsky.feed.like.extra"),
-            ("app.bsky.graph.*&wantedCollections=a-0.b-1.c", lambda c: c.startswith("app.bsky.graph.") or c == "a-0.b-1.c"),
+            ("app.bsky.graph.*&wantedCollections=a-0.b-1.c", lambda c: c.startswith(("app.bsky.graph.", "a-0.b-1.c"))),
             ("no.such.thing", lambda c: False),
         ):
             expected = self.expected(wanted)

@@ -41,9 +41,9 @@ constexpr const char* footer = R"(Example:
   recordkv-sim --events 0 --past 20000 --rate 1000 --base $(date +%s)000000 --print 3
   goes on for ever, with times of today, and names posts to ask recordkv about
 
-The same --seed, --accounts, --churn, --base and --step give the same events, byte for byte, however many and however fast.
-CIDs are the true ones of the records. A finite history is made before "listening" is printed, and the truth file is
-complete by then; an endless one writes its truth when it is ended by SIGINT or SIGTERM. GET / tells how far it is,
+The same --seed, --accounts, --churn, --base and --step give the same events, byte for byte, however many and however
+fast. CIDs are the true ones of the records. A finite history is made before "listening" is printed, and the truth file
+is complete by then; an endless one writes its truth when it is ended by SIGINT or SIGTERM. GET / tells how far it is,
 GET /truth gives the truth of the events so far.)";
 
 void describe(CLI::App& app, options& o) {

@@ -169,17 +169,24 @@ TEST_CASE("fixtures: CARs that are not for us") {
   const auto second = reader->next();
   REQUIRE_FALSE(second.has_value());
   CHECK(second.error().text == "cid_form");
-  CHECK(flaw_of(test::read_fixture("ipld__ipld/carv2-basic.car")) == "car_version");
+  const auto v2 = test::read_fixture("ipld__ipld/carv2-basic.car");
+  CHECK(flaw_of(v2) == "car_version");
 }
 
 TEST_CASE("fixtures: malformed CARs") {
-  const std::string folder = "_derived/malformed/car/";
-  CHECK(flaw_of(test::read_fixture(folder + "truncated-mid-block.car")) == "car_length");
-  CHECK(flaw_of(test::read_fixture(folder + "cid-mismatch-record.car")) == "cid_mismatch");
-  CHECK(flaw_of(test::read_fixture(folder + "no-roots.car")) == "no_roots");
-  CHECK(flaw_of(test::read_fixture(folder + "shuffled-blocks.car")).empty());
+  // Read outside of assertions, inside which a skip would count as a failure.
+  const auto read = [](std::string_view name) {
+    return test::read_fixture(fmt::format("_derived/malformed/car/{}", name));
+  };
+  const auto truncated = read("truncated-mid-block.car"), mismatch = read("cid-mismatch-record.car"),
+             rootless = read("no-roots.car"), shuffled = read("shuffled-blocks.car"),
+             unordered = read("mst-keys-out-of-order.car");
+  CHECK(flaw_of(truncated) == "car_length");
+  CHECK(flaw_of(mismatch) == "cid_mismatch");
+  CHECK(flaw_of(rootless) == "no_roots");
+  CHECK(flaw_of(shuffled).empty());
   // Its framing is good; the tree inside is wrong, which is for whoever walks trees.
-  CHECK(flaw_of(test::read_fixture(folder + "mst-keys-out-of-order.car")).empty());
+  CHECK(flaw_of(unordered).empty());
 }
 
 TEST_CASE("fixtures: CID syntax, base32 only") {

@@ -179,19 +179,23 @@ TEST_CASE("fixtures: every frame of the signed chain is what its manifest says")
 }
 
 TEST_CASE("fixtures: malformed frames, as far as no signature or tree is needed") {
-  const std::string folder = "_derived/malformed/frame/";
-  const auto glance = [&](const char* file) { return glance_frame(test::read_fixture(folder + file)); };
-  CHECK(glance("header-only.bin").error().text == "no_payload");
-  CHECK(glance("trailing-item.bin").error().text == "trailing");
-  const auto unsorted = decode_event(test::read_fixture(folder + "record-map-keys-unsorted.bin"));
+  // Read outside of assertions, inside which a skip would count as a failure.
+  const auto read = [](std::string_view name) {
+    return test::read_fixture(fmt::format("_derived/malformed/frame/{}", name));
+  };
+  const auto header_only = read("header-only.bin"), trailing = read("trailing-item.bin");
+  CHECK(glance_frame(header_only).error().text == "no_payload");
+  CHECK(glance_frame(trailing).error().text == "trailing");
+  const auto unsorted = decode_event(read("record-map-keys-unsorted.bin"));
   REQUIRE(unsorted.has_value());
   REQUIRE(unsorted->changes.size() == 1);
   CHECK(unsorted->changes[0].flaw == record_flaw::malformed);
   // The other three are wrong in what they prove, not in their form.
   for (const char* file : {"sig-bit-flip.bin", "wrong-prevdata.bin", "ops-missing-one.bin"}) {
     INFO(file);
-    CHECK(glance(file).has_value());
-    CHECK(decode_event(test::read_fixture(folder + file)).has_value());
+    const auto bytes = read(file);
+    CHECK(glance_frame(bytes).has_value());
+    CHECK(decode_event(bytes).has_value());
   }
 }
 

@@ -1,0 +1,148 @@
+# What ./dev needs on this machine: packages, compiler, nats-server. Sourced by ./dev; nothing is done twice.
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "dev: $*"; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else die "not root and no sudo: as root, run: $*"
+  fi
+}
+
+distribution() { . /etc/os-release; echo "${ID:-unknown}-${VERSION_ID:-0}"; }
+
+# The packages by distribution; a name in common stands once.
+packages() {
+  local common="ninja-build meson pkg-config ccache ca-certificates curl git python3 procps
+    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libcli11-dev libssl-dev"
+  local clang="clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19"
+  case $(distribution) in
+    debian-12) echo $common $clang libboost1.81-dev ;;
+    debian-13|ubuntu-24.04) echo $common $clang libboost-dev catch2 ;;
+    *) return 1 ;;
+  esac
+}
+
+missing_packages() {
+  local p
+  for p in "$@"; do dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || echo "$p"; done
+}
+
+apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >>"$tools/apt.log" 2>&1; }
+
+install_packages() {
+  local missing
+  missing=$(missing_packages "$@")
+  [ -z "$missing" ] && return
+  say "dev: installing $(echo $missing | wc -w) packages"
+  [ -f "$tools/apt-updated" ] || { apt_get update || die "apt-get update failed; see .tools/apt.log"; touch "$tools/apt-updated"; }
+  apt_get install -y --no-install-recommends $missing || die "could not install: $(echo $missing); see .tools/apt.log"
+}
+
+# Debian 12 has Catch2 2 only; version 3 is in its backports.
+install_catch2() {
+  [ "$(distribution)" = debian-12 ] || return 0
+  dpkg-query -W -f='${Version}' catch2 2>/dev/null | grep -q '^3' && return
+  if ! grep -rqs bookworm-backports /etc/apt/sources.list /etc/apt/sources.list.d; then
+    local mirror
+    mirror=$(apt-cache policy | grep -oE 'https?://[^ ]+ bookworm/main' | head -n1 | cut -d' ' -f1)
+    say "dev: enabling bookworm-backports (Catch2 3)"
+    echo "deb ${mirror:?no mirror of bookworm found in apt-cache policy} bookworm-backports main" |
+      as_root tee /etc/apt/sources.list.d/recordkv-backports.list >/dev/null
+    apt_get update || die "apt-get update failed; see .tools/apt.log"
+  fi
+  apt_get install -y --no-install-recommends -t bookworm-backports catch2 || die "could not install catch2 from bookworm-backports"
+}
+
+# nats.c decides nothing here: 2.10 at least, and not the releases that can hide messages after a restart.
+nats_server_fits() {
+  local v
+  v=$("$1" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+') || return 1
+  case $v in 2.12.[789]|2.14.[01]) return 1 ;; esac
+  [ "$(printf '%s\n2.10.0\n' "$v" | sort -V | head -n1)" = 2.10.0 ]
+}
+
+go_version() { "$1" version 2>/dev/null | grep -oE 'go[0-9]+\.[0-9]+' | head -n1 | tr -d go; }
+
+go_at_least() { [ "$(printf '%s\n%s\n' "$2" "$(go_version "$1")" | sort -V | head -n1)" = "$2" ]; }
+
+# A Go that can build, by itself or by fetching the toolchain that a module names.
+find_go() {
+  local g
+  for g in "$(command -v go || true)" /usr/local/go/bin/go /usr/lib/go-1.2*/bin/go; do
+    [ -x "$g" ] && go_at_least "$g" 1.21 && { echo "$g"; return; }
+  done
+  return 1
+}
+
+go_install() {  # go_install MODULE@VERSION
+  local go
+  go=$(find_go) || return 1
+  GOTOOLCHAIN=auto GOBIN=$tools/bin GOFLAGS=-buildvcs=false "$go" install "$1" >>"$tools/go.log" 2>&1
+}
+
+install_go() {
+  find_go >/dev/null && return
+  case $(distribution) in
+    debian-12) install_catch2; apt_get install -y --no-install-recommends -t bookworm-backports golang-1.23-go ;;
+    *) apt_get install -y --no-install-recommends golang-go ;;
+  esac
+}
+
+fetch_nats_release() {
+  local arch name sum
+  case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) return 1 ;; esac
+  name=nats-server-$nats_server_version-linux-$arch
+  local from=https://github.com/nats-io/nats-server/releases/download/$nats_server_version
+  curl -fsSL --connect-timeout 5 -o "$tools/nats.tar.gz" "$from/$name.tar.gz" 2>/dev/null || return 1
+  sum=$(curl -fsSL --connect-timeout 5 "$from/SHA256SUMS" 2>/dev/null | awk -v f="$name.tar.gz" '$2==f {print $1}')
+  echo "$sum  $tools/nats.tar.gz" | sha256sum -c --quiet - >/dev/null 2>&1 || { say "dev: the checksum of $name is wrong"; return 1; }
+  tar -xzf "$tools/nats.tar.gz" -C "$tools" && mv "$tools/$name/nats-server" "$tools/bin/"
+}
+
+install_nats_server() {
+  local found
+  found=$(command -v nats-server || true)
+  [ -n "$found" ] && nats_server_fits "$found" && return
+  say "dev: getting nats-server $nats_server_version"
+  go_install "github.com/nats-io/nats-server/v2@$nats_server_version" && return
+  fetch_nats_release && return
+  install_go && go_install "github.com/nats-io/nats-server/v2@$nats_server_version" && return
+  die "no way to get nats-server >= 2.10 worked; install it and put it on PATH (see .tools/go.log)"
+}
+
+use_compiler() {
+  local ccache=
+  command -v ccache >/dev/null && ccache="ccache "
+  export CC="${ccache}clang-19" CXX="${ccache}clang++-19"
+}
+
+setup() {
+  mkdir -p "$tools/bin"
+  local wanted
+  if wanted=$(packages); then
+    install_packages $wanted
+    install_catch2
+  else
+    say "dev: $(distribution) is not one of Debian 12, Debian 13, Ubuntu 24.04; assuming that the packages of scripts/setup.sh are here"
+  fi
+  install_nats_server
+}
+
+# What only the tests need: the nats command line, Node with the packages of test/e2e.
+setup_test() {
+  if ! command -v nats >/dev/null; then
+    say "dev: getting the nats command line $nats_cli_version"
+    go_install "github.com/nats-io/natscli/nats@$nats_cli_version" || { install_go && go_install "github.com/nats-io/natscli/nats@$nats_cli_version"; } ||
+      die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
+  fi
+  command -v node >/dev/null || install_packages nodejs npm
+  command -v npm >/dev/null || install_packages npm
+  local lock=test/e2e/package-lock.json stamp=test/e2e/node_modules/.installed
+  if ! cmp -s "$lock" "$stamp"; then
+    say "dev: installing the Node packages of test/e2e"
+    (cd test/e2e && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || { tail -n 15 "$tools/npm.log" >&2; die "npm ci failed in test/e2e; see .tools/npm.log"; }
+    cp "$lock" "$stamp"
+  fi
+}
