@@ -19,17 +19,10 @@ bool followed::wants(const atproto::glance& g) {
   const bool touches = std::any_of(g.collections.begin(), g.collections.end(),
                                    [&](const std::string& c) { return wants_collection(collections_, c); });
   if (g.kind == event_kind::commit && (touches || !chained_)) {
-    if (touches && chained_) begun(kv::encode_part(g.did));
+    if (touches && chained_) begun_.add(kv::encode_part(g.did));
     return touches;
   }
-  return !certain_ || begun_.contains(hash(kv::encode_part(g.did)));
-}
-
-// FNV-1a, 64 bits.
-std::uint64_t followed::hash(std::string_view s) noexcept {
-  std::uint64_t h = 14695981039346656037u;
-  for (const char c : s) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return h;
+  return !certain_ || begun_.contains(kv::encode_part(g.did));
 }
 
 }  // namespace recordkv::stages

@@ -1,6 +1,6 @@
 // Which frames anybody follows: what ingest may drop before the buffer.
 //
-// Owns: the wanted collections, and 64-bit hashes of the accounts that have begun (a false positive only costs a frame).
+// Owns: the wanted collections, and which accounts have begun.
 // Refuses to know: where accounts are read from, and what happens to a frame. Pure.
 //
 // With a collection filter an account begins with its first commit that touches a wanted collection; from then on every
@@ -8,11 +8,10 @@
 // is false: an earlier run's frames still stand in the buffer, or bucket `repo` is still being read), nothing is dropped.
 #pragma once
 
+#include "begun_accounts.hpp"
 #include "recordkv/atproto/event.hpp"
 
-#include <cstdint>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 namespace recordkv::stages {
@@ -24,21 +23,19 @@ class followed {
   /// `chained`: commits of accounts that have begun pass whole (firehose); Jetstream's events stand alone.
   bool wants(const atproto::glance& g);
 
-  /// An account known to have begun, as enc(did), the last token of its key in bucket `repo`.
-  void begun(std::string_view encoded_did) { begun_.insert(hash(encoded_did)); }
+  /// Accounts known to have begun; those that begin here are added by wants().
+  account_set& begun() noexcept { return begun_; }
   void certain(bool yes) noexcept { certain_ = yes; }
   bool is_certain() const noexcept { return certain_ || everything_; }
   bool everything() const noexcept { return everything_; }
   std::size_t accounts() const noexcept { return begun_.size(); }
 
  private:
-  static std::uint64_t hash(std::string_view s) noexcept;
-
   std::vector<std::string> collections_;
   bool chained_;
   bool everything_;
   bool certain_ = false;
-  std::unordered_set<std::uint64_t> begun_;
+  account_set begun_;
 };
 
 }  // namespace recordkv::stages

@@ -10,7 +10,6 @@
 #include "recordkv/kv/owner.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/publisher.hpp"
-#include "recordkv/nats/pull_consumer.hpp"
 #include "recordkv/pipe/cursor_floor.hpp"
 #include "stages.hpp"
 
@@ -52,7 +51,7 @@ class ingest_stage final : public stage {
     owner_.start(children, [this] { stop(); });
     outbox_.start(children);
     children.spawn(keep_cursor());
-    if (!followed_.everything()) children.spawn(read_begun());
+    if (!followed_.everything()) children.spawn(learn_begun());
     auto done = co_await follow();
     co_await drain();
     stop();
@@ -74,7 +73,6 @@ class ingest_stage final : public stage {
     close();
     stopped_ = true;
     outbox_.close();
-    if (begun_) begun_->close();
   }
 
   // One turn is one reading from one place; it ends when the place must be looked up anew.
@@ -115,7 +113,9 @@ class ingest_stage final : public stage {
     outbox_.attach(stream->state);
     buffer_created_ = stream->state.created;
     earlier_run_ends_ = stream->state.messages > 0 ? stream->state.last_seq : 0;
+    earlier_run_settled_ = false;
     followed_.certain(false);
+    ++places_;
     auto made = make_source(at);
     if (!made) co_return made.error();
     source_ = std::move(*made);
@@ -243,8 +243,7 @@ class ingest_stage final : public stage {
     standing_ = stream->messages;
     const auto now = steady_clock::now();
     floor_.settled_below(stream->first_seq, now);
-    if (!followed_.is_certain() && stream->first_seq > earlier_run_ends_ && begun_ && begun_->pending() == 0 && begun_read_)
-      followed_.certain(true);
+    earlier_run_settled_ = stream->first_seq > earlier_run_ends_;
     const auto settled = floor_.durable(now, 2 * ctx_.cfg.nats.sync_interval);
     if (!settled || settled == cursor_.value()) co_return;
     auto written = co_await cursor_.write(*settled, asked_of);
@@ -264,21 +263,18 @@ class ingest_stage final : public stage {
     over_mark_ = over;
   }
 
-  // Who has begun: the keys of bucket `repo`, from the first on and into live.
-  task<> read_begun() {
-    nats::consumer_spec spec{.stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .credit = 4096};
-    begun_ = std::make_unique<nats::pull_consumer>(ctx_.nc, std::move(spec), ctx_.counters, ctx_.facts.api_level);
-    auto repo = co_await nats::stream_info(ctx_.nc, "KV_repo");
-    auto attached = co_await begun_->attach();
-    begun_read_ = repo && repo->messages == 0;
-    while (attached && !stopped_) {
-      auto batch = co_await begun_->next();
-      if (!batch) break;
-      for (const auto& m : *batch) {
-        const auto subject = m.subject();
-        followed_.begun(subject.substr(subject.rfind('.') + 1));
+  // Who has begun. Accounts that begin from now on pass here; those of an earlier run's frames have their states once
+  // these have left the buffer. Only then is it known for certain, and frames of others may be dropped.
+  task<> learn_begun() {
+    while (!stopped_) {
+      if (followed_.is_certain() || !earlier_run_settled_) {
+        co_await woken_.wait_for(500ms);
+        continue;
       }
-      if (begun_->pending() == 0) begun_read_ = true;
+      const auto place = places_;
+      auto read = co_await read_begun(ctx_.nc, ctx_.facts.api_level, ctx_.counters, followed_.begun(), [this] { return !stopped_; });
+      if (read && place == places_) followed_.certain(true);
+      else co_await woken_.wait_for(500ms);
     }
   }
 
@@ -314,13 +310,12 @@ class ingest_stage final : public stage {
   followed followed_;
   pipe::cursor_floor floor_;
   std::unique_ptr<firehose::frame_source> source_;
-  std::unique_ptr<nats::pull_consumer> begun_;
   std::string server_id_, buffer_created_;
-  std::uint64_t earlier_run_ends_ = 0, standing_ = 0, buffered_ = 0, passed_seq_ = 0;
+  std::uint64_t earlier_run_ends_ = 0, standing_ = 0, buffered_ = 0, passed_seq_ = 0, places_ = 0;
   system_clock::time_point last_frame_;
   health health_;
   std::optional<error> failure_;
-  bool begun_read_ = false, place_lost_ = false, over_mark_ = false, closing_ = false, stopped_ = false;
+  bool earlier_run_settled_ = false, place_lost_ = false, over_mark_ = false, closing_ = false, stopped_ = false;
   event woken_;
 };
 

@@ -2,6 +2,8 @@
 //
 // Owns: the lock, the durable consumer, the publisher into the store, bucket `repo`'s writes, and their start and stop.
 // Refuses to know: what is applied and when it is done (kv_apply.hpp).
+#include "begun_accounts.hpp"
+#include "kv_apply.hpp"
 #include "recordkv/core/health.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
@@ -12,7 +14,6 @@
 #include "recordkv/nats/publisher.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
 #include "stages.hpp"
-#include "kv_apply.hpp"
 
 #include <algorithm>
 
@@ -70,7 +71,7 @@ class kv_stage final : public stage {
 
   apply_rules rules() const {
     const auto& c = ctx_.cfg;
-    return {.partitions = c.kv.partitions, .bucket = c.kv.bucket, .collections = c.source.collections, .filter = filter_hash(c.source.collections)};
+    return {.partitions = c.kv.partitions, .bucket = c.kv.bucket, .collections = c.source.collections, .filter = filter_hash(c.source.collections), .gather = 250ms};
   }
 
   state_port states() {
@@ -86,6 +87,7 @@ class kv_stage final : public stage {
     pair.spawn(take_into(took));
     pair.spawn(settle_into(settled));
     pair.spawn(watch_store());
+    pair.spawn(learn_begun());
     co_await pair.join();
     outbox_.close();
     if (owner_.lost()) co_return fail(errc::not_owner, "kv: another process has taken over");
@@ -115,6 +117,13 @@ class kv_stage final : public stage {
     }
   }
 
+  // Only this stage writes states: once those that stood at the start are known, an account outside has none, and
+  // looking for it would cost a round trip for each account of the network.
+  task<> learn_begun() {
+    auto read = co_await read_begun(ctx_.nc, ctx_.facts.api_level, ctx_.counters, begun_, [this] { return !settled_; });
+    begun_known_ = read.has_value();
+  }
+
   void stop_hard() noexcept {
     inbox_.close();
     outbox_.close();
@@ -139,19 +148,24 @@ class kv_stage final : public stage {
   }
 
   task<result<std::vector<state_port::stored>>> load(std::vector<std::string> dids) {
+    std::vector<state_port::stored> out(dids.size());
+    std::vector<std::size_t> asked;
     std::vector<std::string> keys;
-    keys.reserve(dids.size());
-    for (const auto& d : dids) keys.push_back(kv::repo_key(d, ctx_.cfg.kv.partitions));
+    for (std::size_t i = 0; i < dids.size(); ++i) {
+      if (begun_known_ && !begun_.contains(kv::encode_part(dids[i]))) continue;
+      asked.push_back(i);
+      keys.push_back(kv::repo_key(dids[i], ctx_.cfg.kv.partitions));
+    }
     auto found = co_await repo_.get_many(std::move(keys));
     if (!found) co_return found.error();
-    std::vector<state_port::stored> out(found->size());
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      auto& e = (*found)[i];
-      out[i].seq = e.seq;
+    for (std::size_t k = 0; k < asked.size(); ++k) {
+      auto& e = (*found)[k];
+      auto& into = out[asked[k]];
+      into.seq = e.seq;
       if (e.seq == 0 || e.deleted) continue;
       auto state = kv::parse_repo_state(e.value);
-      if (!state) co_return fail(errc::malformed, "bucket repo, account {}: {}", dids[i], state.error().text);
-      out[i].state = std::move(*state);
+      if (!state) co_return fail(errc::malformed, "bucket repo, account {}: {}", dids[asked[k]], state.error().text);
+      into.state = std::move(*state);
     }
     co_return out;
   }
@@ -164,6 +178,8 @@ class kv_stage final : public stage {
   nats::pull_consumer inbox_;
   nats::publisher outbox_;
   kv_apply apply_;
+  account_set begun_;
+  bool begun_known_ = false;
   health health_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;
@@ -182,6 +198,7 @@ task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::
     for (const auto i : open) {
       const auto& s = states[i];
       kv::write w{.key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
+      if (s.seq == 0) begun_.add(kv::encode_part(s.state.did));
       if (s.state.stale()) w.headers.push_back({"status", s.state.status});  // counted without reading the values
       writes.push_back(std::move(w));
     }

@@ -25,6 +25,7 @@ task<result<void>> kv_apply::take() {
     if (!batch || abandoned_) {
       taking_ = false;
       out_.moved().notify();
+      pause_.notify();
       co_return batch ? result<void>{} : result<void>{batch.error()};
     }
     std::vector<repo_event> events;
@@ -227,6 +228,7 @@ void kv_apply::evict() {
 void kv_apply::abandon() noexcept {
   abandoned_ = true;
   freed_.notify();
+  pause_.notify();
   out_.moved().notify();
 }
 
@@ -279,6 +281,8 @@ task<result<void>> kv_apply::settle() {
     if (auto written = co_await write_states(); !written) co_return written;
     for (const auto& m : durable) in_.settle(m);
     freed_.notify();
+    // Waiting a little gathers several events of an account into one write; only acknowledgements are late by it.
+    if (taking_ && waiting_.size() < rules_.unsettled_events / 2) co_await pause_.wait_for(rules_.gather);
   }
   co_return result<void>{};
 }

@@ -10,6 +10,7 @@
 #include "recordkv/kv/repo_state.hpp"
 #include "recordkv/nats/ports.hpp"
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <list>
@@ -39,6 +40,7 @@ struct apply_rules {
   std::string filter;               ///< hash of collections, kept in each state
   std::size_t cached_accounts = 250'000;
   std::size_t unsettled_events = 20'000;
+  std::chrono::milliseconds gather{0};  ///< between two writes of states
 };
 
 class kv_apply {
@@ -100,6 +102,7 @@ class kv_apply {
   bool taking_ = true;
   bool abandoned_ = false;
   event freed_;
+  event pause_;
 };
 
 }  // namespace recordkv::stages

@@ -30,6 +30,10 @@ struct event::waiter {
   bool notified = false;
 };
 
+event::~event() {
+  while (first_) first_->unlink();
+}
+
 void event::notify() noexcept {
   while (waiter* w = first_) {
     w->unlink();

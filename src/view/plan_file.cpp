@@ -166,11 +166,14 @@ class reader {
     d.of.file = file_;
     d.of.line = line_of(t);
     only(t, "view.", {"name", "collection", "columns", "test"});
-    if (auto name = text(t, "view.", "name", "likes")) d.of.name = std::move(*name);
-    if (t.contains("name") && (!is_name(d.of.name) || d.of.name.starts_with("recordkv_")) && t.get("name")->is_string())
-      wrong(line_of(*t.get("name")),
-            "view.name: \"{}\" cannot name a table; use up to 48 of a-z, 0-9 and _, a letter first, not recordkv_...",
-            d.of.name);
+    if (auto name = text(t, "view.", "name", "likes")) {
+      if (!is_name(*name) || name->starts_with("recordkv_") || name->starts_with("sqlite_"))
+        wrong(line_of(*t.get("name")),
+              "view.name: \"{}\" cannot name a table; use up to 48 of a-z, 0-9 and _, a letter first, not recordkv_... "
+              "or sqlite_...",
+              *name);
+      d.of.name = std::move(*name);
+    }
     if (auto collection = text(t, "view.", "collection", "app.bsky.feed.like")) {
       if (!is_nsid(*collection))
         wrong(line_of(*t.get("collection")),
@@ -179,7 +182,9 @@ class reader {
     }
     constexpr std::string_view like = R"(columns = [ { name = "subject", pointer = "/subject/uri" } ])";
     for (const auto* const c : tables(t, "view.", "columns", like)) add_column(d.of, *c);
-    if (d.of.columns.empty()) wrong(line_of(t), "view.columns: is missing; write {}", like);
+    const auto* const columns = t.get_as<toml::array>("columns");
+    if (!t.contains("columns") || (columns != nullptr && columns->empty()))
+      wrong(line_of(t), "view.columns: is missing; write {}", like);
     for (const auto* const e : tables(t, "view.", "test", "[[view.test]] with two brackets")) add_example(d, *e);
     return d;
   }

@@ -8,7 +8,8 @@ import { connect } from '@nats-io/transport-node';
 
 import { decodeKey, uriOfKey } from './record_key.mjs';
 
-type Like = { subject: { uri: string; cid: string }; createdAt: string };
+/** Anyone may write anything under this name, so nothing in it is sure to be there. */
+type Like = { subject?: { uri?: string }; createdAt?: string };
 
 const [servers = 'nats://127.0.0.1:4222', durable = 'my-likes'] = process.argv.slice(2);
 const nc = await connect({ servers });
@@ -28,7 +29,8 @@ if (num_pending > 0) {
     if (message.headers?.get('KV-Operation') === 'DEL') {
       console.log(`unlike ${uri}`);
     } else {
-      console.log(`like ${decodeKey(message.subject).did} ${message.json<Like>().subject.uri} ${uri}`);
+      const { subject } = message.json<Like>();
+      console.log(`like ${decodeKey(message.subject).did} ${subject?.uri ?? 'nothing'} ${uri}`);
       last = message.subject.replace('$KV.record.', '');
     }
     message.ack();

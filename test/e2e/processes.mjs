@@ -77,6 +77,7 @@ export async function until(what, probe, { within = 30_000, every = 50, alive = 
     try {
       const answer = await bounded(what, probe(), Math.max(1000, deadline - Date.now()));
       if (answer) return answer;
+      reason = 'it is not so yet';
     } catch (error) {
       reason = error instanceof Error ? error.message : String(error);
     }

@@ -44,7 +44,8 @@ export async function readStore(nc, bucket = 'record') {
   const { state } = await (await jetstreamManager(nc)).streams.info(stream);
   /** @type {Map<string, Entry>} */ const entries = new Map();
   if (state.messages === 0) return entries;
-  const messages = await (await jetstream(nc).consumers.get(stream)).consume({ max_messages: 1000 });
+  const consumer = await jetstream(nc).consumers.get(stream);
+  const messages = await consumer.consume({ max_messages: 1000 });
   for await (const message of messages) {
     const header = (/** @type {string} */ name) => message.headers?.get(name) ?? '';
     const operation = header('KV-Operation');
@@ -59,6 +60,7 @@ export async function readStore(nc, bucket = 'record') {
     if (message.info.pending === 0) break;
   }
   await messages.close();
+  await consumer.delete();
   return entries;
 }
 

@@ -43,7 +43,7 @@ test('a bucket that a stock client made and half filled is taken over', { timeou
 
   const recordkv = startRecordkv(processes, {
     nats: nats.url,
-    settings: { 'source.kind': 'jetstream', 'source.url': sim.url, 'source.start': 'oldest', 'kv.verify': 'none' },
+    settings: { 'source.kind': 'jetstream', 'source.url': sim.url, 'source.start': 'oldest' },
   });
   const foreign = new Set(old);
   const store = await until('the bucket to equal the truth', async () => {

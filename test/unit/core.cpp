@@ -58,6 +58,16 @@ TEST_CASE("a waiter that is destroyed leaves the list") {
   e.notify();  // would touch freed memory
 }
 
+TEST_CASE("an event that is destroyed first leaves its waiters suspended") {
+  asio::io_context io;
+  {
+    event e;
+    auto waiter = [](event& ev) -> task<> { co_await ev.wait(); };
+    asio::co_spawn(io, waiter(e), asio::detached);
+    io.poll();
+  }
+}  // the loop destroys the coroutine now, and it must not touch the event
+
 TEST_CASE("backoff doubles up to its cap and keeps its jitter in the upper half") {
   backoff b(100ms, 5s, 42);
   for (const int whole : {100, 200, 400, 800, 1600, 3200, 5000, 5000}) {

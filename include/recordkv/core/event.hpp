@@ -17,6 +17,7 @@ namespace recordkv {
 class event {
  public:
   event() = default;
+  ~event();  // who still waits stays suspended for good: its coroutine goes with the loop
   event(const event&) = delete;
   event& operator=(const event&) = delete;
 

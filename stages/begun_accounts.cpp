@@ -1,0 +1,34 @@
+#include "begun_accounts.hpp"
+
+#include "recordkv/nats/pull_consumer.hpp"
+
+namespace recordkv::stages {
+
+std::uint64_t account_set::hash(std::string_view s) noexcept {
+  std::uint64_t h = 14695981039346656037u;
+  for (const char c : s) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return h;
+}
+
+task<result<void>> read_begun(nats::connection& nc, int api_level, meters& counters, account_set& into,
+                              std::function<bool()> go_on) {
+  auto repo = co_await nats::stream_info(nc, "KV_repo");
+  if (!repo) co_return repo.error();
+  nats::consumer_spec spec{.stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .credit = 8192};
+  nats::pull_consumer keys(nc, std::move(spec), counters, api_level);
+  if (auto attached = co_await keys.attach(); !attached) co_return attached;
+  std::uint64_t read = 0;
+  while (read < repo->last_seq && keys.pending() > 0) {
+    if (!go_on()) co_return fail(errc::closed, "reading bucket repo: stopped");
+    auto batch = co_await keys.next();
+    if (!batch) co_return batch.error();
+    for (const auto& m : *batch) {
+      const auto subject = m.subject();
+      into.add(subject.substr(subject.rfind('.') + 1));
+    }
+    read = nats::parse_delivery(batch->back().reply())->stream_seq;
+  }
+  co_return result<void>{};
+}
+
+}  // namespace recordkv::stages

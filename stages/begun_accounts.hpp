@@ -1,0 +1,34 @@
+// Which accounts have a state in bucket `repo`.
+//
+// Owns: 64-bit hashes of them (a false positive only costs a frame or a look-up), and reading them all once.
+// Refuses to know: the states themselves.
+#pragma once
+
+#include "recordkv/core/meter.hpp"
+#include "recordkv/nats/connection.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <unordered_set>
+
+namespace recordkv::stages {
+
+/// Accounts by enc(did), the last token of their key.
+class account_set {
+ public:
+  void add(std::string_view encoded_did) { hashes_.insert(hash(encoded_did)); }
+  bool contains(std::string_view encoded_did) const { return hashes_.contains(hash(encoded_did)); }
+  std::size_t size() const noexcept { return hashes_.size(); }
+
+ private:
+  static std::uint64_t hash(std::string_view s) noexcept;  // FNV-1a
+  std::unordered_set<std::uint64_t> hashes_;
+};
+
+/// Reads the keys of bucket `repo`, headers only, from the first to what was the last when it began: about 300,000 a
+/// second. Ends early with errc::closed when `go_on` says no.
+task<result<void>> read_begun(nats::connection& nc, int api_level, meters& counters, account_set& into,
+                              std::function<bool()> go_on);
+
+}  // namespace recordkv::stages

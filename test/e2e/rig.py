@@ -1,0 +1,260 @@
+"""Real processes for a test: nats-server, recordkv, recordkv-sim; killed, restarted, watched, and gone at the end.
+
+Owns: the temporary directory, ports, logs, the configuration written for one test, and waiting for facts.
+Refuses to know: what a test proves. Programs: $RECORDKV, $RECORDKV_SIM, $RECORDKV_NATS_SERVER (or nats-server in PATH).
+"""
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+ORACLE = os.path.join(ROOT, "test", "oracle")
+sys.path.insert(0, ORACLE)
+import nats_wire  # noqa: E402
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None, use_errno=True)
+SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
+TAIL = 40
+SLOW = 3 if os.environ.get("RECORDKV_SLOW") else 1  # a sanitizer build wants patience, not other facts
+
+
+def program(variable: str, fallback: str) -> str:
+    path = os.environ.get(variable) or shutil.which(fallback)
+    if not path:
+        raise FileNotFoundError(f"no {fallback}: set {variable}")
+    return os.path.abspath(path)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def plain_environment() -> dict:
+    """RECORDKV_… are settings of recordkv: what was meant for the tests must not reach it."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("RECORDKV_") or k == "RECORDKV_NATS_SERVER"}
+
+
+def die_with_parent() -> None:
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def wait_for(what: str, condition, seconds: float = 20, every: float = 0.05, meanwhile=None):
+    """Waits until condition() is true and returns it. A NATS that is away just now counts as false."""
+    deadline = time.monotonic() + seconds * SLOW
+    while True:
+        try:
+            if found := condition():
+                return found
+            last = repr(found)
+        except nats_wire.Failure as e:
+            last = str(e)
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds * SLOW:.0f} s: {what} (at last: {last})")
+        if meanwhile:
+            meanwhile()
+        time.sleep(every)
+
+
+class Part:
+    """One program that can be started again and again. Start it from the main thread: it dies with its starter."""
+
+    def __init__(self, name: str, command: list, directory: str, env: dict | None = None):
+        self.name, self.command, self.directory = name, command, directory
+        self.env = {**plain_environment(), **(env or {})}
+        self.log = os.path.join(directory, name + ".log")
+        self.process = None
+        self.starts = 0
+
+    def start(self) -> "Part":
+        with open(self.log, "ab") as out:
+            out.write(f"--- start {self.starts + 1} of {self.name}\n".encode())
+            out.flush()
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                            cwd=self.directory, env=self.env, preexec_fn=die_with_parent)
+        self.starts += 1
+        return self
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        if self.running():
+            os.kill(self.process.pid, signal.SIGKILL)
+        if self.process:
+            self.process.wait(10)
+
+    def stop(self, seconds: float = 20) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.terminate()
+        return self.exit_code(seconds)
+
+    def exit_code(self, seconds: float = 20) -> int:
+        try:
+            return self.process.wait(seconds * SLOW)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} has not ended within {seconds * SLOW:.0f} s") from None
+
+    def text(self) -> str:
+        with open(self.log, errors="replace") as f:
+            return f.read()
+
+    def rss_kib(self) -> int:
+        with open(f"/proc/{self.process.pid}/status") as f:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", f.read())[1])
+
+
+class Rig:
+    """Use as a context manager: a failure prints the tail of every log, and nothing survives the end."""
+
+    def __init__(self, sync_interval: str = "200ms", **settings):
+        self.directory = tempfile.mkdtemp(prefix="recordkv-e2e-")
+        self.parts: dict[str, Part] = {}
+        self.nats_port = free_port()
+        self.url = f"nats://127.0.0.1:{self.nats_port}"
+        self.sync_interval = sync_interval
+        self.settings = {"nats.url": self.url, "nats.sync_interval": sync_interval, "state.dir": self.path("state"),
+                         "source.kind": "jetstream", "source.start": "oldest", "http.listen": "",
+                         "index.views": [os.path.join(ROOT, "config", "views", "likes.toml")], **settings}
+        self.config = self.path("recordkv.toml")
+        self.wire = None
+
+    def path(self, *names: str) -> str:
+        return os.path.join(self.directory, *names)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        for part in reversed(list(self.parts.values())):
+            part.kill()
+        if self.wire:
+            self.wire.close()
+        unclean = [p for p in self.parts.values() if SANITIZER.search(p.text())]
+        if kind or unclean:
+            self.print_logs()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if unclean and not kind:
+            raise AssertionError(f"a sanitizer speaks in the log of {', '.join(p.name for p in unclean)}")
+
+    def print_logs(self) -> None:
+        for part in self.parts.values():
+            lines = part.text().splitlines()
+            kept = lines[-TAIL:] if not SANITIZER.search(part.text()) else lines[-10 * TAIL:]
+            print(f"===== {part.name}: last {len(kept)} of {len(lines)} lines", *kept, sep="\n")
+        sys.stdout.flush()
+
+    # processes
+
+    def nats(self, extra: str = "") -> Part:
+        conf = self.path("nats.conf")
+        with open(conf, "w") as f:
+            f.write(f'listen: "127.0.0.1:{self.nats_port}"\nmax_payload: 8MB\n{extra}\n')
+            if "jetstream" not in extra:
+                f.write(f'jetstream {{ store_dir: "{self.path("nats")}", sync_interval: "{self.sync_interval}" }}\n')
+        part = self.add("nats", [program("RECORDKV_NATS_SERVER", "nats-server"), "-c", conf])
+        self.wait_nats()
+        return part
+
+    def wait_nats(self) -> None:
+        """Until it answers; with JetStream, until that does."""
+        def ready():
+            log = self.parts["nats"].text().rsplit("--- start", 1)[1]
+            return "Server is ready" in log
+        wait_for("nats-server is ready", ready, 30)
+
+    def add(self, name: str, command: list, env: dict | None = None) -> Part:
+        self.parts[name] = Part(name, command, self.directory, env)
+        return self.parts[name].start()
+
+    def simulator(self, *options, truth: bool = True) -> Part:
+        port = free_port()
+        command = [program("RECORDKV_SIM", "recordkv-sim"), "--port", str(port), *map(str, options)]
+        part = self.add("sim", command + (["--truth", self.path("truth.tsv")] if truth else []))
+        wait_for("the simulator listens", lambda: "listening" in part.text(), 60)
+        self.sim_port = port
+        self.settings["source.url"] = f"ws://127.0.0.1:{port}"
+        return part
+
+    def sim_state(self) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.sim_port}/", timeout=10) as answer:
+            return json.load(answer)
+
+    def write_config(self) -> None:
+        tables: dict[str, list] = {}
+        for key, value in self.settings.items():
+            table, name = key.split(".")
+            tables.setdefault(table, []).append(f"{name} = {json.dumps(value)}")
+        with open(self.config, "w") as f:
+            for table, lines in tables.items():
+                f.write("\n".join([f"[{table}]", *lines, ""]))
+
+    def recordkv(self, stages: str = "ingest,kv,index", name: str | None = None, sets: tuple = ()) -> Part:
+        self.write_config()
+        command = [program("RECORDKV", "recordkv"), "--config", self.config, "--stages", stages]
+        for s in sets:
+            command += ["--set", s]
+        return self.add(name or stages.replace(",", "-"), command)
+
+    def command(self, *words, stdin: str = "", seconds: float = 30, config: bool = True) -> subprocess.CompletedProcess:
+        self.write_config()
+        head = [program("RECORDKV", "recordkv")] + (["--config", self.config] if config else [])
+        return subprocess.run([*head, *words], input=stdin, text=True, capture_output=True, timeout=seconds * SLOW,
+                              cwd=self.directory, env=plain_environment(), preexec_fn=die_with_parent)
+
+    # facts
+
+    def api(self, what: str, **body) -> dict:
+        """A JetStream API call over a connection that is kept."""
+        try:
+            if self.wire is None:
+                self.wire = nats_wire.Connection(self.url, timeout=5)
+            return self.wire.api(what, **body)
+        except (nats_wire.Failure, OSError) as e:
+            if self.wire and not re.search(r"\(\d+\)$", str(e)):  # the server is gone, rather than its answer a no
+                self.wire.close()
+                self.wire = None
+            raise nats_wire.Failure(str(e)) from e
+
+    def stream(self, name: str) -> dict:
+        return self.api(f"STREAM.INFO.{name}")["state"]
+
+    def report(self, lock_key: str) -> dict:
+        """What a stage says of itself, with the process that says it; empty when none is there."""
+        import base64
+        try:
+            m = self.api("STREAM.MSG.GET.KV_lock", last_by_subj=f"$KV.lock.{lock_key}")["message"]
+        except nats_wire.Failure as e:
+            if re.search(r"\(100(37|59)\)$", str(e)):
+                return {}
+            raise
+        if not m.get("data"):
+            return {}
+        value = json.loads(base64.b64decode(m["data"]))
+        return {**value["report"], "process": value["id"], "pid": value["pid"]}
+
+    def drained(self) -> bool:
+        """Everything that was buffered has been settled in the store."""
+        return self.stream("ingest")["messages"] == 0
+
+    def check_store(self, seconds: float, *options, meanwhile=None) -> None:
+        """The oracle: the store is the simulator's truth, and the likes table the fold of the store."""
+        command = [sys.executable, "-B", os.path.join(ORACLE, "check_store.py"), "--url", self.url, "--truth",
+                   self.path("truth.tsv"), "--sqlite", self.path("state", "likes.db"), "--wait", str(seconds * SLOW)]
+        self.verdict = self.add("oracle", [*command, *options])
+        wait_for("the oracle's verdict", lambda: not self.verdict.running(), seconds + 60, meanwhile=meanwhile)
+        if self.verdict.process.returncode != 0:
+            raise AssertionError("the oracle says:\n" + self.verdict.text())
