@@ -32,3 +32,53 @@ demo() {
   "$build_dir/src/cli/recordkv" --config config/quickstart.toml \
     --set source.kind=jetstream --set "source.url=$url" --set source.start=oldest "$@" up
 }
+
+# A tool that is missing is a failure: setup_test has just installed them all.
+run_tests() {
+  say "dev: building with sanitizers"
+  build test
+  RECORDKV_NATS_SERVER=$(command -v nats-server) RECORDKV_NATS_CLI=$(command -v nats) \
+    python3 scripts/run_tests.py "$build_dir" "$@"
+}
+
+sources() { git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp'; }
+
+lint() {
+  local bad=0
+  say "dev: layers"
+  python3 scripts/check_layers.py || bad=1
+  say "dev: formatting"
+  sources | xargs clang-format-19 --dry-run -Werror || bad=1
+  say "dev: clang-tidy"
+  build release
+  sources | grep -E '^(src|stages)/.*\.cpp$' | grep -v '^src/compile/' |
+    xargs -P "$(nproc)" -n 4 clang-tidy-19 -p "$build_dir" --quiet --warnings-as-errors='*' || bad=1
+  [ $bad = 0 ] || die "lint found something"
+  say "dev: clean"
+}
+
+run_fuzz() {  # run_fuzz SECONDS: each target in turn, from its committed seeds
+  build fuzz
+  local name
+  for name in cbor car frame jetstream record_key; do
+    say "dev: fuzzing $name for $1 s"
+    mkdir -p "$build_dir/corpus-$name"
+    "$build_dir/test/fuzz-$name" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$build_dir/" \
+      "$build_dir/corpus-$name" "test/fuzz/seeds/$name" 2>"$build_dir/fuzz-$name.log" ||
+      { tail -n 30 "$build_dir/fuzz-$name.log" >&2; die "fuzz target $name found an input; it is in $build_dir"; }
+    grep -E 'number_of_executed_units' "$build_dir/fuzz-$name.log"
+  done
+}
+
+run_mutants() { build test; python3 test/mutants/run.py "$build_dir"; }
+
+run_bench() {
+  build release
+  RECORDKV_NATS_SERVER=$(command -v nats-server) python3 test/bench/bench.py "$build_dir" "$@"
+}
+
+run_coverage() {
+  build coverage
+  python3 scripts/run_tests.py "$build_dir" --tier unit --tier stages
+  ninja -C "$build_dir" coverage-text && head -n 80 "$build_dir/meson-logs/coverage.txt"
+}

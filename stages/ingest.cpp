@@ -65,6 +65,7 @@ class ingest_stage final : public stage {
   void close() noexcept override {
     closing_ = true;
     if (source_) source_->close();
+    if (!outbox_.trouble().empty()) outbox_.close();  // a put that waits for room would wait for ever
     woken_.notify();
   }
 

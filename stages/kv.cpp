@@ -66,7 +66,7 @@ class kv_stage final : public stage {
  private:
   nats::consumer_spec consumer() const {
     // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
-    return {.stream = "ingest", .durable = "kv", .policy = nats::acks::each, .credit = 2048};
+    return {.stream = "ingest", .durable = "kv", .policy = nats::acks::each, .stream_returns = true, .credit = 2048};
   }
 
   apply_rules rules() const {

@@ -184,6 +184,10 @@ task<result<std::vector<message>>> pull_consumer::next() {
     }
     if (rewind_wanted_) {
       auto done = co_await rewind(rewind_reason_);
+      if (!done && done.error().code == errc::not_found && spec_.stream_returns) {
+        co_await nc_.changed().wait_for(tick);
+        continue;
+      }
       if (!done && done.error().code != errc::timed_out && done.error().code != errc::unreachable) co_return done.error();
       continue;
     }

@@ -1,5 +1,5 @@
 // Owns: proof against an implementation that is not ours. A real PDS and PLC directory run on loopback, recordkv follows
-// the PDS's firehose with full verification, and the store must come to equal what the PDS itself lists: every record by
+// the PDS's firehose, and the store must come to equal what the PDS itself lists: every record by
 // value and CID, nothing more, and a delete marker where something was deleted. Also after kill -9 half way.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -10,7 +10,7 @@ import { keyOfUri } from './record_key.mjs';
 import { startNats, startRecordkv } from './services.mjs';
 import { differences, none, readStore } from './store.mjs';
 
-const PATIENCE = +(process.env.P ?? 60_000);
+const PATIENCE = 60_000;
 
 const processes = new Processes();
 /** @type {PdsNetwork} */ let network;
@@ -35,12 +35,12 @@ const step = (/** @type {string} */ name, /** @type {(t: import('node:test').Tes
     sound = true;
   });
 
-/** Waits until store and PDS agree on every account that is active. */
-const agree = async (/** @type {string} */ when, gone = network.gone) => {
+/** Waits until store and PDS agree on every account. */
+const agree = async (/** @type {string} */ when) => {
   const expected = await network.records();
   return until(`the store to equal the PDS ${when}`, async () => {
     const store = await readStore(nats.nc);
-    return none(differences(expected, store, { gone, mine: network.mine })) && store;
+    return none(differences(expected, store, { gone: network.gone, mine: network.mine })) && store;
   }, { within: PATIENCE, every: 250, alive: [recordkv, nats.child] });
 };
 
@@ -142,23 +142,6 @@ step('kill -9 half way loses nothing and invents nothing', async () => {
   recordkv = follow();
   await alice.post('after the second kill');
   await agree('after a second kill -9');
-});
-
-step('a deactivated account leaves the store and comes back with all it had', async () => {
-  const dave = network.accounts.find(({ agent }) => agent.session?.handle === 'dave.test');
-  assert.ok(dave);
-  await agree('before');
-  const his = [...await network.records()].filter(([key]) => key.includes(String(dave.token))).map(([key]) => key);
-  assert.ok(his.length > 1);
-
-  await dave.agent.com.atproto.server.deactivateAccount({});
-  network.away.add(dave);
-  await agree('without the account', new Set([...network.gone, ...his]));
-
-  await dave.agent.com.atproto.server.activateAccount();
-  network.away.delete(dave);
-  await dave.post('back again');
-  await agree('with the account again');
 });
 
 test('an orderly stop is quick and ends with 0', { timeout: PATIENCE }, async () => {

@@ -17,7 +17,6 @@ const at = (/** @type {number} */ n) => new Date(Date.UTC(2025, 0, 1) + n * 1000
 export class PdsNetwork {
   /** @type {Account[]} */ accounts = [];
   /** @type {Set<string>} */ gone = new Set();
-  /** @type {Set<Account>} deactivated: the PDS does not list them */ away = new Set();
 
   /** @param {TestNetworkNoAppView} network */
   constructor(network) {
@@ -53,7 +52,7 @@ export class PdsNetwork {
   /** Everything the accounts hold. @returns {Promise<Map<string, import('./store.mjs').Expected>>} by key of the store */
   async records() {
     const all = new Map();
-    for (const { did } of this.accounts.filter((account) => !this.away.has(account))) {
+    for (const { did } of this.accounts) {
       const { collections } = await this.#ask('com.atproto.repo.describeRepo', { repo: did });
       for (const collection of collections) {
         for (let cursor = ''; ;) {

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -83,18 +84,21 @@ class fake_relay {
 template <class T>
 std::optional<T> finish(asio::io_context& io, task<T> work,
                         std::chrono::steady_clock::duration limit = std::chrono::seconds(20)) {
-  std::optional<T> out;
-  std::exception_ptr thrown;
-  asio::co_spawn(io, std::move(work), [&](std::exception_ptr e, T value) {
-    thrown = e;
-    if (!e) out = std::move(value);
+  struct ending {
+    std::optional<T> value;
+    std::exception_ptr thrown;
+  };
+  const auto end = std::make_shared<ending>();  // the task may outlive our patience
+  asio::co_spawn(io, std::move(work), [end](std::exception_ptr e, T value) {
+    end->thrown = e;
+    if (!e) end->value = std::move(value);
   });
   const auto until = std::chrono::steady_clock::now() + limit;
   io.restart();
-  while (!out && !thrown && io.run_one_until(until) > 0) {
+  while (!end->value && !end->thrown && io.run_one_until(until) > 0) {
   }
-  if (thrown) std::rethrow_exception(thrown);
-  return out;
+  if (end->thrown) std::rethrow_exception(end->thrown);
+  return std::move(end->value);
 }
 
 /// Runs the loop until `fact` holds; false after `limit`.

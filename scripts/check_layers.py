@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Includes go down or stay in the folder, never up (docs/architecture.md, "Who includes whom").
+
+Owns: the table of layers. Refuses to know: anything but #include lines.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+# folder -> the folders of include/recordkv it may include besides itself
+MAY = {
+    "core": set(),
+    "pipe": {"core"},
+    "atproto": {"core"},
+    "nats": {"core", "pipe"},
+    "firehose": {"core", "atproto"},
+    "kv": {"core", "pipe", "atproto", "nats"},
+    "view": {"core"},
+    "config": {"core"},
+    "stages": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config"},
+    "cli": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "stages"},
+}
+ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stages", "run.hpp": "cli"}
+# nats.c has two includers, and libcbor one: what a library costs is paid in one place
+ONLY = {"nats/nats.h": {"src/nats/bridge.cpp", "src/nats/message.cpp"}, "cbor.h": {"src/atproto/cbor.cpp"},
+        "sqlite3.h": {"src/view/sqlite.cpp", "src/view/sqlite.hpp"}}
+
+
+def layer(path):
+    parts = path.parts
+    if parts[0] == "stages":
+        return "stages"
+    inside = parts[2:] if parts[0] == "include" else parts[1:]
+    return ROOT_HEADERS.get(inside[0], inside[0].removesuffix(".cpp"))
+
+
+def main():
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "include", "src", "stages"],
+                            capture_output=True, text=True, check=True).stdout.split()
+    wrong = []
+    for name in listed:
+        path = pathlib.Path(name)
+        if path.suffix not in (".cpp", ".hpp") or not path.exists() or "compile" in path.parts or "pch" in path.parts:
+            continue
+        own = layer(path)
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found = re.match(r'#include [<"]([^>"]+)[>"]', line)
+            if not found:
+                continue
+            target = found[1]
+            for library, allowed in ONLY.items():
+                if target == library and name not in allowed:
+                    wrong.append(f"{name}:{number}: only {', '.join(sorted(allowed))} may include {library}")
+            if target.startswith("recordkv/"):
+                to = layer(pathlib.Path("include") / target)
+                if to != own and to not in MAY[own]:
+                    wrong.append(f"{name}:{number}: {own} may not include {to} ({target})")
+    print("\n".join(wrong) or "layers: every include goes down")
+    sys.exit(1 if wrong else 0)
+
+
+main()

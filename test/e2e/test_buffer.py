@@ -1,0 +1,183 @@
+"""The buffer between source and store: it fills, holds, is lost, is fought over, and nothing is missing afterwards.
+
+Owns: back-pressure, the loss of the buffer, one owner per stage, and the orderly end.
+"""
+
+import signal
+import time
+import unittest
+
+from rig import SLOW, Rig, wait_for
+
+EVENTS = 20_000
+
+
+def reconnects(report: dict) -> int:
+    return sum(n for what, n in report.get("counted", {}).items() if "reconnect" in what)
+
+
+class BackPressureTest(unittest.TestCase):
+    def test_full_buffer_holds_and_loses_nothing(self):
+        """Without kv the stream fills to its bound; ingest then waits, at rest, and goes on when kv comes."""
+        with Rig(**{"ingest.max_msgs": 3000}) as rig:
+            rig.nats()
+            rig.simulator("--events", 120_000, "--rate", 0, "--accounts", 500)
+            ingest = rig.recordkv("ingest")
+            wait_for("the buffer is full", lambda: rig.stream("ingest")["messages"] == 3000)
+            before = wait_for("ingest says that it waits", lambda: self.stalled(rig), 15)
+            size = ingest.rss_kib()
+            held = rig.report("ingest")["frames"]
+            lines = ingest.text().count("\n")
+            renewals = set()  # the stage says anew how it is, several times: it lives, and holds still
+
+            def lived_on() -> bool:
+                renewals.add(rig.api("STREAM.MSG.GET.KV_lock", last_by_subj="$KV.lock.ingest")["message"]["seq"])
+                return len(renewals) >= 8
+            wait_for("ingest renews its lock while it waits", lived_on, 20)
+            after = rig.report("ingest")
+            self.assertEqual(rig.stream("ingest")["messages"], 3000)
+            self.assertEqual(after["state"], "stalled")
+            self.assertEqual(after["stalled_since"], before["stalled_since"])
+            self.assertLess(after["frames"] - held, 5000, "ingest goes on reading what it can put nowhere")
+            self.assertLess(after["frames"], 60_000, "the source was read to its end, the bounds bound nothing")
+            self.assertEqual(reconnects(after), 0)
+            self.assertLess(ingest.rss_kib() - size, 16 * 1024 * SLOW, "memory grows while the buffer is full")
+            self.assertLess(ingest.text().count("\n") - lines, 5, "a line for each refusal")
+            self.assertEqual(rig.sim_state()["clients"], 1)
+            rig.recordkv("kv")
+            rig.recordkv("index")
+            rig.check_store(60)
+            wait_for("ingest runs again", lambda: rig.report("ingest")["state"] == "running", 10)
+            self.assertEqual(reconnects(rig.report("ingest")), 0)
+
+    def stalled(self, rig: Rig) -> dict:
+        report = rig.report("ingest")
+        return report if report.get("state") == "stalled" and "maximum messages" in report["reason"] else {}
+
+    def test_bytes_bound_the_buffer_too(self):
+        with Rig(**{"ingest.max_bytes": "1MB"}) as rig:
+            rig.nats()
+            rig.simulator("--events", EVENTS, "--accounts", 500)
+            rig.recordkv("ingest")
+            wait_for("the buffer is full", lambda: "maximum bytes" in rig.report("ingest").get("reason", ""))
+            self.assertLessEqual(rig.stream("ingest")["bytes"], 1_000_000)
+            rig.recordkv("kv")
+            rig.recordkv("index")
+            rig.check_store(60)
+
+
+class LostBufferTest(unittest.TestCase):
+    def start(self, rig: Rig, rate: int = 4000) -> None:
+        rig.nats()
+        rig.simulator("--events", EVENTS, "--rate", rate, "--accounts", 500, "--churn", 100_000, "--wait-for-client")
+        rig.recordkv()
+
+    def test_deleted_stream_loses_nothing(self):
+        """Deleted three times on the way, each time with something in it."""
+        with Rig() as rig:
+            self.start(rig)
+            for part in (1, 2, 3):
+                wait_for("more events", lambda: rig.sim_state()["emitted"] >= part * EVENTS // 5)
+                part == 2 and rig.parts["ingest-kv-index"].process.send_signal(signal.SIGSTOP)
+                taken = rig.stream("ingest")["messages"]
+                rig.api("STREAM.DELETE.ingest")
+                part == 2 and rig.parts["ingest-kv-index"].process.send_signal(signal.SIGCONT)
+                wait_for("the stream is there again", lambda: rig.stream("ingest")["last_seq"] > 0, 20)
+                print(f"deleted with {taken} messages")
+            rig.check_store(60)
+            self.assertTrue(rig.parts["ingest-kv-index"].running())
+
+    def test_deleted_full_stream_loses_nothing(self):
+        """What was acknowledged and not yet read by kv is read again from the source."""
+        with Rig(**{"ingest.max_msgs": 2000}) as rig:
+            rig.nats()
+            rig.simulator("--events", EVENTS, "--accounts", 500)
+            rig.recordkv("ingest")
+            wait_for("the buffer is full", lambda: rig.stream("ingest")["messages"] == 2000)
+            rig.api("STREAM.DELETE.ingest")
+            wait_for("the new stream is full", lambda: rig.stream("ingest")["messages"] == 2000, 20)
+            rig.recordkv("kv")
+            rig.recordkv("index")
+            rig.check_store(60)
+
+    def test_memory_buffer_gone_with_its_server(self):
+        with Rig(**{"ingest.storage": "memory", "ingest.max_msgs": 3000}) as rig:
+            self.start(rig)
+            nats = rig.parts["nats"]
+            for part in (1, 2, 3):
+                wait_for("more events", lambda: rig.sim_state()["emitted"] >= part * EVENTS // 5)
+                wait_for("something is buffered", lambda: rig.stream("ingest")["messages"] > 0, every=0.005)
+                nats.kill()
+                nats.start()
+                wait_for("the stream is there again", lambda: rig.stream("ingest")["last_seq"] > 0, 20)
+            rig.check_store(60)
+            self.assertTrue(rig.parts["ingest-kv-index"].running())
+            self.assertEqual(rig.api("STREAM.INFO.ingest")["config"]["storage"], "memory")
+
+
+class OwnerTest(unittest.TestCase):
+    def test_second_process_is_refused(self):
+        """X7: one line, exit code 1, and the first one works on."""
+        with Rig() as rig:
+            rig.nats()
+            rig.simulator("--events", EVENTS, "--rate", 2000, "--accounts", 500)
+            first = rig.recordkv()
+            for key in ("ingest", "kv", "view-likes"):
+                wait_for(f"{key} is owned", lambda: rig.report(key))
+            seconds = [(key, rig.recordkv(stage, f"second-{stage}")) for key, stage in
+                       (("ingest", "ingest"), ("kv", "kv"), ("view-likes", "index"))]
+            for key, part in seconds:
+                self.assertEqual(part.exit_code(), 1, part.name)
+                said = [line for line in part.text().splitlines() if line.startswith("recordkv: ")]
+                self.assertEqual(len(said), 1, part.text())
+                self.assertRegex(said[0], f"{key}.*process {first.process.pid}")
+            self.assertTrue(first.running())
+            rig.check_store(60)
+
+    def test_heir_takes_over_at_once(self):
+        """A dead owner on the same machine is not waited for."""
+        with Rig() as rig:
+            rig.nats()
+            rig.simulator("--events", EVENTS, "--rate", 4000, "--accounts", 500)
+            first = rig.recordkv()
+            wait_for("records arrive", lambda: rig.stream("KV_record")["messages"] > 1000)
+            first.kill()
+            began = time.monotonic()
+            heir = rig.recordkv(name="heir")
+            wait_for("the heir owns kv", lambda: rig.report("kv").get("pid") == heir.process.pid, 10)
+            self.assertLess(time.monotonic() - began, 4 * SLOW, "a lease was waited for")
+            rig.check_store(60)
+
+
+class OrderlyEndTest(unittest.TestCase):
+    def test_sigterm_drains_and_the_restart_repeats_next_to_nothing(self):
+        """Five ends in a busy run: exit code 0 each, and hardly a record is written twice."""
+        with Rig() as rig:
+            rig.nats()
+            rig.simulator("--events", EVENTS, "--rate", 2500, "--accounts", 500, "--churn", 0, "--wait-for-client")
+            part = rig.recordkv()
+            for turn in range(1, 6):
+                wait_for("more events", lambda: rig.stream("KV_record")["last_seq"] >= turn * EVENTS // 8, 30)
+                self.assertEqual(part.stop(), 0, part.text()[-2000:])
+                self.assertTrue(rig.drained() or rig.stream("ingest")["messages"] < 500, "kv left its work undone")
+                for key in ("ingest", "kv", "view-likes"):
+                    self.assertEqual(rig.report(key), {}, f"the lock {key} was not released")
+                part.start()
+            rig.check_store(60)
+            repeated = rig.stream("KV_record")["last_seq"] - EVENTS
+            print(f"{repeated} of {EVENTS} records were written twice in five restarts")
+            self.assertLess(repeated, EVENTS // 100)
+
+    def test_sigint_while_the_buffer_is_full(self):
+        """What can't be put anywhere must not keep the process."""
+        with Rig(**{"ingest.max_msgs": 500}) as rig:
+            rig.nats()
+            rig.simulator("--events", EVENTS, "--accounts", 500)
+            ingest = rig.recordkv("ingest")
+            wait_for("the buffer is full", lambda: rig.report("ingest").get("state") == "stalled")
+            ingest.process.send_signal(signal.SIGINT)
+            self.assertEqual(ingest.exit_code(12), 0, ingest.text()[-2000:])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Would the tests notice? Each patch here breaks one rule; the tests must then fail.
+
+Owns: a scratch copy of the tree for each mutant, its build, and the verdict. A patch names the test that must notice it
+in its first line: "# test: test/e2e/test_kill.py". Example: run.py --build-like build not_newer newest_state
+Exit codes: 0 every mutant was noticed, 1 one survived, 2 a patch does not apply or build, or the tests fail without one.
+"""
+
+import argparse
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD_SECONDS, TEST_SECONDS = 1200, 900
+
+
+def test_of(patch: str) -> list[str]:
+    with open(patch) as f:
+        named = re.match(r"# test: (\S+)", f.readline())
+    if not named:
+        raise ValueError(f"{patch}: its first line must be \"# test: FILE\"")
+    return [sys.executable, "-B", "-m", "unittest", "-f", os.path.splitext(os.path.basename(named[1]))[0]]
+
+
+def copy_tree(to: str) -> None:
+    """What stands in the working tree, committed or not: that is what is being tested."""
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
+                            capture_output=True).stdout.decode().split("\0")
+    for name in filter(None, listed):
+        source, target = os.path.join(ROOT, name), os.path.join(to, name)
+        if name.startswith("test/fuzz/seeds/") or not os.path.isfile(source):
+            continue
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy2(source, target)
+
+
+def call(what: str, command: list[str], seconds: int, **options) -> bool:
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, **options)
+    if done.returncode:
+        print(f"{what}:\n{done.stdout[-4000:]}", flush=True)
+    return done.returncode == 0
+
+
+def build(tree: str, compiler: dict) -> bool:
+    out = os.path.join(tree, "build")
+    environment = {**os.environ, **compiler}
+    if not os.path.isdir(out) and not call("meson", ["meson", "setup", out, "-Dbuildtype=release"], 120, cwd=tree, env=environment):
+        return False
+    return call("ninja", ["ninja", "-C", out, "src/cli/recordkv", "test/recordkv-sim"], BUILD_SECONDS, env=environment)
+
+
+def noticed(tree: str, patch: str, seeds: str) -> str | None:
+    """What the test said first; None when it was content."""
+    binaries = {"RECORDKV": os.path.join(tree, "build", "src", "cli", "recordkv"),
+                "RECORDKV_SIM": os.path.join(tree, "build", "test", "recordkv-sim"), "RECORDKV_SEEDS": seeds}
+    done = subprocess.run(test_of(patch), cwd=os.path.join(tree, "test", "e2e"), env={**os.environ, **binaries}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_SECONDS)
+    if done.returncode == 0:
+        return None
+    said = re.findall(r"^(?:AssertionError|\w*Error): .*(?:\n.*){0,2}|^DIFFERENT.*", done.stdout, re.M)
+    return said[0] if said else done.stdout[-500:]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="mutants; all without")
+    parser.add_argument("--seeds", default="1 2", help="for the kill test")
+    parser.add_argument("--unchecked", action="store_true", help="leave out the run without a mutant, which must pass")
+    parser.add_argument("--keep", metavar="DIR", help="build in DIR and leave it there, so that the next run is quick")
+    args = parser.parse_args()
+    patches = [None] * (not args.unchecked) + [p for p in sorted(glob.glob(os.path.join(HERE, "*.patch"))) if not args.names or os.path.basename(p)[:-6] in args.names]
+    compiler = {} if "CXX" in os.environ or not shutil.which("ccache") else {"CXX": "ccache clang++-19", "CC": "ccache clang-19"}
+    compiler |= {"CCACHE_SLOPPINESS": "pch_defines,time_macros,include_file_mtime,include_file_ctime", "CCACHE_NOHASHDIR": "1"}
+    survivors = 0
+    with tempfile.TemporaryDirectory(prefix="recordkv-mutants-") as scratch:
+        tree = args.keep or scratch
+        for patch in patches:
+            name = os.path.basename(patch)[:-6] if patch else "unchanged"
+            copy_tree(tree)
+            if patch and not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree, compiler):
+                return 2
+            began = time.monotonic()
+            verdict = noticed(tree, patch or patches[-1], args.seeds)
+            print(f"{name}: {'passes' if verdict is None else 'noticed'} after {time.monotonic() - began:.0f} s\n{verdict or ''}", flush=True)
+            if not patch and verdict:
+                return 2  # a test that fails anyway says nothing about mutants
+            survivors += patch is not None and verdict is None
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+// What becomes of single records and of events that are not commits: stored, deleted, left out and counted.
+#include "kv_apply_rig.hpp"
+
+using namespace recordkv;
+using namespace recordkv::test;
+
+namespace {
+
+std::string del(const std::string& key) { return key + "=DEL"; }
+constexpr std::string_view record_one = R"(={"n":1})";
+
+}  // namespace
+
+TEST_CASE("a record carries its cid, rev, time and op; a delete is a marker with what it was") {
+  kv_rig rig;
+  rig.start();
+  rig.in.deliver({commit_frame{.n = 1}.bytes(), commit_frame{.n = 2, .remove = true}.bytes()});
+  REQUIRE(rig.settles(2));
+  REQUIRE(rig.out.sent.size() == 2);
+  const auto& put = rig.out.sent[0];
+  CHECK(put.subject == key_of(alice, like, "a"));
+  CHECK(put.header_value("cid") == atproto::cid_text_of(cbor(R"({"n":1})")));
+  CHECK(put.header_value("rev") == rev(1));
+  CHECK(put.header_value("op") == "create");
+  CHECK_FALSE(put.header_value("time").empty());
+  CHECK(put.header_value("KV-Operation").empty());
+  const auto& gone = rig.out.sent[1];
+  CHECK(gone.subject == put.subject);
+  CHECK(gone.payload.empty());
+  CHECK(gone.header_value("KV-Operation") == "DEL");
+  CHECK(gone.header_value("rev") == rev(2));
+  CHECK(rig.counters.value("kv_records_written") == 1);
+  CHECK(rig.counters.value("kv_records_deleted") == 1);
+}
+
+TEST_CASE("a record that is too large is left out, and its older value deleted") {
+  kv_rig rig;
+  rig.start();
+  rig.out.refuse(1);
+  rig.in.deliver(commit_frame{.n = 1, .paths = {like + "/a", like + "/b"}}.bytes());
+  REQUIRE(rig.settles(1));
+  CHECK(rig.out.lines() == words{del(key_of(alice, like, "a")), key_of(alice, like, "b") + std::string(record_one)});
+  CHECK(rig.left_out("too_large") == 1);
+  CHECK(rig.logged("2 kv: at://" + alice + "/" + like + "/a is too large for NATS; left out, an older value is deleted"));
+}
+
+TEST_CASE("a key that can't even carry a marker holds nothing up") {
+  kv_rig rig;
+  rig.start();
+  rig.out.refuse(2);  // the record and its marker
+  rig.in.deliver(commit_frame{.n = 1}.bytes());
+  rig.in.deliver(commit_frame{.n = 2}.bytes());
+  REQUIRE(rig.settles(2));
+  CHECK(rig.out.sent.size() == 1);
+  CHECK(rig.states.find(alice)->rev == rev(2));
+}
+
+TEST_CASE("a flawed record is left out, and its older value deleted") {
+  kv_rig rig;
+  rig.start();
+  rig.in.deliver(commit_frame{.n = 1, .lose_blocks = true}.bytes());
+  REQUIRE(rig.settles(1));
+  CHECK(rig.out.lines() == words{del(key_of(alice, like, "a"))});
+  CHECK(rig.left_out("missing_block") == 1);
+}
+
+TEST_CASE("of a path that makes no key nothing is put, and the rest of the commit is") {
+  kv_rig rig;
+  rig.start();
+  rig.in.deliver(commit_frame{.n = 1, .paths = {"not a path", like + "/b"}}.bytes());
+  REQUIRE(rig.settles(1));
+  CHECK(rig.out.lines() == words{key_of(alice, like, "b") + std::string(record_one)});
+  CHECK(rig.left_out("bad_path") == 1);
+  CHECK(rig.states.find(alice)->rev == rev(1));
+}
+
+TEST_CASE("records of unwanted collections are left out; the account's chain goes on") {
+  kv_rig rig({.collections = {like}, .filter = "f"});
+  rig.start();
+  rig.in.deliver({commit_frame{.n = 1, .paths = {like + "/a", post + "/p"}}.bytes(),
+                  commit_frame{.n = 2, .paths = {post + "/q"}}.bytes(), commit_frame{.n = 3}.bytes()});
+  REQUIRE(rig.settles(3));
+  CHECK(rig.out.sent.size() == 2);
+  CHECK(rig.left_out("unwanted") == 2);
+  CHECK(rig.apply->stale_seen() == 0);
+  const auto* state = rig.states.find(alice);
+  REQUIRE(state);
+  CHECK(state->rev == rev(3));
+  CHECK(state->filter == "f");
+  CHECK(state->collections == words{like});
+}
+
+TEST_CASE("an account begins with its first commit that touches a wanted collection") {
+  kv_rig rig({.collections = {like}});
+  rig.start();
+  rig.in.deliver({commit_frame{.n = 1, .paths = {post + "/p"}}.bytes(), sync_frame(alice, 2),
+                  account_event(alice, false, "takendown")});
+  REQUIRE(rig.settles(3));
+  CHECK(rig.skipped("unwanted") == 1);
+  CHECK(rig.skipped("not_begun") == 2);
+  CHECK(rig.states.written.empty());
+  rig.in.deliver(commit_frame{.n = 4}.bytes());  // a gap before the beginning is none
+  REQUIRE(rig.settles(4));
+  CHECK(rig.states.find(alice)->rev == rev(4));
+  CHECK(rig.apply->stale_seen() == 0);
+}
+
+TEST_CASE("a break in the chain of commits marks the account, and the commit is applied all the same") {
+  kv_rig rig;
+  rig.states.stand(state_at(alice, 1));
+  rig.start();
+  rig.in.deliver(commit_frame{.n = 3}.bytes());  // on root(2), which nobody has seen
+  REQUIRE(rig.settles(1));
+  CHECK(rig.out.sent.size() == 1);
+  CHECK(rig.apply->stale_seen() == 1);
+  const auto* state = rig.states.find(alice);
+  CHECK(state->status == "desynchronised");
+  CHECK(state->rev == rev(3));
+  CHECK(state->error.find(rev(3)) != std::string::npos);
+  rig.in.deliver(commit_frame{.n = 4}.bytes());
+  REQUIRE(rig.settles(2));
+  CHECK(rig.states.find(alice)->stale());  // until it is fetched in full
+  CHECK(rig.apply->stale_seen() == 1);
+}
+
+TEST_CASE("an unbroken chain keeps the account synchronised") {
+  kv_rig rig;
+  rig.states.stand(state_at(alice, 1));
+  rig.start();
+  rig.in.deliver({commit_frame{.n = 2}.bytes(), commit_frame{.n = 3}.bytes()});
+  rig.in.deliver(commit_frame{.n = 7, .before = 3}.bytes());
+  REQUIRE(rig.settles(3));
+  CHECK_FALSE(rig.states.find(alice)->stale());
+  CHECK(rig.apply->stale_seen() == 0);
+}
+
+TEST_CASE("#account is kept as the host says it") {
+  kv_rig rig;
+  rig.states.stand(state_at(alice, 1));
+  rig.start();
+  rig.in.deliver(account_event(alice, false, "takendown"));
+  REQUIRE(rig.settles(1));
+  CHECK(rig.states.find(alice)->upstream_status == "takendown");
+  CHECK(rig.states.find(alice)->stale());
+  rig.in.deliver(account_event(alice, true, ""));
+  REQUIRE(rig.settles(2));
+  CHECK(rig.states.find(alice)->upstream_status.empty());
+  CHECK(rig.counters.value("kv_stream_events", "account") == 2);
+  CHECK(rig.out.sent.empty());
+}
+
+TEST_CASE("a marker of ingest desynchronises its account, also one that has not begun") {
+  for (const auto* word : {"oversize", "unreadable"}) {
+    kv_rig rig;
+    rig.states.stand(state_at(alice, 1));
+    rig.start();
+    rig.in.deliver({marker(word, alice), marker(word, bob)});
+    REQUIRE(rig.settles(2));
+    CHECK(rig.counters.value("kv_stream_events", word) == 2);
+    CHECK(rig.apply->stale_seen() == 2);
+    for (const auto& did : {alice, bob}) {
+      REQUIRE(rig.states.find(did));
+      CHECK(rig.states.find(did)->stale());
+    }
+  }
+}
+
+TEST_CASE("what can't be decoded is counted, settled and harms nothing around it") {
+  kv_rig rig;
+  rig.start();
+  auto torn = commit_frame{.n = 2}.bytes();
+  torn.resize(torn.size() / 2);
+  rig.in.deliver({commit_frame{.n = 1}.bytes(), "", "garbage", torn, R"({"kind":"commit","did":7})",
+                  commit_frame{.did = bob}.bytes()});
+  REQUIRE(rig.settles(6));
+  CHECK(rig.counters.value("kv_events_left_out", "malformed") == 4);
+  CHECK(rig.out.sent.size() == 2);
+  CHECK(rig.in.settled == numbers{1, 2, 3, 4, 5, 6});
+}
