@@ -65,11 +65,16 @@ class ingest_stage final : public stage {
   void close() noexcept override {
     closing_ = true;
     if (source_) source_->close();
-    if (!outbox_.trouble().empty()) outbox_.close();  // a put that waits for room would wait for ever
+    give_up_on_a_full_buffer();
     woken_.notify();
   }
 
  private:
+  // A put that waits for room in a buffer that takes nothing would wait for ever; its frame is read again.
+  void give_up_on_a_full_buffer() noexcept {
+    if (closing_ && !outbox_.trouble().empty()) outbox_.close();
+  }
+
   void stop() noexcept {
     close();
     stopped_ = true;
@@ -224,6 +229,7 @@ class ingest_stage final : public stage {
   task<> keep_cursor() {
     while (!stopped_) {
       co_await woken_.wait_for(stopped_ ? 0ms : std::min<std::chrono::milliseconds>(1000ms, ctx_.cfg.nats.sync_interval));
+      give_up_on_a_full_buffer();
       if (!ctx_.nc.up() || stopped_) continue;
       co_await look_at_buffer();
       if (source_ && out_of_place()) source_->close();  // a quiet source must not delay what has to be read again
@@ -282,7 +288,7 @@ class ingest_stage final : public stage {
   // What was read must be in the buffer, or it is read again: nothing is lost either way, so this only has a deadline.
   task<> drain() {
     const auto deadline = steady_clock::now() + 5s;
-    while (outbox_.in_flight() > 0 && outbox_.halted() == nats::halt::none && steady_clock::now() < deadline)
+    while (outbox_.in_flight() > 0 && outbox_.trouble().empty() && steady_clock::now() < deadline)
       co_await outbox_.moved().wait_for(100ms);
   }
 

@@ -122,6 +122,7 @@ class kv_stage final : public stage {
   task<> learn_begun() {
     auto read = co_await read_begun(ctx_.nc, ctx_.facts.api_level, ctx_.counters, begun_, [this] { return !settled_; });
     begun_known_ = read.has_value();
+    if (begun_known_) log::info("kv", "{} accounts have begun", begun_.size());
   }
 
   void stop_hard() noexcept {
@@ -221,7 +222,7 @@ task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::
         continue;
       }
       if (now || now.error().code == errc::not_found)
-        co_return fail(errc::not_owner, "the state of {} was written by another process", states[i].state.did);
+        co_return fail(errc::not_owner, "the state of {} was written by another process (sequence {}, not {})", states[i].state.did, now ? now->seq : 0, states[i].seq);
       again.push_back(i);
     }
     if (again.size() == open.size()) co_await done_.wait_for(200ms);  // NATS is away; wait rather than spin

@@ -278,7 +278,10 @@ task<result<void>> kv_apply::settle() {
       co_await out_.moved().wait_for(milliseconds(200));
       continue;
     }
-    if (auto written = co_await write_states(); !written) co_return written;
+    if (auto written = co_await write_states(); !written) {
+      abandon();  // take() may be waiting for room that nobody will make
+      co_return written;
+    }
     for (const auto& m : durable) in_.settle(m);
     freed_.notify();
     // Waiting a little gathers several events of an account into one write; only acknowledgements are late by it.

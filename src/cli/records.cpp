@@ -70,7 +70,7 @@ std::vector<std::string> account_filters(const std::string& bucket, const std::s
 
 task<int> list_records(session s, invocation i) {
   const auto partition = kv::partition_of(i.uri, co_await store_partitions(s));
-  nats::consumer_spec spec{.stream = "KV_" + s.cfg.kv.bucket, .policy = nats::acks::none, .headers_only = true, .credit = 4096};
+  nats::consumer_spec spec{.stream = "KV_" + s.cfg.kv.bucket, .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 4096};
   spec.filters = i.collection.empty()
                      ? account_filters(s.cfg.kv.bucket, partition, i.uri)
                      : std::vector{fmt::format("$KV.{}.{}.{}.{}.*", s.cfg.kv.bucket, partition, i.collection, kv::encode_part(i.uri))};
@@ -81,6 +81,7 @@ task<int> list_records(session s, invocation i) {
   std::uint64_t found = 0;
   while (records.pending() > 0) {
     auto batch = co_await records.next();
+    if (!batch && batch.error().code == errc::closed) break;
     if (!batch) co_return complain(batch.error());
     for (const auto& m : *batch) {
       const auto key = kv::record_key::parse(m.subject().substr(prefix.size()));

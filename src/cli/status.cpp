@@ -38,7 +38,7 @@ task<std::optional<std::uint64_t>> count_stale(session s) {
   auto repo = co_await nats::stream_info(s.nc, "KV_repo");
   if (!repo) co_return 0;
   if (repo->messages > countable_accounts) co_return std::nullopt;
-  nats::consumer_spec spec{.stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .credit = 8192};
+  nats::consumer_spec spec{.stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
   meters counters;
   nats::pull_consumer states(s.nc, std::move(spec), counters, s.facts.api_level);
   if (auto attached = co_await states.attach(); !attached) co_return 0;

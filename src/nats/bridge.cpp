@@ -87,17 +87,30 @@ natsStatus set_behaviour(natsOptions* o, const nats_config& c) {
 
 bridge::bridge(asio::io_context& io, listener to) : io_(io), to_(std::move(to)), socket_(io) {}
 
-bridge::~bridge() { shut(); }
+bridge::~bridge() {
+  shut();
+  *self_ = nullptr;
+}
+
+// Posts to the loop. What is still queued there when the bridge has gone does nothing.
+template <class Work>
+void bridge::later(Work work) {
+  asio::post(io_, [self = self_, work = std::move(work)]() mutable {
+    if (*self) work(**self);
+  });
+}
 
 void bridge::shut() {
   up_ = false;
   if (!nc_) return;
   natsConnection_Close(nc_);
+  closed_.wait(false);  // nats.c tells of the end on a thread of its own, and that is its last word
   natsConnection_Destroy(std::exchange(nc_, nullptr));
 }
 
 result<void> bridge::open(const nats_config& config) {
   shut();  // an earlier attempt that got half-way
+  closed_ = false;
   natsOptions* raw = nullptr;
   if (natsOptions_Create(&raw) != NATS_OK) throw std::bad_alloc();
   const options_ptr options(raw, &natsOptions_Destroy);
@@ -114,7 +127,9 @@ result<void> bridge::open(const nats_config& config) {
     const char* why = nullptr;
     natsConnection_GetLastError(nc, &why);
     auto& b = *static_cast<bridge*>(self);
-    asio::post(b.io_, [&b, text = std::string(why ? why : "closed")] { b.to_.given_up(text); });
+    b.later([text = std::string(why ? why : "closed")](bridge& there) { there.to_.given_up(text); });
+    b.closed_ = true;
+    b.closed_.notify_all();
   };
   if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, on_closed, this);
   // Slow-consumer and permission errors; the default handler would write to stderr by itself.
@@ -133,26 +148,26 @@ int bridge::attach(void** self, void* bridge_, __natsConnection* nc, int socket)
   *self = bridge_;
   owned_fd copy(::dup(socket));
   if (copy.fd < 0) return NATS_SYS_ERROR;
-  asio::post(b.io_, [&b, fd = std::move(copy)]() mutable { b.attached(fd.release()); });
+  b.later([fd = std::move(copy)](bridge& there) mutable { there.attached(fd.release()); });
   return NATS_OK;
 }
 
 int bridge::want_read(void* self, bool on) {
   auto& b = *static_cast<bridge*>(self);
-  if (!on && b.up_.exchange(false)) asio::post(b.io_, [&b] { b.lost(); });
+  if (!on && b.up_.exchange(false)) b.later([](bridge& there) { there.lost(); });
   return NATS_OK;
 }
 
 int bridge::want_write(void* self, bool on) {
   auto& b = *static_cast<bridge*>(self);
   b.write_wanted_ = on;
-  if (on && !b.write_posted_.exchange(true)) asio::post(b.io_, [&b] { b.write_turn(); });
+  if (on && !b.write_posted_.exchange(true)) b.later([](bridge& there) { there.write_turn(); });
   return NATS_OK;
 }
 
 int bridge::detach(void* self) {
   auto& b = *static_cast<bridge*>(self);
-  if (b.up_.exchange(false)) asio::post(b.io_, [&b] { b.lost(); });
+  if (b.up_.exchange(false)) b.later([](bridge& there) { there.lost(); });
   return NATS_OK;
 }
 
@@ -164,7 +179,7 @@ void bridge::attached(int socket) {
   up_ = true;
   to_.turned(true);
   read_turn();
-  if (write_wanted_ && !write_posted_.exchange(true)) asio::post(io_, [this] { write_turn(); });
+  if (write_wanted_ && !write_posted_.exchange(true)) later([](bridge& there) { there.write_turn(); });
 }
 
 void bridge::lost() {

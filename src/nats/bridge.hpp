@@ -55,6 +55,8 @@ class bridge {
   static int want_write(void* self, bool on);
   static int detach(void* self);
 
+  template <class Work>
+  void later(Work work);
   void shut();
   void attached(int socket);
   void lost();
@@ -62,12 +64,14 @@ class bridge {
   void write_turn();
 
   asio::io_context& io_;
+  std::shared_ptr<bridge*> self_ = std::make_shared<bridge*>(this);
   listener to_;
   __natsConnection* nc_ = nullptr;
   asio::posix::stream_descriptor socket_;  // the duplicate; nats.c owns the original
   std::atomic<bool> up_{false};
   std::atomic<bool> write_wanted_{false};
   std::atomic<bool> write_posted_{false};
+  std::atomic<bool> closed_{false};  // nats.c has said that it has ended
   bool write_waiting_ = false;
 };
 

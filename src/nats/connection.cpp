@@ -89,7 +89,7 @@ struct connection::impl {
 
   void dispatch(message& m) {
     std::string_view token = m.subject();
-    if (token.size() <= inbox.size() + 2) return;
+    if (token.size() <= inbox.size() + 2 || !token.starts_with(inbox)) return;
     token.remove_prefix(inbox.size() + 1);
     const char kind = token.front();
     token.remove_prefix(1);

@@ -20,6 +20,8 @@ message& message::operator=(message&& other) noexcept {
 
 message message::make(const std::string& subject, const std::string& reply, std::string_view data,
                       const header_list& headers) {
+  // Messages are freed by nats.c's collector, which a first connection would start.
+  [[maybe_unused]] static const natsStatus library = nats_Open(-1);
   natsMsg* raw = nullptr;
   if (natsMsg_Create(&raw, subject.c_str(), reply.empty() ? nullptr : reply.c_str(), data.data(),
                      static_cast<int>(data.size())) != NATS_OK)

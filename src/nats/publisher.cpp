@@ -27,7 +27,7 @@ void publisher::attach(const stream_state& now) {
   ++attempt_;
   unanswered_ = 0;
   probe_.reset();
-  doubt_ = false;
+  doubt_ = foreign_ = false;
   halt_ = halt::none;
   trouble_.clear();
   created_ = now.created;
@@ -73,6 +73,7 @@ void publisher::send(ordinal o) {
   auto& i = items_[o - base_];
   if (i.skipped) return;
   i.sent = std::chrono::steady_clock::now();
+  ++i.tries;
   const auto reply = fmt::format("{}.p{}.{}.{}", nc_.inbox(), id_, attempt_, o);
   result<void> sent;
   if (spec_.fenced) {
@@ -98,6 +99,8 @@ void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply)
   if (!ack && ack.error().code == errc::too_large) return leave_out(o);
   if (!ack) {
     counters_.add("publish_refused", name(ack.error().code));
+    // All before it stands and it was sent only once: nobody but another writer can have moved the sequence (X1).
+    if (spec_.fenced && ack.error().code == errc::conflict && o == base_ && items_.front().tries == 1) foreign_ = true;
     return doubt(o, ack.error().text);
   }
   settle(o, *ack);
@@ -174,6 +177,7 @@ task<> publisher::watch() {
     if (!running()) continue;
     if (nc_.up() && nc_.connects() != connects_) {
       connects_ = nc_.connects();
+      unanswered_ = 0;  // what was still to come went with it
       doubt(base_, "the connection was lost");
     } else if (!doubt_ && silent()) {
       doubt(base_, fmt::format("no answer within {} ms", spec_.answer_limit.count()));
@@ -185,7 +189,7 @@ task<> publisher::watch() {
 task<> publisher::recover() {
   while (running() && doubt_) {
     const auto until = std::chrono::steady_clock::now() + (spec_.fenced ? spec_.answer_limit : tick.zero());
-    while (running() && nc_.up() && unanswered_ > 0 && std::chrono::steady_clock::now() < until)
+    while (running() && nc_.up() && nc_.connects() == connects_ && unanswered_ > 0 && std::chrono::steady_clock::now() < until)
       co_await woken_.wait_for(tick);
     const auto pause = backoff_.next();
     if (backoff_.failures() > 1) co_await woken_.wait_for(pause);
@@ -225,7 +229,7 @@ task<bool> publisher::consult_stream() {
     co_return false;
   }
   if (!spec_.fenced) co_return true;
-  if (now->last_seq > fence_ + (high_sent_ - fence_ordinal_)) {
+  if (foreign_ || now->last_seq > fence_ + (high_sent_ - fence_ordinal_)) {
     stop(halt::foreign, "another writer has written to it");
     co_return false;
   }

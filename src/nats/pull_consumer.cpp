@@ -146,8 +146,9 @@ task<result<void>> pull_consumer::rewind(std::string_view why) {
     co_return done.error();
   }
   log::debug("nats", "consumer {} rewound: {}", name_, why);
-  // A fresh subject each time: what an older pull request still brings goes nowhere.
-  reply_ = fmt::format("{}.c{}.{}", nc_.inbox(), name_, incarnation_);
+  // A fresh subject each time: what an older pull request still brings goes nowhere. Beside the inbox, not below it: what
+  // is delivered carries the stream's subject and would be taken for a reply.
+  reply_ = fmt::format("{}-{}.{}", nc_.inbox(), name_, incarnation_);
   auto subscribed = nc_.subscribe(reply_);
   if (!subscribed) {
     rewind_wanted_ = true;
@@ -195,6 +196,7 @@ task<result<std::vector<message>>> pull_consumer::next() {
     auto got = take();
     if (rewind_wanted_) continue;
     if (!got.empty()) co_return got;
+    if (spec_.once && idle_) break;
     if (lost()) {  // two heartbeats missed: the request is gone, not the consumer
       credit_ = 0;
       heard_ = steady_clock::now();
@@ -222,6 +224,7 @@ std::vector<message> pull_consumer::take() {
       break;
     }
     expected_ = d->consumer_seq + 1;
+    idle_ = false;
     pending_ = d->pending;
     if (credit_ > 0) --credit_;
     m.incarnation(incarnation_);
@@ -234,7 +237,8 @@ std::vector<message> pull_consumer::take() {
 // Credit accounting, not errors: 404, 408 and 409 end a pull request and tell what it still had.
 void pull_consumer::status(const message& m) {
   const auto code = m.header_value("Status");
-  if (code == "100") return;
+  idle_ = code == "100";
+  if (idle_) return;
   const auto left = number(m.header_value("Nats-Pending-Messages"));
   credit_ = left && left < credit_ ? credit_ - left : 0;
   const auto words = m.header_value("Description");

@@ -9,7 +9,11 @@ import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
+/** How long a test waits for what must come, in milliseconds. Sanitizer builds ask for patience, not for other facts. */
+export const PATIENCE = process.env.RECORDKV_SLOW ? 180_000 : 60_000;
+
 const KEPT = 400;  // lines of output kept of each child
+const SANITIZER = /ERROR: \w+Sanitizer|: runtime error: /;
 const open = new Set();
 
 /** The top of the checkout: these tests lie in test/e2e/, and compiled in test/e2e/.cache/. */
@@ -108,6 +112,7 @@ export async function bounded(what, work, within) {
 export class Child {
   /** @type {string[]} */ #lines = [];
   #rest = { stdout: '', stderr: '' };
+  /** @type {string | undefined} */ #complaint;
   /** @type {{code: number | null, signal: string | null} | undefined} */ ended;
 
   /**
@@ -141,6 +146,7 @@ export class Child {
     const lines = (this.#rest[from] + text).split('\n');
     this.#rest[from] = lines.pop() ?? '';
     this.#lines.push(...lines);
+    this.#complaint ??= lines.find((line) => SANITIZER.test(line));
     if (this.#lines.length > KEPT) this.#lines.splice(0, this.#lines.length - KEPT);
   }
 
@@ -169,6 +175,11 @@ export class Child {
   async stop(patience = 10_000) {
     this.signal('SIGTERM');
     return bounded('', this.end, patience).catch(() => this.kill());
+  }
+
+  /** The line with which a sanitizer began to complain, if one did. */
+  get complaint() {
+    return this.#complaint && this.hide(`${this.name}: ${this.#complaint}`);
   }
 
   /** Its last lines, for a message about a failure. @param {number} [count] */
@@ -230,12 +241,14 @@ export class Processes {
     this.#first.push(closing);
   }
 
-  /** Ends every child, the youngest first, and removes the directory. */
+  /** Ends every child, the youngest first, and removes the directory. Throws when a sanitizer complained about one. */
   async close() {
     for (const closing of this.#first) await closing();
     for (const child of [...this.#children].reverse()) await child.stop();
     open.delete(this);
     rmSync(this.dir, { recursive: true, force: true });
+    const complaints = this.#children.filter((child) => child.complaint).map((child) => `${child.complaint}\n${child.report(60)}`);
+    if (complaints.length > 0) throw new Error(complaints.join('\n'));
   }
 
   /** The same at once, for the exit of this process. */

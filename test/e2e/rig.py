@@ -4,6 +4,7 @@ Owns: the temporary directory, ports, logs, the configuration written for one te
 Refuses to know: what a test proves. Programs: $RECORDKV, $RECORDKV_SIM, $RECORDKV_NATS_SERVER (or nats-server in PATH).
 """
 
+import base64
 import ctypes
 import json
 import os
@@ -198,9 +199,10 @@ class Rig:
         for key, value in self.settings.items():
             table, name = key.split(".")
             tables.setdefault(table, []).append(f"{name} = {json.dumps(value)}")
-        with open(self.config, "w") as f:
+        with open(self.config + ".new", "w") as f:
             for table, lines in tables.items():
                 f.write("\n".join([f"[{table}]", *lines, ""]))
+        os.replace(self.config + ".new", self.config)  # a process that is just starting reads the old one or the new one
 
     def recordkv(self, stages: str = "ingest,kv,index", name: str | None = None, sets: tuple = ()) -> Part:
         self.write_config()
@@ -234,7 +236,6 @@ class Rig:
 
     def report(self, lock_key: str) -> dict:
         """What a stage says of itself, with the process that says it; empty when none is there."""
-        import base64
         try:
             m = self.api("STREAM.MSG.GET.KV_lock", last_by_subj=f"$KV.lock.{lock_key}")["message"]
         except nats_wire.Failure as e:

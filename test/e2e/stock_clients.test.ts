@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { Kvm } from '@nats-io/kv';
 import type { KV } from '@nats-io/kv';
 
-import { freePort, Processes, program, root, until } from './processes.mjs';
+import { freePort, PATIENCE, Processes, program, root, until } from './processes.mjs';
 import { decodeKey, encodeKey, uriOfKey } from './record_key.mjs';
 import { startNats, startRecordkv, startSimulator } from './services.mjs';
 import { filters, modes, Reader, title } from './stock_reader.js';
@@ -15,7 +15,6 @@ import type { Seen } from './stock_reader.js';
 import { differences, none, parseExactly, readStore } from './store.mjs';
 
 const LIKE = 'app.bsky.feed.like';
-const PATIENCE = 60_000;
 const history = { seed: 7, accounts: 500 };
 
 const processes = new Processes();
@@ -215,4 +214,8 @@ test('the nats command line takes the tour', { timeout: 2 * PATIENCE }, async (t
     'Messages Delivered / second'].every((words) => graph.stdout.includes(words)), { alive: [graph] });
   await graph.stop();
   assert.deepEqual(await index.stop(), { code: 0, signal: null }, index.report());
+});
+
+test('recordkv, asked to stop, ends with 0', { timeout: PATIENCE }, async () => {
+  assert.deepEqual(await recordkv.stop(30_000), { code: 0, signal: null }, recordkv.report());
 });

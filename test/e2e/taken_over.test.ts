@@ -6,12 +6,11 @@ import { after, test } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 
-import { Processes, until } from './processes.mjs';
+import { PATIENCE, Processes, until } from './processes.mjs';
 import { encodeKey } from './record_key.mjs';
 import { startNats, startRecordkv, startSimulator } from './services.mjs';
 import { differences, none, readStore } from './store.mjs';
 
-const PATIENCE = 60_000;
 const history = { seed: 7, accounts: 500 };
 const processes = new Processes();
 
@@ -58,5 +57,5 @@ test('a bucket that a stock client made and half filled is taken over', { timeou
   assert.deepEqual({ subjects, retention, discard, max_msgs_per_subject, max_age }, {
     subjects: config.subjects, retention: config.retention, discard: config.discard, max_msgs_per_subject: 1, max_age: 0,
   });
-  await recordkv.stop();
+  assert.deepEqual(await recordkv.stop(30_000), { code: 0, signal: null }, recordkv.report());
 });

@@ -2,7 +2,7 @@
 """Would the tests notice? Each patch here breaks one rule; the tests must then fail.
 
 Owns: a scratch copy of the tree for each mutant, its build, and the verdict. A patch names the test that must notice it
-in its first line: "# test: test/e2e/test_kill.py". Example: run.py --build-like build not_newer newest_state
+in its first line: "# test: test/e2e/test_kill.py". Example: run.py build-test --only no_rewind
 Exit codes: 0 every mutant was noticed, 1 one survived, 2 a patch does not apply or build, or the tests fail without one.
 """
 
@@ -56,26 +56,29 @@ def build(tree: str, compiler: dict) -> bool:
     return call("ninja", ["ninja", "-C", out, "src/cli/recordkv", "test/recordkv-sim"], BUILD_SECONDS, env=environment)
 
 
-def noticed(tree: str, patch: str, seeds: str) -> str | None:
+def noticed(tree: str, build: str, patch: str, seeds: str) -> str | None:
     """What the test said first; None when it was content."""
-    binaries = {"RECORDKV": os.path.join(tree, "build", "src", "cli", "recordkv"),
-                "RECORDKV_SIM": os.path.join(tree, "build", "test", "recordkv-sim"), "RECORDKV_SEEDS": seeds}
+    binaries = {"RECORDKV": os.path.abspath(os.path.join(build, "src", "cli", "recordkv")),
+                "RECORDKV_SIM": os.path.abspath(os.path.join(build, "test", "recordkv-sim")), "RECORDKV_SEEDS": seeds}
     done = subprocess.run(test_of(patch), cwd=os.path.join(tree, "test", "e2e"), env={**os.environ, **binaries}, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_SECONDS)
     if done.returncode == 0:
         return None
+    with open(os.path.join(tree, os.path.basename(patch) + ".log"), "w") as log:  # with --keep it can be read afterwards
+        log.write(done.stdout)
     said = re.findall(r"^(?:AssertionError|\w*Error): .*(?:\n.*){0,2}|^DIFFERENT.*", done.stdout, re.M)
     return said[0] if said else done.stdout[-500:]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="mutants; all without")
+    parser.add_argument("build", help="a build directory of the tree as it is: its programs must pass")
+    parser.add_argument("--only", action="append", metavar="NAME", help="these mutants; repeatable")
     parser.add_argument("--seeds", default="1 2", help="for the kill test")
     parser.add_argument("--unchecked", action="store_true", help="leave out the run without a mutant, which must pass")
     parser.add_argument("--keep", metavar="DIR", help="build in DIR and leave it there, so that the next run is quick")
     args = parser.parse_args()
-    patches = [None] * (not args.unchecked) + [p for p in sorted(glob.glob(os.path.join(HERE, "*.patch"))) if not args.names or os.path.basename(p)[:-6] in args.names]
+    patches = [None] * (not args.unchecked) + [p for p in sorted(glob.glob(os.path.join(HERE, "*.patch"))) if not args.only or os.path.basename(p)[:-6] in args.only]
     compiler = {} if "CXX" in os.environ or not shutil.which("ccache") else {"CXX": "ccache clang++-19", "CC": "ccache clang-19"}
     compiler |= {"CCACHE_SLOPPINESS": "pch_defines,time_macros,include_file_mtime,include_file_ctime", "CCACHE_NOHASHDIR": "1"}
     survivors = 0
@@ -84,10 +87,10 @@ def main() -> int:
         for patch in patches:
             name = os.path.basename(patch)[:-6] if patch else "unchanged"
             copy_tree(tree)
-            if patch and not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree, compiler):
+            if patch and (not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree, compiler)):
                 return 2
             began = time.monotonic()
-            verdict = noticed(tree, patch or patches[-1], args.seeds)
+            verdict = noticed(tree, os.path.join(tree, "build") if patch else args.build, patch or patches[-1], args.seeds)
             print(f"{name}: {'passes' if verdict is None else 'noticed'} after {time.monotonic() - began:.0f} s\n{verdict or ''}", flush=True)
             if not patch and verdict:
                 return 2  # a test that fails anyway says nothing about mutants

@@ -87,6 +87,7 @@ TEST_CASE("X9: an evicted account is read back and goes on from there") {
   rig.start();
   for (unsigned round = 1; round <= 3; ++round) {
     rig.in.deliver(commit_frame{.n = round}.bytes());
+    REQUIRE(rig.settles(2 * round - 1));
     rig.in.deliver(commit_frame{.did = bob, .n = round}.bytes());
     REQUIRE(rig.settles(2 * round));
   }

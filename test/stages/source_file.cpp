@@ -87,7 +87,7 @@ TEST_CASE("file: one that is not there") {
 TEST_CASE("file: at a pace, and close does not wait for it") {
   source_rig rig;
   std::string content;
-  for (std::uint64_t i = 1; i <= 100; ++i) content += record(wire::identity(i, alice));
+  for (std::uint64_t i = 1; i <= 1000; ++i) content += record(wire::identity(i, alice));
   const recording file(content);
   auto spec = rig.spec("file://" + file.path);
   spec.pace = 100;
@@ -96,8 +96,8 @@ TEST_CASE("file: at a pace, and close does not wait for it") {
   CHECK(rig.take(*source, 21).size() >= 21);
   CHECK(std::chrono::steady_clock::now() - before >= 190ms);
   std::optional<errc> ended;
-  asio::co_spawn(rig.io, rig.collect(*source, 100), [&](std::exception_ptr, std::vector<frame> f) {
-    CHECK(f.size() < 79);
+  asio::co_spawn(rig.io, rig.collect(*source, 1000), [&](std::exception_ptr, std::vector<frame> f) {
+    CHECK(f.size() < 900);
     ended = errc::closed;
   });
   rig.io.run_for(30ms);

@@ -44,7 +44,7 @@ TEST_CASE("a silent connection is pinged, then given up") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
-  spec.idle = 150ms;
+  spec.idle = 600ms;
   SECTION("pongs keep it alive") {
     const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
     asio::co_spawn(rig.io, source->next(), [](std::exception_ptr, result<std::vector<frame>>) {});

@@ -86,7 +86,7 @@ TEST_CASE("a text message is a framing error") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({id(1), text("hello"), id(2)});
-  relay.then({text("hello"), text("again"), id(2)});
+  relay.then({text("hello"), text(wire::identity(2, alice)), id(2)});
   const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
   const auto frames = rig.take(*source, 4);
   CHECK(seqs(frames) == numbers{1, 0, 0, 2});
@@ -184,4 +184,24 @@ TEST_CASE("seq that does not rise is skipped: once after a reconnect as usual, e
   CHECK(seqs(rig.take(*source, 3)) == numbers{5, 6, 7});
   CHECK(rig.skipped("repeat") == 1);
   CHECK(rig.skipped("regress") == 3);
+}
+
+TEST_CASE("a batch is bounded") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  std::string many;
+  for (std::uint64_t i = 1; i <= 1500; ++i) {
+    const auto message = wire::unknown(i);
+    many += wire::ws_frame(0x82, message.size(), message);
+  }
+  relay.then({raw(many)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
+  numbers sizes;
+  for (std::uint64_t got = 0; got < 1500;) {
+    const auto batch = rig.next(*source);
+    REQUIRE((batch && batch->has_value()));
+    got += (*batch)->size();
+    sizes.push_back((*batch)->size());
+  }
+  CHECK(std::ranges::max(sizes) == 512);
 }

@@ -94,7 +94,7 @@ class connection {
 
   /// errc::unreachable while down. Survives reconnects by itself.
   result<subscription> subscribe(const std::string& subject);
-  /// A subject prefix of our own: "_INBOX.xyz". Tokens that begin with "r" and "p" below it are taken.
+  /// A subject prefix of our own: "_INBOX.xyz". Everything below it comes to the one inbox and is dispatched by its token.
   const std::string& inbox() const noexcept;
 
   /// Returns once the server has processed everything published before (echo through our own inbox).

@@ -79,6 +79,7 @@ struct consumer_spec {
   bool last_per_subject = false;
   bool stream_returns = false;       ///< a stream that is gone will be made again by its owner: wait for it
   std::uint64_t start_seq = 0;       ///< 0: from the first message
+  bool once = false;                 ///< next() answers errc::closed when the server says that it has nothing more
   std::size_t credit = 512;          ///< messages asked for at once
   std::size_t max_bytes = std::size_t{8} << 20;
 };

@@ -68,6 +68,7 @@ class publisher final : public outbox {
     std::string payload;
     std::uint64_t seq = 0;
     std::chrono::steady_clock::time_point sent;
+    unsigned tries = 0;
     bool skipped = false;
   };
   void send(ordinal o);
@@ -97,6 +98,7 @@ class publisher final : public outbox {
   std::uint64_t connects_ = 0;
   std::optional<ordinal> probe_;  // after trouble one message goes ahead, the rest follows its answer
   bool doubt_ = false;
+  bool foreign_ = false;  // fenced: a refusal that only another writer explains
   bool closed_ = false;
   halt halt_ = halt::none;
   std::string created_;

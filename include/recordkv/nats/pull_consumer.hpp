@@ -32,7 +32,8 @@ class pull_consumer final : public inbox {
 
   bool closed() const noexcept { return closed_; }
   std::uint64_t incarnation() const noexcept { return incarnation_; }
-  /// Matching messages that are still to be delivered, as the last delivery, or the making of the consumer, told.
+  /// Matching messages that are still to be delivered, as the last delivery, or the making of the consumer, told. While
+  /// keys are being overwritten the server's count may be off in either direction: for display, never for a decision.
   std::uint64_t pending() const noexcept { return pending_; }
 
  private:
@@ -59,6 +60,7 @@ class pull_consumer final : public inbox {
   std::size_t credit_ = 0;       // messages asked for and not delivered
   std::chrono::steady_clock::time_point heard_;
   bool closed_ = false;
+  bool idle_ = false;            // a heartbeat has come since the last message
   bool rewind_wanted_ = true;
   std::string rewind_reason_ = "attached";
 };

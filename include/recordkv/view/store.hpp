@@ -57,7 +57,8 @@ class store {
   /// Applies changes and moves the position from `previous` to `next`, all in one transaction. errc::conflict, nothing
   /// changed: the stored position is not `previous` (another writer). Rejected records (extract gave no row) have their
   /// older row deleted and are counted in the result. Changes of other collections than the plan's are passed over; of
-  /// several changes of one key the last wins.
+  /// several changes of one key the last wins. Large batches are cheaper by the row (each random key dirties a page or
+  /// two): while far behind, 50,000 changes at a time fold more than twice as fast as 5,000.
   struct applied {
     std::uint64_t rows = 0;      ///< written: created or overwritten
     std::uint64_t rejected = 0;  ///< records that gave no row
