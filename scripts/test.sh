@@ -12,15 +12,14 @@ up() {
   demo "$@"
 }
 
-# The simulated network, and recordkv following it. Ctrl-C ends both.
+# The simulated network, and recordkv following it. A signal goes on to recordkv, which drains; then the network ends.
 demo() {
-  local sim_out sim_pid
-  mkdir -p recordkv-data
-  sim_out=$(mktemp)
-  "$build_dir/test/recordkv-sim" --die-with-parent --events 0 --past 20000 --rate "${RECORDKV_DEMO_RATE:-200}" --base "$(date +%s)000000" --print 3 >"$sim_out" 2>&1 &
-  sim_pid=$!
-  trap 'kill $sim_pid 2>/dev/null; wait $sim_pid 2>/dev/null; rm -f "$sim_out"' EXIT
   local url=
+  sim_out=$(mktemp)
+  "$build_dir/test/recordkv-sim" --die-with-parent --events 0 --past 20000 --rate "${RECORDKV_DEMO_RATE:-200}" \
+    --base "$(date +%s)000000" --print 3 >"$sim_out" 2>&1 &
+  sim_pid=$! main_pid=
+  trap 'kill $sim_pid 2>/dev/null; wait $sim_pid 2>/dev/null; rm -f "$sim_out"' EXIT
   while [ -z "$url" ]; do
     kill -0 $sim_pid 2>/dev/null || { cat "$sim_out" >&2; die "the simulated network did not start"; }
     url=$(grep -oE 'ws://[0-9.:]+' "$sim_out" | head -n1 || true)
@@ -28,9 +27,13 @@ demo() {
   done
   echo "demo    a simulated network at $url"
   grep -v '^listening' "$sim_out" || true
-  trap : INT TERM  # recordkv drains first; the simulator goes when it has ended
   "$build_dir/src/cli/recordkv" --config config/quickstart.toml \
-    --set source.kind=jetstream --set "source.url=$url" --set source.start=oldest "$@" up
+    --set source.kind=jetstream --set "source.url=$url" --set source.start=oldest "$@" up &
+  main_pid=$!
+  trap 'kill -TERM $main_pid 2>/dev/null' INT TERM
+  local code=0
+  while kill -0 $main_pid 2>/dev/null; do wait $main_pid && code=0 || code=$?; done
+  return $code
 }
 
 # A tool that is missing is a failure: setup_test has just installed them all.

@@ -14,7 +14,8 @@ task<result<void>> read_begun(nats::connection& nc, int api_level, meters& count
                               std::function<bool()> go_on) {
   auto repo = co_await nats::stream_info(nc, "KV_repo");
   if (!repo) co_return repo.error();
-  nats::consumer_spec spec{.stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
+  nats::consumer_spec spec{
+      .stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
   nats::pull_consumer keys(nc, std::move(spec), counters, api_level);
   if (auto attached = co_await keys.attach(); !attached) co_return attached;
   // Judged by sequence: a key that is overwritten meanwhile comes again behind it, so the end is always reached. The

@@ -30,7 +30,9 @@ task<result<void>> cursor::read() {
   seq_ = found ? found->seq : 0;
   if (!found || found->deleted) co_return result<void>{};
   value_ = decimal(found->value);
-  if (!value_) co_return fail(errc::mismatch, "key {} of bucket cursor holds no decimal number; delete it (nats kv del cursor {})", source_, source_);
+  if (!value_)
+    co_return fail(errc::mismatch, "key {} of bucket cursor holds no decimal number; delete it (nats kv del cursor {})",
+                   source_, source_);
   epoch_ = decimal(found->header_value("epoch")).value_or(0);
   server_id_ = found->header_value("server_id");
   co_return result<void>{};
@@ -54,7 +56,8 @@ task<result<void>> cursor::write(std::uint64_t value, std::string server_id) {
     auto now = co_await bucket_.get(source_);
     if (!now) co_return now.error();
     // Ours, and only its answer was lost: go on from there. Another's: step down (X5).
-    if (now->header_value("writer") != me) co_return fail(errc::not_owner, "the cursor of {} was written by another process", source_);
+    if (now->header_value("writer") != me)
+      co_return fail(errc::not_owner, "the cursor of {} was written by another process", source_);
     seq_ = now->seq;
   }
 }
@@ -64,7 +67,8 @@ void cursor::begin_epoch() noexcept {
   value_.reset();
 }
 
-std::optional<std::uint64_t> cursor::resume_at(const std::optional<buffered>& last, const std::string& server_id) const {
+std::optional<std::uint64_t> cursor::resume_at(const std::optional<buffered>& last,
+                                               const std::string& server_id) const {
   const bool same_server = value_ && server_id_ == server_id;
   if (same_server && last && last->source == source_ && last->epoch == epoch_) return last->seq;
   return value_;

@@ -31,10 +31,14 @@ class cursor {
   void begin_epoch() noexcept;
 
   /// The last message that stands in the buffer, as far as it tells where reading may go on.
-  struct buffered { std::string source; std::uint64_t seq = 0; std::uint64_t epoch = 0; };
+  struct buffered {
+    std::string source;
+    std::uint64_t seq = 0;
+    std::uint64_t epoch = 0;
+  };
 
-  /// Where reading begins (X4): behind the last buffered frame only if it is of this source and epoch and the server has
-  /// not restarted since the cursor was written; otherwise at the cursor; nullopt: nowhere yet.
+  /// Where reading begins (X4): behind the last buffered frame only if it is of this source and epoch and the server
+  /// has not restarted since the cursor was written; otherwise at the cursor; nullopt: nowhere yet.
   std::optional<std::uint64_t> resume_at(const std::optional<buffered>& last, const std::string& server_id) const;
 
  private:

@@ -23,8 +23,10 @@ using std::chrono::system_clock;
 
 // "wss://relay.example/path" -> "relay.example"; a file's name as it is.
 std::string host_of(std::string_view url) {
-  if (const auto scheme = url.find("://"); scheme != url.npos) url.remove_prefix(scheme + 3);
-  else return std::string(url);
+  if (const auto scheme = url.find("://"); scheme != url.npos)
+    url.remove_prefix(scheme + 3);
+  else
+    return std::string(url);
   return std::string(url.substr(0, url.find_first_of("/?")));
 }
 
@@ -40,7 +42,9 @@ class ingest_stage final : public stage {
   std::string_view name() const override { return "ingest"; }
 
   task<result<void>> run() override {
-    if (auto store = co_await kv::open_store(ctx_.nc, ctx_.cfg.kv.bucket, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas); !store)
+    if (auto store =
+            co_await kv::open_store(ctx_.nc, ctx_.cfg.kv.bucket, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
+        !store)
       co_return store.error();
     if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
     auto bucket = co_await cursor_.open(ctx_.cfg.nats.replicas);
@@ -187,7 +191,8 @@ class ingest_stage final : public stage {
     auto put = co_await outbox_.put(subject, std::move(headers), std::move(bytes));
     if (!put && put.error().code == errc::too_large) {
       ctx_.counters.add("ingest_markers", "oversize");
-      put = co_await outbox_.put(subject, std::move(marker_headers), fmt::format(R"({{"marker":"oversize","did":"{}"}})", did));
+      put = co_await outbox_.put(subject, std::move(marker_headers),
+                                 fmt::format(R"({{"marker":"oversize","did":"{}"}})", did));
     }
     if (!put) co_return put.error();
     floor_.accepted(outbox_.sequence_of(*put), seq);
@@ -210,7 +215,8 @@ class ingest_stage final : public stage {
       case frame::notice::unreadable:
         ctx_.counters.add("ingest_markers", f.info.did.empty() ? "unreadable_unknown" : "unreadable");
         if (f.info.did.empty()) break;
-        co_return co_await buffer(fmt::format(R"({{"marker":"unreadable","did":"{}"}})", f.info.did), f.info.did, passed_seq_);  // it has no number: it counts with the one before
+        co_return co_await buffer(fmt::format(R"({{"marker":"unreadable","did":"{}"}})", f.info.did), f.info.did,
+                                  passed_seq_);  // it has no number: it counts with the one before
       case frame::notice::none: break;
     }
     co_return result<void>{};
@@ -228,7 +234,8 @@ class ingest_stage final : public stage {
   // Once a second: what the buffer has let go of, what of it is durable, and whether the store is full.
   task<> keep_cursor() {
     while (!stopped_) {
-      co_await woken_.wait_for(stopped_ ? 0ms : std::min<std::chrono::milliseconds>(1000ms, ctx_.cfg.nats.sync_interval));
+      co_await woken_.wait_for(stopped_ ? 0ms
+                                        : std::min<std::chrono::milliseconds>(1000ms, ctx_.cfg.nats.sync_interval));
       give_up_on_a_full_buffer();
       if (!ctx_.nc.up() || stopped_) continue;
       co_await look_at_buffer();
@@ -265,8 +272,8 @@ class ingest_stage final : public stage {
     if (!store) co_return;
     const bool over = store->messages >= ctx_.cfg.kv.max_keys;
     if (over != over_mark_)
-      log::warn("ingest", "the store holds {} keys, kv.max_keys is {}: ingest {}", store->messages, ctx_.cfg.kv.max_keys,
-                over ? "pauses; raise kv.max_keys or narrow source.collections" : "goes on");
+      log::warn("ingest", "the store holds {} keys, kv.max_keys is {}: ingest {}", store->messages,
+                ctx_.cfg.kv.max_keys, over ? "pauses; raise kv.max_keys or narrow source.collections" : "goes on");
     over_mark_ = over;
   }
 
@@ -279,9 +286,12 @@ class ingest_stage final : public stage {
         continue;
       }
       const auto place = places_;
-      auto read = co_await read_begun(ctx_.nc, ctx_.facts.api_level, ctx_.counters, followed_.begun(), [this] { return !stopped_; });
-      if (read && place == places_) followed_.certain(true);
-      else co_await woken_.wait_for(500ms);
+      auto read = co_await read_begun(ctx_.nc, ctx_.facts.api_level, ctx_.counters, followed_.begun(),
+                                      [this] { return !stopped_; });
+      if (read && place == places_)
+        followed_.certain(true);
+      else
+        co_await woken_.wait_for(500ms);
     }
   }
 
@@ -294,11 +304,16 @@ class ingest_stage final : public stage {
 
   void note_health() {
     const auto now = system_clock::now();
-    if (over_mark_) health_.bad("the store has reached kv.max_keys", now);
-    else if (!outbox_.trouble().empty()) health_.bad("the buffer takes nothing: " + outbox_.trouble(), now);
-    else if (source_ && !source_->trouble().empty()) health_.bad(source_->trouble(), now);
-    else if (last_frame_ != system_clock::time_point{} && now - last_frame_ > 60s) health_.bad("the source is silent", now);
-    else health_.good();
+    if (over_mark_)
+      health_.bad("the store has reached kv.max_keys", now);
+    else if (!outbox_.trouble().empty())
+      health_.bad("the buffer takes nothing: " + outbox_.trouble(), now);
+    else if (source_ && !source_->trouble().empty())
+      health_.bad(source_->trouble(), now);
+    else if (last_frame_ != system_clock::time_point{} && now - last_frame_ > 60s)
+      health_.bad("the source is silent", now);
+    else
+      health_.good();
   }
 
   std::string report() const {

@@ -52,7 +52,8 @@ class kv_stage final : public stage {
     auto attached = now ? co_await inbox_.attach() : result<void>(now.error());
     if (attached) {
       outbox_.attach(*now);
-      log::info("kv", "writing bucket {} ({} keys), {} partitions", ctx_.cfg.kv.bucket, now->messages, ctx_.cfg.kv.partitions);
+      log::info("kv", "writing bucket {} ({} keys), {} partitions", ctx_.cfg.kv.bucket, now->messages,
+                ctx_.cfg.kv.partitions);
       attached = co_await work(children);
     }
     co_await owner_.release();
@@ -71,7 +72,11 @@ class kv_stage final : public stage {
 
   apply_rules rules() const {
     const auto& c = ctx_.cfg;
-    return {.partitions = c.kv.partitions, .bucket = c.kv.bucket, .collections = c.source.collections, .filter = filter_hash(c.source.collections), .gather = 250ms};
+    return {.partitions = c.kv.partitions,
+            .bucket = c.kv.bucket,
+            .collections = c.source.collections,
+            .filter = filter_hash(c.source.collections),
+            .gather = 250ms};
   }
 
   state_port states() {
@@ -91,7 +96,8 @@ class kv_stage final : public stage {
     co_await pair.join();
     outbox_.close();
     if (owner_.lost()) co_return fail(errc::not_owner, "kv: another process has taken over");
-    if (outbox_.halted() != nats::halt::none) co_return fail(errc::mismatch, "kv: the store's stream: {}", outbox_.trouble());
+    if (outbox_.halted() != nats::halt::none)
+      co_return fail(errc::mismatch, "kv: the store's stream: {}", outbox_.trouble());
     co_return settled.has_error() ? settled : took;
   }
 
@@ -133,9 +139,12 @@ class kv_stage final : public stage {
 
   void note_health() {
     const auto floor = outbox_.floor();
-    if (!outbox_.trouble().empty()) health_.bad(outbox_.trouble(), std::chrono::system_clock::now());
-    else if (apply_.unsettled() == 0 || floor != last_floor_) quiet_ = 0;
-    else if (++quiet_ > 25) health_.bad("nothing settles: the store does not answer", std::chrono::system_clock::now());
+    if (!outbox_.trouble().empty())
+      health_.bad(outbox_.trouble(), std::chrono::system_clock::now());
+    else if (apply_.unsettled() == 0 || floor != last_floor_)
+      quiet_ = 0;
+    else if (++quiet_ > 25)
+      health_.bad("nothing settles: the store does not answer", std::chrono::system_clock::now());
     if (outbox_.trouble().empty() && quiet_ == 0) health_.good();
     last_floor_ = floor;
   }
@@ -145,7 +154,8 @@ class kv_stage final : public stage {
     return fmt::format(
         R"({{"stage":"kv","pending":{},"unsettled":{},"written":{},"deleted":{},"commits":{},"stale_since_start":{},"rewinds":{}{}}})",
         inbox_.pending(), apply_.unsettled(), c.value("kv_records_written"), c.value("kv_records_deleted"),
-        c.value("kv_commits"), apply_.stale_seen(), c.value("consumer_rewinds", "kv"), report_tail(health_, ctx_.counters, "kv_"));
+        c.value("kv_commits"), apply_.stale_seen(), c.value("consumer_rewinds", "kv"),
+        report_tail(health_, ctx_.counters, "kv_"));
   }
 
   task<result<std::vector<state_port::stored>>> load(std::vector<std::string> dids) {
@@ -198,7 +208,8 @@ task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::
     std::vector<kv::write> writes;
     for (const auto i : open) {
       const auto& s = states[i];
-      kv::write w{.key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
+      kv::write w{
+          .key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
       if (s.seq == 0) begun_.add(kv::encode_part(s.state.did));
       if (s.state.stale()) w.headers.push_back({"status", s.state.status});  // counted without reading the values
       writes.push_back(std::move(w));
@@ -222,7 +233,8 @@ task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::
         continue;
       }
       if (now || now.error().code == errc::not_found)
-        co_return fail(errc::not_owner, "the state of {} was written by another process (sequence {}, not {})", states[i].state.did, now ? now->seq : 0, states[i].seq);
+        co_return fail(errc::not_owner, "the state of {} was written by another process (sequence {}, not {})",
+                       states[i].state.did, now ? now->seq : 0, states[i].seq);
       again.push_back(i);
     }
     if (again.size() == open.size()) co_await done_.wait_for(200ms);  // NATS is away; wait rather than spin

@@ -43,7 +43,8 @@ task<result<void>> kv_apply::take() {
   }
 }
 
-// States that are not in memory are read before anything of the batch is applied; one in memory is never read over (X9).
+// States that are not in memory are read before anything of the batch is applied; one in memory is never read over
+// (X9).
 task<result<void>> kv_apply::load_missing(const std::vector<repo_event>& events) {
   std::vector<std::string> dids;
   for (const auto& e : events)
@@ -142,7 +143,8 @@ task<result<nats::ordinal>> kv_apply::write_record(const repo_event& e, const re
   if (put) counters_.add("kv_records_written");
   if (put || put.error().code != errc::too_large) co_return put;
   counters_.add("kv_records_left_out", "too_large");
-  log::warn("kv", "at://{}/{}/{} is too large for NATS; left out, an older value is deleted", e.did, c.collection, c.rkey);
+  log::warn("kv", "at://{}/{}/{} is too large for NATS; left out, an older value is deleted", e.did, c.collection,
+            c.rkey);
   co_return co_await erase_record(e, c);
 }
 
@@ -180,7 +182,8 @@ void kv_apply::note_stream_event(nats::message from, const repo_event& e) {
   const bool begun = !a.newest.rev.empty() || a.newest.stale();
   const bool blind = e.kind == event_kind::oversize || e.kind == event_kind::unreadable;
   if (!begun && !blind) return skip(std::move(from), "not_begun");
-  if (e.kind == event_kind::sync && (e.rev <= a.newest.rev || e.data == a.newest.data)) return skip(std::move(from), "older");
+  if (e.kind == event_kind::sync && (e.rev <= a.newest.rev || e.data == a.newest.data))
+    return skip(std::move(from), "older");
   if (e.kind == event_kind::account) {
     a.newest.upstream_status = e.active ? "" : e.status.empty() ? "inactive" : e.status;
     if (e.active) return hold(out_.skip(), std::move(from), &a);

@@ -37,7 +37,7 @@ struct apply_rules {
   unsigned partitions = 16;
   std::string bucket = "record";
   std::vector<std::string> collections{"*"};
-  std::string filter;               ///< hash of collections, kept in each state
+  std::string filter;  ///< hash of collections, kept in each state
   std::size_t cached_accounts = 250'000;
   std::size_t unsettled_events = 20'000;
   std::chrono::milliseconds gather{0};  ///< between two writes of states
@@ -70,7 +70,7 @@ class kv_apply {
   struct event_in_flight {
     nats::ordinal last;
     nats::message from;
-    account* who;            // null when no state changes
+    account* who;  // null when no state changes
     kv::repo_state after;
   };
 

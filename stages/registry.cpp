@@ -20,8 +20,12 @@ namespace stages {
 
 task<result<nats::ensured>> open_ingest_stream(stage_context& ctx) {
   const auto& c = ctx.cfg;
-  nats::stream_spec spec{.name = "ingest", .work_queue = true, .max_msgs = c.ingest.max_msgs, .max_bytes = c.ingest.max_bytes,
-                         .storage = c.ingest.storage, .replicas = c.nats.replicas};
+  nats::stream_spec spec{.name = "ingest",
+                         .work_queue = true,
+                         .max_msgs = c.ingest.max_msgs,
+                         .max_bytes = c.ingest.max_bytes,
+                         .storage = c.ingest.storage,
+                         .replicas = c.nats.replicas};
   spec.subjects.push_back("ingest.*");
   auto opened = co_await nats::ensure(ctx.nc, std::move(spec));
   if (opened && opened->made) (void)co_await kv::remember_made(ctx.nc, "ingest");

@@ -21,11 +21,12 @@ result<std::unique_ptr<stage>> make_index(stage_context& ctx);
 /// The views of index.views, all files; errc::bad_config names file and line.
 result<std::vector<view::plan>> configured_views(const config& cfg);
 
-/// Stream `ingest` as configured: made where it is absent, checked where it is not. Both its writer and its reader need it.
+/// Stream `ingest` as configured: made where it is absent, checked where it is not. Both its writer and its reader need
+/// it.
 task<result<nats::ensured>> open_ingest_stream(stage_context& ctx);
 
-/// The part of every report that says how it is: `,"state":"running"` or stalled with reason and since, and what was left
-/// out or skipped (counters whose name begins with `prefix` and that have a reason).
+/// The part of every report that says how it is: `,"state":"running"` or stalled with reason and since, and what was
+/// left out or skipped (counters whose name begins with `prefix` and that have a reason).
 std::string report_tail(const health& h, const meters& counters, std::string_view prefix);
 
 }  // namespace recordkv::stages

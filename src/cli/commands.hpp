@@ -31,7 +31,10 @@ struct invocation {
 };
 
 /// Parses the command line. An exit code when there is nothing left to do (--help, --version, a mistake).
-struct parsed { invocation what; int exit_code = -1; };
+struct parsed {
+  invocation what;
+  int exit_code = -1;
+};
 parsed parse_command_line(int argc, char** argv);
 
 /// Prints "recordkv: text" to standard error and returns the exit code that belongs to the error.

@@ -11,8 +11,10 @@ namespace recordkv {
 namespace {
 
 void set_log(const config& cfg) {
-  static const std::map<std::string, log::level, std::less<>> levels = {
-      {"debug", log::level::debug}, {"info", log::level::info}, {"warn", log::level::warn}, {"error", log::level::error}};
+  static const std::map<std::string, log::level, std::less<>> levels = {{"debug", log::level::debug},
+                                                                        {"info", log::level::info},
+                                                                        {"warn", log::level::warn},
+                                                                        {"error", log::level::error}};
   if (const auto l = levels.find(cfg.log.level); l != levels.end()) log::set_level(l->second);
   log::set_format(cfg.log.format == "json" ? log::format::json : log::format::text);
 }
@@ -20,7 +22,7 @@ void set_log(const config& cfg) {
 constexpr struct {
   std::string_view name;
   int (*call)(const cli::invocation&, const config&);
-} commands[] = {{"get", cli::get}, {"ls", cli::ls},         {"put", cli::put},    {"del", cli::del},
+} commands[] = {{"get", cli::get},     {"ls", cli::ls},         {"put", cli::put},    {"del", cli::del},
                 {"likes", cli::likes}, {"status", cli::status}, {"reset", cli::reset}};
 
 }  // namespace

@@ -17,9 +17,9 @@ namespace recordkv::cli {
 struct lock_row {
   std::string key;
   int pid = 0;
-  std::string renewed;          ///< RFC 3339 UTC
-  bool live = false;            ///< renewed within a lease, by this machine's clock
-  boost::json::object report;   ///< what the stage says of itself
+  std::string renewed;         ///< RFC 3339 UTC
+  bool live = false;           ///< renewed within a lease, by this machine's clock
+  boost::json::object report;  ///< what the stage says of itself
 };
 
 /// All keys, in their order. Empty when the bucket does not exist.

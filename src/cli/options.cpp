@@ -28,7 +28,8 @@ CLI::App* command(CLI::App& app, invocation& into, const char* name, const char*
 }
 
 void add_record_commands(CLI::App& app, invocation& i) {
-  auto* get = command(app, i, "get", "Print one record as JSON", "recordkv get at://did:plc:…/app.bsky.feed.post/3k… --meta");
+  auto* get =
+      command(app, i, "get", "Print one record as JSON", "recordkv get at://did:plc:…/app.bsky.feed.post/3k… --meta");
   get->add_option("uri", i.uri, "at://DID/COLLECTION/RKEY")->required();
   get->add_flag("--meta", i.meta, "Add cid, rev, key and stream sequence");
   auto* ls = command(app, i, "ls", "List the records of an account", "recordkv ls did:plc:… app.bsky.feed.like");
@@ -38,7 +39,8 @@ void add_record_commands(CLI::App& app, invocation& i) {
                       "recordkv put at://did:plc:…/app.bsky.feed.like/a '{\"subject\":{\"uri\":\"at://…\"}}'");
   put->add_option("uri", i.uri, "at://DID/COLLECTION/RKEY")->required();
   put->add_option("json", i.text, "The record, or - for standard input")->default_str("-");
-  auto* del = command(app, i, "del", "Delete a record from the store by hand", "recordkv del at://did:plc:…/app.bsky.feed.like/a");
+  auto* del = command(app, i, "del", "Delete a record from the store by hand",
+                      "recordkv del at://did:plc:…/app.bsky.feed.like/a");
   del->add_option("uri", i.uri, "at://DID/COLLECTION/RKEY")->required();
 }
 
@@ -52,12 +54,15 @@ void add_view_commands(CLI::App& app, invocation& i) {
 }
 
 void add_operator_commands(CLI::App& app, invocation& i) {
-  auto* status = command(app, i, "status", "How it is: stages, store, views, what is stalled and why", "recordkv status --json");
+  auto* status =
+      command(app, i, "status", "How it is: stages, store, views, what is stalled and why", "recordkv status --json");
   status->add_flag("--json", i.json, "For programs");
   status->add_flag("--watch", i.watch, "Again every two seconds, until interrupted");
-  auto* reset = command(app, i, "reset", "Delete the streams, buckets, consumers and views that recordkv made", "recordkv reset --yes");
+  auto* reset = command(app, i, "reset", "Delete the streams, buckets, consumers and views that recordkv made",
+                        "recordkv reset --yes");
   reset->add_flag("--yes", i.yes, "Do not ask");
-  auto* config = command(app, i, "config", "Check or print the effective configuration", "recordkv --config my.toml config check");
+  auto* config =
+      command(app, i, "config", "Check or print the effective configuration", "recordkv --config my.toml config check");
   config->add_option("action", i.action, "check or show")->required()->check(CLI::IsMember({"check", "show"}));
 }
 
@@ -68,19 +73,30 @@ parsed parse_command_line(int argc, char** argv) {
   invocation& i = p.what;
   std::string stages;
   bool version = false;
-  CLI::App app("recordkv keeps a NATS key-value store of AT Protocol records accurate and up to date,\nand folds it into views.", "recordkv");
-  app.footer("Without a command it runs the stages of the configuration.\n\nExamples:\n"
-             "  recordkv --config config/quickstart.toml up\n  recordkv --stages=ingest,kv\n  recordkv likes --of at://did:plc:…/app.bsky.feed.post/3k…\n\n"
-             "Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 NATS or network unreachable.");
+  CLI::App app(
+      "recordkv keeps a NATS key-value store of AT Protocol records accurate and up to date,\nand folds it into views.",
+      "recordkv");
+  app.footer(
+      "Without a command it runs the stages of the configuration.\n\nExamples:\n"
+      "  recordkv --config config/quickstart.toml up\n  recordkv --stages=ingest,kv\n  recordkv likes --of "
+      "at://did:plc:…/app.bsky.feed.post/3k…\n\n"
+      "Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 NATS or network unreachable.");
   app.require_subcommand(0, 1);
   app.fallthrough();
-  app.add_option("--config", i.sources.files, "Configuration file (TOML); may be repeated, later ones win")->type_name("FILE")->expected(1)->take_all();
+  app.add_option("--config", i.sources.files, "Configuration file (TOML); may be repeated, later ones win")
+      ->type_name("FILE")
+      ->expected(1)
+      ->take_all();
   app.add_option("--stages", stages, "Stages this process runs, e.g. ingest,kv")->type_name("LIST");
-  app.add_option("--set", i.sources.sets, "One setting, e.g. source.kind=jetstream; may be repeated")->type_name("KEY=VALUE")->expected(1)->take_all();
+  app.add_option("--set", i.sources.sets, "One setting, e.g. source.kind=jetstream; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
   app.add_flag("--list", i.list_stages, "List the stages");
   app.add_flag("--version", version, "Print the version");
   command(app, i, "run", "Run the stages (also without a command)", "recordkv --stages=ingest,kv run");
-  command(app, i, "up", "Run with everything on this machine: starts nats-server when none answers", "recordkv --config config/quickstart.toml up");
+  command(app, i, "up", "Run with everything on this machine: starts nats-server when none answers",
+          "recordkv --config config/quickstart.toml up");
   add_record_commands(app, i);
   add_view_commands(app, i);
   add_operator_commands(app, i);

@@ -27,7 +27,8 @@ result<place> parse_record_uri(const std::string& uri) {
   if (!u || u->rkey.empty())
     return fail(errc::bad_config, "\"{}\" is no record's AT-URI; write at://DID/COLLECTION/RKEY", uri);
   if (!atproto::is_did(u->authority))
-    return fail(errc::bad_config, "\"{}\" is a handle; records are kept under the account's DID, write that", u->authority);
+    return fail(errc::bad_config, "\"{}\" is a handle; records are kept under the account's DID, write that",
+                u->authority);
   return place{std::string(u->authority), std::string(u->collection), std::string(u->rkey)};
 }
 
@@ -51,8 +52,9 @@ task<int> print_record(session s, place p, invocation i) {
   std::string cid(m->header_value("cid"));
   if (cid.empty())  // another writer's value
     if (auto computed = atproto::cid_of_json(m->data)) cid = *computed;
-  boost::json::object o{{"uri", i.uri}, {"cid", cid}, {"rev", m->header_value("rev")}, {"key", key}, {"seq", m->seq},
-                        {"time", m->header_value("time")}, {"stored", m->time}};
+  boost::json::object o{{"uri", i.uri},     {"cid", cid},    {"rev", m->header_value("rev")},
+                        {"key", key},       {"seq", m->seq}, {"time", m->header_value("time")},
+                        {"stored", m->time}};
   auto text = boost::json::serialize(o);
   text.back() = ',';
   fmt::print("{}\"value\":{}}}\n", text, m->data);
@@ -60,7 +62,8 @@ task<int> print_record(session s, place p, invocation i) {
 }
 
 // Keys of one account in every collection: one filter a number of segments, since an NSID spans several tokens.
-std::vector<std::string> account_filters(const std::string& bucket, const std::string& partition, const std::string& did) {
+std::vector<std::string> account_filters(const std::string& bucket, const std::string& partition,
+                                         const std::string& did) {
   std::vector<std::string> out;
   std::string stars = "*.*.*";
   for (int segments = 3; segments <= 32; ++segments, stars += ".*")
@@ -70,10 +73,14 @@ std::vector<std::string> account_filters(const std::string& bucket, const std::s
 
 task<int> list_records(session s, invocation i) {
   const auto partition = kv::partition_of(i.uri, co_await store_partitions(s));
-  nats::consumer_spec spec{.stream = "KV_" + s.cfg.kv.bucket, .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 4096};
-  spec.filters = i.collection.empty()
-                     ? account_filters(s.cfg.kv.bucket, partition, i.uri)
-                     : std::vector{fmt::format("$KV.{}.{}.{}.{}.*", s.cfg.kv.bucket, partition, i.collection, kv::encode_part(i.uri))};
+  nats::consumer_spec spec{.stream = "KV_" + s.cfg.kv.bucket,
+                           .policy = nats::acks::none,
+                           .headers_only = true,
+                           .once = true,
+                           .credit = 4096};
+  spec.filters = i.collection.empty() ? account_filters(s.cfg.kv.bucket, partition, i.uri)
+                                      : std::vector{fmt::format("$KV.{}.{}.{}.{}.*", s.cfg.kv.bucket, partition,
+                                                                i.collection, kv::encode_part(i.uri))};
   meters counters;
   nats::pull_consumer records(s.nc, std::move(spec), counters, s.facts.api_level);
   if (auto attached = co_await records.attach(); !attached) co_return complain(attached.error());
@@ -109,13 +116,15 @@ task<int> write_record(session s, place p, std::string json) {
   auto store = co_await kv::open_store(s.nc, s.cfg.kv.bucket, co_await store_partitions(s), s.cfg.nats.replicas);
   if (!store) co_return complain(store.error());
   if (auto marked = co_await mark_put_used(s); !marked) co_return complain(marked.error());
-  const auto subject = fmt::format("$KV.{}.{}", s.cfg.kv.bucket, kv::record_key::of(p.did, p.collection, p.rkey, store->meta.partitions).text());
+  const auto subject = fmt::format("$KV.{}.{}", s.cfg.kv.bucket,
+                                   kv::record_key::of(p.did, p.collection, p.rkey, store->meta.partitions).text());
   auto before = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
   const bool exists = before && before->header_value("KV-Operation").empty();
   nats::request_spec write{.subject = subject, .data = json};
   write.headers.push_back({"time", kv::timestamp_now()});
   if (json.empty()) {
-    if (!exists) co_return complain(fail(errc::not_found, "at://{}/{}/{} is not in the store", p.did, p.collection, p.rkey));
+    if (!exists)
+      co_return complain(fail(errc::not_found, "at://{}/{}/{} is not in the store", p.did, p.collection, p.rkey));
     write.headers.push_back({"KV-Operation", "DEL"});
     write.headers.push_back({"op", "delete"});
   } else {
@@ -142,7 +151,8 @@ int get(const invocation& i, const config& cfg) {
 int ls(const invocation& i, const config& cfg) {
   if (!atproto::is_did(i.uri)) return complain(fail(errc::bad_config, "ls wants a DID, \"{}\" is none", i.uri));
   if (!i.collection.empty() && !atproto::is_nsid(i.collection))
-    return complain(fail(errc::bad_config, "\"{}\" is no collection (an NSID such as app.bsky.feed.like)", i.collection));
+    return complain(
+        fail(errc::bad_config, "\"{}\" is no collection (an NSID such as app.bsky.feed.like)", i.collection));
   return with_nats(cfg, [&](session s) { return list_records(s, i); });
 }
 

@@ -68,13 +68,16 @@ task<int> remove_all(session s, bool yes) {
   if (locks)
     for (const auto& l : *locks)
       if (l.live)
-        co_return complain(fail(errc::not_owner, "stage {} is running (process {}); stop it before reset", l.key, l.pid));
+        co_return complain(
+            fail(errc::not_owner, "stage {} is running (process {}); stop it before reset", l.key, l.pid));
   if (!confirmed(*r, yes)) co_return no;
   const auto store = "KV_" + s.cfg.kv.bucket;
   for (const auto& name : r->consumers)
-    if (auto gone = co_await nats::api(s.nc, fmt::format("CONSUMER.DELETE.{}.{}", store, name)); !gone) co_return complain(gone.error());
+    if (auto gone = co_await nats::api(s.nc, fmt::format("CONSUMER.DELETE.{}.{}", store, name)); !gone)
+      co_return complain(gone.error());
   // `repo` holds the list of what is ours: it goes last, so that an interrupted reset can be repeated.
-  std::sort(r->streams.begin(), r->streams.end(), [](const auto& a, const auto& b) { return (a == "KV_repo") < (b == "KV_repo"); });
+  std::sort(r->streams.begin(), r->streams.end(),
+            [](const auto& a, const auto& b) { return (a == "KV_repo") < (b == "KV_repo"); });
   for (const auto& name : r->streams) {
     auto gone = co_await kv::remove_stream(s.nc, name);
     if (!gone && gone.error().code != errc::not_found) co_return complain(gone.error());

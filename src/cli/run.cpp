@@ -54,7 +54,8 @@ class process {
     const auto until = std::chrono::steady_clock::now() + start_limit;
     for (bool first = true;; first = false) {
       auto connected = connect(io_, nc_, cfg_);
-      if (connected || connected.error().code != errc::unreachable || std::chrono::steady_clock::now() > until) return connected;
+      if (connected || connected.error().code != errc::unreachable || std::chrono::steady_clock::now() > until)
+        return connected;
       if (first) log::info("nats", "{}; trying for {} s", connected.error().text, start_limit.count());
       asio::steady_timer pause(io_, 300ms);
       pause.wait();

@@ -15,9 +15,15 @@ namespace recordkv::cli {
 int complain(const error& e) {
   fmt::print(stderr, "recordkv: {}\n", e.text);
   switch (e.code) {
-    case errc::not_found: case errc::not_owner: case errc::conflict: return no;
-    case errc::unreachable: case errc::timed_out: case errc::unauthorized: case errc::unsupported: return unreachable;
-    case errc::bad_config: case errc::mismatch: return usage;
+    case errc::not_found:
+    case errc::not_owner:
+    case errc::conflict: return no;
+    case errc::unreachable:
+    case errc::timed_out:
+    case errc::unauthorized:
+    case errc::unsupported: return unreachable;
+    case errc::bad_config:
+    case errc::mismatch: return usage;
     default: return no;
   }
 }

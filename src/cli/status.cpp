@@ -6,9 +6,9 @@
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
 
+#include <unistd.h>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
-#include <unistd.h>
 
 #include <cstdio>
 
@@ -38,7 +38,8 @@ task<std::optional<std::uint64_t>> count_stale(session s) {
   auto repo = co_await nats::stream_info(s.nc, "KV_repo");
   if (!repo) co_return 0;
   if (repo->messages > countable_accounts) co_return std::nullopt;
-  nats::consumer_spec spec{.stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
+  nats::consumer_spec spec{
+      .stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
   meters counters;
   nats::pull_consumer states(s.nc, std::move(spec), counters, s.facts.api_level);
   if (auto attached = co_await states.attach(); !attached) co_return 0;
@@ -83,15 +84,19 @@ task<json::object> store_facts(session s) {
 
 task<json::object> collect(session s) {
   json::object all;
-  all["nats"] = json::object{{"url", s.cfg.nats.url.substr(s.cfg.nats.url.rfind('@') + 1)}, {"server_id", s.nc.server_id()}};
+  all["nats"] =
+      json::object{{"url", s.cfg.nats.url.substr(s.cfg.nats.url.rfind('@') + 1)}, {"server_id", s.nc.server_id()}};
   all["store"] = co_await store_facts(s);
   if (auto ingest = co_await nats::stream_info(s.nc, "ingest")) {
-    all["buffer"] = json::object{{"messages", ingest->messages}, {"bytes", ingest->bytes}, {"max_messages", s.cfg.ingest.max_msgs}};
+    all["buffer"] =
+        json::object{{"messages", ingest->messages}, {"bytes", ingest->bytes}, {"max_messages", s.cfg.ingest.max_msgs}};
     if (ingest->messages >= static_cast<std::uint64_t>(s.cfg.ingest.max_msgs)) all["buffer"].as_object()["full"] = true;
   }
   auto stale = co_await count_stale(s);
-  if (stale) all["accounts_maybe_stale"] = *stale;
-  else all["accounts_maybe_stale"] = nullptr;
+  if (stale)
+    all["accounts_maybe_stale"] = *stale;
+  else
+    all["accounts_maybe_stale"] = nullptr;
   json::array stages;
   auto locks = co_await read_locks(s.nc);
   if (locks)
@@ -102,7 +107,8 @@ task<json::object> collect(session s) {
       row["renewed"] = l.renewed;
       if (!l.live) row["state"] = "gone";
       const bool view = l.key.starts_with("view-");
-      if (l.key == "kv" || view) row["consumer"] = co_await consumer_facts(s, view ? "KV_" + s.cfg.kv.bucket : "ingest", l.key);
+      if (l.key == "kv" || view)
+        row["consumer"] = co_await consumer_facts(s, view ? "KV_" + s.cfg.kv.bucket : "ingest", l.key);
       stages.push_back(std::move(row));
     }
   all["stages"] = std::move(stages);
@@ -113,14 +119,19 @@ std::string describe_stage(const json::object& o) {
   const auto state = text(o, "state");
   std::string line = fmt::format("{:<12} ", text(o, "key"));
   if (state == "gone") return line + fmt::format("NOT RUNNING, last seen {}", text(o, "renewed"));
-  if (state == "stalled") line += fmt::format("STALLED since {}: {}", text(o, "stalled_since"), text(o, "reason"));
-  else line += "running";
+  if (state == "stalled")
+    line += fmt::format("STALLED since {}: {}", text(o, "stalled_since"), text(o, "reason"));
+  else
+    line += "running";
   line += fmt::format(" (process {})", text(o, "pid"));
-  for (const char* key : {"source", "cursor", "frames", "buffered", "pending", "unsettled", "written", "deleted", "position", "folded"})
+  for (const char* key :
+       {"source", "cursor", "frames", "buffered", "pending", "unsettled", "written", "deleted", "position", "folded"})
     if (o.contains(key)) line += fmt::format("  {} {}", key, text(o, key));
-  if (const auto* counted = o.if_contains("counted"); counted && counted->is_object() && !counted->get_object().empty()) {
+  if (const auto* counted = o.if_contains("counted");
+      counted && counted->is_object() && !counted->get_object().empty()) {
     line += "\n             ";
-    for (const auto& [what, n] : counted->get_object()) line += fmt::format(" {}: {} ", std::string_view(what), json::serialize(n));
+    for (const auto& [what, n] : counted->get_object())
+      line += fmt::format(" {}: {} ", std::string_view(what), json::serialize(n));
   }
   return line;
 }
@@ -129,22 +140,27 @@ void print_text(const json::object& all) {
   const auto& nats = all.at("nats").as_object();
   fmt::print("nats         {} (server {})\n", text(nats, "url"), text(nats, "server_id"));
   const auto& store = all.at("store").as_object();
-  if (store.empty()) fmt::print("store        there is none yet\n");
+  if (store.empty())
+    fmt::print("store        there is none yet\n");
   else {
-    fmt::print("store        bucket {}: {} keys, {:.1f} MB, {} writes/s, {} new keys/s", text(store, "bucket"), text(store, "keys"),
-               static_cast<double>(store.at("bytes").to_number<std::int64_t>()) / 1e6, text(store, "writes_per_second"), text(store, "keys_per_second"));
+    fmt::print("store        bucket {}: {} keys, {:.1f} MB, {} writes/s, {} new keys/s", text(store, "bucket"),
+               text(store, "keys"), static_cast<double>(store.at("bytes").to_number<std::int64_t>()) / 1e6,
+               text(store, "writes_per_second"), text(store, "keys_per_second"));
     if (store.contains("hours_to_advisable_size"))
-      fmt::print(", {:.1f} h to the advisable {} keys", store.at("hours_to_advisable_size").as_double(), advisable_keys);
+      fmt::print(", {:.1f} h to the advisable {} keys", store.at("hours_to_advisable_size").as_double(),
+                 advisable_keys);
     if (store.contains("past_advisable_size")) fmt::print(", PAST the advisable {} keys", advisable_keys);
     fmt::print("\n");
   }
   if (const auto* b = all.if_contains("buffer"))
-    fmt::print("buffer       stream ingest: {} of {} messages{}\n", text(b->as_object(), "messages"), text(b->as_object(), "max_messages"),
+    fmt::print("buffer       stream ingest: {} of {} messages{}\n", text(b->as_object(), "messages"),
+               text(b->as_object(), "max_messages"),
                b->as_object().contains("full") ? ", FULL: the kv stage is not keeping up" : "");
   for (const auto& row : all.at("stages").as_array()) fmt::print("{}\n", describe_stage(row.as_object()));
   if (all.at("stages").as_array().empty()) fmt::print("stages       none is running\n");
   const auto& stale = all.at("accounts_maybe_stale");
-  fmt::print("accounts     {} may be stale\n", stale.is_null() ? "not counted (over 2 million)" : json::serialize(stale));
+  fmt::print("accounts     {} may be stale\n",
+             stale.is_null() ? "not counted (over 2 million)" : json::serialize(stale));
 }
 
 bool all_well(const json::object& all) {
@@ -157,8 +173,10 @@ task<int> show(session s, invocation i) {
   for (;;) {
     auto all = co_await collect(s);
     if (i.watch && isatty(STDOUT_FILENO) != 0) fmt::print("\x1b[H\x1b[2J");
-    if (i.json) fmt::print("{}\n", json::serialize(all));
-    else print_text(all);
+    if (i.json)
+      fmt::print("{}\n", json::serialize(all));
+    else
+      print_text(all);
     std::fflush(stdout);
     if (!i.watch) co_return all_well(all) ? done : no;
     co_await pause(1s);

@@ -4,13 +4,13 @@
 #include "recordkv/core/log.hpp"
 #include "recordkv/nats/greeting.hpp"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -26,7 +26,8 @@ using namespace std::chrono_literals;
 result<nats::greeting> greeting_of(const std::string& url) {
   asio::io_context io(1);
   result<nats::greeting> out = fail(errc::unreachable, "not asked");
-  asio::co_spawn(io, nats::greet(url, 500ms), [&](std::exception_ptr, result<nats::greeting> g) { out = std::move(g); });
+  asio::co_spawn(io, nats::greet(url, 500ms),
+                 [&](std::exception_ptr, result<nats::greeting> g) { out = std::move(g); });
   io.run();
   return out;
 }
@@ -43,7 +44,10 @@ result<address> loopback_address(const std::string& url) {
   a.host = rest.substr(0, colon);
   if (colon != rest.npos) a.port = rest.substr(colon + 1);
   if (a.host != "127.0.0.1" && a.host != "localhost")
-    return fail(errc::unreachable, "no NATS server answers at {}, and `up` starts one on this machine only; start it there, or use nats.url = \"nats://127.0.0.1:4222\"", url);
+    return fail(errc::unreachable,
+                "no NATS server answers at {}, and `up` starts one on this machine only; start it there, or use "
+                "nats.url = \"nats://127.0.0.1:4222\"",
+                url);
   return a;
 }
 
@@ -107,7 +111,10 @@ class nats_child {
       if (waitpid(pid_, &state, WNOHANG) == pid_) {
         pid_ = 0;
         if (WIFEXITED(state) && WEXITSTATUS(state) == 127)
-          return fail(errc::unreachable, "no NATS server answers at {} and \"{}\" is not installed; `./dev setup` gets it, or put it on PATH", cfg.nats.url, program);
+          return fail(
+              errc::unreachable,
+              "no NATS server answers at {} and \"{}\" is not installed; `./dev setup` gets it, or put it on PATH",
+              cfg.nats.url, program);
         return fail(errc::unreachable, "{} ended at once; its log is {}", program, log_file);
       }
       if (auto g = greeting_of(cfg.nats.url); g && g->jetstream) return {};
@@ -127,8 +134,8 @@ int up(const config& cfg, std::span<const stage_entry> extra) {
     if (auto started = server.start(cfg); !started) return complain(started.error());
   return run_stages(cfg, extra, [&] {
     fmt::print("NATS    {} ({})\nstore   bucket {} (nats kv ls {})\nlikes   {}\nsource  {} {}\n", cfg.nats.url,
-               running ? "was running" : "started, data in " + cfg.state.dir + "/nats", cfg.kv.bucket, cfg.kv.bucket, cfg.sqlite_path(),
-               cfg.source.kind, cfg.source.url);
+               running ? "was running" : "started, data in " + cfg.state.dir + "/nats", cfg.kv.bucket, cfg.kv.bucket,
+               cfg.sqlite_path(), cfg.source.kind, cfg.source.url);
     std::fflush(stdout);
   });
 }

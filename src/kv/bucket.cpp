@@ -9,7 +9,11 @@ std::string_view entry::header_value(std::string_view name) const noexcept {
 }
 
 task<result<nats::ensured>> bucket::open(std::string storage, int replicas) {
-  nats::stream_spec spec{.name = stream(), .max_msgs_per_subject = 1, .storage = std::move(storage), .replicas = replicas, .kv_bucket = true};
+  nats::stream_spec spec{.name = stream(),
+                         .max_msgs_per_subject = 1,
+                         .storage = std::move(storage),
+                         .replicas = replicas,
+                         .kv_bucket = true};
   spec.subjects.push_back(subject(">"));
   co_return co_await nats::ensure(nc_, std::move(spec));
 }
@@ -36,7 +40,8 @@ task<result<std::vector<entry>>> bucket::get_many(std::vector<std::string> keys)
     entry e;
     const auto status = m.header_value("Status");
     if (!status.empty() && status != "404")
-      co_return fail(errc::refused, "reading {} from {}: NATS answered {} {}", keys[i], name_, status, m.header_value("Description"));
+      co_return fail(errc::refused, "reading {} from {}: NATS answered {} {}", keys[i], name_, status,
+                     m.header_value("Description"));
     if (status.empty()) {
       e.value = m.data();
       e.seq = std::strtoull(std::string(m.header_value("Nats-Sequence")).c_str(), nullptr, 10);
@@ -65,8 +70,10 @@ task<std::vector<result<std::uint64_t>>> bucket::update_many(std::vector<write> 
   std::vector<result<std::uint64_t>> out;
   out.reserve(answers.size());
   for (auto& a : answers) {
-    if (a) out.push_back(nats::parse_pub_ack(a->data()));
-    else out.emplace_back(a.error());
+    if (a)
+      out.push_back(nats::parse_pub_ack(a->data()));
+    else
+      out.emplace_back(a.error());
   }
   co_return out;
 }

@@ -2,9 +2,9 @@
 
 #include "recordkv/core/log.hpp"
 
-#include <boost/json.hpp>
 #include <fmt/chrono.h>
 #include <unistd.h>
+#include <boost/json.hpp>
 
 #include <fstream>
 #include <random>
@@ -35,7 +35,8 @@ std::uint64_t start_of(int pid) {
 std::string host_name() {
   char link[128] = "";
   const auto n = readlink("/proc/self/ns/pid", link, sizeof link - 1);
-  return first_line("/proc/sys/kernel/random/boot_id") + "/" + std::string(link, n > 0 ? static_cast<std::size_t>(n) : 0);
+  return first_line("/proc/sys/kernel/random/boot_id") + "/" +
+         std::string(link, n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
 process_identity parse_identity(const std::string& value) {
@@ -51,7 +52,8 @@ process_identity parse_identity(const std::string& value) {
   p.id = text("id");
   p.host = text("host");
   if (const auto* pid = o.if_contains("pid"); pid && pid->is_int64()) p.pid = static_cast<int>(pid->get_int64());
-  if (const auto* s = o.if_contains("started"); s && s->is_int64()) p.started = static_cast<std::uint64_t>(s->get_int64());
+  if (const auto* s = o.if_contains("started"); s && s->is_int64())
+    p.started = static_cast<std::uint64_t>(s->get_int64());
   return p;
 }
 
@@ -60,7 +62,10 @@ process_identity parse_identity(const std::string& value) {
 const process_identity& process_identity::self() {
   static const process_identity me = [] {
     std::random_device random;
-    return process_identity{.id = fmt::format("{:08x}{:08x}", random(), random()), .host = host_name(), .pid = getpid(), .started = start_of(getpid())};
+    return process_identity{.id = fmt::format("{:08x}{:08x}", random(), random()),
+                            .host = host_name(),
+                            .pid = getpid(),
+                            .started = start_of(getpid())};
   }();
   return me;
 }
@@ -81,8 +86,8 @@ owner::owner(nats::connection& nc, std::string key, std::function<std::string()>
 
 std::string owner::value() const {
   const auto& me = process_identity::self();
-  return fmt::format(R"({{"id":"{}","host":"{}","pid":{},"started":{},"since":"{}","renewed":"{}","report":{}}})", me.id,
-                     me.host, me.pid, me.started, since_, timestamp_now(), report_());
+  return fmt::format(R"({{"id":"{}","host":"{}","pid":{},"started":{},"since":"{}","renewed":"{}","report":{}}})",
+                     me.id, me.host, me.pid, me.started, since_, timestamp_now(), report_());
 }
 
 task<result<void>> owner::acquire() {
@@ -94,12 +99,14 @@ task<result<void>> owner::acquire() {
   if (found && !found->deleted) {
     const auto holder = parse_identity(found->value);
     if (holder.id != process_identity::self().id && !holder.certainly_dead()) {
-      log::info("lock", "{} is held by process {}; waiting {} s to see whether it lives", key_, holder.pid, lease.count());
+      log::info("lock", "{} is held by process {}; waiting {} s to see whether it lives", key_, holder.pid,
+                lease.count());
       co_await released_.wait_for(lease);
       auto again = co_await lock_.get(key_);
       if (!again) co_return again.error();
       if (again->seq != expected && !again->deleted)
-        co_return fail(errc::not_owner, "{} is already run by process {} ({}); stop that one first, or leave \"{}\" out of --stages",
+        co_return fail(errc::not_owner,
+                       "{} is already run by process {} ({}); stop that one first, or leave \"{}\" out of --stages",
                        key_, holder.pid, holder.host, key_);
       expected = again->seq;
     }
@@ -107,7 +114,8 @@ task<result<void>> owner::acquire() {
   write w{.key = key_, .value = value(), .expected = expected};
   auto taken = co_await lock_.update(std::move(w));
   if (!taken) {
-    if (taken.error().code == errc::conflict) co_return fail(errc::not_owner, "{}: another process was faster to take it", key_);
+    if (taken.error().code == errc::conflict)
+      co_return fail(errc::not_owner, "{}: another process was faster to take it", key_);
     co_return taken.error();
   }
   seq_ = *taken;

@@ -40,9 +40,15 @@ result<repo_state> parse_repo_state(std::string_view text) {
     const auto* f = o.if_contains(k);
     return f && f->is_bool() && f->get_bool();
   };
-  repo_state s{.did = string_at("did"), .rev = string_at("rev"), .data = string_at("data"), .status = string_at("status"),
-               .upstream_status = string_at("upstream_status"), .verified = bool_at("verified"),
-               .complete = bool_at("complete"), .filter = string_at("filter"), .error = string_at("error")};
+  repo_state s{.did = string_at("did"),
+               .rev = string_at("rev"),
+               .data = string_at("data"),
+               .status = string_at("status"),
+               .upstream_status = string_at("upstream_status"),
+               .verified = bool_at("verified"),
+               .complete = bool_at("complete"),
+               .filter = string_at("filter"),
+               .error = string_at("error")};
   if (const auto* at = o.if_contains("at"); at && at->is_int64()) s.at = static_cast<std::uint64_t>(at->get_int64());
   if (const auto* c = o.if_contains("collections"); c && c->is_array())
     for (const auto& e : c->get_array())

@@ -19,13 +19,16 @@ std::string to_json(const store_meta& m) {
 result<store_meta> parse(const std::string& text) {
   boost::system::error_code ec;
   const auto v = json::parse(text, ec);
-  if (ec || !v.is_object()) return fail(errc::malformed, "key meta of bucket repo is not a JSON object; it is not one of ours");
+  if (ec || !v.is_object())
+    return fail(errc::malformed, "key meta of bucket repo is not a JSON object; it is not one of ours");
   const auto& o = v.get_object();
   store_meta m;
-  if (const auto* p = o.if_contains("partitions"); p && p->is_int64()) m.partitions = static_cast<unsigned>(p->get_int64());
+  if (const auto* p = o.if_contains("partitions"); p && p->is_int64())
+    m.partitions = static_cast<unsigned>(p->get_int64());
   if (const auto* c = o.if_contains("created"); c && c->is_string()) m.created = c->get_string();
   if (const auto* p = o.if_contains("put"); p && p->is_bool()) m.put_used = p->get_bool();
-  if (const auto* g = o.if_contains("generation"); g && g->is_int64()) m.generation = static_cast<std::uint64_t>(g->get_int64());
+  if (const auto* g = o.if_contains("generation"); g && g->is_int64())
+    m.generation = static_cast<std::uint64_t>(g->get_int64());
   if (const auto* made = o.if_contains("made"); made && made->is_array())
     for (const auto& e : made->get_array())
       if (e.is_string()) m.made.emplace_back(e.get_string());
@@ -53,7 +56,8 @@ task<result<void>> write_meta(nats::connection& nc, store_meta& m) {
   co_return result<void>{};
 }
 
-task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_name, unsigned partitions, int replicas) {
+task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_name, unsigned partitions,
+                                      int replicas) {
   bucket store(nc, bucket_name), repo(nc, "repo");
   auto store_open = co_await store.open("file", replicas);
   if (!store_open) co_return store_open.error();
@@ -63,11 +67,14 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
     auto meta = co_await read_meta(nc);
     if (meta) {
       if (meta->partitions != partitions)
-        co_return fail(errc::mismatch, "the store was made with kv.partitions = {}, this configuration says {}; set it to {} or make another store",
+        co_return fail(errc::mismatch,
+                       "the store was made with kv.partitions = {}, this configuration says {}; set it to {} or make "
+                       "another store",
                        meta->partitions, partitions, meta->partitions);
       if (meta->created != store_open->state.created)
         co_return fail(errc::mismatch,
-                       "bucket {} was recreated (now {}, the accounts' states belong to that of {}); run `recordkv reset` to begin anew",
+                       "bucket {} was recreated (now {}, the accounts' states belong to that of {}); run `recordkv "
+                       "reset` to begin anew",
                        bucket_name, store_open->state.created, meta->created);
       co_return opened_store{store_open->state, *meta};
     }
@@ -77,7 +84,8 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
     if (repo_open->made) fresh.made.push_back(repo.stream());
     auto written = co_await write_meta(nc, fresh);
     if (written) co_return opened_store{store_open->state, fresh};
-    if (written.error().code != errc::conflict) co_return written.error();  // else: another process was faster, look again
+    if (written.error().code != errc::conflict)
+      co_return written.error();  // else: another process was faster, look again
   }
 }
 

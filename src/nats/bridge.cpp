@@ -2,9 +2,9 @@
 
 #include "recordkv/core/log.hpp"
 
-#include <boost/asio/post.hpp>
 #include <nats/nats.h>
 #include <unistd.h>
+#include <boost/asio/post.hpp>
 
 #include <utility>
 
@@ -29,7 +29,8 @@ error translate(natsStatus s, const std::string& url) {
   switch (s) {
     case NATS_CONNECTION_AUTH_FAILED:
     case NATS_NOT_PERMITTED:
-      return fail(errc::unauthorized, "the NATS server at {} refuses our credentials; check nats.url and nats.creds", url);
+      return fail(errc::unauthorized, "the NATS server at {} refuses our credentials; check nats.url and nats.creds",
+                  url);
     case NATS_NO_SERVER:
       return fail(errc::unreachable, "no NATS server answers at {}; start one, or set nats.url", url);
     case NATS_TIMEOUT:
@@ -37,7 +38,8 @@ error translate(natsStatus s, const std::string& url) {
     case NATS_SSL_ERROR:
     case NATS_SECURE_CONNECTION_REQUIRED:
     case NATS_SECURE_CONNECTION_WANTED:
-      return fail(errc::unauthorized, "TLS with the NATS server at {} failed ({}); check tls:// in nats.url and nats.tls_ca", url, detail);
+      return fail(errc::unauthorized,
+                  "TLS with the NATS server at {} failed ({}); check tls:// in nats.url and nats.tls_ca", url, detail);
     default: return fail(errc::unreachable, "connecting to NATS at {} failed: {}", url, detail);
   }
 }
@@ -71,15 +73,15 @@ natsStatus set_servers(natsOptions* o, const nats_config& c) {
 natsStatus set_behaviour(natsOptions* o, const nats_config& c) {
   natsStatus s = natsOptions_SetName(o, c.name.c_str());
   const auto also = [&s](natsStatus next) { s = s == NATS_OK ? next : s; };
-  also(natsOptions_SetSendAsap(o, true));          // no flusher thread: a publish arms one write
-  also(natsOptions_SetIOBufSize(o, 256 * 1024));   // an eighth of the reads
+  also(natsOptions_SetSendAsap(o, true));         // no flusher thread: a publish arms one write
+  also(natsOptions_SetIOBufSize(o, 256 * 1024));  // an eighth of the reads
   also(natsOptions_SetMaxReconnect(o, -1));
   also(natsOptions_SetReconnectWait(o, 100));
   also(natsOptions_SetReconnectJitter(o, 100, 200));
   also(natsOptions_SetPingInterval(o, 10'000));
   also(natsOptions_SetTimeout(o, 2'000));
   also(natsOptions_SetMaxPendingMsgs(o, 1 << 20));  // times 1024 it must fit an int; lifted per subscription
-  also(natsOptions_DisableNoResponders(o, true));  // NextMsg swallows a 503 together with its request id
+  also(natsOptions_DisableNoResponders(o, true));   // NextMsg swallows a 503 together with its request id
   return s;
 }
 
@@ -119,7 +121,9 @@ result<void> bridge::open(const nats_config& config) {
   if (s == NATS_OK)
     s = natsOptions_SetEventLoop(
         raw, this,
-        [](void** self, void* b, natsConnection* nc, natsSock fd) { return static_cast<natsStatus>(attach(self, b, nc, fd)); },
+        [](void** self, void* b, natsConnection* nc, natsSock fd) {
+          return static_cast<natsStatus>(attach(self, b, nc, fd));
+        },
         [](void* self, bool on) { return static_cast<natsStatus>(want_read(self, on)); },
         [](void* self, bool on) { return static_cast<natsStatus>(want_write(self, on)); },
         [](void* self) { return static_cast<natsStatus>(detach(self)); });
@@ -210,7 +214,8 @@ void bridge::write_turn() {
   });
 }
 
-result<void> bridge::publish(const char* subject, const char* reply, const header_list& headers, std::string_view data) {
+result<void> bridge::publish(const char* subject, const char* reply, const header_list& headers,
+                             std::string_view data) {
   if (!up_) return fail(errc::unreachable, "NATS is not connected");
   natsStatus s;
   if (headers.empty()) {
@@ -233,7 +238,8 @@ result<__natsSubscription*> bridge::subscribe(const char* subject) {
   if (!up_) return fail(errc::unreachable, "NATS is not connected");
   natsSubscription* s = nullptr;
   const natsStatus status = natsConnection_SubscribeSync(&s, nc_, subject);
-  if (status != NATS_OK) return fail(errc::unreachable, "subscribe to {} failed: {}", subject, natsStatus_GetText(status));
+  if (status != NATS_OK)
+    return fail(errc::unreachable, "subscribe to {} failed: {}", subject, natsStatus_GetText(status));
   natsSubscription_SetPendingLimits(s, -1, -1);  // bounded by credit, not by dropping
   return s;
 }

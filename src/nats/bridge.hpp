@@ -25,9 +25,9 @@ class bridge {
  public:
   /// Called on the loop, never from inside a call into the bridge.
   struct listener {
-    std::function<void()> readable;                    ///< the parser has queued what one read brought
-    std::function<void(bool up)> turned;               ///< the gate opened or closed
-    std::function<void(std::string why)> given_up;     ///< nats.c closed the connection for good
+    std::function<void()> readable;                 ///< the parser has queued what one read brought
+    std::function<void(bool up)> turned;            ///< the gate opened or closed
+    std::function<void(std::string why)> given_up;  ///< nats.c closed the connection for good
   };
 
   bridge(asio::io_context& io, listener to);

@@ -57,7 +57,11 @@ struct connection::impl {
       : io(i),
         raw(i, {.readable = [this] { readable(); },
                 .turned = [this](bool up) { turned(up); },
-                .given_up = [this](std::string why) { trouble = std::move(why); changed.notify(); }}) {}
+                .given_up =
+                    [this](std::string why) {
+                      trouble = std::move(why);
+                      changed.notify();
+                    }}) {}
 
   void turned(bool now_up) {
     if (now_up) {
@@ -123,7 +127,6 @@ struct connection::impl {
   event changed;
 };
 
-
 connection::connection(asio::io_context& io) : impl_(std::make_unique<impl>(io)) {}
 
 connection::~connection() {
@@ -186,9 +189,12 @@ task<std::vector<result<message>>> connection::request_all(std::vector<request_s
   }
   out.reserve(what.size());
   for (std::size_t i = 0; i < what.size(); ++i) {
-    if (slots.replies[i]) out.emplace_back(std::move(slots.replies[i]));
-    else if (!up()) out.emplace_back(fail(errc::unreachable, "NATS is not connected (request {})", what[i].subject));
-    else out.emplace_back(fail(errc::timed_out, "NATS did not answer {} within {} ms", what[i].subject, timeout.count()));
+    if (slots.replies[i])
+      out.emplace_back(std::move(slots.replies[i]));
+    else if (!up())
+      out.emplace_back(fail(errc::unreachable, "NATS is not connected (request {})", what[i].subject));
+    else
+      out.emplace_back(fail(errc::timed_out, "NATS did not answer {} within {} ms", what[i].subject, timeout.count()));
   }
   co_return out;
 }
@@ -209,7 +215,8 @@ task<result<void>> connection::flush(std::chrono::milliseconds timeout) {
   const auto id = slot.ids[0] = impl_->next_request++;
   impl_->slots.emplace(id, std::pair(&slot, 0));
   if (auto sent = publish(fmt::format("{}.r{}", impl_->inbox, id), "", {}, ""); !sent) co_return sent.error();
-  if (!slot.replies[0] && !co_await slot.answered.wait_for(timeout)) co_return fail(errc::timed_out, "NATS did not echo");
+  if (!slot.replies[0] && !co_await slot.answered.wait_for(timeout))
+    co_return fail(errc::timed_out, "NATS did not echo");
   co_return result<void>{};
 }
 
@@ -232,8 +239,10 @@ subscription::~subscription() {
   if (!queue_) return;
   auto& owner = *queue_->owner;
   std::erase(owner.queues, queue_);
-  if (owner.raw.up()) bridge::unsubscribe(queue_->raw);
-  else owner.graveyard.push_back(queue_->raw);
+  if (owner.raw.up())
+    bridge::unsubscribe(queue_->raw);
+  else
+    owner.graveyard.push_back(queue_->raw);
 }
 
 std::vector<message> subscription::take() { return std::exchange(queue_->waiting, {}); }

@@ -28,7 +28,8 @@ endpoint parse_url(std::string_view url) {
   const auto colon = url.rfind(':');
   const auto bracket = url.rfind(']');
   endpoint e{std::string(url), "4222"};
-  if (colon != url.npos && (bracket == url.npos || colon > bracket)) e = {std::string(url.substr(0, colon)), std::string(url.substr(colon + 1))};
+  if (colon != url.npos && (bracket == url.npos || colon > bracket))
+    e = {std::string(url.substr(0, colon)), std::string(url.substr(colon + 1))};
   if (e.host.size() > 2 && e.host.front() == '[') e.host = e.host.substr(1, e.host.size() - 2);
   return e;
 }
@@ -65,7 +66,8 @@ task<result<std::string>> info_line(endpoint at, std::chrono::milliseconds limit
   auto [connect_error, where] = co_await asio::async_connect(x->socket, hosts, use_task);
   if (connect_error) co_return fail(errc::unreachable, "{}:{}: {}", at.host, at.port, connect_error.message());
   std::string line;
-  auto [read_error, n] = co_await asio::async_read_until(x->socket, asio::dynamic_buffer(line, 64 * 1024), "\r\n", use_task);
+  auto [read_error, n] =
+      co_await asio::async_read_until(x->socket, asio::dynamic_buffer(line, 64 * 1024), "\r\n", use_task);
   x->timer.cancel();
   if (read_error) co_return fail(errc::unreachable, "{}:{} does not greet like a NATS server", at.host, at.port);
   line.resize(n);
@@ -84,7 +86,8 @@ result<greeting> parse(std::string_view line) {
   if (const auto* f = o.if_contains("server_id"); f && f->is_string()) g.server_id = f->get_string();
   if (const auto* f = o.if_contains("jetstream"); f && f->is_bool()) g.jetstream = f->get_bool();
   if (const auto* f = o.if_contains("auth_required"); f && f->is_bool()) g.auth_required = f->get_bool();
-  if (const auto* f = o.if_contains("max_payload"); f && f->is_int64()) g.max_payload = static_cast<std::size_t>(f->get_int64());
+  if (const auto* f = o.if_contains("max_payload"); f && f->is_int64())
+    g.max_payload = static_cast<std::size_t>(f->get_int64());
   return g;
 }
 
@@ -112,14 +115,20 @@ task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit) 
 result<void> accept(const greeting& g, std::string_view urls) {
   const auto v = parse_version(g.version);
   if (v < version{2, 10, 0})
-    return fail(errc::unsupported, "the NATS server at {} is version {}; recordkv needs 2.10 or newer", urls, g.version);
-  const bool hides = (v >= version{2, 12, 7} && v <= version{2, 12, 9}) || (v >= version{2, 14, 0} && v <= version{2, 14, 1});
+    return fail(errc::unsupported, "the NATS server at {} is version {}; recordkv needs 2.10 or newer", urls,
+                g.version);
+  const bool hides =
+      (v >= version{2, 12, 7} && v <= version{2, 12, 9}) || (v >= version{2, 14, 0} && v <= version{2, 14, 1});
   if (hides)
     return fail(errc::unsupported,
-                "the NATS server at {} is version {}, which can hide messages of a one-per-subject stream after a restart; use 2.12.10, 2.14.2 or newer",
+                "the NATS server at {} is version {}, which can hide messages of a one-per-subject stream after a "
+                "restart; use 2.12.10, 2.14.2 or newer",
                 urls, g.version);
   if (!g.jetstream)
-    return fail(errc::unsupported, "the NATS server at {} runs without JetStream; start it with -js, or add jetstream {{}} to its configuration", urls);
+    return fail(
+        errc::unsupported,
+        "the NATS server at {} runs without JetStream; start it with -js, or add jetstream {{}} to its configuration",
+        urls);
   return {};
 }
 

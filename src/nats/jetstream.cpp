@@ -29,11 +29,15 @@ error translate(const json::object& e, std::string_view what) {
   const auto description = text(e, "description");
   auto kind = errc::refused;
   switch (code) {
-    case 10059: case 10014: case 10037: kind = errc::not_found; break;
-    case 10071: case 10164: kind = errc::conflict; break;
+    case 10059:
+    case 10014:
+    case 10037: kind = errc::not_found; break;
+    case 10071:
+    case 10164: kind = errc::conflict; break;
     case 10077: kind = description.find("maximum") != std::string::npos ? errc::full : errc::refused; break;
     case 10054: kind = errc::too_large; break;
-    case 10039: case 10076: kind = errc::unsupported; break;
+    case 10039:
+    case 10076: kind = errc::unsupported; break;
     default: break;
   }
   return fail(kind, "{}: NATS answered {} ({})", what, description, code);
@@ -161,7 +165,8 @@ task<result<server_facts>> jetstream_facts(connection& nc) {
   if (!info) {
     if (info.error().code == errc::timed_out || info.error().code == errc::unsupported)
       co_return fail(errc::unsupported,
-                     "the NATS server has no JetStream for this account; start it with -js (or jetstream {{}} in its configuration)");
+                     "the NATS server has no JetStream for this account; start it with -js (or jetstream {{}} in its "
+                     "configuration)");
     co_return info.error();
   }
   server_facts f;
@@ -189,8 +194,9 @@ task<result<ensured>> ensure(connection& nc, stream_spec spec) {
   std::vector<std::string> differences;
   if (const auto* c = info->if_contains("config"); c && c->is_object()) compare(spec, c->get_object(), differences);
   if (!differences.empty())
-    co_return fail(errc::mismatch, "stream {} exists with other settings: {}; change or remove it, or use another bucket",
-                   spec.name, fmt::join(differences, "; "));
+    co_return fail(errc::mismatch,
+                   "stream {} exists with other settings: {}; change or remove it, or use another bucket", spec.name,
+                   fmt::join(differences, "; "));
   co_return ensured{state_of(*info), false};
 }
 

@@ -146,7 +146,8 @@ void publisher::doubt(ordinal from, std::string why) {
 void publisher::leave_out(ordinal o) {
   auto& i = items_[o - base_];
   counters_.add("publish_left_out", spec_.name);
-  log::warn(spec_.name, "{}: too large for NATS ({} bytes); left out, an older value is deleted", i.subject, i.payload.size());
+  log::warn(spec_.name, "{}: too large for NATS ({} bytes); left out, an older value is deleted", i.subject,
+            i.payload.size());
   i.payload.clear();
   i.headers = {{"KV-Operation", "DEL"}};
   doubt(o, "a message was too large");
@@ -189,7 +190,8 @@ task<> publisher::watch() {
 task<> publisher::recover() {
   while (running() && doubt_) {
     const auto until = std::chrono::steady_clock::now() + (spec_.fenced ? spec_.answer_limit : tick.zero());
-    while (running() && nc_.up() && nc_.connects() == connects_ && unanswered_ > 0 && std::chrono::steady_clock::now() < until)
+    while (running() && nc_.up() && nc_.connects() == connects_ && unanswered_ > 0 &&
+           std::chrono::steady_clock::now() < until)
       co_await woken_.wait_for(tick);
     const auto pause = backoff_.next();
     if (backoff_.failures() > 1) co_await woken_.wait_for(pause);

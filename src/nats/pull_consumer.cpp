@@ -28,8 +28,10 @@ std::uint64_t number(std::string_view s) {
 
 json::object config_of(const consumer_spec& s, std::uint64_t start) {
   json::object c;
-  if (!s.durable.empty()) c["durable_name"] = s.durable;
-  else c["inactive_threshold"] = ns(std::chrono::minutes(5));
+  if (!s.durable.empty())
+    c["durable_name"] = s.durable;
+  else
+    c["inactive_threshold"] = ns(std::chrono::minutes(5));
   static constexpr std::string_view policies[] = {"none", "all", "explicit"};
   c["ack_policy"] = policies[static_cast<int>(s.policy)];
   if (start > 1) {
@@ -38,8 +40,10 @@ json::object config_of(const consumer_spec& s, std::uint64_t start) {
   } else {
     c["deliver_policy"] = s.last_per_subject ? "last_per_subject" : "all";
   }
-  if (s.filters.size() == 1) c["filter_subject"] = s.filters.front();
-  else if (!s.filters.empty()) c["filter_subjects"] = json::value_from(s.filters);
+  if (s.filters.size() == 1)
+    c["filter_subject"] = s.filters.front();
+  else if (!s.filters.empty())
+    c["filter_subjects"] = json::value_from(s.filters);
   if (s.policy != acks::none) {
     c["ack_wait"] = ns(std::chrono::minutes(10));  // never relied on: a rewind comes first (X6)
     c["max_ack_pending"] = 100'000;
@@ -77,7 +81,12 @@ std::vector<std::string> differences(const json::object& want, const json::objec
 
 pull_consumer::pull_consumer(connection& nc, consumer_spec spec, meters& counters, int api_level,
                              std::function<std::uint64_t()> start)
-    : nc_(nc), spec_(std::move(spec)), counters_(counters), api_level_(api_level), start_(std::move(start)), name_(spec_.durable) {}
+    : nc_(nc),
+      spec_(std::move(spec)),
+      counters_(counters),
+      api_level_(api_level),
+      start_(std::move(start)),
+      name_(spec_.durable) {}
 
 task<result<void>> pull_consumer::attach() {
   if (!spec_.durable.empty()) {
@@ -85,9 +94,11 @@ task<result<void>> pull_consumer::attach() {
     if (!info && info.error().code != errc::not_found) co_return info.error();
     if (info) {
       const auto* have = info->if_contains("config");
-      const auto differ = differences(config_of(spec_, 0), have && have->is_object() ? have->get_object() : json::object{});
+      const auto differ =
+          differences(config_of(spec_, 0), have && have->is_object() ? have->get_object() : json::object{});
       if (!differ.empty())
-        co_return fail(errc::mismatch, "consumer {} on stream {} exists with other settings: {}; remove it (nats consumer rm {} {})",
+        co_return fail(errc::mismatch,
+                       "consumer {} on stream {} exists with other settings: {}; remove it (nats consumer rm {} {})",
                        spec_.durable, spec_.stream, fmt::join(differ, "; "), spec_.stream, spec_.durable);
     }
   }
@@ -103,8 +114,9 @@ task<result<void>> pull_consumer::make() {
   json::object body;
   body["stream_name"] = spec_.stream;
   body["config"] = config_of(spec_, start_ ? start_() : spec_.start_seq);
-  const auto subject = spec_.durable.empty() ? "CONSUMER.CREATE." + spec_.stream
-                                             : fmt::format("CONSUMER.DURABLE.CREATE.{}.{}", spec_.stream, spec_.durable);
+  const auto subject = spec_.durable.empty()
+                           ? "CONSUMER.CREATE." + spec_.stream
+                           : fmt::format("CONSUMER.DURABLE.CREATE.{}.{}", spec_.stream, spec_.durable);
   auto made = co_await api(nc_, subject, json::serialize(body));
   if (!made) co_return made.error();
   name_ = string_at(*made, "name");
@@ -146,8 +158,8 @@ task<result<void>> pull_consumer::rewind(std::string_view why) {
     co_return done.error();
   }
   log::debug("nats", "consumer {} rewound: {}", name_, why);
-  // A fresh subject each time: what an older pull request still brings goes nowhere. Beside the inbox, not below it: what
-  // is delivered carries the stream's subject and would be taken for a reply.
+  // A fresh subject each time: what an older pull request still brings goes nowhere. Beside the inbox, not below it:
+  // what is delivered carries the stream's subject and would be taken for a reply.
   reply_ = fmt::format("{}-{}.{}", nc_.inbox(), name_, incarnation_);
   auto subscribed = nc_.subscribe(reply_);
   if (!subscribed) {
@@ -189,7 +201,8 @@ task<result<std::vector<message>>> pull_consumer::next() {
         co_await nc_.changed().wait_for(tick);
         continue;
       }
-      if (!done && done.error().code != errc::timed_out && done.error().code != errc::unreachable) co_return done.error();
+      if (!done && done.error().code != errc::timed_out && done.error().code != errc::unreachable)
+        co_return done.error();
       continue;
     }
     renew();

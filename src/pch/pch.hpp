@@ -1,6 +1,7 @@
 // Precompiled: stable, heavy headers that nearly every coroutine file needs. No header of ours.
 #pragma once
 
+#include <fmt/format.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -9,7 +10,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/result.hpp>
-#include <fmt/format.h>
 
 #include <chrono>
 #include <functional>

@@ -41,9 +41,7 @@ void ack_window::abandon() noexcept {
   refused_.reset();
 }
 
-bool ack_window::settled(ordinal o) const noexcept {
-  return o < floor_ || (o < next() && items_[o - floor_].settled);
-}
+bool ack_window::settled(ordinal o) const noexcept { return o < floor_ || (o < next() && items_[o - floor_].settled); }
 
 void ack_window::release() {
   while (!items_.empty() && items_.front().settled) {

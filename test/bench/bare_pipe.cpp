@@ -106,7 +106,10 @@ int main(int argc, char** argv) {
   asio::io_context io(1);
   nats::connection nc(io);
   if (auto started = nc.start({.url = argv[1]}); !started) give_up(started.error());
-  pipe_under_test p{.nc = nc, .counters = {}, .events = std::strtoull(argv[2], nullptr, 10), .body = std::string(std::strtoul(argv[3], nullptr, 10), 'x')};
+  pipe_under_test p{.nc = nc,
+                    .counters = {},
+                    .events = std::strtoull(argv[2], nullptr, 10),
+                    .body = std::string(std::strtoul(argv[3], nullptr, 10), 'x')};
   asio::co_spawn(io, measure(p), [&io](std::exception_ptr e) {
     if (e) std::rethrow_exception(e);
     io.stop();

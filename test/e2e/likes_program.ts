@@ -14,15 +14,20 @@ type Like = { subject?: { uri?: string }; createdAt?: string };
 const [servers = 'nats://127.0.0.1:4222', durable = 'my-likes'] = process.argv.slice(2);
 const nc = await connect({ servers });
 
-const { num_pending } = await (await jetstreamManager(nc)).consumers.add('KV_record', {
+const filter = '$KV.record.*.app.bsky.feed.like.*.*';
+const jsm = await jetstreamManager(nc);
+const { delivered } = await jsm.consumers.add('KV_record', {
   durable_name: durable,
   ack_policy: AckPolicy.Explicit,
   deliver_policy: DeliverPolicy.All,
-  filter_subject: '$KV.record.*.app.bsky.feed.like.*.*',
+  filter_subject: filter,
 });
 
+// Caught up is who has seen the newest: a message's "pending" can stay above 0 where keys are overwritten meanwhile.
+const newest = await jsm.streams.getMessage('KV_record', { last_by_subj: filter });
+
 let last = '';
-if (num_pending > 0) {
+if (newest && newest.seq > delivered.stream_seq) {
   const consumer = await jetstream(nc).consumers.get('KV_record', durable);
   for await (const message of await consumer.consume()) {
     const uri = uriOfKey(message.subject);
@@ -34,7 +39,7 @@ if (num_pending > 0) {
       last = message.subject.replace('$KV.record.', '');
     }
     message.ack();
-    if (message.info.pending === 0) break;
+    if (message.seq >= newest.seq) break;
   }
 }
 

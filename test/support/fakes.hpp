@@ -146,13 +146,16 @@ std::optional<T> run_coroutine(asio::io_context& io, task<T> work, std::chrono::
   return std::move(out->value);
 }
 
-/// Runs the loop until `fact` holds; false after `limit`.
+/// Runs the loop until `fact` holds, and looks every few milliseconds, since a fact may be none of the loop's; false after
+/// `limit`.
 template <class Fact>
 bool becomes(asio::io_context& io, Fact fact, std::chrono::steady_clock::duration limit = patience) {
   const auto until = std::chrono::steady_clock::now() + limit;
-  io.restart();
-  while (!fact())
-    if (io.run_one_until(until) == 0) return fact();
+  while (!fact()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    io.restart();
+    io.run_one_for(std::chrono::milliseconds(10));
+  }
   return true;
 }
 

@@ -175,7 +175,11 @@ nats_rig::nats_rig(words more_arguments)
       nc(*connection) {}
 
 nats_rig::~nats_rig() {
-  if (std::uncaught_exceptions() == 0) return;
+  if (std::uncaught_exceptions() == 0) {
+    server.kill_9();  // or nats.c waits half a second for a last answer that nobody reads
+    waits_for([this] { return !nc.up(); });
+    return;
+  }
   (void)connection.release();
   (void)loop.release();
 }

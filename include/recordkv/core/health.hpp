@@ -21,7 +21,8 @@ class health {
   void good() noexcept { present_.reset(); }
   /// The first call with a reason sets its beginning; the same reason again keeps it.
   void bad(std::string reason, time now) {
-    if (!present_ || present_->reason != reason) present_ = ailment{std::move(reason), present_ ? present_->since : now};
+    if (!present_ || present_->reason != reason)
+      present_ = ailment{std::move(reason), present_ ? present_->since : now};
   }
   const std::optional<ailment>& present() const noexcept { return present_; }
 

@@ -31,8 +31,8 @@ class owner {
   /// `report`: a JSON object's text, asked at each renewal.
   owner(nats::connection& nc, std::string key, std::function<std::string()> report);
 
-  /// Takes the key. One that stands is watched for one lease: not renewed, it is taken over by compare-and-set (at once,
-  /// when its process ran on this host and is dead); renewed, errc::not_owner with who holds it.
+  /// Takes the key. One that stands is watched for one lease: not renewed, it is taken over by compare-and-set (at
+  /// once, when its process ran on this host and is dead); renewed, errc::not_owner with who holds it.
   task<result<void>> acquire();
 
   /// Renews until released. When the key is lost, lost() is set and `on_lost` runs once.

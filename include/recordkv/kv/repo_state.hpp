@@ -15,16 +15,16 @@ namespace recordkv::kv {
 
 struct repo_state {
   std::string did;
-  std::string rev;              ///< of the newest commit whose records are durable in the store
-  std::string data;             ///< its tree root; empty when the source carries no proofs
+  std::string rev;                      ///< of the newest commit whose records are durable in the store
+  std::string data;                     ///< its tree root; empty when the source carries no proofs
   std::string status = "synchronised";  ///< or "desynchronised": records may be missing or stale
-  std::string upstream_status;  ///< of the last #account, empty while active
+  std::string upstream_status;          ///< of the last #account, empty while active
   bool verified = false;
-  bool complete = false;        ///< fetched in full at least once
-  std::string filter;           ///< hash of the collections it was stored under
-  std::uint64_t at = 0;         ///< the store's sequence at or below which all of it stands (X20)
+  bool complete = false;  ///< fetched in full at least once
+  std::string filter;     ///< hash of the collections it was stored under
+  std::uint64_t at = 0;   ///< the store's sequence at or below which all of it stands (X20)
   std::vector<std::string> collections;
-  std::string error;            ///< why it is desynchronised
+  std::string error;  ///< why it is desynchronised
 
   bool stale() const noexcept { return status != "synchronised"; }
 };

@@ -12,20 +12,23 @@
 namespace recordkv::kv {
 
 struct store_meta {
-  unsigned partitions = 16;        ///< absent: 16
-  std::string created;             ///< creation time of the store's stream
-  std::vector<std::string> made;   ///< streams that recordkv created
-  bool put_used = false;           ///< hand-made records stand in the store
-  std::uint64_t generation = 0;    ///< another value than before: views rebuild
-  std::uint64_t seq = 0;           ///< of the key, for compare-and-set
+  unsigned partitions = 16;       ///< absent: 16
+  std::string created;            ///< creation time of the store's stream
+  std::vector<std::string> made;  ///< streams that recordkv created
+  bool put_used = false;          ///< hand-made records stand in the store
+  std::uint64_t generation = 0;   ///< another value than before: views rebuild
+  std::uint64_t seq = 0;          ///< of the key, for compare-and-set
 };
 
-task<result<store_meta>> read_meta(nats::connection& nc);             ///< errc::not_found
-task<result<void>> write_meta(nats::connection& nc, store_meta& m);   ///< by compare-and-set; updates m.seq
+task<result<store_meta>> read_meta(nats::connection& nc);            ///< errc::not_found
+task<result<void>> write_meta(nats::connection& nc, store_meta& m);  ///< by compare-and-set; updates m.seq
 
 /// Opens store and `repo`, checks `partitions` and `created` against meta, or writes meta for a store that has none.
 /// errc::mismatch: other partitions, or the store was recreated since; text says what to do.
-struct opened_store { nats::stream_state store; store_meta meta; };
+struct opened_store {
+  nats::stream_state store;
+  store_meta meta;
+};
 task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_name, unsigned partitions, int replicas);
 
 /// Adds a stream to meta.made. For objects other than the store's own.

@@ -1,8 +1,8 @@
 // The one connection of a process to NATS, driven by the loop.
 //
-// Owns: the nats.c connection, its inbox, waiting requests, subscriptions; the gate that keeps nats.c out of reach while
-// it reconnects (docs/architecture.md, the seam).
-// Refuses to know: JetStream, streams, records. Loop thread only. Outlives everything that holds a reference to it.
+// Owns: the nats.c connection, its inbox, waiting requests, subscriptions; the gate that keeps nats.c out of reach
+// while it reconnects (docs/architecture.md, the seam). Refuses to know: JetStream, streams, records. Loop thread only.
+// Outlives everything that holds a reference to it.
 #pragma once
 
 #include "recordkv/core/event.hpp"
@@ -65,8 +65,9 @@ class connection {
   ~connection();  // closes and joins nats.c's threads; every coroutine that uses it has ended
   connection(const connection&) = delete;
 
-  /// One attempt to connect; turns the loop itself until the connection is attached, and blocks the loop for up to 2 s a server, so only before other work. errc::unreachable,
-  /// unauthorized, unsupported; later disconnects are mended in the background without end.
+  /// One attempt to connect; turns the loop itself until the connection is attached, and blocks the loop for up to 2 s
+  /// a server, so only before other work. errc::unreachable, unauthorized, unsupported; later disconnects are mended in
+  /// the background without end.
   result<void> start(const nats_config& config);
 
   bool up() const noexcept;
@@ -94,7 +95,8 @@ class connection {
 
   /// errc::unreachable while down. Survives reconnects by itself.
   result<subscription> subscribe(const std::string& subject);
-  /// A subject prefix of our own: "_INBOX.xyz". Everything below it comes to the one inbox and is dispatched by its token.
+  /// A subject prefix of our own: "_INBOX.xyz". Everything below it comes to the one inbox and is dispatched by its
+  /// token.
   const std::string& inbox() const noexcept;
 
   /// Returns once the server has processed everything published before (echo through our own inbox).

@@ -24,8 +24,8 @@ struct greeting {
 /// From the first of the comma-separated `urls` that answers. errc::unreachable names them all.
 task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit = std::chrono::seconds(2));
 
-/// errc::unsupported below 2.10, for 2.12.7–2.12.9 and 2.14.0–2.14.1 (they can hide messages of a one-per-subject stream
-/// after a restart), and for a server without JetStream.
+/// errc::unsupported below 2.10, for 2.12.7–2.12.9 and 2.14.0–2.14.1 (they can hide messages of a one-per-subject
+/// stream after a restart), and for a server without JetStream.
 result<void> accept(const greeting& g, std::string_view urls);
 
 }  // namespace recordkv::nats

@@ -26,7 +26,7 @@ task<result<boost::json::object>> api(connection& nc, std::string what, std::str
 result<std::uint64_t> parse_pub_ack(std::string_view reply);
 
 struct server_facts {
-  int api_level = 0;        ///< 0: before 2.11
+  int api_level = 0;  ///< 0: before 2.11
   std::int64_t streams = 0;
 };
 /// errc::unsupported: no JetStream for this account, said in words.
@@ -42,7 +42,7 @@ struct stream_spec {
   std::int64_t max_bytes = -1;
   std::string storage = "file";
   int replicas = 1;
-  bool kv_bucket = false;  ///< adds what a KV bucket has: direct get, rollup headers, deny_delete
+  bool kv_bucket = false;            ///< adds what a KV bucket has: direct get, rollup headers, deny_delete
   bool limits_are_contract = false;  ///< compare max_msgs and max_bytes too? else they may differ
 };
 
@@ -55,7 +55,10 @@ struct stream_state {
 
 /// Creates the stream, or accepts the one that is there; errc::mismatch shows both sides when it breaks the contract.
 /// `made` tells whether it was created now.
-struct ensured { stream_state state; bool made = false; };
+struct ensured {
+  stream_state state;
+  bool made = false;
+};
 task<result<ensured>> ensure(connection& nc, stream_spec spec);
 task<result<stream_state>> stream_info(connection& nc, std::string stream);
 
@@ -77,10 +80,10 @@ struct consumer_spec {
   acks policy = acks::each;
   bool headers_only = false;
   bool last_per_subject = false;
-  bool stream_returns = false;       ///< a stream that is gone will be made again by its owner: wait for it
-  std::uint64_t start_seq = 0;       ///< 0: from the first message
-  bool once = false;                 ///< next() answers errc::closed when the server says that it has nothing more
-  std::size_t credit = 512;          ///< messages asked for at once
+  bool stream_returns = false;  ///< a stream that is gone will be made again by its owner: wait for it
+  std::uint64_t start_seq = 0;  ///< 0: from the first message
+  bool once = false;            ///< next() answers errc::closed when the server says that it has nothing more
+  std::size_t credit = 512;     ///< messages asked for at once
   std::size_t max_bytes = std::size_t{8} << 20;
 };
 

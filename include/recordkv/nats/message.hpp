@@ -26,8 +26,7 @@ class message {
   message() = default;
   explicit message(__natsMsg* raw) noexcept : raw_(raw) {}
   ~message();
-  message(message&& other) noexcept
-      : raw_(std::exchange(other.raw_, nullptr)), incarnation_(other.incarnation_) {}
+  message(message&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)), incarnation_(other.incarnation_) {}
   message& operator=(message&& other) noexcept;
 
   static message make(const std::string& subject, const std::string& reply, std::string_view data,

@@ -22,7 +22,7 @@
 namespace recordkv::nats {
 
 struct publisher_spec {
-  std::string name;    ///< in counters and log lines
+  std::string name;  ///< in counters and log lines
   std::string stream;
   pipe::window_limits limits;
   bool fenced = false;

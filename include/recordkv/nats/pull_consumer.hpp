@@ -51,16 +51,16 @@ class pull_consumer final : public inbox {
   int api_level_;
   std::function<std::uint64_t()> start_;
   subscription messages_;
-  std::string reply_;            // where this incarnation's messages come
-  std::string name_;             // the durable, or the ephemeral's name
+  std::string reply_;  // where this incarnation's messages come
+  std::string name_;   // the durable, or the ephemeral's name
   std::uint64_t incarnation_ = 0;
   std::uint64_t connects_ = 0;
-  std::uint64_t expected_ = 0;   // consumer sequence of the next delivery; 0: any
+  std::uint64_t expected_ = 0;  // consumer sequence of the next delivery; 0: any
   std::uint64_t pending_ = 0;
-  std::size_t credit_ = 0;       // messages asked for and not delivered
+  std::size_t credit_ = 0;  // messages asked for and not delivered
   std::chrono::steady_clock::time_point heard_;
   bool closed_ = false;
-  bool idle_ = false;            // a heartbeat has come since the last message
+  bool idle_ = false;  // a heartbeat has come since the last message
   bool rewind_wanted_ = true;
   std::string rewind_reason_ = "attached";
 };

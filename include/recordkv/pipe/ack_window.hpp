@@ -39,8 +39,8 @@ class ack_window {
   /// The item is durable. Raises the floor as far as it goes. Ignored below the floor.
   void settle(ordinal o);
 
-  /// The item was refused or never answered: it and every later ordinal count as unsent, settled or not, because what is
-  /// sent again would otherwise come after what followed it (X10). Ordinals that were skipped stay settled.
+  /// The item was refused or never answered: it and every later ordinal count as unsent, settled or not, because what
+  /// is sent again would otherwise come after what followed it (X10). Ordinals that were skipped stay settled.
   void refuse(ordinal o);
 
   /// All below are durable.

@@ -24,22 +24,27 @@ class cursor_floor {
   /// A frame was dropped on purpose: it counts as done with the last one before it, so that a quiet filter does not age
   /// the cursor.
   void dropped(std::uint64_t source, time now) {
-    if (!standing_.empty()) standing_.back().source = source;
-    else if (!released_.empty()) released_.back().source = source;  // needs nothing durable, so no time of its own
-    else released_.push_back({now, source});
+    if (!standing_.empty())
+      standing_.back().source = source;
+    else if (!released_.empty())
+      released_.back().source = source;  // needs nothing durable, so no time of its own
+    else
+      released_.push_back({now, source});
   }
 
   /// The buffer's first sequence, as it was at `now`.
   void settled_below(std::uint64_t first, time now) {
     std::optional<std::uint64_t> newest;
-    for (; !standing_.empty() && standing_.front().buffer < first; standing_.pop_front()) newest = standing_.front().source;
+    for (; !standing_.empty() && standing_.front().buffer < first; standing_.pop_front())
+      newest = standing_.front().source;
     if (newest) released_.push_back({now, *newest});
   }
 
   /// The newest source sequence that was released at least `hold` ago and not returned before.
   std::optional<std::uint64_t> durable(time now, std::chrono::milliseconds hold) {
     std::optional<std::uint64_t> out;
-    for (; !released_.empty() && released_.front().at + hold <= now; released_.pop_front()) out = released_.front().source;
+    for (; !released_.empty() && released_.front().at + hold <= now; released_.pop_front())
+      out = released_.front().source;
     return out;
   }
 

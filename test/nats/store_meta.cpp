@@ -1,0 +1,100 @@
+// Rule X19: the facts about a store that must not change under it.
+#include "recordkv/kv/store_meta.hpp"
+
+#include "../support/nats_process.hpp"
+
+using namespace recordkv;
+using namespace recordkv::test;
+
+namespace {
+
+result<kv::opened_store> open(nats_rig& rig, unsigned partitions = 16, std::string bucket = "record") {
+  return rig.run(kv::open_store(rig.nc, std::move(bucket), partitions, 1));
+}
+
+kv::store_meta meta(nats_rig& rig) {
+  auto m = rig.run(kv::read_meta(rig.nc));
+  if (!m) FAIL(m.error().text);
+  return *m;
+}
+
+}  // namespace
+
+TEST_CASE("X19: the first to open a store writes down what it is") {
+  nats_rig rig;
+  CHECK(rig.run(kv::read_meta(rig.nc)).has_error());
+  const auto opened = open(rig);
+  REQUIRE(opened.has_value());
+  const auto m = meta(rig);
+  CHECK(m.partitions == 16);
+  CHECK(m.created == rig.info("KV_record").created);
+  CHECK(m.made == words{"KV_record", "KV_repo"});
+  CHECK(m.generation == 1);
+  CHECK_FALSE(m.put_used);
+  const auto again = open(rig);
+  REQUIRE(again.has_value());
+  CHECK(again->meta.seq == m.seq);
+}
+
+TEST_CASE("X19: other partitions refuse to start") {
+  nats_rig rig;
+  REQUIRE(open(rig, 16).has_value());
+  const auto refused = open(rig, 32);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().code == errc::mismatch);
+  CHECK(refused.error().text.find("kv.partitions = 16") != std::string::npos);
+  CHECK(meta(rig).partitions == 16);
+}
+
+TEST_CASE("X19: where partitions are not written down they are 16") {
+  nats_rig rig;
+  REQUIRE(open(rig).has_value());
+  kv::bucket repo(rig.nc, "repo");
+  kv::write w{.key = "meta", .value = R"({"created":")" + rig.info("KV_record").created + "\"}", .expected = meta(rig).seq};
+  REQUIRE(rig.run(repo.update(std::move(w))).has_value());
+  CHECK(open(rig, 16).has_value());
+  CHECK(open(rig, 8).error().code == errc::mismatch);
+}
+
+TEST_CASE("X19: a store that was recreated is refused, with the remedy") {
+  nats_rig rig;
+  REQUIRE(open(rig).has_value());
+  REQUIRE(rig.run(kv::remove_stream(rig.nc, "KV_record")).has_value());
+  const auto refused = open(rig);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().code == errc::mismatch);
+  CHECK(refused.error().text.find("recordkv reset") != std::string::npos);
+}
+
+TEST_CASE("X19: what was there before is not ours to remove") {
+  nats_rig rig;
+  rig.stream("KV_record", R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","allow_direct":true})");
+  REQUIRE(open(rig).has_value());
+  CHECK(meta(rig).made == words{"KV_repo"});
+  REQUIRE(rig.run(kv::remember_made(rig.nc, "KV_cursor")).has_value());
+  REQUIRE(rig.run(kv::remember_made(rig.nc, "KV_cursor")).has_value());
+  CHECK(meta(rig).made == words{"KV_repo", "KV_cursor"});
+}
+
+TEST_CASE("X19: the facts are written by compare-and-set") {
+  nats_rig rig;
+  REQUIRE(open(rig).has_value());
+  auto mine = meta(rig), theirs = meta(rig);
+  theirs.generation = 2;
+  REQUIRE(rig.run(kv::write_meta(rig.nc, theirs)).has_value());
+  mine.put_used = true;
+  CHECK(rig.run(kv::write_meta(rig.nc, mine)).error().code == errc::conflict);
+  CHECK(meta(rig).generation == 2);
+  theirs.put_used = true;
+  CHECK(rig.run(kv::write_meta(rig.nc, theirs)).has_value());
+  CHECK(meta(rig).put_used);
+}
+
+TEST_CASE("X19: a key meta that is none of ours is refused") {
+  nats_rig rig;
+  kv::bucket repo(rig.nc, "repo");
+  REQUIRE(rig.run(repo.open()).has_value());
+  kv::write w{.key = "meta", .value = "not json"};
+  REQUIRE(rig.run(repo.update(std::move(w))).has_value());
+  CHECK(open(rig).error().code == errc::malformed);
+}
