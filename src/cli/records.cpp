@@ -44,7 +44,7 @@ task<int> print_record(session s, place p, invocation i) {
   if (!m && m.error().code != errc::not_found) co_return complain(m.error());
   if (!m) co_return complain(fail(errc::not_found, "{} is not in the store", i.uri));
   if (!m->header_value("KV-Operation").empty())
-    co_return complain(fail(errc::not_found, "{} was deleted (rev {}, {})", i.uri, m->header_value("rev"), m->time));
+    co_return complain(fail(errc::not_found, "{} was deleted, {}", i.uri, m->time));
   if (!i.meta) {
     fmt::print("{}\n", m->data);
     co_return done;

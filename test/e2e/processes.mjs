@@ -246,7 +246,7 @@ export class Processes {
     for (const closing of this.#first) await closing();
     for (const child of [...this.#children].reverse()) await child.stop();
     open.delete(this);
-    rmSync(this.dir, { recursive: true, force: true });
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     const complaints = this.#children.filter((child) => child.complaint).map((child) => `${child.complaint}\n${child.report(60)}`);
     if (complaints.length > 0) throw new Error(complaints.join('\n'));
   }
@@ -254,6 +254,6 @@ export class Processes {
   /** The same at once, for the exit of this process. */
   abandon() {
     for (const child of this.#children) child.signal('SIGKILL');
-    rmSync(this.dir, { recursive: true, force: true });
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }

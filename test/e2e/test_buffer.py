@@ -151,12 +151,14 @@ class OwnerTest(unittest.TestCase):
 
 class OrderlyEndTest(unittest.TestCase):
     def test_sigterm_drains_and_the_restart_repeats_next_to_nothing(self):
-        """Five ends in a busy run: exit code 0 each, and hardly a record is written twice."""
+        """Five ends in a busy run: exit code 0 each. What is read again from the cursor is known by its rev, so that at most
+        the newest commit of each account is written twice; a commit has up to 200 records."""
+        accounts, ends = 100, 5
         with Rig() as rig:
             rig.nats()
-            rig.simulator("--events", EVENTS, "--rate", 2500, "--accounts", 500, "--churn", 0, "--wait-for-client")
+            rig.simulator("--events", EVENTS, "--rate", 2500, "--accounts", accounts, "--churn", 0, "--wait-for-client")
             part = rig.recordkv()
-            for turn in range(1, 6):
+            for turn in range(1, ends + 1):
                 wait_for("more events", lambda: rig.stream("KV_record")["last_seq"] >= turn * EVENTS // 8, 30)
                 self.assertEqual(part.stop(), 0, part.text()[-2000:])
                 for key in ("ingest", "kv", "view-likes"):
@@ -164,8 +166,8 @@ class OrderlyEndTest(unittest.TestCase):
                 part.start()
             rig.check_store(60)
             repeated = rig.stream("KV_record")["last_seq"] - EVENTS
-            print(f"{repeated} of {EVENTS} records were written twice in five restarts")
-            self.assertLess(repeated, EVENTS // 100)
+            print(f"{repeated} of {EVENTS} records were written twice in {ends} restarts")
+            self.assertLess(repeated, ends * (accounts + 200))
 
     def test_sigint_while_the_buffer_is_full(self):
         """What can't be put anywhere must not keep the process."""

@@ -142,7 +142,7 @@ TEST_CASE("many reads at once: absent keys and deleted ones stand in their place
   CHECK(rig.update(writing("gone", "again", *deleted)).has_value());
 }
 
-TEST_CASE("no JetStream is said in words") {
+TEST_CASE("the server tells its API level; a stream that is not there can not be removed") {
   nats_rig rig;
   CHECK(rig.api_level() >= 1);
   const auto removed = rig.run(kv::remove_stream(rig.nc, "nothing"));
