@@ -2,11 +2,11 @@
 //
 // Owns: the lock, the source, the fenced publisher, the cursor and its floor; start, restart and stop of the reading.
 // Refuses to know: what stands in a frame beyond the glance.
+#include "configured_source.hpp"
 #include "cursor.hpp"
 #include "followed.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
-#include "recordkv/firehose/source.hpp"
 #include "recordkv/kv/owner.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/publisher.hpp"
@@ -21,21 +21,12 @@ using firehose::frame;
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
-// "wss://relay.example/path" -> "relay.example"; a file's name as it is.
-std::string host_of(std::string_view url) {
-  if (const auto scheme = url.find("://"); scheme != url.npos)
-    url.remove_prefix(scheme + 3);
-  else
-    return std::string(url);
-  return std::string(url.substr(0, url.find_first_of("/?")));
-}
-
 class ingest_stage final : public stage {
  public:
   explicit ingest_stage(stage_context& ctx)
       : ctx_(ctx),
         owner_(ctx.nc, "ingest", [this] { return report(); }),
-        cursor_(ctx.nc, ctx.cfg.source.kind + "." + kv::encode_part(host_of(ctx.cfg.source.url))),
+        cursor_(ctx.nc, source_name(ctx.cfg)),
         outbox_(ctx.nc, {.name = "ingest", .stream = "ingest", .fenced = true}, ctx.counters),
         followed_(ctx.cfg.source.collections, ctx.cfg.source.kind != "jetstream") {}
 
@@ -126,22 +117,10 @@ class ingest_stage final : public stage {
     earlier_run_settled_ = false;
     followed_.certain(false);
     ++places_;
-    auto made = make_source(at);
-    if (!made) co_return made.error();
-    source_ = std::move(*made);
+    source_ = make_source(ctx_, at);
     log::info("ingest", "following {} {} from {}", ctx_.cfg.source.kind, ctx_.cfg.source.url,
               at ? std::to_string(*at) : ctx_.cfg.source.start);
     co_return result<void>{};
-  }
-
-  result<std::unique_ptr<firehose::frame_source>> make_source(std::optional<std::uint64_t> at) {
-    const auto& c = ctx_.cfg.source;
-    firehose::source_spec spec{.url = c.url, .collections = c.collections, .dids = ctx_.cfg.repos.dids, .cursor = at};
-    spec.start = c.start == "oldest" ? firehose::start_at::oldest : firehose::start_at::live;
-    const asio::any_io_executor ex = ctx_.nc.io().get_executor();
-    if (c.kind == "firehose") return firehose::make_subscribe_repos(ex, std::move(spec), ctx_.counters);
-    if (c.kind == "jetstream") return firehose::make_jetstream(ex, std::move(spec), ctx_.counters);
-    return firehose::make_file(ex, std::move(spec), ctx_.counters);
   }
 
   bool out_of_place() const {
@@ -248,12 +227,12 @@ class ingest_stage final : public stage {
   task<> look_at_buffer() {
     if (!source_ || out_of_place()) co_return;
     const auto asked_of = server_id_;
-    const auto asked_connection = ctx_.nc.connects();
+    const auto asked = std::pair(places_, ctx_.nc.connects());
     auto stream = co_await nats::stream_info(ctx_.nc, "ingest");
-    if (asked_connection == ctx_.nc.connects())
-      place_lost_ = stream ? stream->created != buffer_created_ : stream.error().code == errc::not_found;
     // What was learnt of another server, or before the place was taken anew, says nothing about this reading.
-    if (!stream || out_of_place() || asked_of != server_id_ || asked_connection != ctx_.nc.connects()) co_return;
+    if (asked != std::pair(places_, ctx_.nc.connects())) co_return;
+    place_lost_ = stream ? stream->created != buffer_created_ : stream.error().code == errc::not_found;
+    if (!stream || out_of_place()) co_return;
     standing_ = stream->messages;
     const auto now = steady_clock::now();
     floor_.settled_below(stream->first_seq, now);

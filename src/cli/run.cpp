@@ -91,7 +91,8 @@ class process {
       log::debug("run", "stage {} has ended", s.name());
       co_return;
     }
-    exit_code_ = complain(ended.error());
+    if (ended.error().text != said_) exit_code_ = complain(ended.error());  // stages share what they can't work with
+    said_ = ended.error().text;
     close(fmt::format("stage {} can't go on", s.name()));
   }
 
@@ -120,6 +121,7 @@ class process {
   asio::signal_set signals_;
   asio::steady_timer deadline_;
   bool closing_ = false;
+  std::string said_;
   int exit_code_ = done;
 };
 

@@ -50,7 +50,7 @@ result<void> connect(asio::io_context& io, nats::connection& nc, const config& c
   const auto guard = asio::make_work_guard(io);
   auto hello = await_here(io, nats::greet(cfg.nats.url));
   if (!hello) return hello.error();
-  if (auto fine = nats::accept(*hello, cfg.nats.url); !fine) return fine.error();
+  if (auto fine = nats::accept(*hello, nats::without_secrets(cfg.nats.url)); !fine) return fine.error();
   return nc.start({.url = cfg.nats.url, .creds = cfg.nats.creds, .tls_ca = cfg.nats.tls_ca});
 }
 

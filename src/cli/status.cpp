@@ -4,6 +4,7 @@
 #include "lock_table.hpp"
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/nats/greeting.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
 
 #include <unistd.h>
@@ -84,8 +85,7 @@ task<json::object> store_facts(session s) {
 
 task<json::object> collect(session s) {
   json::object all;
-  all["nats"] =
-      json::object{{"url", s.cfg.nats.url.substr(s.cfg.nats.url.rfind('@') + 1)}, {"server_id", s.nc.server_id()}};
+  all["nats"] = json::object{{"url", nats::without_secrets(s.cfg.nats.url)}, {"server_id", s.nc.server_id()}};
   all["store"] = co_await store_facts(s);
   if (auto ingest = co_await nats::stream_info(s.nc, "ingest")) {
     all["buffer"] =

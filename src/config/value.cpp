@@ -45,7 +45,7 @@ std::string with_unit(std::span<const unit> units, std::int64_t n) {
   return fmt::format("{}{}", n / best->factor, best->name);
 }
 
-std::string quoted(std::string_view s) {
+std::string in_quotes(std::string_view s) {
   std::string out = "\"";
   for (const char c : s) {
     if (c == '"' || c == '\\')
@@ -60,7 +60,7 @@ std::string quoted(std::string_view s) {
 
 std::string described(const key_row& key, const toml::node& value) {
   if (key.secret) return "what stands there";
-  if (const auto* s = value.as_string()) return quoted(masked_urls(s->get()));
+  if (const auto* s = value.as_string()) return in_quotes(masked_urls(s->get()));
   if (value.is_table()) return "a table";
   if (value.is_array()) return "a list";
   std::ostringstream out;
@@ -70,7 +70,7 @@ std::string described(const key_row& key, const toml::node& value) {
 
 std::string choices_text(std::string_view choices) {
   std::string out = "one of ";
-  for (const char c : quoted(choices)) out += c == '|' ? std::string("\", \"") : std::string(1, c);
+  for (const char c : in_quotes(choices)) out += c == '|' ? std::string("\", \"") : std::string(1, c);
   return out;
 }
 
@@ -201,17 +201,17 @@ std::string written(const key_row& key, const config& from) {
   return visit_place(key, from, [&](const auto& v) -> std::string {
     using type = std::remove_cvref_t<decltype(v)>;
     if constexpr (is_text<type>) {
-      return quoted(v);
+      return in_quotes(v);
     } else if constexpr (is_list<type>) {
       std::string out;
-      for (const auto& item : v) out += (out.empty() ? "" : ", ") + quoted(item);
+      for (const auto& item : v) out += (out.empty() ? "" : ", ") + in_quotes(item);
       return fmt::format("[{}]", out);
     } else if constexpr (is_duration<type>) {
-      return quoted(with_unit(durations, v.count()));
+      return in_quotes(with_unit(durations, v.count()));
     } else if constexpr (is_flag<type>) {
       return v ? "true" : "false";
     } else {
-      return key.bytes ? quoted(with_unit(sizes, static_cast<std::int64_t>(v))) : fmt::to_string(v);
+      return key.bytes ? in_quotes(with_unit(sizes, static_cast<std::int64_t>(v))) : fmt::to_string(v);
     }
   });
 }
@@ -221,8 +221,8 @@ std::string shown(const key_row& key, const config& from) {
   const auto* const text = std::get_if<std::string& (*)(config&)>(&key.at);
   if (text == nullptr) return whole;
   const std::string& value = (*text)(const_cast<config&>(from));
-  if (key.secret) return value.empty() ? whole : quoted("***");
-  return value.contains("://") ? quoted(masked_urls(value)) : whole;
+  if (key.secret) return value.empty() ? whole : in_quotes("***");
+  return value.contains("://") ? in_quotes(masked_urls(value)) : whole;
 }
 
 }  // namespace recordkv::settings

@@ -1,6 +1,7 @@
 #include "bridge.hpp"
 
 #include "recordkv/core/log.hpp"
+#include "recordkv/nats/greeting.hpp"
 
 #include <nats/nats.h>
 #include <unistd.h>
@@ -141,9 +142,10 @@ result<void> bridge::open(const nats_config& config) {
     log::warn("nats", "{}", natsStatus_GetText(e));
   };
   if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, on_error, nullptr);
-  if (s != NATS_OK) return fail(errc::bad_config, "nats.url {} is not usable: {}", config.url, natsStatus_GetText(s));
+  const auto shown = without_secrets(config.url);
+  if (s != NATS_OK) return fail(errc::bad_config, "nats.url {} is not usable: {}", shown, natsStatus_GetText(s));
   s = natsConnection_Connect(&nc_, raw);
-  if (s != NATS_OK) return translate(s, config.url);
+  if (s != NATS_OK) return translate(s, shown);
   return {};
 }
 

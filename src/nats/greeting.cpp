@@ -112,6 +112,22 @@ task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit) 
   co_return fail(errc::unreachable, "no NATS server answers ({}); start nats-server -js, or set nats.url", reasons);
 }
 
+std::string without_secrets(std::string_view urls) {
+  std::string out;
+  while (!urls.empty()) {
+    const auto comma = std::min(urls.find(','), urls.size());
+    const auto one = urls.substr(0, comma);
+    const auto scheme = one.find("://");
+    const auto host = scheme == one.npos ? 0 : scheme + 3;
+    const auto at = one.rfind('@');
+    if (!out.empty()) out += ',';
+    out += one.substr(0, host);
+    out += one.substr(at == one.npos ? host : at + 1);
+    urls.remove_prefix(std::min(comma + 1, urls.size()));
+  }
+  return out;
+}
+
 result<void> accept(const greeting& g, std::string_view urls) {
   const auto v = parse_version(g.version);
   if (v < version{2, 10, 0})

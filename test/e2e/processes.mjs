@@ -20,9 +20,10 @@ const open = new Set();
 export const root = fileURLToPath(new URL('.', import.meta.url)).replace(/test\/e2e\/(\.cache\/)?$/, '');
 
 process.once('exit', () => { for (const one of open) one.abandon(); });
-process.once('SIGINT', () => process.exit(130));
-process.once('SIGTERM', () => process.exit(143));
-process.once('SIGHUP', () => process.exit(129));
+// Not once(): a second signal, as the runner and its own killer send, must not cut the cleaning short.
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
+process.on('SIGHUP', () => process.exit(129));
 
 /** @param {string} file @returns {boolean} */
 const runnable = (file) => {

@@ -44,9 +44,9 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def plain_environment() -> dict:
+def plain_environment(inherit: tuple = ()) -> dict:
     """RECORDKV_… are settings of recordkv: what was meant for the tests must not reach it."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("RECORDKV_") or k == "RECORDKV_NATS_SERVER"}
+    return {k: v for k, v in os.environ.items() if not k.startswith("RECORDKV_") or k == "RECORDKV_NATS_SERVER" or k in inherit}
 
 
 def die_with_parent() -> None:
@@ -128,7 +128,7 @@ class Rig:
         self.url = f"nats://127.0.0.1:{self.nats_port}"
         self.sync_interval = sync_interval
         self.settings = {"nats.url": self.url, "nats.sync_interval": sync_interval, "state.dir": self.path("state"),
-                         "source.kind": "jetstream", "source.start": "oldest", "http.listen": "",
+                         "source.kind": "jetstream", "source.url": "ws://127.0.0.1:1", "source.start": "oldest", "http.listen": "",
                          "index.views": [os.path.join(ROOT, "config", "views", "likes.toml")], **settings}
         self.config = self.path("recordkv.toml")
         self.wire = None
@@ -160,11 +160,11 @@ class Rig:
 
     # processes
 
-    def nats(self, extra: str = "") -> Part:
+    def nats(self, extra: str = "", jetstream: bool = True) -> Part:
         conf = self.path("nats.conf")
         with open(conf, "w") as f:
             f.write(f'listen: "127.0.0.1:{self.nats_port}"\nmax_payload: 8MB\n{extra}\n')
-            if "jetstream" not in extra:
+            if jetstream:
                 f.write(f'jetstream {{ store_dir: "{self.path("nats")}", sync_interval: "{self.sync_interval}" }}\n')
         part = self.add("nats", [program("RECORDKV_NATS_SERVER", "nats-server"), "-c", conf])
         self.wait_nats()
@@ -211,11 +211,12 @@ class Rig:
             command += ["--set", s]
         return self.add(name or stages.replace(",", "-"), command)
 
-    def command(self, *words, stdin: str = "", seconds: float = 30, config: bool = True) -> subprocess.CompletedProcess:
+    def command(self, *words, stdin: str = "", seconds: float = 30, config: bool = True,
+                inherit: tuple = ()) -> subprocess.CompletedProcess:
         self.write_config()
         head = [program("RECORDKV", "recordkv")] + (["--config", self.config] if config else [])
         return subprocess.run([*head, *words], input=stdin, text=True, capture_output=True, timeout=seconds * SLOW,
-                              cwd=self.directory, env=plain_environment(), preexec_fn=die_with_parent)
+                              cwd=self.directory, env=plain_environment(inherit), preexec_fn=die_with_parent)
 
     # facts
 

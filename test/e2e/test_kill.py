@@ -6,20 +6,33 @@ runs, RECORDKV_LAYOUTS ("single split") the processes; a seed replays the same e
 
 import os
 import random
+import threading
 import time
 import unittest
+from typing import NamedTuple
 
 from rig import SLOW, Rig, nats_wire
 
-EVENTS, PAST, RATE, KILLS, BUFFER = 50_000, 8_000, 2_500, 20, 2_000
-LAYOUTS = {"single": ["ingest,kv,index"], "split": ["ingest", "kv", "index"]}
+EVENTS, KILLS = 50_000, 20
+
+
+class Layout(NamedTuple):
+    stages: list
+    buffer: int  # ingest.max_msgs
+    past: int    # events that are there at the start; the others happen at `rate`
+    rate: int
+
+
+# A small buffer makes kv work in step with it, full or empty; a large one keeps records and states flowing side by side.
+LAYOUTS = {"single": Layout(["ingest,kv,index"], 2_000, 8_000, 2_500),
+           "split": Layout(["ingest", "kv", "index"], 20_000, 40_000, 500)}
 
 
 class Watch:
     """Samples, between everything else, what the processes say of themselves; a killed one's last word counts."""
 
-    def __init__(self, rig: Rig):
-        self.rig, self.last = rig, 0.0
+    def __init__(self, rig: Rig, buffer: int):
+        self.rig, self.buffer, self.last = rig, buffer, 0.0
         self.words: dict[tuple, dict] = {}
         self.full = self.samples = self.standing = 0
 
@@ -30,7 +43,7 @@ class Watch:
         try:
             self.standing = self.rig.stream("ingest")["messages"]
             self.samples += 1
-            self.full += self.standing >= BUFFER
+            self.full += self.standing >= self.buffer
             for key in ("ingest", "kv", "view-likes"):
                 if report := self.rig.report(key):
                     self.words[key, report["process"]] = report
@@ -41,18 +54,55 @@ class Watch:
         return sum(counter(r) for r in self.words.values())
 
 
+class Onlooker(threading.Thread):
+    """A client that lists the store's keys without end. It slows the store's stream and no other, so that states, were
+    they written too early, overtake records; and it sees states on their way, which is when a crash hurts most."""
+
+    NOTHING = b'{"subjects_filter":"$KV.record.*.*.*.*.*.*.nobody"}'
+
+    def __init__(self, url: str):
+        super().__init__(daemon=True)
+        self.url, self.ended, self.states = url, False, threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self.ended:
+            try:
+                with nats_wire.Connection(self.url) as nats:
+                    nats.subscribe("$KV.repo.>")
+                    nats.subscribe(nats.inbox)
+                    for _ in range(3):
+                        nats.publish("$JS.API.STREAM.INFO.KV_record", self.NOTHING, nats.inbox)
+                    self.watch(nats)
+            except (nats_wire.Failure, OSError, ValueError):
+                time.sleep(0.05)  # the server is away, or the stream not there yet
+
+    def watch(self, nats: nats_wire.Connection) -> None:
+        while not self.ended:
+            m = nats.next(1)
+            if m.subject != nats.inbox:
+                self.states.set()
+            else:
+                nats.publish("$JS.API.STREAM.INFO.KV_record", self.NOTHING, nats.inbox)
+
+    def await_states(self) -> None:
+        self.states.clear()
+        self.states.wait(0.6)
+
+
 class Battle:
-    def __init__(self, rig: Rig, seed: int, layout: str):
-        self.rig, self.layout = rig, layout
-        self.random = random.Random(f"{seed} {layout}")
-        self.watch = Watch(rig)
+    def __init__(self, rig: Rig, seed: int, name: str):
+        self.rig, layout = rig, LAYOUTS[name]
+        self.random = random.Random(f"{seed} {name}")
+        self.watch = Watch(rig, layout.buffer)
         self.down: dict[str, float] = {}  # part -> when it is started again
         self.schedule, self.left_by_themselves = [], []
         self.in_flight = 0
         self.rig.nats()
-        self.rig.simulator("--seed", seed, "--events", EVENTS, "--past", PAST, "--rate", RATE, "--accounts", 400,
+        self.rig.simulator("--seed", seed, "--events", EVENTS, "--past", layout.past, "--rate", layout.rate, "--accounts", 400,
                            "--churn", 250_000, "--wait-for-client")
-        self.stages = [self.rig.recordkv(s).name for s in LAYOUTS[layout]]
+        self.onlooker = Onlooker(rig.url)
+        self.stages = [self.rig.recordkv(s).name for s in layout.stages]
 
     def tend(self) -> None:
         """The supervisor: whatever is down comes back when its time has come."""
@@ -76,11 +126,13 @@ class Battle:
 
     def strike(self, began: float) -> None:
         everything = ["nats", *self.stages]
-        victims = self.random.choice([*([s] for s in self.stages), ["nats"], self.random.sample(everything, len(everything))])
+        victims = self.random.choice([*([s] for s in self.stages), ["nats"], everything, everything])
         if all(v in self.down for v in victims):
             victims = everything
         pause = self.random.uniform(0.0, 1.0)
         self.in_flight += self.watch.standing > 0
+        if victims == everything:
+            self.onlooker.await_states()
         for name in victims:
             self.rig.parts[name].kill()
         for name in victims:  # all at once is how a machine dies; how fast each comes back is another matter
@@ -102,15 +154,17 @@ def skipped(report: dict) -> int:
 class KillTest(unittest.TestCase):
     def run_one(self, seed: int, layout: str) -> None:
         began = time.monotonic()
-        with Rig(**{"ingest.max_msgs": BUFFER}) as rig:
+        with Rig(**{"ingest.max_msgs": LAYOUTS[layout].buffer}) as rig:
             battle = Battle(rig, seed, layout)
             try:
                 battle.fight()
+                battle.onlooker.ended = True
                 rig.check_store(90, "--cids", meanwhile=battle.tend)
                 battle.rest(0.5)
                 self.assertTrue(rig.drained(), "the store is right, but the buffer still holds events")
                 self.assert_it_was_a_fight(rig, battle)
             finally:
+                battle.onlooker.ended = True
                 print(f"\nRECORDKV_SEEDS={seed} RECORDKV_LAYOUTS={layout}: {'; '.join(battle.schedule)}")
                 print(f"left by themselves: {battle.left_by_themselves or 'none'}")
                 print(f"{time.monotonic() - began:.1f} s", flush=True)

@@ -1,5 +1,6 @@
 // The connection on a real server: requests, subscriptions, and what a disconnect does and does not do.
 #include "../support/nats_process.hpp"
+#include "recordkv/nats/pull_consumer.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 
@@ -15,7 +16,8 @@ std::vector<nats::request_spec> numbered(std::string subject, int n) {
 }
 
 /// Waits for `n` messages, then answers them from the last to the first, but not those whose data is `silent_on`.
-task<result<void>> answer_backwards(nats::connection& nc, nats::subscription asked, std::size_t n, std::string silent_on) {
+task<result<void>> answer_backwards(nats::connection& nc, nats::subscription asked, std::size_t n,
+                                    std::string silent_on) {
   std::vector<nats::message> held;
   while (held.size() < n) {
     for (auto& m : asked.take()) held.push_back(std::move(m));
@@ -23,7 +25,17 @@ task<result<void>> answer_backwards(nats::connection& nc, nats::subscription ask
   }
   for (auto m = held.rbegin(); m != held.rend(); ++m)
     if (m->data() != silent_on)
-      if (auto sent = nc.publish(std::string(m->reply()), "", {}, "answer " + std::string(m->data())); !sent) co_return sent;
+      if (auto sent = nc.publish(std::string(m->reply()), "", {}, "answer " + std::string(m->data())); !sent)
+        co_return sent;
+  co_return result<void>{};
+}
+
+task<result<void>> count(nats::pull_consumer& in, std::size_t& delivered, std::size_t until) {
+  while (delivered < until) {
+    auto batch = co_await in.next();
+    if (!batch) co_return batch.error();
+    delivered += batch->size();
+  }
   co_return result<void>{};
 }
 
@@ -32,7 +44,8 @@ task<result<void>> up_again(nats::connection& nc) {
   co_return result<void>{};
 }
 
-/// The longest time between two turns of a 5 ms ticker, until told to stop. Each turn touches the connection as stages do.
+/// The longest time between two turns of a 5 ms ticker, until told to stop. Each turn touches the connection as stages
+/// do.
 struct ticker {
   bool stop = false;
   std::chrono::steady_clock::duration longest{};
@@ -73,7 +86,8 @@ TEST_CASE("many requests at once come back in the order asked, whatever order th
   auto asked = other->subscribe("echo");
   REQUIRE(asked.has_value());
   REQUIRE(rig.run(other->flush()).has_value());
-  asio::co_spawn(rig.io, answer_backwards(*other, std::move(*asked), 100, "37"), [](std::exception_ptr, result<void>) {});
+  asio::co_spawn(rig.io, answer_backwards(*other, std::move(*asked), 100, "37"),
+                 [](std::exception_ptr, result<void>) {});
   const auto answers = rig.run(rig.nc.request_all(numbered("echo", 100), 1s));
   REQUIRE(answers.size() == 100);
   for (int i = 0; i < 100; ++i) {
@@ -84,6 +98,22 @@ TEST_CASE("many requests at once come back in the order asked, whatever order th
     REQUIRE(answers[i].has_value());
     CHECK(answers[i]->data() == fmt::format("answer {}", i));
   }
+}
+
+TEST_CASE("a message that a consumer delivers is never taken for an answer, whatever its subject") {
+  nats_rig rig;
+  rig.stream("S", R"({"subjects":["s.>"],"allow_direct":true})");
+  const auto prefix = "s." + std::string(rig.nc.inbox().size() - 2, 'x') + ".r";  // as long as "<inbox>.r"
+  for (int id = 1; id <= 2000; ++id) REQUIRE(rig.nc.publish(prefix + std::to_string(id), "", {}, "delivered"));
+  REQUIRE(rig.waits_for([&] { return rig.info("S").messages == 2000; }));
+  nats::pull_consumer in(rig.nc, {.stream = "S", .policy = nats::acks::none, .credit = 4096}, rig.counters,
+                         rig.api_level());
+  REQUIRE(rig.run(in.attach()).has_value());
+  std::size_t delivered = 0;
+  asio::co_spawn(rig.io, count(in, delivered, 2000), [](std::exception_ptr, result<void>) {});
+  for (const auto& answer : rig.run(rig.nc.request_all(numbered("nobody.listens", 50), 500ms)))
+    CHECK((answer.has_error() && answer.error().code == errc::timed_out));
+  CHECK(rig.waits_for([&] { return delivered == 2000; }));
 }
 
 TEST_CASE("flush returns once the server has handled what was published before") {
@@ -111,7 +141,9 @@ TEST_CASE("after a kill -9 it reconnects by itself, subscriptions survive, and i
   CHECK(rig.run(rig.nc.flush()).error().code == errc::unreachable);
   CHECK_FALSE(rig.nc.trouble().empty());
   CHECK(rig.run(rig.nc.request({.subject = "$JS.API.INFO"}, 50ms)).error().code == errc::unreachable);
-  { const auto gone = std::move(*dropped); }  // while down it must not enter nats.c
+  {
+    const auto gone = std::move(*dropped);
+  }  // while down it must not enter nats.c
 
   rig.server.start();
   REQUIRE(rig.run(rig.nc.request({.subject = "$JS.API.INFO"}, 15s)).has_value());  // waits for the connection
@@ -153,7 +185,9 @@ TEST_CASE("a first connection that fails says why") {
   asio::io_context io(1);
   SECTION("nobody there") {
     std::uint16_t port = 0;
-    { port = silent_listener().port(); }
+    {
+      port = silent_listener().port();
+    }
     nats::connection nc(io);
     const auto started = nc.start({.url = fmt::format("nats://127.0.0.1:{}", port)});
     REQUIRE(started.has_error());

@@ -34,7 +34,9 @@ struct cursor_rig : nats_rig {
   kv::bucket raw{nc, "cursor"};
 };
 
-cursor::buffered frame(std::uint64_t seq, std::uint64_t epoch = 0, std::string of = source) { return {std::move(of), seq, epoch}; }
+cursor::buffered frame(std::uint64_t seq, std::uint64_t epoch = 0, std::string of = source) {
+  return {std::move(of), seq, epoch};
+}
 
 }  // namespace
 

@@ -15,7 +15,8 @@ result<void> accept(std::string version, bool jetstream = true) {
 }  // namespace
 
 TEST_CASE("versions that lose or hide messages are refused, by number") {
-  for (const auto* good : {"2.10.0", "2.10.29", "2.11.0", "2.12.6", "2.12.10", "2.14.2", "2.15.0", "2.15.2", "3.0.0", "2.12.10-RC.1"}) {
+  for (const auto* good :
+       {"2.10.0", "2.10.29", "2.11.0", "2.12.6", "2.12.10", "2.14.2", "2.15.0", "2.15.2", "3.0.0", "2.12.10-RC.1"}) {
     INFO(good);
     CHECK(accept(good).has_value());
   }
@@ -54,8 +55,11 @@ TEST_CASE("what does not greet like NATS is unreachable; the first of several th
   asio::io_context io(1);
   const silent_listener mute, web(0, "HTTP/1.1 400 Bad Request\r\n\r\n");
   std::uint16_t nobody = 0;
-  { nobody = silent_listener().port(); }
-  const auto three = fmt::format("nats://127.0.0.1:{},127.0.0.1:{},nats://127.0.0.1:{}", nobody, web.port(), mute.port());
+  {
+    nobody = silent_listener().port();
+  }
+  const auto three =
+      fmt::format("nats://127.0.0.1:{},127.0.0.1:{},nats://127.0.0.1:{}", nobody, web.port(), mute.port());
   const auto none = run_coroutine(io, nats::greet(three, 200ms));
   REQUIRE(none);
   REQUIRE(none->has_error());

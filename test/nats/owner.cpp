@@ -16,8 +16,8 @@ namespace {
 
 /// A key's value as another process writes it.
 std::string held_by(const process_identity& who) {
-  return fmt::format(R"({{"id":"{}","host":"{}","pid":{},"started":{},"since":"s","renewed":"r","report":{{}}}})", who.id,
-                     who.host, who.pid, who.started);
+  return fmt::format(R"({{"id":"{}","host":"{}","pid":{},"started":{},"since":"s","renewed":"r","report":{{}}}})",
+                     who.id, who.host, who.pid, who.started);
 }
 
 const process_identity elsewhere{.id = "another", .host = "another host", .pid = 1, .started = 1};

@@ -1,9 +1,6 @@
-// Rules X1, X2 and X3: what stands in the buffer is exactly what was put, in order, once; or the publisher halts.
+// Rules X1 and X3: what stands in the buffer is exactly what was put, in order, once; or the publisher halts.
 #include "publisher_rig.hpp"
-#include "recordkv/config.hpp"
-#include "stages.hpp"
 
-#include <boost/json.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
 using namespace recordkv;
@@ -161,30 +158,4 @@ TEST_CASE("X3: a buffer of the same name and another creation is another one, ho
   rig.server.start();
   REQUIRE(rig.waits_for([&] { return rig.out->halted() != nats::halt::none; }));
   CHECK(rig.out->halted() == nats::halt::stream_lost);
-}
-
-TEST_CASE("X2: the buffer is a work queue that discards new messages and keeps what has no consumer yet") {
-  nats_rig rig;
-  const config cfg;
-  stage_context ctx{rig.nc, cfg, rig.counters, {}};
-  const auto made = rig.run(stages::open_ingest_stream(ctx));
-  REQUIRE(made.has_value());
-  CHECK(made->made);
-  const auto c = rig.api("STREAM.INFO.ingest").at("config").as_object();
-  CHECK(c.at("retention").as_string() == "workqueue");
-  CHECK(c.at("discard").as_string() == "new");
-  CHECK(c.at("max_msgs").as_int64() == cfg.ingest.max_msgs);
-  CHECK(c.at("max_bytes").as_int64() == cfg.ingest.max_bytes);
-  CHECK(c.at("subjects").as_array().size() == 1);
-  for (const auto* p : {"0", "7", "f"}) rig.publish(std::string("ingest.") + p, "frame");
-  CHECK(rig.info("ingest").messages == 3);
-  const auto again = rig.run(stages::open_ingest_stream(ctx));
-  REQUIRE(again.has_value());
-  CHECK_FALSE(again->made);
-  rig.api("STREAM.DELETE.ingest");
-  rig.stream("ingest", R"({"subjects":["ingest.*"],"retention":"interest","discard":"new"})");
-  const auto wrong = rig.run(stages::open_ingest_stream(ctx));
-  REQUIRE(wrong.has_error());
-  CHECK(wrong.error().code == errc::mismatch);
-  CHECK(wrong.error().text.find("retention is interest, must be workqueue") != std::string::npos);
 }

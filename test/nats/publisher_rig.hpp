@@ -30,7 +30,8 @@ inline std::vector<put_item> counted(std::string prefix, int n, int keys, int fr
 inline words last_occurrences(const words& all) {
   words out;
   for (std::size_t i = 0; i < all.size(); ++i)
-    if (std::find(all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end(), all[i]) == all.end()) out.push_back(all[i]);
+    if (std::find(all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end(), all[i]) == all.end())
+      out.push_back(all[i]);
   return out;
 }
 inline words count_to(int n, int from = 0) {
@@ -59,7 +60,9 @@ struct publisher_rig : nats_rig {
     asio::co_spawn(io, put_all(*out, std::move(items)), [](std::exception_ptr, result<void>) {});
   }
   bool all_durable(nats::ordinal n) {
-    return waits_for([this, n] { return out->floor() >= n; });
+    const bool yes = waits_for([this, n] { return out->floor() >= n; });
+    if (!yes) UNSCOPED_INFO("floor " << out->floor() << ", log:\n" << fmt::format("{}", fmt::join(log.lines, "\n")));
+    return yes;
   }
   auto refused(std::string_view why) const { return counters.value("publish_refused", why); }
 
@@ -81,7 +84,8 @@ struct scripted_stream {
       for (auto& m : in.take()) {
         const std::string reply(m.reply());
         const auto last = reply.rfind('.'), before = reply.rfind('.', last - 1);
-        all.push_back({reply.substr(before + 1, last - before - 1), reply.substr(last + 1), std::string(m.data()), reply});
+        all.push_back(
+            {reply.substr(before + 1, last - before - 1), reply.substr(last + 1), std::string(m.data()), reply});
       }
       return all.size() >= n;
     });
@@ -94,7 +98,8 @@ struct scripted_stream {
   /// Returns once the publisher's connection has been handed the answer.
   void ack(const seen& s) { answer(s, R"({"stream":"S","seq":0})"); }
   void refuse(const seen& s) {
-    answer(s, R"({"stream":"S","seq":0,"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"}})");
+    answer(s,
+           R"({"stream":"S","seq":0,"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"}})");
   }
   void answer(const seen& s, std::string_view text) {
     if (!nc->publish(s.reply, "", {}, text) || !rig.run(nc->flush()) || !rig.run(rig.nc.flush())) FAIL("not answered");

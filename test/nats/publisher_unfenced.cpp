@@ -43,7 +43,8 @@ TEST_CASE("X10: a refusal in the middle: all behind it is sent again, in order")
 
 TEST_CASE("X10: an older value that was refused does not overtake a newer one that was accepted") {
   publisher_rig rig;
-  rig.stream("S", R"({"subjects":["s.>"],"discard":"new","max_msgs_per_subject":1,"max_bytes":100000,"allow_direct":true})");
+  rig.stream("S",
+             R"({"subjects":["s.>"],"discard":"new","max_msgs_per_subject":1,"max_bytes":100000,"allow_direct":true})");
   rig.publish("s.other", std::string(60000, 'x'));
   rig.publish("s.key", "0");
   rig.open(spec());

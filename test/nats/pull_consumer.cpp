@@ -1,4 +1,5 @@
-// Rule X6: whoever takes a durable gets what is unacknowledged, from the first on and in order, whatever happened before.
+// Rule X6: whoever takes a durable gets what is unacknowledged, from the first on and in order, whatever happened
+// before.
 #include "recordkv/nats/pull_consumer.hpp"
 
 #include "../support/nats_process.hpp"
@@ -38,7 +39,9 @@ struct consumer_rig : nats_rig {
                         : R"({"subjects":["s.*"],"allow_direct":true})");
     for (const auto last = first_ + n; first_ < last; ++first_) publish("s.a", std::to_string(first_));
   }
-  nats::consumer_spec spec(nats::acks policy = nats::acks::each) const { return {.stream = "S", .durable = "d", .policy = policy}; }
+  nats::consumer_spec spec(nats::acks policy = nats::acks::each) const {
+    return {.stream = "S", .durable = "d", .policy = policy};
+  }
   std::unique_ptr<nats::pull_consumer> attach(nats::connection& on, nats::consumer_spec s, int level,
                                               std::function<std::uint64_t()> start = {}) {
     auto made = std::make_unique<nats::pull_consumer>(on, std::move(s), counters, level, std::move(start));
@@ -118,7 +121,8 @@ TEST_CASE("X6: a thief on the same durable is noticed by the jump, and nothing i
   auto thief = rig.connect();
   auto stolen = thief->subscribe("stolen");
   REQUIRE(stolen.has_value());
-  REQUIRE(thief->publish("$JS.API.CONSUMER.MSG.NEXT.S.d", "stolen", {}, R"({"batch":3,"expires":20000000000})").has_value());
+  REQUIRE(thief->publish("$JS.API.CONSUMER.MSG.NEXT.S.d", "stolen", {}, R"({"batch":3,"expires":20000000000})")
+              .has_value());
   REQUIRE(rig.run(thief->flush()).has_value());
   rig.fill(12);  // shared out between the two
   CHECK(rig.taken(*in, 12, 12) == range(5, 16));
@@ -143,7 +147,9 @@ TEST_CASE("X6: a start beyond the last message waits for the next one") {
   std::uint64_t at = 1;
   const auto start = [&] { return at; };
   const auto level = rig.a_level();
-  { auto first = rig.attach(rig.nc, rig.spec(nats::acks::all), level, start); }
+  {
+    auto first = rig.attach(rig.nc, rig.spec(nats::acks::all), level, start);
+  }
   at = 6;
   auto in = rig.attach(rig.nc, rig.spec(nats::acks::all), level, start);
   rig.fill(3, false);
@@ -182,7 +188,9 @@ TEST_CASE("no more is delivered than was asked for while nobody takes it") {
   s.credit = 16;
   auto in = rig.attach(rig.nc, s, rig.api_level());
   std::size_t got = 0;
-  const auto delivered = [&] { return rig.api("CONSUMER.INFO.S.d").at("delivered").as_object().at("consumer_seq").as_int64(); };
+  const auto delivered = [&] {
+    return rig.api("CONSUMER.INFO.S.d").at("delivered").as_object().at("consumer_seq").as_int64();
+  };
   while (got < 60) {
     auto batch = rig.run(in->next());
     REQUIRE(batch.has_value());
@@ -254,5 +262,6 @@ TEST_CASE("a delivery's reply subject tells its place, with and without a domain
   REQUIRE(domain);
   CHECK(domain->stream_seq == 2);
   CHECK(domain->consumer_seq == 3);
-  for (const auto* bad : {"", "$JS.ACK.a.b.1.2.3.4", "$JS.API.a.b.1.2.3.4.5", "$JS.ACK.a.b.x.2.3.4.5"}) CHECK_FALSE(nats::parse_delivery(bad));
+  for (const auto* bad : {"", "$JS.ACK.a.b.1.2.3.4", "$JS.API.a.b.1.2.3.4.5", "$JS.ACK.a.b.x.2.3.4.5"})
+    CHECK_FALSE(nats::parse_delivery(bad));
 }

@@ -50,7 +50,8 @@ TEST_CASE("X19: where partitions are not written down they are 16") {
   nats_rig rig;
   REQUIRE(open(rig).has_value());
   kv::bucket repo(rig.nc, "repo");
-  kv::write w{.key = "meta", .value = R"({"created":")" + rig.info("KV_record").created + "\"}", .expected = meta(rig).seq};
+  kv::write w{
+      .key = "meta", .value = R"({"created":")" + rig.info("KV_record").created + "\"}", .expected = meta(rig).seq};
   REQUIRE(rig.run(repo.update(std::move(w))).has_value());
   CHECK(open(rig, 16).has_value());
   CHECK(open(rig, 8).error().code == errc::mismatch);
@@ -68,7 +69,8 @@ TEST_CASE("X19: a store that was recreated is refused, with the remedy") {
 
 TEST_CASE("X19: what was there before is not ours to remove") {
   nats_rig rig;
-  rig.stream("KV_record", R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","allow_direct":true})");
+  rig.stream("KV_record",
+             R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","allow_direct":true})");
   REQUIRE(open(rig).has_value());
   CHECK(meta(rig).made == words{"KV_repo"});
   REQUIRE(rig.run(kv::remember_made(rig.nc, "KV_cursor")).has_value());

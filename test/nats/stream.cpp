@@ -1,5 +1,7 @@
-// Streams and buckets as they are made, accepted or refused, and a bucket's compare-and-set.
+// Streams and buckets as they are made, accepted or refused (X2), and a bucket's compare-and-set.
 #include "../support/nats_process.hpp"
+#include "recordkv/config.hpp"
+#include "stages.hpp"
 
 #include <boost/json.hpp>
 
@@ -57,8 +59,9 @@ TEST_CASE("a stream with other settings is refused, with both sides of each diff
   nats_rig rig;
   rig.stream("S", R"({"subjects":["s.*","t.*"],"max_age":60000000000,"max_msgs_per_subject":5,"discard":"old"})");
   const auto words_ = mismatch(rig, plain());
-  for (const auto* part : {"stream S exists with other settings", "subjects is s.*,t.*, must be s.>",
-                           "max_age is 60000000000, must be 0", "max_msgs_per_subject is 5, must be -1", "discard is old, must be new"}) {
+  for (const auto* part :
+       {"stream S exists with other settings", "subjects is s.*,t.*, must be s.>", "max_age is 60000000000, must be 0",
+        "max_msgs_per_subject is 5, must be -1", "discard is old, must be new"}) {
     INFO(part);
     CHECK(words_.find(part) != std::string::npos);
   }
@@ -66,7 +69,8 @@ TEST_CASE("a stream with other settings is refused, with both sides of each diff
 
 TEST_CASE("a bucket that a stock client made is accepted") {
   bucket_rig rig;
-  rig.stream("KV_record", R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","max_bytes":-1,"max_msgs":-1,
+  rig.stream("KV_record",
+             R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","max_bytes":-1,"max_msgs":-1,
     "allow_rollup_hdrs":true,"deny_delete":true,"deny_purge":false,"allow_direct":true,"duplicate_window":120000000000,
     "max_consumers":-1,"max_msg_size":-1,"retention":"limits","storage":"file","num_replicas":1})");
   kv::bucket stock(rig.nc, "record");
@@ -112,8 +116,10 @@ TEST_CASE("many writes at once: each has its own answer") {
   const auto answers = rig.run(rig.b.update_many(std::move(writes)));
   REQUIRE(answers.size() == 201);
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    if (i == 100) CHECK(answers[i].error().code == errc::conflict);
-    else CHECK(answers[i].has_value());
+    if (i == 100)
+      CHECK(answers[i].error().code == errc::conflict);
+    else
+      CHECK(answers[i].has_value());
   }
 }
 
@@ -148,4 +154,30 @@ TEST_CASE("the server tells its API level; a stream that is not there can not be
   const auto removed = rig.run(kv::remove_stream(rig.nc, "nothing"));
   REQUIRE(removed.has_error());
   CHECK(removed.error().code == errc::not_found);
+}
+
+TEST_CASE("X2: the buffer is a work queue that discards new messages and keeps what has no consumer yet") {
+  nats_rig rig;
+  const config cfg;
+  stage_context ctx{rig.nc, cfg, rig.counters, {}};
+  const auto made = rig.run(stages::open_ingest_stream(ctx));
+  REQUIRE(made.has_value());
+  CHECK(made->made);
+  const auto c = rig.api("STREAM.INFO.ingest").at("config").as_object();
+  CHECK(c.at("retention").as_string() == "workqueue");
+  CHECK(c.at("discard").as_string() == "new");
+  CHECK(c.at("max_msgs").as_int64() == cfg.ingest.max_msgs);
+  CHECK(c.at("max_bytes").as_int64() == cfg.ingest.max_bytes);
+  CHECK(c.at("subjects").as_array().size() == 1);
+  for (const auto* p : {"0", "7", "f"}) rig.publish(std::string("ingest.") + p, "frame");
+  CHECK(rig.info("ingest").messages == 3);
+  const auto again = rig.run(stages::open_ingest_stream(ctx));
+  REQUIRE(again.has_value());
+  CHECK_FALSE(again->made);
+  rig.api("STREAM.DELETE.ingest");
+  rig.stream("ingest", R"({"subjects":["ingest.*"],"retention":"interest","discard":"new"})");
+  const auto wrong = rig.run(stages::open_ingest_stream(ctx));
+  REQUIRE(wrong.has_error());
+  CHECK(wrong.error().code == errc::mismatch);
+  CHECK(wrong.error().text.find("retention is interest, must be workqueue") != std::string::npos);
 }

@@ -27,7 +27,8 @@ TEST_CASE("without a filter everything about an account passes") {
   CHECK(f.is_certain());
   CHECK(f.wants(commit(alice, {"com.example.any"})));
   CHECK(f.wants(commit(alice, {})));
-  for (const auto kind : {event_kind::sync, event_kind::identity, event_kind::account}) CHECK(f.wants(other(kind, bob)));
+  for (const auto kind : {event_kind::sync, event_kind::identity, event_kind::account})
+    CHECK(f.wants(other(kind, bob)));
   CHECK_FALSE(f.wants(other(event_kind::unknown, alice)));
   CHECK_FALSE(f.wants(other(event_kind::info, "")));
 }
@@ -41,7 +42,8 @@ TEST_CASE("an account begins with its first commit that touches a wanted collect
   CHECK(f.accounts() == 1);
   CHECK(f.wants(commit(alice, {"app.bsky.graph.follow"})));
   CHECK(f.wants(commit(alice, {})));
-  for (const auto kind : {event_kind::sync, event_kind::identity, event_kind::account}) CHECK(f.wants(other(kind, alice)));
+  for (const auto kind : {event_kind::sync, event_kind::identity, event_kind::account})
+    CHECK(f.wants(other(kind, alice)));
   CHECK_FALSE(f.wants(commit(bob, {"app.bsky.graph.follow"})));
   CHECK_FALSE(f.wants(other(event_kind::sync, bob)));
 }

@@ -41,7 +41,8 @@ TEST_CASE("a record that is too large is left out, and its older value deleted")
   REQUIRE(rig.settles(1));
   CHECK(rig.out.lines() == words{del(key_of(alice, like, "a")), key_of(alice, like, "b") + std::string(record_one)});
   CHECK(rig.left_out("too_large") == 1);
-  CHECK(rig.logged("2 kv: at://" + alice + "/" + like + "/a is too large for NATS; left out, an older value is deleted"));
+  CHECK(
+      rig.logged("2 kv: at://" + alice + "/" + like + "/a is too large for NATS; left out, an older value is deleted"));
 }
 
 TEST_CASE("a key that can't even carry a marker holds nothing up") {

@@ -22,8 +22,8 @@ TEST_CASE("X8: of Jetstream events, several of which make up one commit, only th
   auto stored = state_at(alice, 5);
   stored.data.clear();
   rig.states.stand(stored);
-  rig.in.deliver({event_of(alice, 4, "older"), event_of(alice, 5, "b"), event_of(alice, 5, "c"), event_of(alice, 6, "d"),
-                  event_of(alice, 6, "e"), event_of(alice, 5, "late")});
+  rig.in.deliver({event_of(alice, 4, "older"), event_of(alice, 5, "b"), event_of(alice, 5, "c"),
+                  event_of(alice, 6, "d"), event_of(alice, 6, "e"), event_of(alice, 5, "late")});
   rig.start();
   REQUIRE(rig.settles(6));
   CHECK(rig.out.lines() == words{key_of(alice, like, "b") + R"(={"n":5})", key_of(alice, like, "c") + R"(={"n":5})",
@@ -37,7 +37,7 @@ TEST_CASE("X8: a skipped event takes its turn and settles behind what came befor
   rig.out.cork();
   rig.start();
   rig.in.deliver(commit_frame{.n = 6}.bytes());
-  rig.in.deliver(commit_frame{.n = 5}.bytes());               // a repetition
+  rig.in.deliver(commit_frame{.n = 5}.bytes());  // a repetition
   rig.in.deliver(R"({"kind":"identity","time_us":1,"did":")" + bob + R"(","identity":{}})");
   rig.in.deliver("not an event");
   REQUIRE(rig.waits_for([&] { return rig.apply->unsettled() == 4; }));

@@ -33,8 +33,8 @@ inline std::string key_of(const std::string& did, const std::string& collection,
 }
 
 /// A Jetstream event; several of one rev make up a commit.
-inline std::string event_of(const std::string& did, unsigned n, const std::string& rkey, std::string_view what = "create",
-                            const std::string& collection = like) {
+inline std::string event_of(const std::string& did, unsigned n, const std::string& rkey,
+                            std::string_view what = "create", const std::string& collection = like) {
   const auto record = what == "delete" ? std::string() : fmt::format(R"(,"record":{{"n":{}}})", n);
   return fmt::format(R"({{"did":"{}","time_us":{},"kind":"commit","commit":{{"rev":"{}","operation":"{}",)"
                      R"("collection":"{}","rkey":"{}"{}}}}})",

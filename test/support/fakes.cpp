@@ -73,8 +73,10 @@ task<result<nats::ordinal>> fake_outbox::put(std::string subject, nats::header_l
   const auto o = window_.open(payload.size());
   log_.push_back("put " + subject);
   sent.push_back({std::move(subject), std::move(headers), std::move(payload)});
-  if (corked_) open_.push_back(o);
-  else settle(o);
+  if (corked_)
+    open_.push_back(o);
+  else
+    settle(o);
   co_return o;
 }
 
@@ -88,7 +90,8 @@ nats::ordinal fake_outbox::skip() {
 std::vector<std::string> fake_outbox::lines() const {
   std::vector<std::string> out;
   for (const auto& m : sent)
-    out.push_back(m.subject + "=" + (m.header_value("KV-Operation").empty() ? m.payload : m.header_value("KV-Operation")));
+    out.push_back(m.subject + "=" +
+                  (m.header_value("KV-Operation").empty() ? m.payload : m.header_value("KV-Operation")));
   return out;
 }
 

@@ -107,8 +107,8 @@ class fake_states {
   void hold() noexcept { held_ = true; }
   void release();
 
-  std::vector<std::string> loaded;        ///< DIDs, as often as each was asked for
-  std::vector<kv::repo_state> written;    ///< in order
+  std::vector<std::string> loaded;      ///< DIDs, as often as each was asked for
+  std::vector<kv::repo_state> written;  ///< in order
   std::size_t saves_begun = 0;
 
  private:
@@ -128,7 +128,8 @@ inline constexpr std::chrono::seconds patience{20};
 
 /// Runs the loop until the task is done; gives up, with nothing, after `limit`.
 template <class T>
-std::optional<T> run_coroutine(asio::io_context& io, task<T> work, std::chrono::steady_clock::duration limit = patience) {
+std::optional<T> run_coroutine(asio::io_context& io, task<T> work,
+                               std::chrono::steady_clock::duration limit = patience) {
   struct outcome {
     std::optional<T> value;
     std::exception_ptr thrown;
@@ -146,8 +147,8 @@ std::optional<T> run_coroutine(asio::io_context& io, task<T> work, std::chrono::
   return std::move(out->value);
 }
 
-/// Runs the loop until `fact` holds, and looks every few milliseconds, since a fact may be none of the loop's; false after
-/// `limit`.
+/// Runs the loop until `fact` holds, and looks every few milliseconds, since a fact may be none of the loop's; false
+/// after `limit`.
 template <class Fact>
 bool becomes(asio::io_context& io, Fact fact, std::chrono::steady_clock::duration limit = patience) {
   const auto until = std::chrono::steady_clock::now() + limit;

@@ -8,8 +8,8 @@
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/nats/jetstream.hpp"
 
-#include <catch2/catch_test_macros.hpp>
 #include <fmt/ranges.h>
+#include <catch2/catch_test_macros.hpp>
 
 #include <filesystem>
 #include <memory>
@@ -94,8 +94,9 @@ struct nats_rig {
   nats::stream_state info(std::string name);
   /// Changes settings of a stream, the others stay: R"({"max_msgs":10})"
   void update(std::string name, std::string changes);
-  std::uint64_t publish(std::string subject, std::string data, nats::header_list headers = {});  ///< its stream sequence
-  words contents(std::string name);                 ///< data of all messages, in order
+  std::uint64_t publish(std::string subject, std::string data,
+                        nats::header_list headers = {});  ///< its stream sequence
+  words contents(std::string name);                       ///< data of all messages, in order
   std::string newest(std::string stream, std::string subject);
   int api_level();
 

@@ -28,4 +28,7 @@ task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit =
 /// stream after a restart), and for a server without JetStream.
 result<void> accept(const greeting& g, std::string_view urls);
 
+/// `urls` without the user names and passwords that may stand in them: what messages show.
+std::string without_secrets(std::string_view urls);
+
 }  // namespace recordkv::nats

@@ -1,0 +1,231 @@
+// Rule X21: the rows are the fold of the store, whatever is killed and restarted, and of no other store.
+#include "../support/nats_process.hpp"
+#include "recordkv/core/nursery.hpp"
+#include "recordkv/kv/record_key.hpp"
+#include "recordkv/kv/store_meta.hpp"
+#include "recordkv/view/store.hpp"
+#include "stages.hpp"
+
+#include <fstream>
+#include <map>
+
+using namespace recordkv;
+using namespace recordkv::test;
+
+namespace {
+
+const std::string like = "app.bsky.feed.like";
+const words accounts{"did:plc:44ybard66vv44zksje25o7dz", "did:plc:abcdefghijklmnopqrstuvwx", "did:web:a.example",
+                     "did:plc:z72i7hdynmk6r22z27h6tvur"};
+
+struct index_rig : nats_rig {
+  index_rig() {
+    std::string name = (std::filesystem::temp_directory_path() / "recordkv-index-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()));
+    directory = name;
+    std::ofstream(directory / "likes.toml") << R"([[view]]
+name = "likes"
+collection = "app.bsky.feed.like"
+columns = [ { name = "subject", pointer = "/subject/uri", type = "text", required = true } ]
+)";
+    cfg.index.views = {(directory / "likes.toml").string()};
+    cfg.index.database = "sqlite:" + database();
+    open();
+  }
+  ~index_rig() {
+    std::error_code ignored;
+    std::filesystem::remove_all(directory, ignored);
+  }
+  std::string database() const { return (directory / "views.db").string(); }
+
+  void open() {
+    auto opened = run(kv::open_store(nc, "record", 16, 1));
+    if (!opened) FAIL(opened.error().text);
+  }
+  std::string key(int account, int rkey) const {
+    return kv::record_key::of(accounts[account % accounts.size()], like, std::to_string(rkey)).text();
+  }
+  void put(int account, int rkey, int n) {
+    publish("$KV.record." + key(account, rkey), fmt::format(R"({{"subject":{{"uri":"at://{}"}}}})", n));
+    fold[name(account, rkey)] = fmt::format("at://{}", n);
+  }
+  void put_raw(int account, int rkey, std::string json) {
+    publish("$KV.record." + key(account, rkey), std::move(json));
+    fold.erase(name(account, rkey));
+  }
+  void remove(int account, int rkey) {
+    publish("$KV.record." + key(account, rkey), "", {{"KV-Operation", "DEL"}});
+    fold.erase(name(account, rkey));
+  }
+  static std::string name(int account, int rkey) {
+    return fmt::format("{}/{}", accounts[account % accounts.size()], rkey);
+  }
+
+  std::map<std::string, std::string> rows() const {
+    std::map<std::string, std::string> out;
+    auto found = view::query(database(), "likes", {}, 100'000);
+    if (!found) FAIL(found.error().text);
+    for (const auto& r : *found) {
+      std::map<std::string, std::string> cells(r.begin(), r.end());
+      out[cells["did"] + "/" + cells["rkey"]] = cells["subject"];
+    }
+    return out;
+  }
+  view::position position() const {
+    auto at = view::read_position(database(), "likes");
+    return at ? *at : view::position{};
+  }
+
+  void start() {
+    stage_context ctx{nc, cfg, counters, {.api_level = api_level()}};
+    context = std::make_unique<stage_context>(ctx);
+    auto made = stages::make_index(*context);
+    if (!made) FAIL(made.error().text);
+    index = std::move(*made);
+    ended.reset();
+    asio::co_spawn(io, index->run(), [this](std::exception_ptr e, result<void> r) {
+      if (e) std::rethrow_exception(e);
+      ended = r;
+    });
+  }
+  /// Every partition's position is at the end of the store, as far as the view goes.
+  bool folded() {
+    const auto last = info("KV_record").last_seq;
+    return waits_for([&] {
+      const auto at = position();
+      const auto it = at.seq.find("0");
+      return ended.has_value() || (it != at.seq.end() && it->second >= last);
+    });
+  }
+  result<void> stop() {
+    index->close();
+    if (!waits_for([this] { return ended.has_value(); })) FAIL("the stage does not end");
+    index.reset();
+    return *ended;
+  }
+
+  std::filesystem::path directory;
+  config cfg;
+  std::map<std::string, std::string> fold;
+  std::unique_ptr<stage_context> context;
+  std::unique_ptr<stage> index;
+  std::optional<result<void>> ended;
+};
+
+}  // namespace
+
+TEST_CASE("X21: the rows equal the fold of the store, over restarts of the stage") {
+  index_rig rig;
+  std::uint64_t written = 0;
+  for (int round = 0; round < 4; ++round) {
+    for (int i = 0; i < 40; ++i) rig.put(i, i % 13 + round, 100 * round + i);
+    rig.start();
+    for (int i = 0; i < 10; ++i) rig.remove(i, i % 13 + round);
+    rig.put_raw(3, 3 + round, R"({"subject":"of another shape"})");
+    rig.put(1, 5, round);
+    REQUIRE(rig.folded());
+    CHECK(rig.rows() == rig.fold);
+    REQUIRE(rig.stop().has_value());
+    CHECK(rig.counters.value("index_rows") > written);
+    written = rig.counters.value("index_rows");
+  }
+  const auto before = rig.position();
+  rig.start();
+  rig.put(2, 77, 7);
+  REQUIRE(rig.folded());
+  REQUIRE(rig.stop().has_value());
+  CHECK(rig.counters.value("index_rows") == written + 1);  // nothing of before came again
+  CHECK(rig.rows() == rig.fold);
+  CHECK(rig.position().created == before.created);
+}
+
+TEST_CASE("X21: every partition's position moves with each batch, to its last sequence") {
+  index_rig rig;
+  rig.put(0, 1, 1);
+  rig.put(1, 1, 1);
+  rig.start();
+  REQUIRE(rig.folded());
+  const auto at = rig.position();
+  CHECK(at.seq.size() == 16);
+  for (const auto& [label, seq] : at.seq) CHECK(seq == 2);
+  CHECK(at.created == rig.info("KV_record").created);
+  CHECK(at.generation == 1);
+  REQUIRE(rig.stop().has_value());
+}
+
+TEST_CASE("X21: a server that restarts under the stage costs no row and brings none twice") {
+  index_rig rig;
+  for (int i = 0; i < 20; ++i) rig.put(i, i, i);
+  rig.start();
+  REQUIRE(rig.folded());
+  rig.server.kill_9();
+  rig.server.start();
+  for (int i = 10; i < 30; ++i) rig.put(i, i, 1000 + i);
+  REQUIRE(rig.folded());
+  CHECK(rig.rows() == rig.fold);
+  CHECK(rig.counters.value("index_rows") == 40);
+  REQUIRE(rig.stop().has_value());
+}
+
+TEST_CASE("X21: of a store that was recreated, and of another generation, the view is built anew, and says so") {
+  index_rig rig;
+  for (int i = 0; i < 10; ++i) rig.put(i, i, i);
+  rig.start();
+  REQUIRE(rig.folded());
+  REQUIRE(rig.stop().has_value());
+  SECTION("recreated, and already longer than before") {
+    for (const auto* s : {"KV_record", "KV_repo"}) REQUIRE(rig.run(kv::remove_stream(rig.nc, s)).has_value());
+    rig.open();
+    rig.fold.clear();
+    for (int i = 0; i < 30; ++i) rig.put(i, 100 + i, i);
+  }
+  SECTION("another generation") {
+    auto meta = rig.run(kv::read_meta(rig.nc));
+    REQUIRE(meta.has_value());
+    ++meta->generation;
+    REQUIRE(rig.run(kv::write_meta(rig.nc, *meta)).has_value());
+    rig.put(0, 50, 50);
+  }
+  const auto before = rig.counters.value("index_rows");
+  rig.start();
+  REQUIRE(rig.folded());
+  CHECK(rig.rows() == rig.fold);
+  CHECK(rig.counters.value("index_rows") == before + rig.fold.size());
+  CHECK(rig.logged("view likes: the store was recreated, restored or cut back since; rebuilding from its first key"));
+  REQUIRE(rig.stop().has_value());
+}
+
+TEST_CASE("X21: a position that another process moved ends the stage") {
+  index_rig rig;
+  rig.put(0, 1, 1);
+  rig.start();
+  REQUIRE(rig.folded());
+  {
+    auto plans = stages::configured_views(rig.cfg);
+    REQUIRE(plans.has_value());
+    auto other = view::store::open(rig.database());
+    REQUIRE(other.has_value());
+    auto at = rig.position();
+    auto next = at;
+    for (auto& [label, seq] : next.seq) ++seq;
+    REQUIRE(rig.run((*other)->prepare(plans->front())).has_value());
+    REQUIRE(rig.run((*other)->apply(plans->front(), {}, at, next)).has_value());
+  }
+  rig.put(0, 2, 2);
+  REQUIRE(rig.waits_for([&] { return rig.ended.has_value(); }));
+  REQUIRE(rig.ended->has_error());
+  CHECK(rig.ended->error().code == errc::not_owner);
+}
+
+TEST_CASE("a view takes exactly its collection") {
+  index_rig rig;
+  rig.publish("$KV.record." + kv::record_key::of(accounts[0], like + ".more", "1").text(),
+              R"({"subject":{"uri":"at://no"}})");
+  rig.publish("$KV.record." + kv::record_key::of(accounts[0], "app.bsky.feed.post", "1").text(),
+              R"({"subject":{"uri":"at://no"}})");
+  rig.put(0, 1, 1);
+  rig.start();
+  REQUIRE(rig.folded());
+  CHECK(rig.rows() == rig.fold);
+  REQUIRE(rig.stop().has_value());
+}
