@@ -50,6 +50,8 @@ int with_nats(const config& cfg, std::function<task<int>(session)> body);
 /// greet + accept + start: a usable connection, or an error that says which of the many things it is.
 result<void> connect(asio::io_context& io, nats::connection& nc, const config& cfg);
 
+/// The stages that the configuration names, in pipe order; errc::bad_config for a name that is none.
+result<std::vector<stage_entry>> chosen_stages(const config& cfg, std::span<const stage_entry> extra);
 int run_stages(const config& cfg, std::span<const stage_entry> extra, std::function<void()> on_started = {});
 int up(const config& cfg, std::span<const stage_entry> extra);
 int get(const invocation& i, const config& cfg);
@@ -59,6 +61,6 @@ int del(const invocation& i, const config& cfg);
 int likes(const invocation& i, const config& cfg);
 int status(const invocation& i, const config& cfg);
 int reset(const invocation& i, const config& cfg);
-int config_command(const invocation& i);
+int config_command(const invocation& i, std::span<const stage_entry> extra);
 
 }  // namespace recordkv::cli

@@ -5,9 +5,10 @@
 
 namespace recordkv::cli {
 
-int config_command(const invocation& i) {
+int config_command(const invocation& i, std::span<const stage_entry> extra) {
   auto cfg = load_config(i.sources);
   if (!cfg) return complain(cfg.error());
+  if (auto stages = chosen_stages(*cfg, extra); !stages) return complain(stages.error());
   for (const auto& w : cfg->warnings) fmt::print(stderr, "recordkv: warning: {}\n", w);
   if (i.action == "check") {
     fmt::print("the configuration is valid\n");

@@ -35,7 +35,7 @@ int run(int argc, char** argv, std::span<const stage_entry> extra) {
     for (const auto& e : extra) fmt::print("{:<8} {}\n", e.name, e.help);
     return cli::done;
   }
-  if (what.command == "config") return cli::config_command(what);
+  if (what.command == "config") return cli::config_command(what, extra);
   auto cfg = load_config(what.sources);
   if (!cfg) return cli::complain(cfg.error());
   set_log(*cfg);

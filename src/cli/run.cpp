@@ -18,19 +18,6 @@ using namespace std::chrono_literals;
 constexpr auto shutdown_limit = 10s;
 constexpr auto start_limit = 10s;
 
-result<std::vector<stage_entry>> chosen_stages(const config& cfg, std::span<const stage_entry> extra) {
-  std::vector<stage_entry> all(builtin_stages().begin(), builtin_stages().end());
-  all.insert(all.end(), extra.begin(), extra.end());
-  std::vector<stage_entry> out;
-  for (const auto& name : cfg.stages)
-    if (std::none_of(all.begin(), all.end(), [&](const auto& e) { return e.name == name; }))
-      return fail(errc::bad_config, "there is no stage \"{}\"; `recordkv --list` names them", name);
-  for (const auto& e : all)
-    if (std::find(cfg.stages.begin(), cfg.stages.end(), e.name) != cfg.stages.end()) out.push_back(e);
-  if (out.empty()) return fail(errc::bad_config, "stages is empty; name at least one, e.g. --stages=ingest,kv,index");
-  return out;
-}
-
 class process {
  public:
   explicit process(const config& cfg) : cfg_(cfg), signals_(io_, SIGINT, SIGTERM), deadline_(io_) {}
@@ -126,6 +113,19 @@ class process {
 };
 
 }  // namespace
+
+result<std::vector<stage_entry>> chosen_stages(const config& cfg, std::span<const stage_entry> extra) {
+  std::vector<stage_entry> all(builtin_stages().begin(), builtin_stages().end());
+  all.insert(all.end(), extra.begin(), extra.end());
+  std::vector<stage_entry> out;
+  for (const auto& name : cfg.stages)
+    if (std::none_of(all.begin(), all.end(), [&](const auto& e) { return e.name == name; }))
+      return fail(errc::bad_config, "there is no stage \"{}\"; `recordkv --list` names them", name);
+  for (const auto& e : all)
+    if (std::find(cfg.stages.begin(), cfg.stages.end(), e.name) != cfg.stages.end()) out.push_back(e);
+  if (out.empty()) return fail(errc::bad_config, "stages is empty; name at least one, e.g. --stages=ingest,kv,index");
+  return out;
+}
 
 int run_stages(const config& cfg, std::span<const stage_entry> extra, std::function<void()> on_started) {
   auto entries = chosen_stages(cfg, extra);

@@ -173,7 +173,7 @@ class ConfigTest(RefusalTest):
                               ("[ingest]\nstorage = 'tape'\n", r"mine\.toml:2: ingest\.storage.*file.*memory"),
                               ("[nats]\nsync_interval = '10 parsecs'\n", r"mine\.toml:2: nats\.sync_interval"),
                               ("[kv]\npartitions = 0\n", r"mine\.toml:2: kv\.partitions"),
-                              ("[sauce]\nkind = 'file'\n", r"mine\.toml:1: sauce"),
+                              ("[sauce]\nkind = 'file'\n", r"mine\.toml:1: \[sauce\]"),
                               ("stages = ['ingest', 'cook']\n", r"cook"),
                               ("[kv]\npartitions = = 3\n", r"mine\.toml:2"),
                               ("[kv]\nverify = 'full'\n", r"mine\.toml:2: kv\.verify")):

@@ -56,8 +56,7 @@ TEST_CASE("X1: a reconnect in the middle of the window leaves the exact sequence
   rig.open(spec());
   rig.put_in_background(counted("ingest", 6000, 4));
   REQUIRE(rig.waits_for([&] { return rig.out->floor() > 200; }));
-  rig.server.kill_9();
-  rig.server.start();
+  rig.restart_server();
   REQUIRE(rig.all_durable(6000));
   CHECK(rig.contents("ingest") == count_to(6000));
   CHECK(rig.nc.connects() == 2);
@@ -133,8 +132,7 @@ TEST_CASE("X3: a buffer that was removed, recreated or lost with its server halt
   rig.put(counted("ingest", 5, 3));
   REQUIRE(rig.all_durable(5));
   if (memory) {
-    rig.server.kill_9();
-    rig.server.start();
+    rig.restart_server();
   } else {
     rig.api("STREAM.DELETE.ingest");
     rig.put_in_background(counted("ingest", 5, 3, 5));
@@ -154,8 +152,7 @@ TEST_CASE("X3: a buffer of the same name and another creation is another one, ho
   rig.stream("ingest", queue);
   for (int i = 0; i < 5; ++i) rig.publish("ingest.0", "foreign");
   rig.put_in_background(counted("ingest", 1, 1, 5));  // accepted: the sequence is the one expected
-  rig.server.kill_9();
-  rig.server.start();
+  rig.restart_server();
   REQUIRE(rig.waits_for([&] { return rig.out->halted() != nats::halt::none; }));
   CHECK(rig.out->halted() == nats::halt::stream_lost);
 }

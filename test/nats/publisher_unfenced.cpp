@@ -113,8 +113,7 @@ TEST_CASE("X10: a reconnect in the middle of the window loses nothing and keeps 
   rig.open(spec());
   rig.put_in_background(counted("s", 6000, 10));
   REQUIRE(rig.waits_for([&] { return rig.out->floor() > 200; }));
-  rig.server.kill_9();
-  rig.server.start();
+  rig.restart_server();
   REQUIRE(rig.all_durable(6000));
   CHECK(last_occurrences(rig.contents("S")) == count_to(6000));
   CHECK(rig.nc.connects() == 2);
@@ -202,8 +201,7 @@ TEST_CASE("X3: a store that was recreated or removed under the publisher halts i
   SECTION("removed") { rig.put_in_background({{"s.a", "2"}}); }
   SECTION("recreated, seen after a reconnect") {
     rig.stream("S", plain);
-    rig.server.kill_9();
-    rig.server.start();
+    rig.restart_server();
     rig.put_in_background({{"s.a", "2"}});
   }
   REQUIRE(rig.waits_for([&] { return rig.out->halted() != nats::halt::none; }));

@@ -102,8 +102,7 @@ TEST_CASE("X6: after a reconnect it begins again at the first unacknowledged") {
   in->settle(held[1]);
   REQUIRE(rig.waits_for([&] { return rig.consumer("num_ack_pending") == 8; }));
   const auto before = in->incarnation();
-  rig.server.kill_9();
-  rig.server.start();
+  rig.restart_server();
   CHECK(rig.taken(*in, 8) == range(3, 10));
   CHECK(in->incarnation() > before);
   CHECK(rig.counters.value("consumer_rewinds", "d") >= 1);
@@ -176,8 +175,7 @@ TEST_CASE("X6: the start is asked anew at every rewind") {
   auto in = rig.attach(rig.nc, rig.spec(nats::acks::all), rig.a_level(), [&] { return at; });
   CHECK(rig.taken(*in, 8) == range(2, 9));
   at = 6;
-  rig.server.kill_9();
-  rig.server.start();
+  rig.restart_server();
   CHECK(rig.taken(*in, 4) == range(6, 9));
 }
 

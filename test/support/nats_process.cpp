@@ -191,6 +191,12 @@ std::unique_ptr<nats::connection> nats_rig::connect() {
   return made;
 }
 
+void nats_rig::restart_server() {
+  server.kill_9();
+  if (!waits_for([this] { return !nc.up(); })) FAIL("the connection does not notice that its server is gone");
+  server.start();
+}
+
 json::object nats_rig::api(std::string what, std::string body) {
   auto answer = run(nats::api(nc, what, std::move(body)));
   if (!answer) FAIL(what << ": " << answer.error().text);

@@ -88,6 +88,8 @@ struct nats_rig {
   }
   bool logged(std::string_view part_of_line) const { return log.has(part_of_line); }
 
+  /// kill -9 and start; returns once the connection knows that it was lost.
+  void restart_server();
   /// `$JS.API.<what>`, which must succeed.
   boost::json::object api(std::string what, std::string body = {});
   nats::stream_state stream(std::string name, std::string config);  ///< made with this configuration besides its name
