@@ -88,7 +88,7 @@ natsStatus set_behaviour(natsOptions* o, const nats_config& c) {
 
 }  // namespace
 
-bridge::bridge(asio::io_context& io, listener to) : io_(io), to_(std::move(to)), socket_(io) {}
+bridge::bridge(asio::io_context& io, listener to) : io_(io), to_(std::move(to)), socket_(io), retry_(io) {}
 
 bridge::~bridge() {
   shut();
@@ -106,6 +106,7 @@ void bridge::later(Work work) {
 void bridge::shut() {
   up_ = false;
   if (!nc_) return;
+  closing_ = true;
   natsConnection_Close(nc_);
   closed_.wait(false);  // nats.c tells of the end on a thread of its own, and that is its last word
   natsConnection_Destroy(std::exchange(nc_, nullptr));
@@ -113,7 +114,9 @@ void bridge::shut() {
 
 result<void> bridge::open(const nats_config& config) {
   shut();  // an earlier attempt that got half-way
-  closed_ = false;
+  closed_ = closing_ = false;
+  quick_losses_ = 0;
+  config_ = config;
   natsOptions* raw = nullptr;
   if (natsOptions_Create(&raw) != NATS_OK) throw std::bad_alloc();
   const options_ptr options(raw, &natsOptions_Destroy);
@@ -132,7 +135,7 @@ result<void> bridge::open(const nats_config& config) {
     const char* why = nullptr;
     natsConnection_GetLastError(nc, &why);
     auto& b = *static_cast<bridge*>(self);
-    b.later([text = std::string(why ? why : "closed")](bridge& there) { there.to_.given_up(text); });
+    if (!b.closing_) b.later([text = std::string(why ? why : "closed")](bridge& there) { there.to_.given_up(text); });
     b.closed_ = true;
     b.closed_.notify_all();
   };
@@ -182,6 +185,7 @@ void bridge::attached(int socket) {
   socket_.close(ignored);
   socket_.assign(socket, ignored);
   write_waiting_ = false;
+  attached_at_ = std::chrono::steady_clock::now();
   up_ = true;
   to_.turned(true);
   read_turn();
@@ -192,6 +196,23 @@ void bridge::lost() {
   boost::system::error_code ignored;
   socket_.close(ignored);
   to_.turned(false);
+  const bool quick = std::chrono::steady_clock::now() - attached_at_ < std::chrono::seconds(1);
+  quick_losses_ = quick ? quick_losses_ + 1 : 0;
+  if (quick_losses_ >= 3) renew();
+}
+
+// nats.c keeps its parser's state over a reconnect (3.4.1, event-loop mode): cut off in the middle of a message it
+// takes what comes next for the rest of it, and loses every later connection at its first read. Only a new one has a
+// new parser.
+void bridge::renew() {
+  log::warn("nats", "the connection is lost as soon as it stands; making it anew");
+  ++renewals_;
+  const nats_config same = config_;
+  if (open(same)) return;
+  retry_.expires_after(std::chrono::milliseconds(300));
+  retry_.async_wait([this](boost::system::error_code ec) {
+    if (!ec) renew();
+  });
 }
 
 void bridge::read_turn() {

@@ -10,8 +10,10 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -45,6 +47,9 @@ class bridge {
   static void drain(__natsSubscription* from, std::vector<message>& into);
   static void unsubscribe(__natsSubscription* gone);
 
+  /// How often the connection was made anew (not merely reconnected): subscriptions of before are dead.
+  std::uint64_t renewals() const noexcept { return renewals_; }
+
   std::string server_id() const;
   std::size_t max_payload() const;
 
@@ -58,6 +63,7 @@ class bridge {
   template <class Work>
   void later(Work work);
   void shut();
+  void renew();
   void attached(int socket);
   void lost();
   void read_turn();
@@ -71,8 +77,14 @@ class bridge {
   std::atomic<bool> up_{false};
   std::atomic<bool> write_wanted_{false};
   std::atomic<bool> write_posted_{false};
-  std::atomic<bool> closed_{false};  // nats.c has said that it has ended
+  std::atomic<bool> closed_{false};   // nats.c has said that it has ended
+  std::atomic<bool> closing_{false};  // by ourselves: not worth telling
   bool write_waiting_ = false;
+  nats_config config_;
+  std::chrono::steady_clock::time_point attached_at_;
+  int quick_losses_ = 0;  // in a row, each within a second of its attach
+  std::uint64_t renewals_ = 0;
+  asio::steady_timer retry_;
 };
 
 }  // namespace recordkv::nats

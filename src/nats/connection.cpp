@@ -66,6 +66,7 @@ struct connection::impl {
   void turned(bool now_up) {
     if (now_up) {
       ++connects;
+      if (inbox_subscription && raw.renewals() != renewals) renew_inbox();
       trouble.clear();
       server_id = raw.server_id();
       max_payload = raw.max_payload();
@@ -77,6 +78,13 @@ struct connection::impl {
       log::warn("nats", "connection lost; reconnecting");
     }
     changed.notify();
+  }
+
+  // The consumers' subscriptions are made anew by their rewind; the inbox has nobody else.
+  void renew_inbox() {
+    renewals = raw.renewals();
+    bridge::unsubscribe(std::exchange(inbox_subscription, nullptr));
+    if (auto again = raw.subscribe((inbox + ".>").c_str())) inbox_subscription = *again;
   }
 
   void readable() {
@@ -122,6 +130,7 @@ struct connection::impl {
   std::vector<reply_sink> sinks;
   std::uint64_t next_request = 1;
   std::uint64_t connects = 0;
+  std::uint64_t renewals = 0;
   std::string server_id, trouble = "not connected yet";
   std::size_t max_payload = 1 << 20;
   event changed;

@@ -140,6 +140,8 @@ class Rig:
         return self
 
     def __exit__(self, kind, *_):
+        if kind:
+            self.print_status()
         for part in reversed(list(self.parts.values())):
             part.kill()
         if self.wire:
@@ -150,6 +152,12 @@ class Rig:
         shutil.rmtree(self.directory, ignore_errors=True)
         if unclean and not kind:
             raise AssertionError(f"a sanitizer speaks in the log of {', '.join(p.name for p in unclean)}")
+
+    def print_status(self) -> None:
+        try:
+            print("===== status", self.command("status", "--json").stdout, sep="\n")
+        except (subprocess.TimeoutExpired, OSError) as e:
+            print(e)
 
     def print_logs(self) -> None:
         for part in self.parts.values():
