@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 [ -d node_modules ] || { echo "node_modules is missing; ./dev test installs it (npm ci)"; exit 1; }
-npm run --silent build
+./node_modules/.bin/tsc -p tsconfig.json
 exec node --test --test-concurrency=1 --test-reporter=./reporter.mjs "$@"
