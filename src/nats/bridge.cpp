@@ -202,10 +202,10 @@ void bridge::lost() {
 }
 
 // nats.c keeps its parser's state over a reconnect (3.4.1, event-loop mode): cut off in the middle of a message it
-// takes what comes next for the rest of it, and loses every later connection at its first read. Only a new one has a
-// new parser.
+// takes what comes next for the rest of it. Of a short rest every later connection is lost at its first read, behind a
+// long one it stays deaf (connection.cpp listens for an echo). Only a new connection has a new parser.
 void bridge::renew() {
-  log::warn("nats", "the connection is lost as soon as it stands; making it anew");
+  log::warn("nats", "the connection stands and nothing can be read from it; making it anew");
   ++renewals_;
   const nats_config same = config_;
   if (open(same)) return;
@@ -213,6 +213,13 @@ void bridge::renew() {
   retry_.async_wait([this](boost::system::error_code ec) {
     if (!ec) renew();
   });
+}
+
+void bridge::start_over() {
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  if (up_.exchange(false)) to_.turned(false);
+  renew();
 }
 
 void bridge::read_turn() {

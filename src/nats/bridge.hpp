@@ -47,6 +47,8 @@ class bridge {
   static void drain(__natsSubscription* from, std::vector<message>& into);
   static void unsubscribe(__natsSubscription* gone);
 
+  /// Makes the connection anew: it stands, but hears nothing.
+  void start_over();
   /// How often the connection was made anew (not merely reconnected): subscriptions of before are dead.
   std::uint64_t renewals() const noexcept { return renewals_; }
 

@@ -3,6 +3,8 @@
 #include "bridge.hpp"
 #include "recordkv/core/log.hpp"
 
+#include <boost/asio/steady_timer.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <random>
@@ -67,6 +69,7 @@ struct connection::impl {
     if (now_up) {
       ++connects;
       if (inbox_subscription && raw.renewals() != renewals) renew_inbox();
+      if (inbox_subscription) listen_for_echo();
       trouble.clear();
       server_id = raw.server_id();
       max_payload = raw.max_payload();
@@ -87,9 +90,20 @@ struct connection::impl {
     if (auto again = raw.subscribe((inbox + ".>").c_str())) inbox_subscription = *again;
   }
 
+  // Nothing else would tell that nats.c hears nothing (bridge::renew).
+  void listen_for_echo() {
+    heard = false;
+    (void)raw.publish((inbox + ".e").c_str(), nullptr, {}, {});
+    echo.expires_after(std::chrono::seconds(5));
+    echo.async_wait([this](boost::system::error_code ec) {
+      if (!ec && !heard && raw.up()) raw.start_over();
+    });
+  }
+
   void readable() {
     replies.clear();
     if (inbox_subscription) bridge::drain(inbox_subscription, replies);
+    heard = heard || !replies.empty();
     for (auto& m : replies) dispatch(m);
     replies.clear();
     for (std::size_t i = 0; i < queues.size(); ++i) {  // notify() only schedules, so the list stands still
@@ -134,6 +148,8 @@ struct connection::impl {
   std::string server_id, trouble = "not connected yet";
   std::size_t max_payload = 1 << 20;
   event changed;
+  asio::steady_timer echo{io};
+  bool heard = true;
 };
 
 connection::connection(asio::io_context& io) : impl_(std::make_unique<impl>(io)) {}

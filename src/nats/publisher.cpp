@@ -175,7 +175,7 @@ task<> publisher::watch_connection() {
 task<> publisher::watch() {
   while (!closed_) {
     co_await woken_.wait_for(tick);
-    if (!running()) continue;
+    if (!running() || connects_ == 0) continue;  // 0: attach() is still to come
     if (nc_.up() && nc_.connects() != connects_) {
       connects_ = nc_.connects();
       unanswered_ = 0;  // what was still to come went with it

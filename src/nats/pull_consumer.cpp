@@ -126,20 +126,19 @@ task<result<void>> pull_consumer::make() {
 }
 
 task<result<void>> pull_consumer::reset() {
-  const auto start = start_ ? start_() : 0;
-  if (api_level_ < 4 || spec_.durable.empty()) co_return co_await make();
+  // A work queue holds exactly what is unacknowledged, so a consumer made anew begins right there. A reset would go back
+  // to the acknowledgement floor, behind which a server that died at the wrong moment can leave a message for ever.
+  if (api_level_ < 4 || spec_.durable.empty() || !start_) co_return co_await make();
   // A reset of a consumer that does not exist is not refused but never answered.
   auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   if (!there && there.error().code == errc::not_found) co_return co_await make();
   if (!there) co_return there.error();
-  std::string body;
-  if (start_) {
-    // Beyond the last sequence a reset is accepted and delivers nothing; below the first start it is refused (10204).
-    auto now = co_await stream_info(nc_, spec_.stream);
-    if (!now) co_return now.error();
-    if (start == 0 || start > now->last_seq) co_return co_await make();
-    body = json::serialize(json::object{{"seq", start}});
-  }
+  // Beyond the last sequence a reset is accepted and delivers nothing; below the first start it is refused (10204).
+  auto now = co_await stream_info(nc_, spec_.stream);
+  if (!now) co_return now.error();
+  const auto start = start_();
+  if (start == 0 || start > now->last_seq) co_return co_await make();
+  auto body = json::serialize(json::object{{"seq", start}});
   auto done = co_await api(nc_, fmt::format("CONSUMER.RESET.{}.{}", spec_.stream, name_), std::move(body));
   if (done) co_return result<void>{};
   if (done.error().code == errc::not_found || done.error().code == errc::refused) co_return co_await make();

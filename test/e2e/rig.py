@@ -46,7 +46,8 @@ def free_port() -> int:
 
 def plain_environment(inherit: tuple = ()) -> dict:
     """RECORDKV_… are settings of recordkv: what was meant for the tests must not reach it."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("RECORDKV_") or k == "RECORDKV_NATS_SERVER" or k in inherit}
+    kept = ("RECORDKV_NATS_SERVER", *inherit)
+    return {k: v for k, v in os.environ.items() if not k.startswith("RECORDKV_") or k in kept}
 
 
 def die_with_parent() -> None:
@@ -128,7 +129,8 @@ class Rig:
         self.url = f"nats://127.0.0.1:{self.nats_port}"
         self.sync_interval = sync_interval
         self.settings = {"nats.url": self.url, "nats.sync_interval": sync_interval, "state.dir": self.path("state"),
-                         "source.kind": "jetstream", "source.url": "ws://127.0.0.1:1", "source.start": "oldest", "http.listen": "",
+                         "source.kind": "jetstream", "source.url": "ws://127.0.0.1:1", "source.start": "oldest",
+                         "http.listen": "",
                          "index.views": [os.path.join(ROOT, "config", "views", "likes.toml")], **settings}
         self.config = self.path("recordkv.toml")
         self.wire = None

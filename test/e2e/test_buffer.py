@@ -10,6 +10,7 @@ import unittest
 from rig import SLOW, Rig, wait_for
 
 EVENTS = 20_000
+LOCKS = ("ingest", "kv", "view-likes")
 
 
 def reconnects(report: dict) -> int:
@@ -122,7 +123,7 @@ class OwnerTest(unittest.TestCase):
             rig.nats()
             rig.simulator("--events", EVENTS, "--rate", 2000, "--accounts", 500)
             first = rig.recordkv()
-            for key in ("ingest", "kv", "view-likes"):
+            for key in LOCKS:
                 wait_for(f"{key} is owned", lambda: rig.report(key))
             seconds = [(key, rig.recordkv(stage, f"second-{stage}")) for key, stage in
                        (("ingest", "ingest"), ("kv", "kv"), ("view-likes", "index"))]
@@ -151,8 +152,8 @@ class OwnerTest(unittest.TestCase):
 
 class OrderlyEndTest(unittest.TestCase):
     def test_sigterm_drains_and_the_restart_repeats_next_to_nothing(self):
-        """Five ends in a busy run: exit code 0 each. What is read again from the cursor is known by its rev, so that at most
-        the newest commit of each account is written twice; a commit has up to 200 records."""
+        """Five ends in a busy run: exit code 0 each. What is read again from the cursor is known by its rev, so that at
+        most the newest commit of each account is written twice; a commit has up to 200 records."""
         accounts, ends = 100, 5
         with Rig() as rig:
             rig.nats()
@@ -160,9 +161,9 @@ class OrderlyEndTest(unittest.TestCase):
             part = rig.recordkv()
             for turn in range(1, ends + 1):
                 wait_for("more events", lambda: rig.stream("KV_record")["last_seq"] >= turn * EVENTS // 8, 30)
+                wait_for("all stages run", lambda: {rig.report(k).get("pid") for k in LOCKS} == {part.process.pid})
                 self.assertEqual(part.stop(), 0, part.text()[-2000:])
-                for key in ("ingest", "kv", "view-likes"):
-                    self.assertEqual(rig.report(key), {}, f"the lock {key} was not released")
+                self.assertEqual([k for k in LOCKS if rig.report(k)], [], "a lock was not released")
                 part.start()
             rig.check_store(60)
             repeated = rig.stream("KV_record")["last_seq"] - EVENTS

@@ -3,7 +3,7 @@
 
 Owns: a scratch copy of the tree for each mutant, its build, and the verdict. A patch names the test that must notice it
 in its first line: "# test: test/e2e/test_kill.py". Example: run.py build-test --only no_rewind
-Exit codes: 0 every mutant was noticed, 1 one survived, 2 a patch does not apply or build, or the tests fail without one.
+Exit codes: 0 every mutant was noticed, 1 one survived, 2 a patch does not apply or build, or the tests fail anyway.
 """
 
 import argparse
@@ -21,6 +21,10 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD_SECONDS, TEST_SECONDS = 1200, 900
 
 
+def name_of(patch: str) -> str:
+    return os.path.basename(patch).removesuffix(".patch")
+
+
 def test_of(patch: str) -> list[str]:
     with open(patch) as f:
         named = re.match(r"# test: (\S+)", f.readline())
@@ -31,9 +35,9 @@ def test_of(patch: str) -> list[str]:
 
 def copy_tree(to: str) -> None:
     """What stands in the working tree, committed or not: that is what is being tested."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
-                            capture_output=True).stdout.decode().split("\0")
-    for name in filter(None, listed):
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
         source, target = os.path.join(ROOT, name), os.path.join(to, name)
         if name.startswith("test/fuzz/seeds/") or not os.path.isfile(source):
             continue
@@ -42,16 +46,21 @@ def copy_tree(to: str) -> None:
 
 
 def call(what: str, command: list[str], seconds: int, **options) -> bool:
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, **options)
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
+                          check=False, **options)
     if done.returncode:
         print(f"{what}:\n{done.stdout[-4000:]}", flush=True)
     return done.returncode == 0
 
 
-def build(tree: str, compiler: dict) -> bool:
+def build(tree: str) -> bool:
+    """Through ccache where it is there: a mutant is one changed file."""
     out = os.path.join(tree, "build")
-    environment = {**os.environ, **compiler}
-    if not os.path.isdir(out) and not call("meson", ["meson", "setup", out, "-Dbuildtype=release"], 120, cwd=tree, env=environment):
+    cached = {"CXX": "ccache clang++-19", "CC": "ccache clang-19"} if shutil.which("ccache") else {}
+    habits = "pch_defines,time_macros,include_file_mtime,include_file_ctime"
+    environment = {**cached, **os.environ, "CCACHE_SLOPPINESS": habits, "CCACHE_NOHASHDIR": "1"}
+    setup = ["meson", "setup", out, "-Dbuildtype=release"]
+    if not os.path.isdir(out) and not call("meson", setup, 120, cwd=tree, env=environment):
         return False
     return call("ninja", ["ninja", "-C", out, "src/cli/recordkv", "test/recordkv-sim"], BUILD_SECONDS, env=environment)
 
@@ -60,11 +69,11 @@ def noticed(tree: str, build: str, patch: str, seeds: str) -> str | None:
     """What the test said first; None when it was content."""
     binaries = {"RECORDKV": os.path.abspath(os.path.join(build, "src", "cli", "recordkv")),
                 "RECORDKV_SIM": os.path.abspath(os.path.join(build, "test", "recordkv-sim")), "RECORDKV_SEEDS": seeds}
-    done = subprocess.run(test_of(patch), cwd=os.path.join(tree, "test", "e2e"), env={**os.environ, **binaries}, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_SECONDS)
+    done = subprocess.run(test_of(patch), cwd=os.path.join(tree, "test", "e2e"), env={**os.environ, **binaries},
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_SECONDS, check=False)
     if done.returncode == 0:
         return None
-    with open(os.path.join(tree, os.path.basename(patch) + ".log"), "w") as log:  # with --keep it can be read afterwards
+    with open(os.path.join(tree, os.path.basename(patch) + ".log"), "w") as log:  # to be read after --keep
         log.write(done.stdout)
     said = re.findall(r"^(?:AssertionError|\w*Error): .*(?:\n.*){0,2}|^DIFFERENT.*", done.stdout, re.M)
     return said[0] if said else done.stdout[-500:]
@@ -74,24 +83,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", help="a build directory of the tree as it is: its programs must pass")
     parser.add_argument("--only", action="append", metavar="NAME", help="these mutants; repeatable")
-    parser.add_argument("--seeds", default="1 2", help="for the kill test")
+    parser.add_argument("--seeds", default="1 2 3", help="for the kill test")
     parser.add_argument("--unchecked", action="store_true", help="leave out the run without a mutant, which must pass")
     parser.add_argument("--keep", metavar="DIR", help="build in DIR and leave it there, so that the next run is quick")
     args = parser.parse_args()
-    patches = [None] * (not args.unchecked) + [p for p in sorted(glob.glob(os.path.join(HERE, "*.patch"))) if not args.only or os.path.basename(p)[:-6] in args.only]
-    compiler = {} if "CXX" in os.environ or not shutil.which("ccache") else {"CXX": "ccache clang++-19", "CC": "ccache clang-19"}
-    compiler |= {"CCACHE_SLOPPINESS": "pch_defines,time_macros,include_file_mtime,include_file_ctime", "CCACHE_NOHASHDIR": "1"}
+    patches = [p for p in sorted(glob.glob(os.path.join(HERE, "*.patch"))) if not args.only or name_of(p) in args.only]
     survivors = 0
     with tempfile.TemporaryDirectory(prefix="recordkv-mutants-") as scratch:
         tree = args.keep or scratch
-        for patch in patches:
-            name = os.path.basename(patch)[:-6] if patch else "unchanged"
+        for patch in [None] * (not args.unchecked) + patches:
+            name = name_of(patch) if patch else "unchanged"
             copy_tree(tree)
-            if patch and (not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree, compiler)):
+            if patch and (not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree)):
                 return 2
             began = time.monotonic()
-            verdict = noticed(tree, os.path.join(tree, "build") if patch else args.build, patch or patches[-1], args.seeds)
-            print(f"{name}: {'passes' if verdict is None else 'noticed'} after {time.monotonic() - began:.0f} s\n{verdict or ''}", flush=True)
+            built = os.path.join(tree, "build") if patch else args.build
+            verdict = noticed(tree, built, patch or patches[-1], args.seeds)
+            word = "passes" if verdict is None else "fails"
+            print(f"{name}: {word} after {time.monotonic() - began:.0f} s\n{verdict or ''}", flush=True)
             if not patch and verdict:
                 return 2  # a test that fails anyway says nothing about mutants
             survivors += patch is not None and verdict is None

@@ -18,7 +18,7 @@ namespace recordkv::nats {
 
 class pull_consumer final : public inbox {
  public:
-  /// `start` is asked at every rewind for the first stream sequence wanted; empty: the first unacknowledged.
+  /// `start` is asked at every rewind for the first stream sequence wanted; empty: a work queue's first message.
   /// `api_level` as the server tells it (jetstream_facts): from 4 on CONSUMER.RESET is used.
   pull_consumer(connection& nc, consumer_spec spec, meters& counters, int api_level,
                 std::function<std::uint64_t()> start = {});
