@@ -185,18 +185,19 @@ class KillTest(unittest.TestCase):
         print(f"\n{battle.in_flight}/{KILLS} kills met events in the buffer; it was full in {watch.full} of {watch.samples} "
               f"samples; {repeated} records written twice, {older} events skipped as repeated, {reconnects} reconnects")
         self.assertEqual(len(battle.schedule), KILLS)
-        self.assertGreaterEqual(battle.in_flight, KILLS // 4, "too few kills met events in flight")
-        self.assertGreater(watch.full, 0, "the buffer was never full")
-        self.assertGreater(repeated + older, 0, "nothing was ever repeated")
-        self.reconnects += reconnects
+        self.fights.append({"in flight": battle.in_flight, "full": watch.full, "repeated": repeated + older, "reconnects": reconnects})
 
     def test_kill(self):
-        self.reconnects = 0
+        self.fights = []
         for seed in os.environ.get("RECORDKV_SEEDS", "1 2 3").split():
             for layout in os.environ.get("RECORDKV_LAYOUTS", "single split").split():
                 with self.subTest(seed=seed, layout=layout):
                     self.run_one(int(seed), layout)
-        self.assertGreater(self.reconnects, 0, "in none of the runs a process outlived a server")
+        # Over all runs, since chance decides what a single one meets: every kind of trouble must have happened.
+        met = {what: sum(fight[what] for fight in self.fights) for what in self.fights[0]}
+        self.assertGreaterEqual(met.pop("in flight"), len(self.fights) * KILLS // 4, "too few kills met events in flight")
+        for what, times in met.items():
+            self.assertGreater(times, 0, f"{what}: that never happened")
 
 
 if __name__ == "__main__":
