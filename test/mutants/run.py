@@ -7,6 +7,7 @@ Exit codes: 0 every mutant was noticed, 1 one survived, 2 a patch does not apply
 """
 
 import argparse
+import filecmp
 import glob
 import os
 import re
@@ -41,8 +42,11 @@ def copy_tree(to: str) -> None:
         source, target = os.path.join(ROOT, name), os.path.join(to, name)
         if name.startswith("test/fuzz/seeds/") or not os.path.isfile(source):
             continue
+        if os.path.exists(target) and filecmp.cmp(source, target, shallow=False):
+            continue
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copy2(source, target)
+        shutil.copyfile(source, target)  # the time is now: what a mutant had changed must be built again
+        shutil.copymode(source, target)
 
 
 def call(what: str, command: list[str], seconds: int, **options) -> bool:
