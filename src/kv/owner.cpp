@@ -133,29 +133,37 @@ task<> owner::renew() {
     co_await released_.wait_for(std::chrono::seconds(1));
     if (!held_) break;
     write w{.key = key_, .value = value(), .expected = seq_};
+    writing_ = true;
     auto renewed = co_await lock_.update(std::move(w));
-    if (renewed) {
+    if (renewed)
       seq_ = *renewed;
-      continue;
-    }
-    if (renewed.error().code != errc::conflict) continue;  // NATS is away; the next round tells
-    auto now = co_await lock_.get(key_);
-    if (now && !now->deleted && parse_identity(now->value).id == process_identity::self().id) {
-      seq_ = now->seq;  // it was our own renewal, only its answer was lost
-      continue;
-    }
-    if (!now && now.error().code != errc::not_found) continue;
-    lost_ = true;
-    held_ = false;
-    log::error("lock", "{} was taken over by another process; stepping down", key_);
-    on_lost_();
+    else if (renewed.error().code == errc::conflict)  // otherwise NATS is away; the next round tells
+      co_await look_whose();
+    writing_ = false;
+    written_.notify();
   }
+}
+
+// After a conflict: it may be our own renewal, of which only the answer was lost.
+task<> owner::look_whose() {
+  auto now = co_await lock_.get(key_);
+  if (now && !now->deleted && parse_identity(now->value).id == process_identity::self().id) {
+    seq_ = now->seq;
+    co_return;
+  }
+  if (!now && now.error().code != errc::not_found) co_return;
+  lost_ = true;
+  held_ = false;
+  log::error("lock", "{} was taken over by another process; stepping down", key_);
+  on_lost_();
 }
 
 task<> owner::release() {
   if (!held_) co_return;
   held_ = false;
   released_.notify();
+  while (writing_) co_await written_.wait();  // a renewal on its way would refuse the delete, or undo it
+  if (lost_) co_return;
   write w{.key = key_, .expected = seq_};
   w.headers.push_back({"KV-Operation", "DEL"});
   (void)co_await lock_.update(std::move(w));

@@ -190,3 +190,19 @@ TEST_CASE("X7: of two that want it at the same time one gets it") {
   REQUIRE(mine->has_error());
   CHECK(mine->error().code == errc::not_owner);
 }
+
+TEST_CASE("X7: a key given back while its renewal is on its way is given back all the same") {
+  owner_rig rig;
+  kv::owner* mine = nullptr;
+  int asked = 0;
+  // The report is asked for a moment before the renewal leaves: released from there, both are on their way.
+  kv::owner o(rig.nc, "kv", [&] {
+    if (++asked == 2) asio::post(rig.io, [&] { rig.children.spawn(owner_rig::released(*mine)); });
+    return std::string("{}");
+  });
+  mine = &o;
+  REQUIRE(rig.run(o.acquire()).has_value());
+  o.start(rig.children, [] {});
+  REQUIRE(rig.waits_for([&] { return asked == 2 && rig.children.empty(); }));
+  CHECK(rig.key().deleted);
+}

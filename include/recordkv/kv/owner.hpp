@@ -46,6 +46,7 @@ class owner {
 
  private:
   task<> renew();
+  task<> look_whose();
   std::string value() const;
 
   bucket lock_;
@@ -55,8 +56,10 @@ class owner {
   std::uint64_t seq_ = 0;
   bool held_ = false;
   bool lost_ = false;
+  bool writing_ = false;  // a renewal is on its way
   std::string since_;
   event released_;
+  event written_;
 };
 
 /// Now as RFC 3339 UTC with milliseconds.
