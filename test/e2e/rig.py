@@ -161,6 +161,12 @@ class Rig:
         except (subprocess.TimeoutExpired, OSError) as e:
             print(e)
 
+        for what in ("STREAM.INFO.ingest", "CONSUMER.INFO.ingest.kv", "STREAM.INFO.KV_record"):
+            try:
+                print(f"===== {what}", json.dumps(self.api(what)), sep="\n")
+            except nats_wire.Failure as e:
+                print(f"===== {what}: {e}")
+
     def print_logs(self) -> None:
         for part in self.parts.values():
             lines = part.text().splitlines()

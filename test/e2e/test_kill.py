@@ -105,6 +105,8 @@ class Battle:
                            "--accounts", 60, "--churn", 250_000, "--wait-for-client")
         self.onlooker = Onlooker(rig.url)
         self.stages = [self.rig.recordkv(s).name for s in layout.stages]
+        self.writer = next(s for s in self.stages if "kv" in s.split("-"))
+        self.filled = 0
 
     def tend(self) -> None:
         """The supervisor: whatever is down comes back when its time has come."""
@@ -133,14 +135,35 @@ class Battle:
             victims = everything
         pause = self.random.uniform(0.0, 1.0)
         self.in_flight += self.watch.standing > 0 and time.monotonic() - self.watch.seen < 0.5
-        if victims == everything:
+        full = victims == [self.writer] and "nats" not in self.down and self.fill_store()
+        if full or victims == everything:
             self.onlooker.await_states()
             time.sleep(self.random.uniform(0, 0.02))
         for name in victims:
             self.rig.parts[name].kill()
+        if full:
+            self.limit_store(-1)
+            self.filled += 1
         for name in victims:  # all at once is how a machine dies; how fast each comes back is another matter
             self.down[name] = time.monotonic() + (pause if len(victims) == 1 else self.random.uniform(0.0, 1.0))
         self.schedule.append(f"{time.monotonic() - began:.2f} {'+'.join(victims)} ({self.watch.standing} standing)")
+
+    def limit_store(self, keys: int) -> None:
+        config = self.rig.api("STREAM.INFO.KV_record")["config"]
+        self.rig.api("STREAM.UPDATE.KV_record", **{**config, "max_msgs": keys})
+
+    def fill_store(self) -> bool:
+        """A store that takes a few more keys and then refuses: of one account an earlier event stands and a later one
+        does not, and that is how the process dies. A state that ran ahead of the refused event would lose it."""
+        try:
+            limit = self.rig.stream("KV_record")["messages"] + 20
+            self.limit_store(limit)
+        except nats_wire.Failure:
+            return False  # not made yet
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until and self.rig.stream("KV_record")["messages"] < limit:
+            time.sleep(0.005)
+        return True
 
     def settled(self) -> bool:
         """For three seconds on end: an ingest that has just come back has to read again first."""
@@ -183,9 +206,10 @@ class KillTest(unittest.TestCase):
         older = watch.total(skipped)
         reconnects = sum(rig.parts[s].text().count(" reconnected to server ") for s in battle.stages)
         print(f"\n{battle.in_flight}/{KILLS} kills met events in the buffer; it was full in {watch.full} of {watch.samples} "
-              f"samples; {repeated} records written twice, {older} events skipped as repeated, {reconnects} reconnects")
+              f"samples; {repeated} records written twice, {older} events skipped as repeated, {reconnects} reconnects, the store full {battle.filled} times")
         self.assertEqual(len(battle.schedule), KILLS)
-        self.fights.append({"in flight": battle.in_flight, "full": watch.full, "repeated": repeated + older, "reconnects": reconnects})
+        self.fights.append({"in flight": battle.in_flight, "full": watch.full, "repeated": repeated + older, "reconnects": reconnects,
+                            "full store": battle.filled})
 
     def test_kill(self):
         self.fights = []
