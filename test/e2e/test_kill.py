@@ -131,6 +131,8 @@ class Battle:
     def strike(self, began: float) -> None:
         everything = ["nats", *self.stages]
         victims = self.random.choice([*([s] for s in self.stages), ["nats"], everything, everything])
+        if len(self.schedule) % 7 == 3:  # not by chance: this one dies at a full store
+            victims = [self.writer]
         if all(v in self.down for v in victims):
             victims = everything
         pause = self.random.uniform(0.0, 1.0)
