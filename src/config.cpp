@@ -139,6 +139,7 @@ result<void> judge(merged& m) {
     if (key.wrong != nullptr)
       if (const auto complaint = key.wrong(m.values); !complaint.empty())
         return fail(errc::bad_config, "{}: {}", where, complaint);
+    if (key.name == "http.listen") m.values.http.asked_for = m.origin(key) != "default";
     const auto value = written(key, m.values);
     if (!key.only.empty() && value != key.only) return fail(errc::bad_config, "{}: {}", where, key.remedy);
     if (key.is == support::to_come && value != written(key, defaults))

@@ -2,17 +2,16 @@
 //
 // Owns: per view the lock, the consumer `view-NAME`, and the position that moves with the rows (docs/invariants.md
 // X21). Refuses to know: SQL, and what a row is made of (view/plan.hpp, view/store.hpp).
-#include "recordkv/core/health.hpp"
+#include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
+#include "recordkv/core/timestamp.hpp"
 #include "recordkv/kv/owner.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
 #include "recordkv/view/store.hpp"
 #include "stages.hpp"
-
-#include <glob.h>
 
 #include <algorithm>
 
@@ -23,36 +22,54 @@ using namespace std::chrono_literals;
 
 class view_fold {
  public:
-  view_fold(stage_context& ctx, view::plan plan, view::store& rows)
-      : ctx_(ctx),
-        plan_(std::move(plan)),
+  view_fold(stage_context& ctx, view::plan plan, kv::claim share, view::store& rows)
+      : plan_(std::move(plan)),
+        share_(std::move(share)),
+        figures_{.stage = "index", .part = share_.key()},
+        ctx_(ctx.counting_in(figures_.counted)),
         rows_(rows),
-        owner_(ctx.nc, "view-" + plan_.name, [this] { return report(); }),
-        labels_(kv::partition_labels(ctx.cfg.kv.partitions)),
+        owner_(ctx.nc, share_, [this] { return report(); }),
+        labels_(share_.share->labels()),
         prefix_("$KV." + ctx.cfg.kv.bucket + "."),
-        inbox_(ctx.nc, consumer(), ctx.counters, ctx.facts.api_level, [this] { return lowest() + 1; }) {}
+        inbox_(ctx.nc, consumer(), figures_.counted, ctx.facts.api_level, [this] { return lowest() + 1; }),
+        shown_(ctx.board, figures_, [this] { refresh(); }) {}
 
   task<result<void>> run() {
     if (auto mine = co_await owner_.acquire(); !mine) co_return mine;
     nursery children(co_await asio::this_coro::executor);
     owner_.start(children, [this] { close(); });
+    children.spawn(watch());
     auto done = co_await find_position();
+    if (done) done = co_await remove_left_durables(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket, share_);
     if (done) done = co_await inbox_.attach();
+    figures_.running = done.has_value();
     if (done) done = co_await fold();
+    figures_.running = false;
+    ended_ = true;
+    pause_.notify();
     co_await owner_.release();
     co_await children.join();
     if (owner_.lost()) co_return fail(errc::not_owner, "view {}: another process has taken over", plan_.name);
     co_return done;
   }
 
-  void close() noexcept { inbox_.close(); }
+  void close() noexcept {
+    owner_.abandon();
+    inbox_.close();
+    pause_.notify();
+  }
 
  private:
   nats::consumer_spec consumer() const {
     // Exactly this NSID: a longer one that begins with it has more tokens (atproto: a NSID spans several).
+    std::vector<std::string> filters;
+    if (share_.share->all())
+      filters.push_back(fmt::format("{}*.{}.*.*", prefix_, plan_.collection));
+    else
+      for (const auto& label : labels_) filters.push_back(fmt::format("{}{}.{}.*.*", prefix_, label, plan_.collection));
     return {.stream = "KV_" + ctx_.cfg.kv.bucket,
-            .durable = "view-" + plan_.name,
-            .filters = {fmt::format("{}*.{}.*.*", prefix_, plan_.collection)},
+            .durable = share_.key(),
+            .filters = std::move(filters),
             .policy = nats::acks::all,
             // While a transaction runs, this much gathers for the next: SQLite is twice as fast in large batches.
             .credit = 32'768,
@@ -72,7 +89,8 @@ class view_fold {
   task<result<void>> find_position() {
     auto opened = co_await rows_.prepare(plan_);
     if (!opened) co_return opened.error();
-    at_ = opened->at;
+    at_ = std::move(opened->at);
+    std::erase_if(at_.seq, [&](const auto& l) { return std::ranges::find(labels_, l.first) == labels_.end(); });
     if (opened->rebuilt)
       log::info("index", "view {}: its definition has changed; rebuilding from the store's first key", plan_.name);
     co_return co_await check_history();
@@ -90,11 +108,14 @@ class view_fold {
     if (!at_.created.empty()) {
       log::warn("index", "view {}: the store was recreated, restored or cut back since; rebuilding from its first key",
                 plan_.name);
-      if (auto cleared = co_await rows_.clear(plan_); !cleared) co_return cleared;
+      auto cleared = co_await rows_.clear(plan_, at_);
+      if (!cleared && cleared.error().code == errc::conflict) co_return co_await find_position();  // another was faster
+      if (!cleared) co_return cleared;
     }
     at_ = {.created = store->store.created, .generation = store->meta.generation};
     view::position none;
     auto begun = co_await rows_.apply(plan_, {}, none, at_);
+    if (!begun && begun.error().code == errc::conflict) co_return co_await find_position();
     if (!begun) co_return begun.error();
     co_return result<void>{};
   }
@@ -127,12 +148,12 @@ class view_fold {
       auto key = kv::record_key::parse(m.subject().substr(std::min(prefix_.size(), m.subject().size())));
       last = std::max(last, d->stream_seq);
       if (!key || key->collection != plan_.collection) {
-        ctx_.counters.add("index_left_out", "not_a_record");
+        ctx_.counters.add("left_out", "not_a_record");
         continue;
       }
       const auto known = at_.seq.find(key->partition);
       if (known != at_.seq.end() && d->stream_seq <= known->second) {
-        ctx_.counters.add("index_skipped", "older");
+        ctx_.counters.add("skipped", "older");
         continue;
       }
       const bool erase = !m.header_value("KV-Operation").empty() || m.data().empty();
@@ -144,7 +165,8 @@ class view_fold {
     auto done = co_await commit(std::move(changes), next);
     if (!done) co_return done;
     at_ = std::move(next);
-    folded_ += batch.size();
+    note_visible(batch.front());
+    note_visible(batch.back());
     inbox_.settle(batch.back());
     co_return result<void>{};
   }
@@ -152,34 +174,73 @@ class view_fold {
   // A database that is locked or full is waited for; nothing is lost meanwhile, and `status` says it.
   task<result<void>> commit(std::vector<view::change> changes, const view::position& next) {
     for (;;) {
+      const auto begun = std::chrono::steady_clock::now();
       auto done = co_await rows_.apply(plan_, changes, at_, next);
       if (done) {
-        health_.good();
-        ctx_.counters.add("index_rows", {}, done->rows);
-        if (done->rejected) ctx_.counters.add("index_left_out", "rejected", done->rejected);
+        database_trouble_.clear();
+        figures_.transaction.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+        ctx_.counters.add("rows", {}, done->rows);
+        if (done->rejected) ctx_.counters.add("left_out", "rejected", done->rejected);
         co_return result<void>{};
       }
       if (done.error().code == errc::conflict)
         co_return fail(errc::not_owner, "view {}: another process moved its position in {}", plan_.name,
                        ctx_.cfg.index.database);
       if (done.error().code != errc::storage) co_return done.error();
-      health_.bad(done.error().text, std::chrono::system_clock::now());
-      log::warn("index", "view {}: {}; trying again", plan_.name, done.error().text);
-      if (owner_.lost() || closed_waiting()) co_return done.error();
-      co_await paused_.wait_for(1s);
+      if (database_trouble_.empty()) log::warn("index", "view {}: {}; trying again", plan_.name, done.error().text);
+      database_trouble_ = done.error().text;
+      if (owner_.lost() || inbox_.closed()) co_return done.error();
+      co_await pause_.wait_for(1s);
     }
   }
 
-  bool closed_waiting() const noexcept { return inbox_.closed(); }
-
-  std::string report() const {
-    const auto pending = inbox_.pending();
-    return fmt::format(R"({{"stage":"index","view":"{}","position":{},"pending":{},"folded":{}{}}})", plan_.name,
-                       lowest(), pending, folded_, report_tail(health_, ctx_.counters, "index_"));
+  // What moves, and what does not, is looked at beside the work: a transaction may wait for a lock for seconds.
+  task<> watch() {
+    while (!ended_) {
+      co_await pause_.wait_for(500ms);
+      if (ended_) break;
+      note_health(co_await inbox_.why_not_moving(5s));
+    }
   }
 
-  stage_context& ctx_;
+  void note_health(std::string not_moving) {
+    auto& ill = figures_.condition;
+    const auto now = std::chrono::system_clock::now();
+    const auto has = [&](std::string_view words) { return database_trouble_.find(words) != std::string::npos; };
+    if (!ctx_.nc.up())
+      ill.bad(cause::nats_down, "no connection to NATS: " + ctx_.nc.trouble(), now);
+    else if (!database_trouble_.empty())
+      ill.bad(has("locked") ? cause::database_locked
+              : has("full") ? cause::disk_full
+                            : cause::database,
+              database_trouble_, now);
+    else if (!not_moving.empty())
+      ill.bad(cause::consumer_not_moving, std::move(not_moving), now);
+    else
+      ill.good();
+  }
+
+  void note_visible(const nats::message& m) {
+    if (const auto age = seconds_since(m.header_value("time"))) figures_.visible.observe(*age);
+  }
+
+  void refresh() {
+    figures_.events = inbox_.taken().messages;
+    figures_.bytes = inbox_.taken().bytes;
+    figures_.lag_messages = inbox_.pending();
+    figures_.lag_seconds = inbox_.lag_seconds();
+  }
+
+  std::string report() {
+    refresh();
+    return fmt::format(R"({{"stage":"index","view":"{}","position":{},"rows":{},{}}})", plan_.name, lowest(),
+                       figures_.counted.value("rows"), members_of(figures_));
+  }
+
   view::plan plan_;
+  kv::claim share_;
+  figures figures_;
+  stage_context ctx_;
   view::store& rows_;
   kv::owner owner_;
   std::vector<std::string> labels_;
@@ -187,16 +248,18 @@ class view_fold {
   nats::pull_consumer inbox_;
   view::position at_;
   std::uint64_t checked_ = 0;
-  std::uint64_t folded_ = 0;
-  health health_;
-  event paused_;
+  std::string database_trouble_;
+  bool ended_ = false;
+  event pause_;
+  figures_board::place shown_;
 };
 
 class index_stage final : public stage {
  public:
-  index_stage(stage_context& ctx, std::vector<view::plan> plans, std::unique_ptr<view::store> rows)
-      : rows_(std::move(rows)) {
-    for (auto& p : plans) folds_.push_back(std::make_unique<view_fold>(ctx, std::move(p), *rows_));
+  explicit index_stage(std::unique_ptr<view::store> rows) : rows_(std::move(rows)) {}
+
+  void add(stage_context& ctx, view::plan plan, kv::claim share) {
+    folds_.push_back(std::make_unique<view_fold>(ctx, std::move(plan), std::move(share), *rows_));
   }
 
   std::string_view name() const override { return "index"; }
@@ -225,44 +288,20 @@ class index_stage final : public stage {
   std::vector<std::unique_ptr<view_fold>> folds_;
 };
 
-std::vector<std::string> matching_files(const std::string& pattern) {
-  glob_t found{};
-  std::vector<std::string> out;
-  if (glob(pattern.c_str(), 0, nullptr, &found) == 0)
-    for (std::size_t i = 0; i < found.gl_pathc; ++i) out.emplace_back(found.gl_pathv[i]);
-  globfree(&found);
-  return out;
-}
-
 }  // namespace
-
-result<std::vector<view::plan>> configured_views(const config& cfg) {
-  std::vector<view::plan> plans;
-  for (const auto& pattern : cfg.index.views) {
-    const auto files = matching_files(pattern);
-    if (files.empty())
-      return fail(errc::bad_config, "index.views: no file matches \"{}\" (relative to the working directory)", pattern);
-    for (const auto& file : files) {
-      auto loaded = view::load_plans(file);
-      if (!loaded) return loaded.error();
-      for (auto& p : *loaded) {
-        const auto twin = std::find_if(plans.begin(), plans.end(), [&](const auto& q) { return q.name == p.name; });
-        if (twin != plans.end())
-          return fail(errc::bad_config, "{}:{}: view \"{}\" is already defined in {}:{}", p.file, p.line, p.name,
-                      twin->file, twin->line);
-        plans.push_back(std::move(p));
-      }
-    }
-  }
-  return plans;
-}
 
 result<std::unique_ptr<stage>> make_index(stage_context& ctx) {
   auto plans = configured_views(ctx.cfg);
   if (!plans) return plans.error();
   auto rows = view::store::open(ctx.cfg.sqlite_path());
   if (!rows) return rows.error();
-  return std::make_unique<index_stage>(ctx, std::move(*plans), std::move(*rows));
+  auto stage = std::make_unique<index_stage>(std::move(*rows));
+  for (auto& p : *plans) {
+    auto share = claim_of("view-" + p.name, ctx.cfg.index.assign, ctx.cfg.kv.partitions);
+    if (!share) return share.error();
+    stage->add(ctx, std::move(p), std::move(*share));
+  }
+  return stage;
 }
 
 }  // namespace recordkv::stages

@@ -1,34 +1,39 @@
 // The stage `ingest`: from a source to stream `ingest`.
 //
-// Owns: the lock, the source, the fenced publisher, the cursor and its floor; start, restart and stop of the reading.
-// Refuses to know: what stands in a frame beyond the glance.
+// Owns: the lock, the source, the fenced publisher, the cursor; start, restart and stop of the reading.
+// Refuses to know: what becomes of a frame (frame_intake.hpp), how far the buffer is settled (buffer_mark.hpp).
+#include "buffer_mark.hpp"
 #include "configured_source.hpp"
 #include "cursor.hpp"
 #include "followed.hpp"
+#include "frame_intake.hpp"
+#include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/kv/owner.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/publisher.hpp"
-#include "recordkv/pipe/cursor_floor.hpp"
 #include "stages.hpp"
 
 namespace recordkv::stages {
 namespace {
 
 using namespace std::chrono_literals;
-using firehose::frame;
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
 class ingest_stage final : public stage {
  public:
   explicit ingest_stage(stage_context& ctx)
-      : ctx_(ctx),
-        owner_(ctx.nc, "ingest", [this] { return report(); }),
+      : figures_{.stage = "ingest", .part = "ingest"},
+        ctx_(ctx.counting_in(figures_.counted)),
+        owner_(ctx.nc, {.base = "ingest"}, [this] { return report(); }),
         cursor_(ctx.nc, source_name(ctx.cfg)),
-        outbox_(ctx.nc, {.name = "ingest", .stream = "ingest", .fenced = true}, ctx.counters),
-        followed_(ctx.cfg.source.collections, ctx.cfg.source.kind != "jetstream") {}
+        outbox_(ctx.nc, {.name = "ingest", .stream = "ingest", .fenced = true, .latency = &figures_.publish},
+                figures_.counted),
+        followed_(ctx.cfg.source.collections, ctx.cfg.source.kind != "jetstream"),
+        intake_(ctx_, cursor_, followed_, outbox_, mark_),
+        shown_(ctx.board, figures_, [this] { refresh(); }) {}
 
   std::string_view name() const override { return "ingest"; }
 
@@ -41,7 +46,9 @@ class ingest_stage final : public stage {
     auto bucket = co_await cursor_.open(ctx_.cfg.nats.replicas);
     if (!bucket) co_return bucket.error();
     if (bucket->made) (void)co_await kv::remember_made(ctx_.nc, "KV_cursor");
-    if (auto mine = co_await owner_.acquire(); !mine) co_return mine;
+    // There is one ingester; whoever comes second waits to be the next.
+    if (auto mine = co_await owner_.acquire(kv::owner::patience::stand_by); !mine) co_return mine;
+    figures_.running = true;
     nursery children(co_await asio::this_coro::executor);
     owner_.start(children, [this] { stop(); });
     outbox_.start(children);
@@ -50,6 +57,7 @@ class ingest_stage final : public stage {
     auto done = co_await follow();
     co_await drain();
     stop();
+    figures_.running = false;
     co_await owner_.release();
     co_await children.join();
     if (failure_) co_return *failure_;
@@ -59,6 +67,8 @@ class ingest_stage final : public stage {
 
   void close() noexcept override {
     closing_ = true;
+    intake_.close();
+    owner_.abandon();
     if (source_) source_->close();
     give_up_on_a_full_buffer();
     woken_.notify();
@@ -100,6 +110,8 @@ class ingest_stage final : public stage {
 
   // X3, X4: the buffer as it is now, and where reading begins.
   task<result<void>> take_place() {
+    // Whoever was stopped for a while, or cut off, may have lost the lock without knowing: he asks before he writes.
+    if (auto still = co_await owner_.confirm(); !still) co_return still;
     auto stream = co_await open_ingest_stream(ctx_);
     if (!stream) co_return stream.error();
     if (auto known = co_await cursor_.read(); !known) co_return known;
@@ -109,12 +121,9 @@ class ingest_stage final : public stage {
     const bool was_here = !server_id_.empty() && server_id_ != server;
     const auto at = was_here ? cursor_.value() : cursor_.resume_at(*last, server);
     server_id_ = server;
-    floor_.clear();
     place_lost_ = false;
     outbox_.attach(stream->state);
-    buffer_created_ = stream->state.created;
-    earlier_run_ends_ = stream->state.messages > 0 ? stream->state.last_seq : 0;
-    earlier_run_settled_ = false;
+    mark_.begin(stream->state);
     followed_.certain(false);
     ++places_;
     source_ = make_source(ctx_, at);
@@ -130,84 +139,16 @@ class ingest_stage final : public stage {
   task<result<void>> read_frames() {
     while (!closing_) {
       while (over_mark_ && !closing_) co_await woken_.wait_for(500ms);
+      asked_source_ = steady_clock::now();
       auto frames = co_await source_->next();
+      asked_source_.reset();
       if (out_of_place()) co_return fail(errc::conflict, "the buffer's place was lost");
       if (!frames) co_return frames.error();
-      last_frame_ = system_clock::now();
       for (auto& f : *frames) {
-        if (f.what != frame::notice::none) {
-          if (auto noted = co_await take_notice(f); !noted) co_return noted;
-          continue;
-        }
-        if (auto passed = co_await pass(std::move(f)); !passed) co_return passed;
+        if (auto passed = co_await intake_.take(std::move(f)); !passed) co_return passed;
       }
     }
     co_return fail(errc::closed, "ingest: closed");
-  }
-
-  task<result<void>> pass(frame f) {
-    const auto seq = f.info.seq;
-    if (seq > 0) passed_seq_ = seq;
-    if (seq == 0 && f.info.kind != atproto::event_kind::unknown) co_return result<void>{};
-    if (!cursor_.value() && seq > 0)  // "live" means one place from now on
-      if (auto begun = co_await write_cursor(seq - 1); !begun) co_return begun;
-    if (!followed_.wants(f.info)) {
-      ctx_.counters.add("ingest_dropped", f.info.kind == atproto::event_kind::unknown ? "unknown" : "not_followed");
-      if (seq > 0) floor_.dropped(seq, steady_clock::now());
-      co_return result<void>{};
-    }
-    co_return co_await buffer(std::move(f.bytes), f.info.did, seq);
-  }
-
-  task<result<void>> buffer(std::string bytes, const std::string& did, std::uint64_t seq) {
-    const auto subject = "ingest." + kv::partition_of(did, ctx_.cfg.kv.partitions);
-    nats::header_list headers;
-    headers.reserve(4);
-    headers.push_back({"source", cursor_.source()});
-    headers.push_back({"seq", std::to_string(seq)});
-    headers.push_back({"epoch", std::to_string(cursor_.epoch())});
-    auto marker_headers = headers;
-    auto put = co_await outbox_.put(subject, std::move(headers), std::move(bytes));
-    if (!put && put.error().code == errc::too_large) {
-      ctx_.counters.add("ingest_markers", "oversize");
-      put = co_await outbox_.put(subject, std::move(marker_headers),
-                                 fmt::format(R"({{"marker":"oversize","did":"{}"}})", did));
-    }
-    if (!put) co_return put.error();
-    floor_.accepted(outbox_.sequence_of(*put), seq);
-    ++buffered_;
-    co_return result<void>{};
-  }
-
-  task<result<void>> take_notice(const frame& f) {
-    switch (f.what) {
-      case frame::notice::outdated_cursor:
-        ctx_.counters.add("ingest_notices", "outdated_cursor");
-        log::warn("ingest", "{} no longer has everything since our cursor: accounts may be stale", ctx_.cfg.source.url);
-        break;
-      case frame::notice::future_cursor:
-        ctx_.counters.add("ingest_notices", "future_cursor");
-        log::warn("ingest", "{} counts from lower numbers than our cursor: a new epoch begins", ctx_.cfg.source.url);
-        floor_.clear();
-        cursor_.begin_epoch();
-        break;
-      case frame::notice::unreadable:
-        ctx_.counters.add("ingest_markers", f.info.did.empty() ? "unreadable_unknown" : "unreadable");
-        if (f.info.did.empty()) break;
-        co_return co_await buffer(fmt::format(R"({{"marker":"unreadable","did":"{}"}})", f.info.did), f.info.did,
-                                  passed_seq_);  // it has no number: it counts with the one before
-      case frame::notice::none: break;
-    }
-    co_return result<void>{};
-  }
-
-  task<result<void>> write_cursor(std::uint64_t value) {
-    for (;;) {
-      auto written = co_await cursor_.write(value, ctx_.nc.server_id());
-      if (written || (written.error().code != errc::timed_out && written.error().code != errc::unreachable) || closing_)
-        co_return written;
-      co_await woken_.wait_for(200ms);
-    }
   }
 
   // Once a second: what the buffer has let go of, what of it is durable, and whether the store is full.
@@ -216,11 +157,11 @@ class ingest_stage final : public stage {
       co_await woken_.wait_for(stopped_ ? 0ms
                                         : std::min<std::chrono::milliseconds>(1000ms, ctx_.cfg.nats.sync_interval));
       give_up_on_a_full_buffer();
+      note_health();
       if (!ctx_.nc.up() || stopped_) continue;
       co_await look_at_buffer();
       if (source_ && out_of_place()) source_->close();  // a quiet source must not delay what has to be read again
       if (ctx_.cfg.kv.max_keys > 0) co_await look_at_store();
-      note_health();
     }
   }
 
@@ -231,13 +172,10 @@ class ingest_stage final : public stage {
     auto stream = co_await nats::stream_info(ctx_.nc, "ingest");
     // What was learnt of another server, or before the place was taken anew, says nothing about this reading.
     if (asked != std::pair(places_, ctx_.nc.connects())) co_return;
-    place_lost_ = stream ? stream->created != buffer_created_ : stream.error().code == errc::not_found;
-    if (!stream || out_of_place()) co_return;
-    standing_ = stream->messages;
     const auto now = steady_clock::now();
-    floor_.settled_below(stream->first_seq, now);
-    earlier_run_settled_ = stream->first_seq > earlier_run_ends_;
-    const auto settled = floor_.durable(now, 2 * ctx_.cfg.nats.sync_interval);
+    place_lost_ = stream ? !mark_.look(*stream, now) : stream.error().code == errc::not_found;
+    if (!stream || out_of_place()) co_return;
+    const auto settled = mark_.durable(now, 2 * ctx_.cfg.nats.sync_interval);
     if (!settled || settled == cursor_.value()) co_return;
     auto written = co_await cursor_.write(*settled, asked_of);
     if (written.has_error() && written.error().code == errc::not_owner) {
@@ -260,7 +198,7 @@ class ingest_stage final : public stage {
   // these have left the buffer. Only then is it known for certain, and frames of others may be dropped.
   task<> learn_begun() {
     while (!stopped_) {
-      if (followed_.is_certain() || !earlier_run_settled_) {
+      if (followed_.is_certain() || !mark_.earlier_run_settled()) {
         co_await woken_.wait_for(500ms);
         continue;
       }
@@ -282,42 +220,62 @@ class ingest_stage final : public stage {
   }
 
   void note_health() {
+    auto& ill = figures_.condition;
     const auto now = system_clock::now();
-    if (over_mark_)
-      health_.bad("the store has reached kv.max_keys", now);
+    const auto silent_after = ctx_.cfg.source.silent_after;
+    if (!ctx_.nc.up())
+      ill.bad(cause::nats_down, "no connection to NATS: " + ctx_.nc.trouble(), now);
+    else if (over_mark_)
+      ill.bad(cause::store_full, "the store has reached kv.max_keys", now);
     else if (!outbox_.trouble().empty())
-      health_.bad("the buffer takes nothing: " + outbox_.trouble(), now);
+      ill.bad(outbox_.cause_of_trouble(cause::buffer_full), "the buffer takes nothing: " + outbox_.trouble(), now);
     else if (source_ && !source_->trouble().empty())
-      health_.bad(source_->trouble(), now);
-    else if (last_frame_ != system_clock::time_point{} && now - last_frame_ > 60s)
-      health_.bad("the source is silent", now);
+      ill.bad(cause::source_down, source_->trouble(), now);
+    else if (asked_source_ && steady_clock::now() - *asked_source_ > silent_after)
+      ill.bad(cause::source_silent,
+              fmt::format("{} sends nothing (source.silent_after = {} s)", ctx_.cfg.source.url,
+                          std::chrono::floor<std::chrono::seconds>(silent_after).count()),
+              now);
     else
-      health_.good();
+      ill.good();
   }
 
-  std::string report() const {
-    const auto& c = ctx_.counters;
+  void refresh() {
+    const auto now = steady_clock::now();
+    const auto& c = figures_.counted;
+    figures_.standby = owner_.standing_by();
+    figures_.events = c.value("source_frames");
+    figures_.bytes = c.value("source_bytes");
+    figures_.in_flight = outbox_.in_flight() + mark_.standing();
+    figures_.oldest_unsettled_seconds = std::max(outbox_.oldest().count(), mark_.oldest_seconds(now));
+    figures_.cursor_age_seconds = mark_.age_seconds(cursor_.value(), now);
+  }
+
+  std::string report() {
+    refresh();
     const auto value = cursor_.value();
     return fmt::format(
-        R"({{"stage":"ingest","source":"{}","cursor":{},"epoch":{},"frames":{},"buffered":{},"standing":{},"in_flight":{},"accounts_begun":{}{}}})",
-        cursor_.source(), value ? std::to_string(*value) : "null", cursor_.epoch(), c.value("source_frames"), buffered_,
-        standing_, outbox_.in_flight(), followed_.accounts(), report_tail(health_, c, "ingest_"));
+        R"({{"stage":"ingest","source":"{}","cursor":{},"epoch":{},"frames":{},"buffered":{},"standing":{},"accounts_begun":{},{}}})",
+        cursor_.source(), value ? std::to_string(*value) : "null", cursor_.epoch(), figures_.events, intake_.buffered(),
+        mark_.standing(), followed_.accounts(), members_of(figures_));
   }
 
-  stage_context& ctx_;
+  figures figures_;
+  stage_context ctx_;
   kv::owner owner_;
   cursor cursor_;
   nats::publisher outbox_;
   followed followed_;
-  pipe::cursor_floor floor_;
+  buffer_mark mark_;
+  frame_intake intake_;
   std::unique_ptr<firehose::frame_source> source_;
-  std::string server_id_, buffer_created_;
-  std::uint64_t earlier_run_ends_ = 0, standing_ = 0, buffered_ = 0, passed_seq_ = 0, places_ = 0;
-  system_clock::time_point last_frame_;
-  health health_;
+  std::string server_id_;
+  std::uint64_t places_ = 0;
+  std::optional<steady_clock::time_point> asked_source_;  // since when nothing has come; only while we wait for it
   std::optional<error> failure_;
-  bool earlier_run_settled_ = false, place_lost_ = false, over_mark_ = false, closing_ = false, stopped_ = false;
+  bool place_lost_ = false, over_mark_ = false, closing_ = false, stopped_ = false;
   event woken_;
+  figures_board::place shown_;
 };
 
 }  // namespace

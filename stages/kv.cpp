@@ -4,7 +4,7 @@
 // Refuses to know: what is applied and when it is done (kv_apply.hpp).
 #include "begun_accounts.hpp"
 #include "kv_apply.hpp"
-#include "recordkv/core/health.hpp"
+#include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/kv/bucket.hpp"
@@ -30,13 +30,17 @@ std::string filter_hash(std::vector<std::string> collections) {
 
 class kv_stage final : public stage {
  public:
-  explicit kv_stage(stage_context& ctx)
-      : ctx_(ctx),
-        owner_(ctx.nc, "kv", [this] { return report(); }),
+  kv_stage(stage_context& ctx, kv::claim share)
+      : share_(std::move(share)),
+        figures_{.stage = "kv", .part = share_.key()},
+        ctx_(ctx.counting_in(figures_.counted)),
+        owner_(ctx.nc, share_, [this] { return report(); }),
         repo_(ctx.nc, "repo"),
-        inbox_(ctx.nc, consumer(), ctx.counters, ctx.facts.api_level),
-        outbox_(ctx.nc, {.name = "kv", .stream = "KV_" + ctx.cfg.kv.bucket}, ctx.counters),
-        apply_(inbox_, outbox_, states(), rules(), ctx.counters) {}
+        inbox_(ctx.nc, consumer(), figures_.counted, ctx.facts.api_level),
+        outbox_(ctx.nc, {.name = "kv", .stream = "KV_" + ctx.cfg.kv.bucket, .latency = &figures_.publish},
+                figures_.counted),
+        apply_(inbox_, outbox_, states(), rules(), figures_.counted),
+        shown_(ctx.board, figures_, [this] { refresh(); }) {}
 
   std::string_view name() const override { return "kv"; }
 
@@ -49,12 +53,15 @@ class kv_stage final : public stage {
     owner_.start(children, [this] { stop_hard(); });
     // The state as it is now, after the lock: whoever had it before has stopped writing.
     auto now = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket);
-    auto attached = now ? co_await inbox_.attach() : result<void>(now.error());
+    auto attached = now ? co_await remove_left_durables(ctx_.nc, "ingest", share_) : result<void>(now.error());
+    if (attached) attached = co_await inbox_.attach();
     if (attached) {
       outbox_.attach(*now);
-      log::info("kv", "writing bucket {} ({} keys), {} partitions", ctx_.cfg.kv.bucket, now->messages,
-                ctx_.cfg.kv.partitions);
+      log::info("kv", "writing bucket {} ({} keys), {} of {} partitions", ctx_.cfg.kv.bucket, now->messages,
+                share_.share->labels().size(), ctx_.cfg.kv.partitions);
+      figures_.running = true;
       attached = co_await work(children);
+      figures_.running = false;
     }
     co_await owner_.release();
     co_await children.join();
@@ -62,12 +69,22 @@ class kv_stage final : public stage {
     co_return attached;
   }
 
-  void close() noexcept override { inbox_.close(); }
+  void close() noexcept override {
+    owner_.abandon();
+    inbox_.close();
+  }
 
  private:
   nats::consumer_spec consumer() const {
     // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
-    return {.stream = "ingest", .durable = "kv", .policy = nats::acks::each, .stream_returns = true, .credit = 2048};
+    nats::consumer_spec spec{.stream = "ingest",
+                             .durable = share_.key(),
+                             .policy = nats::acks::each,
+                             .stream_returns = true,
+                             .credit = 2048};
+    if (!share_.share->all())
+      for (const auto& label : share_.share->labels()) spec.filters.push_back("ingest." + label);
+    return spec;
   }
 
   apply_rules rules() const {
@@ -119,7 +136,7 @@ class kv_stage final : public stage {
     while (!settled_) {
       co_await done_.wait_for(200ms);
       if (outbox_.halted() != nats::halt::none) stop_hard();
-      note_health();
+      note_health(co_await inbox_.why_not_moving(5s));
     }
   }
 
@@ -137,25 +154,40 @@ class kv_stage final : public stage {
     apply_.abandon();
   }
 
-  void note_health() {
+  void note_health(std::string not_moving) {
+    auto& ill = figures_.condition;
+    const auto now = std::chrono::system_clock::now();
     const auto floor = outbox_.floor();
-    if (!outbox_.trouble().empty())
-      health_.bad(outbox_.trouble(), std::chrono::system_clock::now());
-    else if (apply_.unsettled() == 0 || floor != last_floor_)
-      quiet_ = 0;
-    else if (++quiet_ > 25)
-      health_.bad("nothing settles: the store does not answer", std::chrono::system_clock::now());
-    if (outbox_.trouble().empty() && quiet_ == 0) health_.good();
+    quiet_ = apply_.unsettled() == 0 || floor != last_floor_ ? 0 : quiet_ + 1;
     last_floor_ = floor;
+    if (!ctx_.nc.up())
+      ill.bad(cause::nats_down, "no connection to NATS: " + ctx_.nc.trouble(), now);
+    else if (!outbox_.trouble().empty())
+      ill.bad(outbox_.cause_of_trouble(cause::store_full), "the store takes nothing: " + outbox_.trouble(), now);
+    else if (quiet_ > 25)
+      ill.bad(cause::store_refuses, "nothing settles: the store does not answer", now);
+    else if (!not_moving.empty())
+      ill.bad(cause::consumer_not_moving, std::move(not_moving), now);
+    else
+      ill.good();
   }
 
-  std::string report() const {
-    const auto& c = ctx_.counters;
+  void refresh() {
+    figures_.events = inbox_.taken().messages;
+    figures_.bytes = inbox_.taken().bytes;
+    figures_.lag_messages = inbox_.pending();
+    figures_.lag_seconds = inbox_.lag_seconds();
+    figures_.in_flight = apply_.unsettled();
+    figures_.oldest_unsettled_seconds = outbox_.oldest().count();
+  }
+
+  std::string report() {
+    refresh();
+    const auto& c = figures_.counted;
     return fmt::format(
-        R"({{"stage":"kv","pending":{},"unsettled":{},"written":{},"deleted":{},"commits":{},"stale_since_start":{},"rewinds":{}{}}})",
-        inbox_.pending(), apply_.unsettled(), c.value("kv_records_written"), c.value("kv_records_deleted"),
-        c.value("kv_commits"), apply_.stale_seen(), c.value("consumer_rewinds", "kv"),
-        report_tail(health_, ctx_.counters, "kv_"));
+        R"({{"stage":"kv","written":{},"deleted":{},"commits":{},"stale_since_start":{},"rewinds":{},{}}})",
+        c.value("records_written"), c.value("records_deleted"), c.value("commits"), apply_.stale_seen(),
+        c.value("consumer_rewinds"), members_of(figures_));
   }
 
   task<result<std::vector<state_port::stored>>> load(std::vector<std::string> dids) {
@@ -183,7 +215,9 @@ class kv_stage final : public stage {
 
   task<result<std::vector<std::uint64_t>>> save(std::vector<state_port::stored> states);
 
-  stage_context& ctx_;
+  kv::claim share_;
+  figures figures_;
+  stage_context ctx_;
   kv::owner owner_;
   kv::bucket repo_;
   nats::pull_consumer inbox_;
@@ -191,12 +225,12 @@ class kv_stage final : public stage {
   kv_apply apply_;
   account_set begun_;
   bool begun_known_ = false;
-  health health_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;
   bool took_ = false;
   bool settled_ = false;
   event done_;
+  figures_board::place shown_;
 };
 
 // Each account has at most one write under way. A conflict is our own write whose answer was lost, or somebody else's.
@@ -245,6 +279,10 @@ task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::
 
 }  // namespace
 
-result<std::unique_ptr<stage>> make_kv(stage_context& ctx) { return std::make_unique<kv_stage>(ctx); }
+result<std::unique_ptr<stage>> make_kv(stage_context& ctx) {
+  auto share = claim_of("kv", ctx.cfg.kv.assign, ctx.cfg.kv.partitions);
+  if (!share) return share.error();
+  return std::make_unique<kv_stage>(ctx, std::move(*share));
+}
 
 }  // namespace recordkv::stages

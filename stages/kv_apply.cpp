@@ -32,7 +32,7 @@ task<result<void>> kv_apply::take() {
     events.reserve(batch->size());
     for (const auto& m : *batch) {
       auto e = atproto::decode_event(m.data());
-      if (!e) counters_.add("kv_events_left_out", "malformed");
+      if (!e) counters_.add("left_out", "malformed");
       if (!e) log::debug("kv", "event left out: {}", e.error().text);
       events.push_back(e ? std::move(*e) : repo_event{.kind = event_kind::unknown});
     }
@@ -104,7 +104,7 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
   std::optional<nats::ordinal> last;
   for (const auto& c : e.changes) {
     if (!wanted(c)) {
-      counters_.add("kv_records_left_out", "unwanted");
+      counters_.add("left_out", "unwanted");
       continue;
     }
     auto written = c.what == atproto::action::remove || c.flaw != record_flaw::none ? co_await erase_record(e, c)
@@ -121,7 +121,7 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
   a.newest.rev = std::move(e.rev);
   a.newest.data = std::move(e.data);
   a.newest.filter = rules_.filter;
-  counters_.add("kv_commits");
+  counters_.add("commits");
   --a.held;
   hold(last ? *last : out_.skip(), std::move(from), &a);
   co_return result<void>{};
@@ -140,9 +140,9 @@ task<result<nats::ordinal>> kv_apply::write_record(const repo_event& e, const re
   headers.push_back({"time", e.time});
   headers.push_back({"op", std::string(atproto::name(c.what))});
   auto put = co_await out_.put(fmt::format("$KV.{}.{}", rules_.bucket, key), std::move(headers), c.json);
-  if (put) counters_.add("kv_records_written");
+  if (put) counters_.add("records_written");
   if (put || put.error().code != errc::too_large) co_return put;
-  counters_.add("kv_records_left_out", "too_large");
+  counters_.add("left_out", "too_large");
   log::warn("kv", "at://{}/{}/{} is too large for NATS; left out, an older value is deleted", e.did, c.collection,
             c.rkey);
   co_return co_await erase_record(e, c);
@@ -151,7 +151,7 @@ task<result<nats::ordinal>> kv_apply::write_record(const repo_event& e, const re
 // Deletes, and what can't be stored: an older value must not stay as if it were current.
 task<result<nats::ordinal>> kv_apply::erase_record(const repo_event& e, const record_change& c) {
   if (c.flaw != record_flaw::none) {
-    counters_.add("kv_records_left_out", atproto::name(c.flaw));
+    counters_.add("left_out", atproto::name(c.flaw));
     if (c.flaw == record_flaw::bad_path) co_return fail(errc::too_large, "no key can be made of that path");
   }
   const auto key = kv::record_key::of(e.did, c.collection, c.rkey, rules_.partitions).text();
@@ -163,7 +163,7 @@ task<result<nats::ordinal>> kv_apply::erase_record(const repo_event& e, const re
   headers.push_back({"op", "delete"});
   if (!c.prev.empty()) headers.push_back({"prev", c.prev});
   auto put = co_await out_.put(fmt::format("$KV.{}.{}", rules_.bucket, key), std::move(headers), {});
-  if (put) counters_.add("kv_records_deleted");
+  if (put) counters_.add("records_deleted");
   co_return put;
 }
 
@@ -177,7 +177,7 @@ void kv_apply::note_stream_event(nats::message from, const repo_event& e) {
       default: return "unreadable";
     }
   };
-  counters_.add("kv_stream_events", word(e.kind));
+  counters_.add("stream_events", word(e.kind));
   account& a = touch(e.did);
   const bool begun = !a.newest.rev.empty() || a.newest.stale();
   const bool blind = e.kind == event_kind::oversize || e.kind == event_kind::unreadable;
@@ -199,7 +199,7 @@ void kv_apply::desynchronise(account& a, std::string why) {
 }
 
 void kv_apply::skip(nats::message from, std::string_view why) {
-  counters_.add("kv_events_skipped", why);
+  counters_.add("skipped", why);
   hold(out_.skip(), std::move(from), nullptr);
 }
 
@@ -269,7 +269,7 @@ task<result<void>> kv_apply::write_states() {
     accounts[i]->seq = (*saved)[i];
     accounts[i]->dirty = false;
   }
-  counters_.add("kv_states_written", {}, accounts.size());
+  counters_.add("states_written", {}, accounts.size());
   co_return result<void>{};
 }
 

@@ -3,7 +3,7 @@
 // Owns: declarations only. Refuses to know: any stage's inside.
 #pragma once
 
-#include "recordkv/core/health.hpp"
+#include "recordkv/kv/owner.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/jetstream.hpp"
 #include "recordkv/stage.hpp"
@@ -25,8 +25,10 @@ result<std::vector<view::plan>> configured_views(const config& cfg);
 /// it.
 task<result<nats::ensured>> open_ingest_stream(stage_context& ctx);
 
-/// The part of every report that says how it is: `,"state":"running"` or stalled with reason and since, and what was
-/// left out or skipped (counters whose name begins with `prefix` and that have a reason).
-std::string report_tail(const health& h, const meters& counters, std::string_view prefix);
+/// What a stage claims of the partitions, as `assign` says it; errc::bad_config names the key.
+result<kv::claim> claim_of(std::string base, std::string_view assign, unsigned partitions);
+
+/// Removes the durables of an earlier division that overlap `mine`, whose lock is held: nobody runs them any more.
+task<result<void>> remove_left_durables(nats::connection& nc, std::string stream, kv::claim mine);
 
 }  // namespace recordkv::stages

@@ -22,8 +22,11 @@ struct config {
     std::string url = "nats://127.0.0.1:4222";
     std::string creds;
     std::string tls_ca;
+    std::string tls_cert;
+    std::string tls_key;
     int replicas = 1;
     std::chrono::milliseconds sync_interval{120'000};
+    std::chrono::milliseconds start_timeout{10'000};
   } nats;
   struct {
     std::string dir = "./recordkv-data";
@@ -33,6 +36,7 @@ struct config {
     std::string url = "wss://relay1.us-east.bsky.network";
     std::vector<std::string> collections{"*"};
     std::string start = "live";
+    std::chrono::milliseconds silent_after{60'000};
   } source;
   struct {
     std::int64_t max_msgs = 50'000;
@@ -64,6 +68,8 @@ struct config {
   } index;
   struct {
     std::string listen = "127.0.0.1:2580";
+    bool asked_for = false;  ///< listen was written somewhere: a port that is taken is then an error, not a warning
+    std::chrono::milliseconds max_lag{300'000};
     std::string admin_token;
   } http;
   struct {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "recordkv/config.hpp"
+#include "recordkv/core/figures.hpp"
 #include "recordkv/core/meter.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
@@ -23,6 +24,10 @@ struct stage_context {
   const config& cfg;
   meters& counters;
   nats::server_facts facts;
+  figures_board* board = nullptr;  ///< where a stage hangs its figures; null: nobody looks
+
+  /// The same for a part that counts on its own.
+  stage_context counting_in(meters& own) const { return {nc, cfg, own, facts, board}; }
 };
 
 class stage {

@@ -26,7 +26,7 @@ struct invocation {
   std::string text;        ///< put: JSON, or "-"
   std::string by, of;      ///< likes
   std::string action;      ///< config: check or show
-  bool meta = false, json = false, yes = false, watch = false, list_stages = false;
+  bool meta = false, json = false, yes = false, watch = false, quiet = false, list_stages = false;
   std::size_t limit = 1000;
 };
 

@@ -18,13 +18,11 @@ struct lock_row {
   std::string key;
   int pid = 0;
   std::string renewed;         ///< RFC 3339 UTC
-  bool live = false;           ///< renewed within a lease, by this machine's clock
+  bool live = false;           ///< renewed within a lease, by the NATS server's clock
   boost::json::object report;  ///< what the stage says of itself
 };
 
 /// All keys, in their order. Empty when the bucket does not exist.
 task<result<std::vector<lock_row>>> read_locks(nats::connection& nc);
-/// The durable consumers of a stream; empty when it does not exist.
-task<std::vector<std::string>> consumer_names(nats::connection& nc, std::string stream);
 
 }  // namespace recordkv::cli

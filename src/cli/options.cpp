@@ -57,7 +57,8 @@ void add_operator_commands(CLI::App& app, invocation& i) {
   auto* status =
       command(app, i, "status", "How it is: stages, store, views, what is stalled and why", "recordkv status --json");
   status->add_flag("--json", i.json, "For programs");
-  status->add_flag("--watch", i.watch, "Again every two seconds, until interrupted");
+  status->add_flag("--watch", i.watch, "A live view, once a second until interrupted");
+  status->add_flag("--quiet", i.quiet, "Print nothing; the exit code tells (0 all well, 1 not, 3 no NATS)");
   auto* reset = command(app, i, "reset", "Delete the streams, buckets, consumers and views that recordkv made",
                         "recordkv reset --yes");
   reset->add_flag("--yes", i.yes, "Do not ask");

@@ -4,7 +4,7 @@
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/kv/bucket.hpp"
-#include "recordkv/kv/owner.hpp"
+#include "recordkv/core/timestamp.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
@@ -121,7 +121,7 @@ task<int> write_record(session s, place p, std::string json) {
   auto before = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
   const bool exists = before && before->header_value("KV-Operation").empty();
   nats::request_spec write{.subject = subject, .data = json};
-  write.headers.push_back({"time", kv::timestamp_now()});
+  write.headers.push_back({"time", timestamp_now()});
   if (json.empty()) {
     if (!exists)
       co_return complain(fail(errc::not_found, "at://{}/{}/{} is not in the store", p.did, p.collection, p.rkey));

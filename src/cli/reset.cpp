@@ -30,8 +30,9 @@ task<result<removal>> what_is_ours(session s) {
   if (meta) r.streams = meta->made;
   if (auto lock = co_await nats::stream_info(s.nc, "KV_lock"); lock) r.streams.push_back("KV_lock");
   if (std::find(r.streams.begin(), r.streams.end(), store) == r.streams.end()) {
-    auto names = co_await consumer_names(s.nc, store);
-    for (const auto& name : names)
+    auto names = co_await nats::consumer_names(s.nc, store);
+    if (!names) co_return names.error();
+    for (const auto& name : *names)
       if (name.starts_with("view-")) r.consumers.push_back(name);
   }
   for (const char* suffix : {"", "-wal", "-shm"}) {

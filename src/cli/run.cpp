@@ -1,5 +1,7 @@
 // `run`: the chosen stages, from start to an orderly end.
 #include "commands.hpp"
+#include "front_door.hpp"
+#include "notify.hpp"
 
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
@@ -16,46 +18,72 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto shutdown_limit = 10s;
-constexpr auto start_limit = 10s;
 
 class process {
  public:
-  explicit process(const config& cfg) : cfg_(cfg), signals_(io_, SIGINT, SIGTERM), deadline_(io_) {}
+  explicit process(const config& cfg)
+      : cfg_(cfg), http_(io_, cfg, nc_, board_), signals_(io_, SIGINT, SIGTERM), deadline_(io_) {}
 
   int run(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
-    if (auto connected = reach_nats(); !connected) return complain(connected.error());
+    signals_.async_wait([this](boost::system::error_code ec, int) {
+      if (!ec) close("asked to stop");
+    });
+    if (auto open = http_.open(); !open) return complain(open.error());
+    if (auto connected = reach_nats(); !connected) return closing_ ? done : complain(connected.error());
     asio::co_spawn(io_, main(entries, on_started), [this](std::exception_ptr e) {
       if (e) std::rethrow_exception(e);
       io_.stop();
-    });
-    signals_.async_wait([this](boost::system::error_code ec, int) {
-      if (!ec) close("asked to stop");
     });
     io_.run();
     return exit_code_;
   }
 
  private:
-  // A server that is still starting is waited for; one that is wrong is not.
+  // A server that is still starting, or recovering a large store, is waited for; one that is wrong is not.
   result<void> reach_nats() {
-    const auto until = std::chrono::steady_clock::now() + start_limit;
+    const auto until = std::chrono::steady_clock::now() + cfg_.nats.start_timeout;
     for (bool first = true;; first = false) {
       auto connected = connect(io_, nc_, cfg_);
-      if (connected || connected.error().code != errc::unreachable || std::chrono::steady_clock::now() > until)
+      if (connected || connected.error().code != errc::unreachable || closing_ ||
+          std::chrono::steady_clock::now() > until)
         return connected;
-      if (first) log::info("nats", "{}; trying for {} s", connected.error().text, start_limit.count());
+      if (first)
+        log::info("nats", "{}; trying for {} s", connected.error().text,
+                  std::chrono::floor<std::chrono::seconds>(cfg_.nats.start_timeout).count());
+      notify_waiting(connected.error().text, 30s);
+      bool rested = false;
       asio::steady_timer pause(io_, 300ms);
-      pause.wait();
+      pause.async_wait([&](boost::system::error_code) { rested = true; });
+      while (!rested) io_.run_one();
+    }
+  }
+
+  // A server may greet before JetStream has recovered: then it does not answer yet.
+  task<result<nats::server_facts>> reach_jetstream() {
+    const auto until = std::chrono::steady_clock::now() + cfg_.nats.start_timeout;
+    for (;;) {
+      auto facts = co_await nats::jetstream_facts(nc_);
+      if (facts || closing_ || std::chrono::steady_clock::now() > until) co_return facts;
+      notify_waiting("waiting for JetStream", 30s);
     }
   }
 
   task<> main(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
-    auto facts = co_await nats::jetstream_facts(nc_);
+    nursery door(co_await asio::this_coro::executor);
+    door.spawn(http_.run());
+    co_await run_stages(entries, on_started);
+    http_.close();
+    co_await door.join();
+    log::info("run", "stopped");
+  }
+
+  task<> run_stages(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
+    auto facts = co_await reach_jetstream();
     if (!facts) {
-      exit_code_ = complain(facts.error());
+      exit_code_ = closing_ ? done : complain(facts.error());
       co_return;
     }
-    stage_context ctx{nc_, cfg_, counters_, *facts};
+    stage_context ctx{nc_, cfg_, counters_, *facts, &board_};
     for (const auto& e : entries) {
       auto made = e.make(ctx);
       if (!made) {
@@ -66,10 +94,12 @@ class process {
     }
     nursery running(co_await asio::this_coro::executor);
     for (auto& s : stages_) running.spawn(run_one(*s));
+    if (closing_)  // asked while we were on our way
+      for (auto& s : stages_) s->close();
+    notify_ready();
     if (on_started) on_started();
     co_await running.join();
     (void)co_await nc_.flush();
-    log::info("run", "stopped");
   }
 
   task<> run_one(stage& s) {
@@ -87,6 +117,7 @@ class process {
     if (closing_) return;
     closing_ = true;
     log::info("run", "{}: closing the inlets and running dry", why);
+    notify_stopping();
     for (auto& s : stages_) s->close();
     deadline_.expires_after(shutdown_limit);
     deadline_.async_wait([](boost::system::error_code ec) {
@@ -104,6 +135,8 @@ class process {
   asio::io_context io_{1};
   nats::connection nc_{io_};
   meters counters_;
+  figures_board board_;
+  front_door http_;
   std::vector<std::unique_ptr<stage>> stages_;
   asio::signal_set signals_;
   asio::steady_timer deadline_;

@@ -51,7 +51,15 @@ result<void> connect(asio::io_context& io, nats::connection& nc, const config& c
   auto hello = await_here(io, nats::greet(cfg.nats.url));
   if (!hello) return hello.error();
   if (auto fine = nats::accept(*hello, nats::without_secrets(cfg.nats.url)); !fine) return fine.error();
-  return nc.start({.url = cfg.nats.url, .creds = cfg.nats.creds, .tls_ca = cfg.nats.tls_ca});
+  if (hello->tls_verify && cfg.nats.tls_cert.empty())
+    return fail(errc::unauthorized,
+                "the NATS server at {} asks for a client certificate; set nats.tls_cert and nats.tls_key",
+                nats::without_secrets(cfg.nats.url));
+  return nc.start({.url = cfg.nats.url,
+                   .creds = cfg.nats.creds,
+                   .tls_ca = cfg.nats.tls_ca,
+                   .tls_cert = cfg.nats.tls_cert,
+                   .tls_key = cfg.nats.tls_key});
 }
 
 int with_nats(const config& cfg, std::function<task<int>(session)> body) {

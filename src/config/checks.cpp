@@ -62,6 +62,24 @@ bool is_pattern(std::string_view s) {
   return are_segments(s, 3);
 }
 
+bool is_label(std::string_view s) {
+  return !s.empty() && s.size() <= 3 && s.find_first_not_of("0123456789abcdef") == s.npos;
+}
+
+/// "all", or labels and ranges of labels with commas. Whether the store has these partitions only the stage can tell.
+std::string wrong_assign(std::string_view s) {
+  if (s == "all") return {};
+  for (std::string_view rest = s;;) {
+    const auto comma = rest.find(',');
+    const auto one = rest.substr(0, comma);
+    const auto dash = one.find('-');
+    if (!is_label(one.substr(0, dash)) || (dash != one.npos && !is_label(one.substr(dash + 1))))
+      return fmt::format(R"(wants "all" or partitions such as "0-7,a", in lower-case hex; not "{}")", s);
+    if (comma == rest.npos) return {};
+    rest.remove_prefix(comma + 1);
+  }
+}
+
 }  // namespace
 
 std::string check_stages(const config& c) {
@@ -155,6 +173,14 @@ std::string check_listen(const config& c) {
                     (bracketed || host.find(':') == host.npos);
   return good ? "" : fmt::format(R"(wants host:port, such as "127.0.0.1:2580", or "" for no HTTP; not "{}")", l);
 }
+
+std::string check_tls(const config& c) {
+  if (c.nats.tls_cert.empty() == c.nats.tls_key.empty()) return {};
+  return "a client certificate has two files; write both nats.tls_cert and nats.tls_key";
+}
+
+std::string check_kv_assign(const config& c) { return wrong_assign(c.kv.assign); }
+std::string check_index_assign(const config& c) { return wrong_assign(c.index.assign); }
 
 std::string masked_urls(std::string_view urls) {
   std::string out;

@@ -23,6 +23,9 @@ std::string check_plc_url(const config& c);
 std::string check_dids(const config& c);
 std::string check_database(const config& c);
 std::string check_listen(const config& c);
+std::string check_tls(const config& c);
+std::string check_kv_assign(const config& c);
+std::string check_index_assign(const config& c);
 
 /// Passwords and tokens inside a list of URLs replaced by "***".
 std::string masked_urls(std::string_view urls);

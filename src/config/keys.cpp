@@ -21,8 +21,11 @@ constexpr auto rows = std::to_array<key_row>({
     {.name = "nats.url", .at = AT(nats.url), .wrong = check_nats_url},
     {.name = "nats.creds", .at = AT(nats.creds)},
     {.name = "nats.tls_ca", .at = AT(nats.tls_ca)},
+    {.name = "nats.tls_cert", .at = AT(nats.tls_cert), .wrong = check_tls},
+    {.name = "nats.tls_key", .at = AT(nats.tls_key), .wrong = check_tls},
     {.name = "nats.replicas", .at = AT(nats.replicas), .least = 1, .most = 5, .wrong = check_replicas},
     {.name = "nats.sync_interval", .at = AT(nats.sync_interval), .least = 100, .most = 86'400'000},
+    {.name = "nats.start_timeout", .at = AT(nats.start_timeout), .most = 86'400'000},
 
     {.name = "state.dir", .at = AT(state.dir), .wrong = check_state_dir},
 
@@ -30,6 +33,7 @@ constexpr auto rows = std::to_array<key_row>({
     {.name = "source.url", .at = AT(source.url), .wrong = check_source_url},
     {.name = "source.collections", .at = AT(source.collections), .wrong = check_collections},
     {.name = "source.start", .at = AT(source.start), .choices = "live|oldest"},
+    {.name = "source.silent_after", .at = AT(source.silent_after), .least = 1'000, .most = 86'400'000},
 
     {.name = "ingest.max_msgs", .at = AT(ingest.max_msgs), .least = 1},
     {.name = "ingest.max_bytes", .at = AT(ingest.max_bytes), .least = 16'000'000, .bytes = true},
@@ -50,10 +54,7 @@ constexpr auto rows = std::to_array<key_row>({
      .remedy = R"(signatures are not verified yet; write kv.verify = "none" and see README)"},
     {.name = "kv.on_inactive", .at = AT(kv.on_inactive), .choices = "remove|keep", .is = to_come},
     {.name = "kv.max_keys", .at = AT(kv.max_keys)},
-    {.name = "kv.assign",
-     .at = AT(kv.assign),
-     .only = R"("all")",
-     .remedy = R"(partitions cannot be shared out yet, and two processes would overlap; write kv.assign = "all")"},
+    {.name = "kv.assign", .at = AT(kv.assign), .wrong = check_kv_assign},
 
     {.name = "identity.plc_url", .at = AT(identity.plc_url), .is = to_come, .wrong = check_plc_url},
     {.name = "identity.allow_private_hosts", .at = AT(identity.allow_private_hosts), .is = to_come},
@@ -68,12 +69,10 @@ constexpr auto rows = std::to_array<key_row>({
 
     {.name = "index.views", .at = AT(index.views)},
     {.name = "index.database", .at = AT(index.database), .wrong = check_database},
-    {.name = "index.assign",
-     .at = AT(index.assign),
-     .only = R"("all")",
-     .remedy = R"(partitions cannot be shared out yet, and two processes would overlap; write index.assign = "all")"},
+    {.name = "index.assign", .at = AT(index.assign), .wrong = check_index_assign},
 
     {.name = "http.listen", .at = AT(http.listen), .wrong = check_listen},
+    {.name = "http.max_lag", .at = AT(http.max_lag), .least = 1'000, .most = 86'400'000},
     {.name = "http.admin_token", .at = AT(http.admin_token), .is = to_come, .secret = true},
 
     {.name = "log.level", .at = AT(log.level), .choices = "debug|info|warn|error"},

@@ -1,5 +1,7 @@
 #include "recordkv/kv/bucket.hpp"
 
+#include <boost/json.hpp>
+
 namespace recordkv::kv {
 
 std::string_view entry::header_value(std::string_view name) const noexcept {
@@ -21,7 +23,7 @@ task<result<nats::ensured>> bucket::open(std::string storage, int replicas) {
 task<result<entry>> bucket::get(std::string key) {
   auto m = co_await nats::last_message(nc_, stream(), subject(key));
   if (!m) co_return m.error();
-  entry e{.value = std::move(m->data), .seq = m->seq, .headers = std::move(m->headers)};
+  entry e{.value = std::move(m->data), .seq = m->seq, .time = std::move(m->time), .headers = std::move(m->headers)};
   e.deleted = !e.header_value("KV-Operation").empty();
   co_return e;
 }
@@ -49,6 +51,18 @@ task<result<std::vector<entry>>> bucket::get_many(std::vector<std::string> keys)
     }
     out.push_back(std::move(e));
   }
+  co_return out;
+}
+
+task<result<std::vector<std::string>>> bucket::keys() {
+  auto info =
+      co_await nats::api(nc_, "STREAM.INFO." + stream(), fmt::format(R"({{"subjects_filter":"{}"}})", subject(">")));
+  if (!info) co_return info.error();
+  std::vector<std::string> out;
+  const auto* state = info->if_contains("state");
+  const auto* subjects = state && state->is_object() ? state->get_object().if_contains("subjects") : nullptr;
+  if (!subjects || !subjects->is_object()) co_return out;
+  for (const auto& [name, count] : subjects->get_object()) out.emplace_back(name.substr(subject("").size()));
   co_return out;
 }
 

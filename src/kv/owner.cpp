@@ -1,8 +1,8 @@
 #include "recordkv/kv/owner.hpp"
 
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/timestamp.hpp"
 
-#include <fmt/chrono.h>
 #include <unistd.h>
 #include <boost/json.hpp>
 
@@ -13,6 +13,9 @@
 namespace recordkv::kv {
 namespace json = boost::json;
 namespace {
+
+using std::chrono::steady_clock;
+constexpr std::chrono::milliseconds look_every{250};
 
 std::string first_line(const std::string& path) {
   std::ifstream in(path);
@@ -39,11 +42,17 @@ std::string host_name() {
          std::string(link, n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
-process_identity parse_identity(const std::string& value) {
-  process_identity p;
+struct holder {
+  process_identity who;
+  std::uint64_t first = 0;  // since when, as a sequence of bucket lock; 0: it has just begun
+};
+
+holder parse_holder(const std::string& value) {
+  holder h;
+  process_identity& p = h.who;
   boost::system::error_code ec;
   const auto v = json::parse(value, ec);
-  if (ec || !v.is_object()) return p;
+  if (ec || !v.is_object()) return h;
   const auto& o = v.get_object();
   const auto text = [&](std::string_view k) {
     const auto* f = o.if_contains(k);
@@ -54,7 +63,8 @@ process_identity parse_identity(const std::string& value) {
   if (const auto* pid = o.if_contains("pid"); pid && pid->is_int64()) p.pid = static_cast<int>(pid->get_int64());
   if (const auto* s = o.if_contains("started"); s && s->is_int64())
     p.started = static_cast<std::uint64_t>(s->get_int64());
-  return p;
+  if (const auto* f = o.if_contains("first"); f && f->is_int64()) h.first = static_cast<std::uint64_t>(f->get_int64());
+  return h;
 }
 
 }  // namespace
@@ -74,53 +84,130 @@ bool process_identity::certainly_dead() const {
   return pid > 0 && started > 0 && host == self().host && start_of(pid) != started;
 }
 
-std::string timestamp_now() {
-  using namespace std::chrono;
-  const auto now = system_clock::now();
-  const auto ms = duration_cast<milliseconds>(now.time_since_epoch()).count() % 1000;
-  return fmt::format("{:%FT%T}.{:03}Z", fmt::gmtime(system_clock::to_time_t(now)), ms);
-}
-
-owner::owner(nats::connection& nc, std::string key, std::function<std::string()> report)
-    : lock_(nc, "lock"), key_(std::move(key)), report_(std::move(report)) {}
+owner::owner(nats::connection& nc, claim what, std::function<std::string()> report)
+    : lock_(nc, "lock"), what_(std::move(what)), key_(what_.key()), report_(std::move(report)) {}
 
 std::string owner::value() const {
   const auto& me = process_identity::self();
-  return fmt::format(R"({{"id":"{}","host":"{}","pid":{},"started":{},"since":"{}","renewed":"{}","report":{}}})",
-                     me.id, me.host, me.pid, me.started, since_, timestamp_now(), report_());
+  return fmt::format(
+      R"({{"id":"{}","host":"{}","pid":{},"started":{},"since":"{}","first":{},"renewed":"{}","report":{}}})", me.id,
+      me.host, me.pid, me.started, since_, first_, timestamp_now(), report_());
 }
 
-task<result<void>> owner::acquire() {
+task<result<void>> owner::acquire(patience p) {
   if (auto opened = co_await lock_.open(); !opened) co_return opened.error();
-  since_ = timestamp_now();
-  auto found = co_await lock_.get(key_);
-  if (!found && found.error().code != errc::not_found) co_return found.error();
-  std::uint64_t expected = found ? found->seq : 0;
-  if (found && !found->deleted) {
-    const auto holder = parse_identity(found->value);
-    if (holder.id != process_identity::self().id && !holder.certainly_dead()) {
-      log::info("lock", "{} is held by process {}; waiting {} s to see whether it lives", key_, holder.pid,
+  for (;;) {
+    auto expected = co_await await_turn(p);
+    standing_by_ = false;
+    if (!expected) co_return expected.error();
+    auto taken = co_await take(*expected);
+    if (taken) break;
+    if (taken.error().code != errc::conflict) co_return taken;
+    if (p == patience::one_lease) co_return fail(errc::not_owner, "{}: another process was faster to take it", key_);
+  }
+  co_return co_await yield_to_elder();
+}
+
+// The sequence to compare with when it is our turn.
+task<result<std::uint64_t>> owner::await_turn(patience p) {
+  std::uint64_t watched = 0;
+  auto since = steady_clock::now();
+  for (bool first = true; !abandoned_; first = false) {
+    auto found = co_await lock_.get(key_);
+    if (!found && found.error().code == errc::not_found) co_return 0;
+    if (!found && (first || p == patience::one_lease)) co_return found.error();
+    if (!found) {  // NATS is away: who holds the key can't renew it either, so nothing has lapsed
+      since = steady_clock::now();
+      co_await released_.wait_for(look_every);
+      continue;
+    }
+    if (found->deleted) co_return found->seq;
+    const auto h = parse_holder(found->value);
+    if (h.who.id == process_identity::self().id || h.who.certainly_dead()) co_return found->seq;
+    if (first)
+      log::info("lock", "{} is held by process {}; waiting {} s to see whether it lives", key_, h.who.pid,
                 lease.count());
-      co_await released_.wait_for(lease);
-      auto again = co_await lock_.get(key_);
-      if (!again) co_return again.error();
-      if (again->seq != expected && !again->deleted)
+    if (!first && found->seq != watched) {
+      if (p == patience::one_lease)
         co_return fail(errc::not_owner,
                        "{} is already run by process {} ({}); stop that one first, or leave \"{}\" out of --stages",
-                       key_, holder.pid, holder.host, key_);
-      expected = again->seq;
+                       key_, h.who.pid, h.who.host, what_.base);
+      if (!standing_by_) log::info("lock", "{} is run by process {}; standing by", key_, h.who.pid);
+      standing_by_ = true;
     }
+    if (found->seq != watched) since = steady_clock::now();
+    watched = found->seq;
+    if (steady_clock::now() - since >= lease) co_return found->seq;
+    co_await released_.wait_for(look_every);
   }
+  co_return fail(errc::closed, "{}: no longer wanted", key_);
+}
+
+task<result<void>> owner::take(std::uint64_t expected) {
+  since_ = timestamp_now();
+  first_ = 0;
   write w{.key = key_, .value = value(), .expected = expected};
   auto taken = co_await lock_.update(std::move(w));
-  if (!taken) {
-    if (taken.error().code == errc::conflict)
-      co_return fail(errc::not_owner, "{}: another process was faster to take it", key_);
-    co_return taken.error();
-  }
-  seq_ = *taken;
+  if (!taken) co_return taken.error();
+  seq_ = first_ = *taken;
   held_ = true;
   co_return result<void>{};
+}
+
+// Shares of one thing have keys of their own. Of two that overlap and both live, the one who came later yields; as each
+// looks after having made its key, at least one sees the other.
+task<result<void>> owner::yield_to_elder() {
+  if (!what_.share) co_return result<void>{};
+  auto keys = co_await lock_.keys();
+  if (!keys) co_return keys.error();
+  for (const auto& other : *keys) {
+    const auto theirs = partition_set::of_name(other, what_.base, what_.partitions);
+    if (other == key_ || !theirs || !theirs->overlaps(*what_.share)) continue;
+    auto found = co_await lock_.get(other);
+    if (!found || found->deleted) continue;
+    const auto h = parse_holder(found->value);
+    const bool elder = (h.first ? h.first : found->seq) < first_;
+    auto live = h.who.certainly_dead() ? result<bool>(false) : co_await lives(other, found->seq);
+    if (!live) co_return live.error();
+    if (!*live) {
+      co_await forget(other, found->seq);
+      continue;
+    }
+    if (!elder) continue;  // that one sees us, and yields
+    co_await release();
+    co_return fail(errc::not_owner,
+                   "{} overlaps {}, which process {} ({}) runs; give each process partitions of its own (kv.assign, "
+                   "index.assign)",
+                   key_, other, h.who.pid, h.who.host);
+  }
+  co_return result<void>{};
+}
+
+task<result<bool>> owner::lives(std::string other, std::uint64_t seq) {
+  const auto until = steady_clock::now() + lease;
+  while (steady_clock::now() < until && !abandoned_) {
+    co_await released_.wait_for(look_every);
+    if (auto renewed = co_await renew_once(); !renewed && lost_)
+      co_return renewed.error();  // ours must not lapse meanwhile
+    auto found = co_await lock_.get(other);
+    if (!found && found.error().code == errc::not_found) co_return false;
+    if (!found) co_return found.error();
+    if (found->deleted) co_return false;
+    if (found->seq != seq) co_return true;
+  }
+  co_return false;
+}
+
+task<> owner::forget(std::string other, std::uint64_t seq) {
+  log::info("lock", "{} has gone and overlaps {}: its key is removed", other, key_);
+  write w{.key = std::move(other), .expected = seq};
+  w.headers.push_back({"KV-Operation", "DEL"});
+  (void)co_await lock_.update(std::move(w));
+}
+
+void owner::abandon() noexcept {
+  abandoned_ = true;
+  if (!held_) released_.notify();
 }
 
 void owner::start(nursery& children, std::function<void()> on_lost) {
@@ -131,31 +218,45 @@ void owner::start(nursery& children, std::function<void()> on_lost) {
 task<> owner::renew() {
   while (held_) {
     co_await released_.wait_for(std::chrono::seconds(1));
-    if (!held_) break;
-    write w{.key = key_, .value = value(), .expected = seq_};
-    writing_ = true;
-    auto renewed = co_await lock_.update(std::move(w));
-    if (renewed)
-      seq_ = *renewed;
-    else if (renewed.error().code == errc::conflict)  // otherwise NATS is away; the next round tells
-      co_await look_whose();
-    writing_ = false;
-    written_.notify();
+    if (held_ && !writing_) (void)co_await renew_once();  // NATS is away: the next round tells
   }
 }
 
+task<result<void>> owner::renew_once() {
+  write w{.key = key_, .value = value(), .expected = seq_};
+  writing_ = true;
+  auto renewed = co_await lock_.update(std::move(w));
+  result<void> mine;
+  if (renewed)
+    seq_ = *renewed;
+  else if (renewed.error().code == errc::conflict)
+    mine = co_await look_whose();
+  else
+    mine = renewed.error();
+  writing_ = false;
+  written_.notify();
+  co_return mine;
+}
+
 // After a conflict: it may be our own renewal, of which only the answer was lost.
-task<> owner::look_whose() {
+task<result<void>> owner::look_whose() {
   auto now = co_await lock_.get(key_);
-  if (now && !now->deleted && parse_identity(now->value).id == process_identity::self().id) {
+  if (now && !now->deleted && parse_holder(now->value).who.id == process_identity::self().id) {
     seq_ = now->seq;
-    co_return;
+    co_return result<void>{};
   }
-  if (!now && now.error().code != errc::not_found) co_return;
+  if (!now && now.error().code != errc::not_found) co_return now.error();
   lost_ = true;
   held_ = false;
   log::error("lock", "{} was taken over by another process; stepping down", key_);
-  on_lost_();
+  if (on_lost_) on_lost_();
+  co_return fail(errc::not_owner, "{} was taken over by another process", key_);
+}
+
+task<result<void>> owner::confirm() {
+  while (writing_) co_await written_.wait();
+  if (lost_ || !held_) co_return fail(errc::not_owner, "{} is not ours", key_);
+  co_return co_await renew_once();
 }
 
 task<> owner::release() {

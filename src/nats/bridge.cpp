@@ -1,16 +1,19 @@
 #include "bridge.hpp"
 
+#include "dial.hpp"
 #include "recordkv/core/log.hpp"
-#include "recordkv/nats/greeting.hpp"
 
 #include <nats/nats.h>
 #include <unistd.h>
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace recordkv::nats {
 namespace {
+
+constexpr int read_size = 256 * 1024;
 
 // The descriptor on its way to the loop: closed if the loop never runs again.
 struct owned_fd {
@@ -23,68 +26,6 @@ struct owned_fd {
   int release() noexcept { return std::exchange(fd, -1); }
   int fd;
 };
-
-error translate(natsStatus s, const std::string& url) {
-  const char* last = nats_GetLastError(nullptr);
-  const std::string detail = last && *last ? last : natsStatus_GetText(s);
-  switch (s) {
-    case NATS_CONNECTION_AUTH_FAILED:
-    case NATS_NOT_PERMITTED:
-      return fail(errc::unauthorized, "the NATS server at {} refuses our credentials; check nats.url and nats.creds",
-                  url);
-    case NATS_NO_SERVER:
-      return fail(errc::unreachable, "no NATS server answers at {}; start one, or set nats.url", url);
-    case NATS_TIMEOUT:
-      return fail(errc::unreachable, "the NATS server at {} did not answer in time; is that port a NATS server?", url);
-    case NATS_SSL_ERROR:
-    case NATS_SECURE_CONNECTION_REQUIRED:
-    case NATS_SECURE_CONNECTION_WANTED:
-      return fail(errc::unauthorized,
-                  "TLS with the NATS server at {} failed ({}); check tls:// in nats.url and nats.tls_ca", url, detail);
-    default: return fail(errc::unreachable, "connecting to NATS at {} failed: {}", url, detail);
-  }
-}
-
-std::vector<std::string> split_urls(const std::string& list) {
-  std::vector<std::string> out;
-  std::size_t from = 0;
-  while (from <= list.size()) {
-    const auto comma = std::min(list.find(',', from), list.size());
-    if (comma > from) out.push_back(list.substr(from, comma - from));
-    from = comma + 1;
-  }
-  return out;
-}
-
-using options_ptr = std::unique_ptr<natsOptions, decltype(&natsOptions_Destroy)>;
-
-natsStatus set_servers(natsOptions* o, const nats_config& c) {
-  const auto urls = split_urls(c.url);
-  std::vector<const char*> raw;
-  for (const auto& u : urls) raw.push_back(u.c_str());
-  natsStatus s = natsOptions_SetServers(o, raw.data(), static_cast<int>(raw.size()));
-  if (s == NATS_OK && !c.creds.empty()) s = natsOptions_SetUserCredentialsFromFiles(o, c.creds.c_str(), nullptr);
-  if (s == NATS_OK && !c.tls_ca.empty()) {
-    s = natsOptions_SetSecure(o, true);
-    if (s == NATS_OK) s = natsOptions_LoadCATrustedCertificates(o, c.tls_ca.c_str());
-  }
-  return s;
-}
-
-natsStatus set_behaviour(natsOptions* o, const nats_config& c) {
-  natsStatus s = natsOptions_SetName(o, c.name.c_str());
-  const auto also = [&s](natsStatus next) { s = s == NATS_OK ? next : s; };
-  also(natsOptions_SetSendAsap(o, true));         // no flusher thread: a publish arms one write
-  also(natsOptions_SetIOBufSize(o, 256 * 1024));  // an eighth of the reads
-  also(natsOptions_SetMaxReconnect(o, -1));
-  also(natsOptions_SetReconnectWait(o, 100));
-  also(natsOptions_SetReconnectJitter(o, 100, 200));
-  also(natsOptions_SetPingInterval(o, 10'000));
-  also(natsOptions_SetTimeout(o, 2'000));
-  also(natsOptions_SetMaxPendingMsgs(o, 1 << 20));  // times 1024 it must fit an int; lifted per subscription
-  also(natsOptions_DisableNoResponders(o, true));   // NextMsg swallows a 503 together with its request id
-  return s;
-}
 
 }  // namespace
 
@@ -108,48 +49,51 @@ void bridge::shut() {
   if (!nc_) return;
   closing_ = true;
   natsConnection_Close(nc_);
-  closed_.wait(false);  // nats.c tells of the end on a thread of its own, and that is its last word
+  closed_->wait(false);  // nats.c tells of the end on a thread of its own, and that is its last word
   natsConnection_Destroy(std::exchange(nc_, nullptr));
 }
 
 result<void> bridge::open(const nats_config& config) {
   shut();  // an earlier attempt that got half-way
-  closed_ = closing_ = false;
+  closed_ = std::make_shared<std::atomic<bool>>(false);
+  closing_ = false;
   quick_losses_ = 0;
   config_ = config;
-  natsOptions* raw = nullptr;
-  if (natsOptions_Create(&raw) != NATS_OK) throw std::bad_alloc();
-  const options_ptr options(raw, &natsOptions_Destroy);
-  natsStatus s = set_servers(raw, config);
-  if (s == NATS_OK) s = set_behaviour(raw, config);
-  if (s == NATS_OK)
-    s = natsOptions_SetEventLoop(
-        raw, this,
-        [](void** self, void* b, natsConnection* nc, natsSock fd) {
-          return static_cast<natsStatus>(attach(self, b, nc, fd));
-        },
-        [](void* self, bool on) { return static_cast<natsStatus>(want_read(self, on)); },
-        [](void* self, bool on) { return static_cast<natsStatus>(want_write(self, on)); },
-        [](void* self) { return static_cast<natsStatus>(detach(self)); });
-  const auto on_closed = [](natsConnection* nc, void* self) {
-    const char* why = nullptr;
-    natsConnection_GetLastError(nc, &why);
-    auto& b = *static_cast<bridge*>(self);
-    if (!b.closing_) b.later([text = std::string(why ? why : "closed")](bridge& there) { there.to_.given_up(text); });
-    b.closed_ = true;
-    b.closed_.notify_all();
-  };
-  if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, on_closed, this);
+  auto options = options_for(config, read_size);
+  if (!options) return options.error();
+  natsOptions* raw = options->get();
+  natsStatus s = natsOptions_SetEventLoop(
+      raw, this,
+      [](void** self, void* b, natsConnection* nc, natsSock fd) {
+        return static_cast<natsStatus>(attach(self, b, nc, fd));
+      },
+      [](void* self, bool on) { return static_cast<natsStatus>(want_read(self, on)); },
+      [](void* self, bool on) { return static_cast<natsStatus>(want_write(self, on)); },
+      [](void* self) { return static_cast<natsStatus>(detach(self)); });
+  if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, [](natsConnection* nc, void* self) { ended(self, nc); }, this);
   // Slow-consumer and permission errors; the default handler would write to stderr by itself.
   const auto on_error = [](natsConnection*, natsSubscription*, natsStatus e, void*) {
     log::warn("nats", "{}", natsStatus_GetText(e));
   };
   if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, on_error, nullptr);
-  const auto shown = without_secrets(config.url);
-  if (s != NATS_OK) return fail(errc::bad_config, "nats.url {} is not usable: {}", shown, natsStatus_GetText(s));
-  s = natsConnection_Connect(&nc_, raw);
-  if (s != NATS_OK) return translate(s, shown);
+  if (s != NATS_OK) return fail(errc::bad_config, "nats.c refuses its settings: {}", natsStatus_GetText(s));
+  auto dialled = dial(raw, config, renewals_ == 0);
+  if (!dialled) return dialled.error();
+  nc_ = *dialled;
   return {};
+}
+
+void bridge::ended(void* self, __natsConnection* nc) {
+  auto& b = *static_cast<bridge*>(self);
+  const auto closed = b.closed_;  // the bridge may go as soon as this is true
+  const char* why = nullptr;
+  natsConnection_GetLastError(nc, &why);
+  if (!b.closing_)
+    b.later([closed, text = std::string(why ? why : "closed")](bridge& there) {
+      if (there.closed_ == closed) there.given_up(text);  // else it has been made anew meanwhile
+    });
+  *closed = true;
+  closed->notify_all();
 }
 
 int bridge::attach(void** self, void* bridge_, __natsConnection* nc, int socket) {
@@ -184,6 +128,7 @@ void bridge::attached(int socket) {
   boost::system::error_code ignored;
   socket_.close(ignored);
   socket_.assign(socket, ignored);
+  records_.attached(socket);
   write_waiting_ = false;
   attached_at_ = std::chrono::steady_clock::now();
   up_ = true;
@@ -206,13 +151,34 @@ void bridge::lost() {
 // long one it stays deaf (connection.cpp listens for an echo). Only a new connection has a new parser.
 void bridge::renew() {
   log::warn("nats", "the connection stands and nothing can be read from it; making it anew");
+  make_anew();
+}
+
+// Refused twice in a row with the same words nats.c closes the connection for good; but passwords, certificates and
+// credentials files are exchanged while we run.
+void bridge::given_up(const std::string& why) {
+  log::warn("nats", "the server refuses the connection: {}", why);
+  to_.given_up(why);
+  try_later(std::chrono::seconds(1));
+}
+
+void bridge::try_later(std::chrono::milliseconds pause) {
+  retry_.expires_after(pause);
+  retry_.async_wait([this](boost::system::error_code ec) {
+    if (!ec) make_anew();
+  });
+}
+
+void bridge::make_anew() {
   ++renewals_;
   const nats_config same = config_;
-  if (open(same)) return;
-  retry_.expires_after(std::chrono::milliseconds(300));
-  retry_.async_wait([this](boost::system::error_code ec) {
-    if (!ec) renew();
-  });
+  auto opened = open(same);
+  if (opened) return;
+  const bool refused = opened.error().code == errc::unauthorized;
+  if (refused) to_.given_up(opened.error().text);
+  if (refused && opened.error().text != refusal_) log::error("nats", "{}; trying again", opened.error().text);
+  refusal_ = opened.error().text;
+  try_later(std::chrono::milliseconds(refused ? 2'000 : 300));
 }
 
 void bridge::start_over() {
@@ -225,7 +191,11 @@ void bridge::start_over() {
 void bridge::read_turn() {
   socket_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
     if (ec || !up_) return;
-    natsConnection_ProcessReadEvent(nc_);
+    std::size_t room = read_size;  // a plain read takes so much at once, one over TLS a record of it
+    while (const std::size_t n = up_ && room > 0 ? records_.ready() : 0) {
+      natsConnection_ProcessReadEvent(nc_);
+      room -= std::min(room, n);
+    }
     to_.readable();
     if (up_) read_turn();
   });

@@ -1,12 +1,13 @@
 // nats.c, driven by Asio: the seam (docs/architecture.md, "The nats.c/Asio seam", eight rules).
 //
 // Owns: the natsConnection, the duplicate of its socket, the read and write turns.
-// Refuses to know: requests, inboxes, JetStream. The only includer of nats.c besides message.cpp.
+// Refuses to know: requests, inboxes, JetStream. nats.c is included here, in dial.cpp and in message.cpp only.
 #pragma once
 
 #include "recordkv/core/result.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/message.hpp"
+#include "tls_records.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -29,7 +30,7 @@ class bridge {
   struct listener {
     std::function<void()> readable;                 ///< the parser has queued what one read brought
     std::function<void(bool up)> turned;            ///< the gate opened or closed
-    std::function<void(std::string why)> given_up;  ///< nats.c closed the connection for good
+    std::function<void(std::string why)> given_up;  ///< the servers refuse us; tried again all the same
   };
 
   bridge(asio::io_context& io, listener to);
@@ -61,11 +62,15 @@ class bridge {
   static int want_read(void* self, bool on);
   static int want_write(void* self, bool on);
   static int detach(void* self);
+  static void ended(void* self, __natsConnection* nc);
 
   template <class Work>
   void later(Work work);
   void shut();
   void renew();
+  void given_up(const std::string& why);
+  void try_later(std::chrono::milliseconds pause);
+  void make_anew();
   void attached(int socket);
   void lost();
   void read_turn();
@@ -79,10 +84,12 @@ class bridge {
   std::atomic<bool> up_{false};
   std::atomic<bool> write_wanted_{false};
   std::atomic<bool> write_posted_{false};
-  std::atomic<bool> closed_{false};   // nats.c has said that it has ended
-  std::atomic<bool> closing_{false};  // by ourselves: not worth telling
+  std::shared_ptr<std::atomic<bool>> closed_;  // nats.c has said that it has ended
+  std::atomic<bool> closing_{false};           // by ourselves: not worth telling
   bool write_waiting_ = false;
+  tls_records records_;
   nats_config config_;
+  std::string refusal_;  // the last that was told
   std::chrono::steady_clock::time_point attached_at_;
   int quick_losses_ = 0;  // in a row, each within a second of its attach
   std::uint64_t renewals_ = 0;

@@ -1,5 +1,7 @@
 #include "recordkv/nats/greeting.hpp"
 
+#include "address.hpp"
+
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
@@ -16,23 +18,6 @@ namespace {
 
 using asio::ip::tcp;
 using version = std::array<int, 3>;
-
-struct endpoint {
-  std::string host, port;
-};
-
-endpoint parse_url(std::string_view url) {
-  if (const auto scheme = url.find("://"); scheme != url.npos) url.remove_prefix(scheme + 3);
-  if (const auto at = url.rfind('@'); at != url.npos) url.remove_prefix(at + 1);
-  url = url.substr(0, url.find('/'));
-  const auto colon = url.rfind(':');
-  const auto bracket = url.rfind(']');
-  endpoint e{std::string(url), "4222"};
-  if (colon != url.npos && (bracket == url.npos || colon > bracket))
-    e = {std::string(url.substr(0, colon)), std::string(url.substr(colon + 1))};
-  if (e.host.size() > 2 && e.host.front() == '[') e.host = e.host.substr(1, e.host.size() - 2);
-  return e;
-}
 
 version parse_version(std::string_view s) {
   version v{};
@@ -52,7 +37,7 @@ struct exchange {
   asio::steady_timer timer;
 };
 
-task<result<std::string>> info_line(endpoint at, std::chrono::milliseconds limit) {
+task<result<std::string>> info_line(endpoint at, bool tls, std::chrono::milliseconds limit) {
   const auto x = std::make_shared<exchange>(co_await asio::this_coro::executor);
   x->timer.expires_after(limit);
   x->timer.async_wait([x](boost::system::error_code ec) {
@@ -69,6 +54,12 @@ task<result<std::string>> info_line(endpoint at, std::chrono::milliseconds limit
   auto [read_error, n] =
       co_await asio::async_read_until(x->socket, asio::dynamic_buffer(line, 64 * 1024), "\r\n", use_task);
   x->timer.cancel();
+  if (read_error && line.empty() && tls)
+    co_return fail(
+        errc::unreachable,
+        "{}:{} says nothing before TLS, and recordkv's NATS library waits for its greeting; where that server "
+        "has handshake_first: true, write handshake_first: \"auto\"",
+        at.host, at.port);
   if (read_error) co_return fail(errc::unreachable, "{}:{} does not greet like a NATS server", at.host, at.port);
   line.resize(n);
   co_return line;
@@ -82,10 +73,16 @@ result<greeting> parse(std::string_view line) {
   if (ec || !v.is_object()) return fail(errc::unreachable, "its INFO line is not JSON");
   const auto& o = v.get_object();
   greeting g;
+  const auto flag = [&o](std::string_view name) {
+    const auto* f = o.if_contains(name);
+    return f && f->is_bool() && f->get_bool();
+  };
   if (const auto* f = o.if_contains("version"); f && f->is_string()) g.version = f->get_string();
   if (const auto* f = o.if_contains("server_id"); f && f->is_string()) g.server_id = f->get_string();
-  if (const auto* f = o.if_contains("jetstream"); f && f->is_bool()) g.jetstream = f->get_bool();
-  if (const auto* f = o.if_contains("auth_required"); f && f->is_bool()) g.auth_required = f->get_bool();
+  g.jetstream = flag("jetstream");
+  g.auth_required = flag("auth_required");
+  g.tls_required = flag("tls_required");
+  g.tls_verify = flag("tls_verify");
   if (const auto* f = o.if_contains("max_payload"); f && f->is_int64())
     g.max_payload = static_cast<std::size_t>(f->get_int64());
   return g;
@@ -95,11 +92,9 @@ result<greeting> parse(std::string_view line) {
 
 task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit) {
   std::string reasons;
-  std::string_view rest = urls;
-  while (!rest.empty()) {
-    const auto comma = std::min(rest.find(','), rest.size());
-    auto line = co_await info_line(parse_url(rest.substr(0, comma)), limit);
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  const bool tls = asks_for_tls(urls);
+  for (const auto& url : split_urls(urls)) {
+    auto line = co_await info_line(endpoint_of(url), tls, limit);
     if (line) {
       auto g = parse(*line);
       if (g) co_return g;
@@ -110,22 +105,6 @@ task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit) 
   }
   if (reasons.size() > 2) reasons.resize(reasons.size() - 2);
   co_return fail(errc::unreachable, "no NATS server answers ({}); start nats-server -js, or set nats.url", reasons);
-}
-
-std::string without_secrets(std::string_view urls) {
-  std::string out;
-  while (!urls.empty()) {
-    const auto comma = std::min(urls.find(','), urls.size());
-    const auto one = urls.substr(0, comma);
-    const auto scheme = one.find("://");
-    const auto host = scheme == one.npos ? 0 : scheme + 3;
-    const auto at = one.rfind('@');
-    if (!out.empty()) out += ',';
-    out += one.substr(0, host);
-    out += one.substr(at == one.npos ? host : at + 1);
-    urls.remove_prefix(std::min(comma + 1, urls.size()));
-  }
-  return out;
 }
 
 result<void> accept(const greeting& g, std::string_view urls) {

@@ -67,6 +67,7 @@ std::vector<std::pair<std::string, std::string>> parse_headers(std::string_view 
 stream_state state_of(const json::object& info) {
   stream_state s;
   s.created = text(info, "created");
+  s.asked_at = text(info, "ts");
   if (const auto* st = info.if_contains("state"); st && st->is_object()) {
     const auto& o = st->get_object();
     s.messages = static_cast<std::uint64_t>(number(o, "messages"));
@@ -198,6 +199,17 @@ task<result<ensured>> ensure(connection& nc, stream_spec spec) {
                    "stream {} exists with other settings: {}; change or remove it, or use another bucket", spec.name,
                    fmt::join(differences, "; "));
   co_return ensured{state_of(*info), false};
+}
+
+task<result<std::vector<std::string>>> consumer_names(connection& nc, std::string stream) {
+  std::vector<std::string> out;
+  auto listed = co_await api(nc, "CONSUMER.NAMES." + stream);
+  if (!listed && listed.error().code == errc::not_found) co_return out;
+  if (!listed) co_return listed.error();
+  if (const auto* names = listed->if_contains("consumers"); names && names->is_array())
+    for (const auto& n : names->get_array())
+      if (n.is_string()) out.emplace_back(n.get_string());
+  co_return out;
 }
 
 std::string_view stored_message::header_value(std::string_view name) const noexcept {

@@ -56,13 +56,16 @@ task<result<ordinal>> publisher::put(std::string subject, header_list headers, s
   if (closed_) co_return fail(errc::closed, "{}: closed", spec_.name);
   if (halt_ != halt::none) co_return fail(errc::conflict, "{}: {}", spec_.name, trouble_);
   const ordinal o = window_.open(size);
-  items_.push_back({.subject = std::move(subject), .headers = std::move(headers), .payload = std::move(payload)});
+  items_.push_back({.subject = std::move(subject),
+                    .headers = std::move(headers),
+                    .payload = std::move(payload),
+                    .opened = std::chrono::steady_clock::now()});
   if (sent_ == o && !doubt_ && !probe_) send_waiting();
   co_return o;
 }
 
 ordinal publisher::skip() {
-  items_.push_back({.skipped = true});
+  items_.push_back({.opened = std::chrono::steady_clock::now(), .skipped = true});
   if (sent_ == window_.next()) ++sent_;
   const ordinal o = window_.skip();
   settle(o, 0);
@@ -85,7 +88,7 @@ void publisher::send(ordinal o) {
   }
   high_sent_ = std::max(high_sent_, o + 1);
   ++unanswered_;
-  if (!sent) doubt(o, sent.error().text);
+  if (!sent) doubt(o, sent.error().text, sent.error().code);
 }
 
 void publisher::send_waiting() {
@@ -98,11 +101,14 @@ void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply)
   const auto ack = parse_pub_ack(reply.data());
   if (!ack && ack.error().code == errc::too_large) return leave_out(o);
   if (!ack) {
-    counters_.add("publish_refused", name(ack.error().code));
+    counters_.add("errors", name(ack.error().code));
     // All before it stands and it was sent only once: nobody but another writer can have moved the sequence (X1).
     if (spec_.fenced && ack.error().code == errc::conflict && o == base_ && items_.front().tries == 1) foreign_ = true;
-    return doubt(o, ack.error().text);
+    return doubt(o, ack.error().text, ack.error().code);
   }
+  if (spec_.latency)
+    spec_.latency->observe(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - items_[o - base_].sent).count());
   settle(o, *ack);
   if (probe_ == o) {
     probe_.reset();
@@ -128,10 +134,11 @@ void publisher::settle(ordinal o, std::uint64_t seq) {
 
 // From here on nothing is known for certain. Unfenced, answers that are still to come say nothing about the order in
 // which a resend would end (X10); fenced, they still tell what was stored.
-void publisher::doubt(ordinal from, std::string why) {
-  if (!doubt_) counters_.add("publish_doubts", spec_.name);
+void publisher::doubt(ordinal from, std::string why, errc code) {
+  if (!doubt_) counters_.add("publish_doubts");
   if (trouble_.empty()) log::warn(spec_.name, "stream {} refuses: {}", spec_.stream, why);
   trouble_ = std::move(why);
+  trouble_code_ = code;
   doubt_ = true;
   probe_.reset();
   if (!spec_.fenced) {
@@ -145,12 +152,25 @@ void publisher::doubt(ordinal from, std::string why) {
 // NATS will never take this one (10054). An older value of its key must not stay as if it were current.
 void publisher::leave_out(ordinal o) {
   auto& i = items_[o - base_];
-  counters_.add("publish_left_out", spec_.name);
+  counters_.add("left_out", "too_large");
   log::warn(spec_.name, "{}: too large for NATS ({} bytes); left out, an older value is deleted", i.subject,
             i.payload.size());
   i.payload.clear();
   i.headers = {{"KV-Operation", "DEL"}};
   doubt(o, "a message was too large");
+}
+
+cause publisher::cause_of_trouble(cause full) const noexcept {
+  if (!nc_.up() || trouble_code_ == errc::unreachable) return cause::nats_down;
+  if (trouble_code_ == errc::full) return full;
+  // 10047 and 10023 are JetStream's own limits, the rest the operating system's words.
+  const bool disk =
+      trouble_.find("insufficient") != std::string::npos || trouble_.find("no space") != std::string::npos;
+  return disk ? cause::disk_full : cause::store_refuses;
+}
+
+std::chrono::duration<double> publisher::oldest() const noexcept {
+  return items_.empty() ? std::chrono::duration<double>(0) : std::chrono::steady_clock::now() - items_.front().opened;
 }
 
 bool publisher::silent() const {

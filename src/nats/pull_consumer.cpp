@@ -126,8 +126,9 @@ task<result<void>> pull_consumer::make() {
 }
 
 task<result<void>> pull_consumer::reset() {
-  // A work queue holds exactly what is unacknowledged, so a consumer made anew begins right there. A reset would go back
-  // to the acknowledgement floor, behind which a server that died at the wrong moment can leave a message for ever.
+  // A work queue holds exactly what is unacknowledged, so a consumer made anew begins right there. A reset would go
+  // back to the acknowledgement floor, behind which a server that died at the wrong moment can leave a message for
+  // ever.
   if (api_level_ < 4 || spec_.durable.empty() || !start_) co_return co_await make();
   // A reset of a consumer that does not exist is not refused but never answered.
   auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
@@ -150,7 +151,7 @@ task<result<void>> pull_consumer::rewind(std::string_view why) {
   ++incarnation_;
   rewind_wanted_ = false;
   connects_ = nc_.connects();
-  if (incarnation_ > 1) counters_.add("consumer_rewinds", name_);
+  if (incarnation_ > 1) counters_.add("consumer_rewinds");
   auto done = co_await reset();
   if (!done) {
     rewind_wanted_ = true;
@@ -168,7 +169,7 @@ task<result<void>> pull_consumer::rewind(std::string_view why) {
   messages_ = std::move(*subscribed);
   credit_ = 0;
   expected_ = 0;
-  heard_ = steady_clock::now();
+  heard_ = delivered_ = steady_clock::now();
   co_return result<void>{};
 }
 
@@ -185,6 +186,7 @@ void pull_consumer::renew() {
 bool pull_consumer::lost() const { return steady_clock::now() - heard_ > 2 * heartbeat + std::chrono::seconds(1); }
 
 task<result<std::vector<message>>> pull_consumer::next() {
+  wanted_ = true;
   while (!closed_) {
     if (nc_.connects() != connects_) {
       rewind_wanted_ = true;
@@ -207,7 +209,10 @@ task<result<std::vector<message>>> pull_consumer::next() {
     renew();
     auto got = take();
     if (rewind_wanted_) continue;
-    if (!got.empty()) co_return got;
+    if (!got.empty()) {
+      wanted_ = false;
+      co_return got;
+    }
     if (spec_.once && idle_) break;
     if (lost()) {  // two heartbeats missed: the request is gone, not the consumer
       credit_ = 0;
@@ -238,6 +243,10 @@ std::vector<message> pull_consumer::take() {
     expected_ = d->consumer_seq + 1;
     idle_ = false;
     pending_ = d->pending;
+    delivered_ = heard_;
+    ++taken_.messages;
+    taken_.bytes += m.data().size();
+    taken_.time_ns = d->time_ns;
     if (credit_ > 0) --credit_;
     m.incarnation(incarnation_);
     out.push_back(std::move(m));
@@ -258,6 +267,37 @@ void pull_consumer::status(const message& m) {
     rewind_wanted_ = true;
     rewind_reason_ = std::string(words);
   }
+}
+
+double pull_consumer::lag_seconds() const noexcept {
+  if (pending_ == 0 || taken_.time_ns == 0) return 0;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto age = now - std::chrono::nanoseconds(taken_.time_ns);
+  return std::max(0.0, std::chrono::duration<double>(age).count());
+}
+
+task<std::string> pull_consumer::why_not_moving(std::chrono::milliseconds patience) {
+  if (!wanted_) delivered_ = steady_clock::now();  // its reader is busy: that is no stall of the consumer
+  if (closed_ || !nc_.up() || steady_clock::now() - delivered_ < patience) co_return "";
+  const auto before = delivered_;
+  auto info = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
+  if (delivered_ != before) co_return "";
+  if (!info && info.error().code == errc::not_found) co_return fmt::format("consumer {} is gone", name_);
+  if (!info) co_return "";  // NATS is away, or does not answer: others say so
+  const auto count = [&](std::string_view key) -> std::int64_t {
+    const auto* v = info->if_contains(key);
+    return v && v->is_int64() ? v->get_int64() : 0;
+  };
+  if (count("num_pending") == 0) {
+    pending_ = 0;
+    delivered_ = steady_clock::now();
+    co_return "";
+  }
+  pending_ = static_cast<std::uint64_t>(count("num_pending"));
+  const auto* paused = info->if_contains("paused");
+  const bool on_purpose = paused && paused->is_bool() && paused->get_bool();
+  co_return fmt::format("consumer {} delivers nothing of {} messages{}", name_, pending_,
+                        on_purpose ? ": it is paused (nats consumer resume)" : "");
 }
 
 void pull_consumer::settle(const message& m) {

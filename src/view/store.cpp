@@ -65,6 +65,7 @@ struct store::impl {
   /// What apply() needs of one plan, prepared once.
   struct statements {
     std::string hash;
+    statement look;
     statement move;
     statement upsert;
     statement erase;
@@ -76,7 +77,7 @@ struct store::impl {
   result<opened> prepare(const plan& p);
   result<applied> apply(const plan& p, const std::vector<change>& changes, const position& previous,
                         const position& next);
-  result<void> clear(const plan& p);
+  result<void> clear(const plan& p, const position& seen);
 
   result<bool> exists(std::string_view table);
   result<void> create_anew(const plan& p);
@@ -143,34 +144,46 @@ result<store::opened> store::impl::prepare(const plan& p) {
 result<store::impl::statements*> store::impl::statements_of(const plan& p) {
   const auto hash = p.hash();
   if (const auto at = prepared.find(p.name); at != prepared.end() && at->second.hash == hash) return &at->second;
-  auto move = db.prepare(
-      "UPDATE recordkv_position SET created = ?, generation = ?, seq = ?"
-      " WHERE view = ? AND hash = ? AND created = ? AND generation = ? AND seq = ?");
+  auto look = db.prepare("SELECT hash, created, generation, seq FROM recordkv_position WHERE view = ?");
+  if (!look) return look.error();
+  auto move = db.prepare("UPDATE recordkv_position SET created = ?, generation = ?, seq = ? WHERE view = ?");
   if (!move) return move.error();
   auto upsert = db.prepare(upsert_statement(p));
   if (!upsert) return upsert.error();
   auto erase = db.prepare(erase_statement(p));
   if (!erase) return erase.error();
-  statements made{hash, std::move(*move), std::move(*upsert), std::move(*erase)};
+  statements made{hash, std::move(*look), std::move(*move), std::move(*upsert), std::move(*erase)};
   return &prepared.insert_or_assign(p.name, std::move(made)).first->second;
 }
 
-/// Compare-and-set: the position goes from `previous` to `next`, or nobody moves.
+/// Compare-and-set: the position goes from `previous` to `next`, or nobody moves. The transaction holds the write lock,
+/// so that nobody writes between the look and the move. Partitions that `next` does not name belong to others.
 result<void> store::impl::move(statements& s, const plan& p, const position& previous, const position& next) {
-  const auto old_seq = seq_text(previous.seq);
-  const auto new_seq = seq_text(next.seq);
+  s.look.bind(1, p.name);
+  const int code = s.look.step();
+  if (code != SQLITE_ROW && code != SQLITE_DONE) return db.failure("read a position");
+  const bool there = code == SQLITE_ROW && s.look.text(0) == s.hash && s.look.text(1) == previous.created &&
+                     static_cast<std::uint64_t>(s.look.integer(2)) == previous.generation;
+  auto seq = there ? parse_seq(s.look.text(3)) : std::nullopt;
+  if (code == SQLITE_ROW) s.look.reset();
+  const auto stands = [&](const std::map<std::string, std::uint64_t>& in, const std::string& label) {
+    const auto at = in.find(label);
+    return at == in.end() ? 0 : at->second;
+  };
+  for (const auto& [label, to] : next.seq) {
+    if (seq && stands(*seq, label) != stands(previous.seq, label)) seq.reset();
+    if (seq) (*seq)[label] = to;
+  }
+  if (!seq)
+    return fail(errc::conflict,
+                "view {} is no longer where this process left it: another one writes to it, or rebuilt it", p.name);
+  const auto text = seq_text(*seq);
   s.move.bind(1, next.created);
   s.move.bind(2, static_cast<std::int64_t>(next.generation));
-  s.move.bind(3, new_seq);
+  s.move.bind(3, text);
   s.move.bind(4, p.name);
-  s.move.bind(5, s.hash);
-  s.move.bind(6, previous.created);
-  s.move.bind(7, static_cast<std::int64_t>(previous.generation));
-  s.move.bind(8, old_seq);
   if (s.move.step() != SQLITE_DONE) return db.failure("move a position");
-  if (db.changes() == 1) return {};
-  return fail(errc::conflict,
-              "view {} is no longer where this process left it: another one writes to it, or rebuilt it", p.name);
+  return {};
 }
 
 result<void> store::impl::write(statements& s, const plan& p, const change& c, applied& count) {
@@ -205,9 +218,13 @@ result<store::applied> store::impl::apply(const plan& p, const std::vector<chang
   return count;
 }
 
-result<void> store::impl::clear(const plan& p) {
+result<void> store::impl::clear(const plan& p, const position& seen) {
   auto t = transaction::begin(db);
   if (!t) return t.error();
+  auto s = statements_of(p);
+  if (!s) return s.error();
+  const position same{.created = seen.created, .generation = seen.generation};
+  if (auto done = move(**s, p, same, same); !done) return done.error();
   if (auto done = create_anew(p); !done) return done.error();
   return t->commit();
 }
@@ -235,8 +252,8 @@ task<result<store::applied>> store::apply(const plan& p, std::vector<change> cha
   co_return co_await elsewhere(impl_->thread, std::move(work));
 }
 
-task<result<void>> store::clear(const plan& p) {
-  auto work = [&] { return impl_->clear(p); };
+task<result<void>> store::clear(const plan& p, position seen) {
+  auto work = [&] { return impl_->clear(p, seen); };
   co_return co_await elsewhere(impl_->thread, std::move(work));
 }
 

@@ -40,7 +40,7 @@ class CommandTest(unittest.TestCase):
         rig.simulator("--events", 2000, "--accounts", 50)
         part = rig.recordkv(stages)
         wait_for("the likes view exists", lambda: os.path.exists(rig.path("state", "likes.db")))
-        wait_for("all is folded", lambda: rig.report("view-likes").get("folded", 0) > 0 and rig.drained())
+        wait_for("all is folded", lambda: rig.report("view-likes").get("events", 0) > 0 and rig.drained())
         return part
 
 
@@ -165,7 +165,9 @@ class StatusTest(CommandTest):
         with Rig() as rig:
             rig.nats()
             self.assertIn("none", self.ask(rig, 1, "status"))
-            self.assertEqual(json.loads(self.ask(rig, 1, "status", "--json"))["stages"], [])
+            told = json.loads(self.ask(rig, 1, "status", "--json"))
+            self.assertEqual((told["stages"], told["missing"]), ([], ["ingest", "kv", "index"]))
+            self.assertEqual(self.ask(rig, 1, "status", "--quiet"), "")
 
     def test_stalled_stage_says_since_when_and_why(self):
         with Rig(**{"ingest.max_msgs": 500}) as rig:

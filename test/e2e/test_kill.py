@@ -182,7 +182,7 @@ class Battle:
 
 
 def skipped(report: dict) -> int:
-    return report.get("counted", {}).get("kv_events_skipped older", 0)
+    return report.get("counted", {}).get("skipped older", 0)
 
 
 class KillTest(unittest.TestCase):

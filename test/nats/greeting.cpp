@@ -69,3 +69,14 @@ TEST_CASE("what does not greet like NATS is unreachable; the first of several th
   REQUIRE(found);
   CHECK(found->has_value());
 }
+
+TEST_CASE("what is shown of nats.url holds no user and no password, whatever stands in them") {
+  using nats::without_secrets;
+  CHECK(without_secrets("nats://there:4222") == "nats://there:4222");
+  CHECK(without_secrets("nats://a:1,b:2") == "nats://a:1,b:2");
+  CHECK(without_secrets("tls://me:secret@there") == "tls://there");
+  CHECK(without_secrets("nats://token@there") == "nats://there");
+  CHECK(without_secrets("nats://me:se@cr/et,9@there") == "nats://there");
+  CHECK(without_secrets("nats://one, nats://me:se,cret@two,three,nats://me:x@four") ==
+        "nats://one,nats://two,three,nats://four");
+}

@@ -126,15 +126,15 @@ TEST_CASE("X21: the rows equal the fold of the store, over restarts of the stage
     REQUIRE(rig.folded());
     CHECK(rig.rows() == rig.fold);
     REQUIRE(rig.stop().has_value());
-    CHECK(rig.counters.value("index_rows") > written);
-    written = rig.counters.value("index_rows");
+    CHECK(rig.counters.value("rows") > written);
+    written = rig.counters.value("rows");
   }
   const auto before = rig.position();
   rig.start();
   rig.put(2, 77, 7);
   REQUIRE(rig.folded());
   REQUIRE(rig.stop().has_value());
-  CHECK(rig.counters.value("index_rows") == written + 1);  // nothing of before came again
+  CHECK(rig.counters.value("rows") == written + 1);  // nothing of before came again
   CHECK(rig.rows() == rig.fold);
   CHECK(rig.position().created == before.created);
 }
@@ -163,7 +163,7 @@ TEST_CASE("X21: a server that restarts under the stage costs no row and brings n
   REQUIRE(rig.folded());
   CHECK(rig.rows() == rig.fold);
   REQUIRE(rig.stop().has_value());
-  CHECK(rig.counters.value("index_rows") == 40);
+  CHECK(rig.counters.value("rows") == 40);
 }
 
 TEST_CASE("X21: of a store that was recreated, and of another generation, the view is built anew, and says so") {
@@ -185,13 +185,13 @@ TEST_CASE("X21: of a store that was recreated, and of another generation, the vi
     REQUIRE(rig.run(kv::write_meta(rig.nc, *meta)).has_value());
     rig.put(0, 50, 50);
   }
-  const auto before = rig.counters.value("index_rows");
+  const auto before = rig.counters.value("rows");
   rig.start();
   REQUIRE(rig.folded());
   CHECK(rig.rows() == rig.fold);
   CHECK(rig.logged("view likes: the store was recreated, restored or cut back since; rebuilding from its first key"));
   REQUIRE(rig.stop().has_value());
-  CHECK(rig.counters.value("index_rows") == before + rig.fold.size());
+  CHECK(rig.counters.value("rows") == before + rig.fold.size());
 }
 
 TEST_CASE("X21: a position that another process moved ends the stage") {

@@ -71,7 +71,7 @@ task<result<void>> keep_renewing(kv::bucket& lock, bool& stop, std::uint64_t seq
 
 TEST_CASE("X7: a key that nobody holds is taken at once and says who holds it") {
   owner_rig rig;
-  kv::owner o(rig.nc, "kv", report);
+  kv::owner o(rig.nc, {"kv"}, report);
   const auto [got, took] = rig.timed_acquire(o);
   REQUIRE(got.has_value());
   CHECK(took < at_once);
@@ -85,7 +85,7 @@ TEST_CASE("X7: a key that is renewed stays with its holder") {
   owner_rig rig;
   bool stop = false;
   asio::co_spawn(rig.io, keep_renewing(rig.lock, stop, rig.write(elsewhere)), [](std::exception_ptr, result<void>) {});
-  kv::owner o(rig.nc, "kv", report);
+  kv::owner o(rig.nc, {"kv"}, report);
   const auto [got, took] = rig.timed_acquire(o);
   stop = true;
   REQUIRE(got.has_error());
@@ -99,7 +99,7 @@ TEST_CASE("X7: a key that is renewed stays with its holder") {
 TEST_CASE("X7: a key that is not renewed is taken over after a lease, not before") {
   owner_rig rig;
   rig.write(elsewhere);
-  kv::owner o(rig.nc, "kv", report);
+  kv::owner o(rig.nc, {"kv"}, report);
   const auto [got, took] = rig.timed_acquire(o);
   REQUIRE(got.has_value());
   CHECK(took >= kv::owner::lease);
@@ -119,7 +119,7 @@ TEST_CASE("X7: of a process that died on this host nothing is waited for") {
   SECTION("its pid belongs to a younger process") { gone.started -= 1; }
   CHECK(gone.certainly_dead());
   rig.write(gone);
-  kv::owner o(rig.nc, "kv", report);
+  kv::owner o(rig.nc, {"kv"}, report);
   const auto [got, took] = rig.timed_acquire(o);
   REQUIRE(got.has_value());
   CHECK(took < at_once);
@@ -137,7 +137,7 @@ TEST_CASE("X7: a key that was given back is taken at once") {
   kv::write w{.key = "kv", .expected = seq};
   w.headers.push_back({"KV-Operation", "DEL"});
   REQUIRE(rig.run(rig.lock.update(std::move(w))).has_value());
-  kv::owner o(rig.nc, "kv", report);
+  kv::owner o(rig.nc, {"kv"}, report);
   const auto [got, took] = rig.timed_acquire(o);
   REQUIRE(got.has_value());
   CHECK(took < at_once);
@@ -149,7 +149,7 @@ TEST_CASE("X7: a key that was given back is taken at once") {
 TEST_CASE("X7: the key is renewed while it is held, with the report of the moment") {
   owner_rig rig;
   int asked = 0;
-  kv::owner o(rig.nc, "kv", [&] { return fmt::format(R"({{"n":{}}})", ++asked); });
+  kv::owner o(rig.nc, {"kv"}, [&] { return fmt::format(R"({{"n":{}}})", ++asked); });
   REQUIRE(rig.run(o.acquire()).has_value());
   const auto first = rig.key().seq;
   o.start(rig.children, [] {});
@@ -162,7 +162,7 @@ TEST_CASE("X7: the key is renewed while it is held, with the report of the momen
 
 TEST_CASE("X7: whose key was taken over learns of it and steps down") {
   owner_rig rig;
-  kv::owner o(rig.nc, "kv", report);
+  kv::owner o(rig.nc, {"kv"}, report);
   REQUIRE(rig.run(o.acquire()).has_value());
   int lost = 0;
   o.start(rig.children, [&] { ++lost; });
@@ -178,7 +178,7 @@ TEST_CASE("X7: whose key was taken over learns of it and steps down") {
 
 TEST_CASE("X7: of two that want it at the same time one gets it") {
   owner_rig rig;
-  kv::owner o(rig.nc, "kv", report);
+  kv::owner o(rig.nc, {"kv"}, report);
   std::optional<result<void>> mine;
   rig.write(elsewhere);
   asio::co_spawn(rig.io, o.acquire(), [&](std::exception_ptr, result<void> r) { mine = r; });
@@ -196,7 +196,7 @@ TEST_CASE("X7: a key given back while its renewal is on its way is given back al
   kv::owner* mine = nullptr;
   int asked = 0;
   // The report is asked for a moment before the renewal leaves: released from there, both are on their way.
-  kv::owner o(rig.nc, "kv", [&] {
+  kv::owner o(rig.nc, {"kv"}, [&] {
     if (++asked == 2) asio::post(rig.io, [&] { rig.children.spawn(owner_rig::released(*mine)); });
     return std::string("{}");
   });

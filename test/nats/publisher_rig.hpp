@@ -64,7 +64,7 @@ struct publisher_rig : nats_rig {
     if (!yes) UNSCOPED_INFO("floor " << out->floor() << ", log:\n" << fmt::format("{}", fmt::join(log.lines, "\n")));
     return yes;
   }
-  auto refused(std::string_view why) const { return counters.value("publish_refused", why); }
+  auto refused(std::string_view why) const { return counters.value("errors", why); }
 
   nursery children{io.get_executor()};
   std::unique_ptr<nats::publisher> out;

@@ -29,8 +29,8 @@ TEST_CASE("a record carries its cid, rev, time and op; a delete is a marker with
   CHECK(gone.payload.empty());
   CHECK(gone.header_value("KV-Operation") == "DEL");
   CHECK(gone.header_value("rev") == rev(2));
-  CHECK(rig.counters.value("kv_records_written") == 1);
-  CHECK(rig.counters.value("kv_records_deleted") == 1);
+  CHECK(rig.counters.value("records_written") == 1);
+  CHECK(rig.counters.value("records_deleted") == 1);
 }
 
 TEST_CASE("a record that is too large is left out, and its older value deleted") {
@@ -146,7 +146,7 @@ TEST_CASE("#account is kept as the host says it") {
   rig.in.deliver(account_event(alice, true, ""));
   REQUIRE(rig.settles(2));
   CHECK(rig.states.find(alice)->upstream_status.empty());
-  CHECK(rig.counters.value("kv_stream_events", "account") == 2);
+  CHECK(rig.counters.value("stream_events", "account") == 2);
   CHECK(rig.out.sent.empty());
 }
 
@@ -157,7 +157,7 @@ TEST_CASE("a marker of ingest desynchronises its account, also one that has not 
     rig.start();
     rig.in.deliver({marker(word, alice), marker(word, bob)});
     REQUIRE(rig.settles(2));
-    CHECK(rig.counters.value("kv_stream_events", word) == 2);
+    CHECK(rig.counters.value("stream_events", word) == 2);
     CHECK(rig.apply->stale_seen() == 2);
     for (const auto& did : {alice, bob}) {
       REQUIRE(rig.states.find(did));
@@ -174,7 +174,7 @@ TEST_CASE("what can't be decoded is counted, settled and harms nothing around it
   rig.in.deliver({commit_frame{.n = 1}.bytes(), "", "garbage", torn, R"({"kind":"commit","did":7})",
                   commit_frame{.did = bob}.bytes()});
   REQUIRE(rig.settles(6));
-  CHECK(rig.counters.value("kv_events_left_out", "malformed") == 4);
+  CHECK(rig.counters.value("left_out", "malformed") == 4);
   CHECK(rig.out.sent.size() == 2);
   CHECK(rig.in.settled == numbers{1, 2, 3, 4, 5, 6});
 }

@@ -72,7 +72,7 @@ TEST_CASE("X8: a #sync at or below the stored rev changes nothing, a newer one m
   CHECK(rig.states.written.empty());
   rig.in.deliver(sync_frame(alice, 6));
   REQUIRE(rig.settles(3));
-  CHECK(rig.counters.value("kv_stream_events", "sync") == 3);
+  CHECK(rig.counters.value("stream_events", "sync") == 3);
   REQUIRE(rig.states.written.size() == 1);
   CHECK(rig.states.written[0].stale());
   CHECK(rig.states.written[0].rev == rev(5));

@@ -130,8 +130,8 @@ struct kv_rig {
   bool logged(std::string_view part_of_line) const {
     return std::ranges::any_of(lines, [&](const std::string& l) { return l.find(part_of_line) != l.npos; });
   }
-  auto skipped(std::string_view why) const { return counters.value("kv_events_skipped", why); }
-  auto left_out(std::string_view why) const { return counters.value("kv_records_left_out", why); }
+  auto skipped(std::string_view why) const { return counters.value("skipped", why); }
+  auto left_out(std::string_view why) const { return counters.value("left_out", why); }
   words revs_written() const {
     words out_;
     for (const auto& s : states.written) out_.push_back(s.rev);

@@ -96,12 +96,12 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
       {"[kv]\nverify = \"full\"",
        "FILE:2: kv.verify: signatures are not verified yet; write kv.verify = \"none\" and see README"},
       {"[kv]\nstreams = 4", "FILE:2: kv.streams: a store is one stream so far; write kv.streams = 1"},
-      {"[kv]\nassign = \"0-7\"",
-       "FILE:2: kv.assign: partitions cannot be shared out yet, and two processes would overlap; write kv.assign = "
-       "\"all\""},
-      {"[index]\nassign = \"0-7\"",
-       "FILE:2: index.assign: partitions cannot be shared out yet, and two processes would overlap; write index.assign "
-       "= \"all\""},
+      {"[kv]\nassign = \"0-7,\"",
+       "FILE:2: kv.assign: wants \"all\" or partitions such as \"0-7,a\", in lower-case hex; not \"0-7,\""},
+      {"[index]\nassign = \"A\"",
+       "FILE:2: index.assign: wants \"all\" or partitions such as \"0-7,a\", in lower-case hex; not \"A\""},
+      {"[nats]\ntls_cert = \"me.pem\"",
+       "FILE:2: nats.tls_cert: a client certificate has two files; write both nats.tls_cert and nats.tls_key"},
       {"[repos]\nmode = \"list\"", "FILE:2: repos.mode: backfill is still to come; write repos.mode = \"live\""},
       {"[index]\ndatabase = \"postgresql://u:secret@h/d\"",
        "FILE:2: index.database: PostgreSQL is still to come; write \"sqlite:likes.db\" or "

@@ -1,28 +1,48 @@
 // Is it moving, and if not: since when, and why.
 //
-// Owns: the present ailment of one part, with the time it began.
+// Owns: the present ailment of one part, with its cause from a closed set, a reason in words, and when it began.
 // Refuses to know: clocks (time is an argument) and who reads it.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace recordkv {
+
+/// What can hold a part up. The names stand in metrics, alerts and `status`.
+enum class cause {
+  nats_down,            ///< no connection to NATS
+  source_silent,        ///< connected to the source, which sends nothing
+  source_down,          ///< the source can't be reached or ends every connection
+  buffer_full,          ///< stream `ingest` takes no more: the kv stage does not keep up, or is not there
+  store_full,           ///< kv.max_keys is reached, or the store's own limit
+  store_refuses,        ///< NATS refuses or does not answer writes
+  consumer_not_moving,  ///< there are messages, and the consumer delivers none
+  database_locked,      ///< another program holds the database
+  disk_full,            ///< of the database, or of NATS
+  database,             ///< anything else about the database
+};
+inline constexpr std::array<std::string_view, 10> cause_names{
+    "nats_down",     "source_silent",       "source_down",     "buffer_full", "store_full",
+    "store_refuses", "consumer_not_moving", "database_locked", "disk_full",   "database"};
+constexpr std::string_view name(cause c) noexcept { return cause_names[static_cast<std::size_t>(c)]; }
 
 class health {
  public:
   using time = std::chrono::system_clock::time_point;
   struct ailment {
+    cause what;
     std::string reason;
     time since;
   };
 
   void good() noexcept { present_.reset(); }
-  /// The first call with a reason sets its beginning; the same reason again keeps it.
-  void bad(std::string reason, time now) {
-    if (!present_ || present_->reason != reason)
-      present_ = ailment{std::move(reason), present_ ? present_->since : now};
+  /// The first call sets the beginning; another reason, or another cause while still ill, keeps it.
+  void bad(cause what, std::string reason, time now) {
+    present_ = ailment{what, std::move(reason), present_ ? present_->since : now};
   }
   const std::optional<ailment>& present() const noexcept { return present_; }
 

@@ -17,6 +17,7 @@ struct entry {
   std::string value;
   std::uint64_t seq = 0;  ///< what a compare-and-set must name
   bool deleted = false;   ///< a marker stands there; value is empty
+  std::string time;       ///< when it was stored, by the server's clock (RFC 3339); only from get()
   std::vector<std::pair<std::string, std::string>> headers;
   std::string_view header_value(std::string_view name) const noexcept;
 };
@@ -45,6 +46,10 @@ class bucket {
 
   /// Many keys in one go, in the order asked; an absent key is an entry with seq 0. An error means none is known.
   task<result<std::vector<entry>>> get_many(std::vector<std::string> keys);
+
+  /// The keys there are, deleted ones among them. For small buckets: the server walks them all. errc::not_found: there
+  /// is no such bucket.
+  task<result<std::vector<std::string>>> keys();
 
   /// errc::conflict: somebody else wrote first. errc::timed_out: it may have been stored or not.
   task<result<std::uint64_t>> update(write w);

@@ -1,14 +1,17 @@
 // One owner for each thing that must not be done twice: a key in bucket `lock`, renewed (docs/invariants.md X7).
 //
-// Owns: the key while it is held; the report that stands in its value, which `status` reads from any machine.
+// Owns: the key while it is held; the report that stands in its value, which `status` reads from any machine; the
+// yielding to an older owner whose partitions overlap.
 // Refuses to know: what is owned.
 #pragma once
 
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/partition_set.hpp"
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace recordkv::kv {
@@ -24,19 +27,44 @@ struct process_identity {
   bool certainly_dead() const;
 };
 
+/// What is to be owned: `base` alone, or a share of its partitions.
+struct claim {
+  std::string base;  ///< "ingest", "kv", "view-likes"
+  std::optional<partition_set> share = {};
+  unsigned partitions = 16;
+  std::string key() const { return base + (share ? share->suffix() : ""); }
+};
+
 class owner {
  public:
   static constexpr std::chrono::seconds lease{5};
 
   /// `report`: a JSON object's text, asked at each renewal.
-  owner(nats::connection& nc, std::string key, std::function<std::string()> report);
+  owner(nats::connection& nc, claim what, std::function<std::string()> report);
 
-  /// Takes the key. One that stands is watched for one lease: not renewed, it is taken over by compare-and-set (at
-  /// once, when its process ran on this host and is dead); renewed, errc::not_owner with who holds it.
-  task<result<void>> acquire();
+  enum class patience {
+    one_lease,  ///< a holder who lives is an error
+    stand_by,   ///< wait until he is gone, however long
+  };
+
+  /// Takes the key. One that stands is watched: deleted, or its process certainly dead, it is taken at once, by
+  /// compare-and-set; not renewed, after one lease; renewed, errc::not_owner with who holds it, or standing by. Then an
+  /// older owner whose partitions overlap is yielded to: errc::not_owner. Keys of owners who have gone and whose share
+  /// overlaps are removed. errc::closed after abandon().
+  task<result<void>> acquire(patience p = patience::one_lease);
+
+  /// True while acquire() stands by.
+  bool standing_by() const noexcept { return standing_by_; }
+
+  /// acquire() returns errc::closed as soon as it can.
+  void abandon() noexcept;
 
   /// Renews until released. When the key is lost, lost() is set and `on_lost` runs once.
   void start(nursery& children, std::function<void()> on_lost);
+
+  /// Renews now, so that whoever was stopped for a while learns whether he still owns before he does anything else.
+  /// errc::not_owner, with lost() set; other errors say that nothing is known.
+  task<result<void>> confirm();
 
   /// Gives the key back: the next one need not wait. Then renewing ends.
   task<> release();
@@ -45,24 +73,31 @@ class owner {
   const std::string& key() const noexcept { return key_; }
 
  private:
+  task<result<std::uint64_t>> await_turn(patience p);
+  task<result<void>> take(std::uint64_t expected);
+  task<result<void>> yield_to_elder();
+  task<result<bool>> lives(std::string other, std::uint64_t seq);
+  task<> forget(std::string other, std::uint64_t seq);
   task<> renew();
-  task<> look_whose();
+  task<result<void>> renew_once();
+  task<result<void>> look_whose();
   std::string value() const;
 
   bucket lock_;
+  claim what_;
   std::string key_;
   std::function<std::string()> report_;
   std::function<void()> on_lost_;
   std::uint64_t seq_ = 0;
+  std::uint64_t first_ = 0;  // the sequence at which we became owner: who came first
   bool held_ = false;
   bool lost_ = false;
   bool writing_ = false;  // a renewal is on its way
+  bool standing_by_ = false;
+  bool abandoned_ = false;
   std::string since_;
   event released_;
   event written_;
 };
-
-/// Now as RFC 3339 UTC with milliseconds.
-std::string timestamp_now();
 
 }  // namespace recordkv::kv

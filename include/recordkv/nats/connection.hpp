@@ -23,9 +23,11 @@
 namespace recordkv::nats {
 
 struct nats_config {
-  std::string url;     ///< nats://[user:password@]host:port, several with commas; tls:// for TLS
-  std::string creds;   ///< credentials file, or empty
-  std::string tls_ca;  ///< PEM file of the certificate authority, or empty
+  std::string url;       ///< nats://[user:password@]host:port, several with commas; tls:// for TLS
+  std::string creds;     ///< credentials file, or empty
+  std::string tls_ca;    ///< PEM file of the certificate authority, or empty: the system's
+  std::string tls_cert;  ///< PEM file of our certificate, and of those that lead to its authority, or empty
+  std::string tls_key;   ///< PEM file of its key
   std::string name = "recordkv";
 };
 

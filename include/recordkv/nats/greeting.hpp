@@ -18,6 +18,8 @@ struct greeting {
   std::string server_id;
   bool jetstream = false;
   bool auth_required = false;
+  bool tls_required = false;
+  bool tls_verify = false;  ///< it asks for a client certificate
   std::size_t max_payload = 0;
 };
 

@@ -48,6 +48,7 @@ struct stream_spec {
 
 struct stream_state {
   std::string created;  ///< as the server tells it; a recreated stream has another
+  std::string asked_at;  ///< the server's clock when it answered
   std::uint64_t messages = 0, bytes = 0, first_seq = 0, last_seq = 0;
   std::int64_t max_msg_size = -1;
   bool allow_direct = false;
@@ -71,6 +72,9 @@ struct stored_message {
 };
 /// The newest message under `subject` (wildcards allowed), read from the stream's leader. errc::not_found.
 task<result<stored_message>> last_message(connection& nc, std::string stream, std::string subject);
+
+/// The consumers of a stream by name; empty when there is no such stream. errc: nothing is known.
+task<result<std::vector<std::string>>> consumer_names(connection& nc, std::string stream);
 
 enum class acks { none, all, each };
 struct consumer_spec {

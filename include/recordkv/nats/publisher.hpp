@@ -9,6 +9,7 @@
 #pragma once
 
 #include "recordkv/core/backoff.hpp"
+#include "recordkv/core/figures.hpp"
 #include "recordkv/core/meter.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/nats/connection.hpp"
@@ -27,6 +28,7 @@ struct publisher_spec {
   pipe::window_limits limits;
   bool fenced = false;
   std::chrono::milliseconds answer_limit{5000};
+  histogram* latency = nullptr;  ///< told the time from sending to acknowledgement; outlives the publisher
 };
 
 /// Why a publisher can't go on by itself; its owner decides.
@@ -58,8 +60,12 @@ class publisher final : public outbox {
   halt halted() const noexcept { return halt_; }
   std::size_t in_flight() const noexcept { return window_.count(); }
   bool full() const noexcept { return window_.full(); }
-  /// Since when and why the stream takes nothing; empty while it does.
+  /// Why the stream takes nothing; empty while it does.
   const std::string& trouble() const noexcept { return trouble_; }
+  /// The same as a cause, `full` being what a stream at its limits means here. Only while there is trouble.
+  cause cause_of_trouble(cause full) const noexcept;
+  /// How long the oldest message that is not durable has been waiting.
+  std::chrono::duration<double> oldest() const noexcept;
 
  private:
   struct item {
@@ -67,6 +73,7 @@ class publisher final : public outbox {
     header_list headers;
     std::string payload;
     std::uint64_t seq = 0;
+    std::chrono::steady_clock::time_point opened;
     std::chrono::steady_clock::time_point sent;
     unsigned tries = 0;
     bool skipped = false;
@@ -75,7 +82,7 @@ class publisher final : public outbox {
   void send_waiting();
   void answered(std::uint64_t attempt, ordinal o, const message& reply);
   void settle(ordinal o, std::uint64_t seq);
-  void doubt(ordinal from, std::string why);
+  void doubt(ordinal from, std::string why, errc code = errc::refused);
   void leave_out(ordinal o);
   bool silent() const;
   bool running() const noexcept { return !closed_ && halt_ == halt::none; }
@@ -108,6 +115,7 @@ class publisher final : public outbox {
   ordinal high_sent_ = 0;  // fenced: one above the highest ordinal ever sent since attach
   std::uint64_t stored_ = 0;
   std::string trouble_;
+  errc trouble_code_ = errc::refused;
   backoff backoff_;
   event moved_;
   event woken_;

@@ -36,6 +36,19 @@ class pull_consumer final : public inbox {
   /// keys are being overwritten the server's count may be off in either direction: for display, never for a decision.
   std::uint64_t pending() const noexcept { return pending_; }
 
+  /// What next() has brought since the start, and when the last of it was stored.
+  struct intake {
+    std::uint64_t messages = 0, bytes = 0;
+    std::int64_t time_ns = 0;
+  };
+  const intake& taken() const noexcept { return taken_; }
+  /// Age of the last message while more is pending, else 0: how far behind its reader is.
+  double lag_seconds() const noexcept;
+
+  /// Asks the server when nothing has been delivered for `patience` although somebody waits in next(): why nothing
+  /// moves (the server says that it is paused, or gone), or empty. One request at most; call it now and then.
+  task<std::string> why_not_moving(std::chrono::milliseconds patience);
+
  private:
   task<result<void>> make();
   task<result<void>> reset();
@@ -57,10 +70,13 @@ class pull_consumer final : public inbox {
   std::uint64_t connects_ = 0;
   std::uint64_t expected_ = 0;  // consumer sequence of the next delivery; 0: any
   std::uint64_t pending_ = 0;
+  intake taken_;
   std::size_t credit_ = 0;  // messages asked for and not delivered
   std::chrono::steady_clock::time_point heard_;
+  std::chrono::steady_clock::time_point delivered_;  // something, or the last time it was known that there is nothing
   bool closed_ = false;
-  bool idle_ = false;  // a heartbeat has come since the last message
+  bool wanted_ = false;  // somebody waits in next()
+  bool idle_ = false;    // a heartbeat has come since the last message
   bool rewind_wanted_ = true;
   std::string rewind_reason_ = "attached";
 };

@@ -54,8 +54,9 @@ class store {
   };
   task<result<opened>> prepare(const plan& p);
 
-  /// Applies changes and moves the position from `previous` to `next`, all in one transaction. errc::conflict, nothing
-  /// changed: the stored position is not `previous` (another writer). Rejected records (extract gave no row) have their
+  /// Applies changes and moves the position from `previous` to `next`, all in one transaction: the partitions that
+  /// `next` names; others belong to other processes and stay. errc::conflict, nothing changed: what is stored of these
+  /// partitions is not `previous` (another writer), or the history is another. Rejected records (extract gave no row) have their
   /// older row deleted and are counted in the result. Changes of other collections than the plan's are passed over; of
   /// several changes of one key the last wins. Large batches are cheaper by the row (each random key dirties a page or
   /// two): while far behind, 50,000 changes at a time fold more than twice as fast as 5,000.
@@ -66,8 +67,9 @@ class store {
   };
   task<result<applied>> apply(const plan& p, std::vector<change> changes, position previous, position next);
 
-  /// Forgets rows and position of a view, in one transaction; it is then as after the first prepare().
-  task<result<void>> clear(const plan& p);
+  /// Forgets rows and position of a view, of all partitions, in one transaction; it is then as after the first
+  /// prepare(). errc::conflict: its history is no longer that of `seen`; another process cleared it before.
+  task<result<void>> clear(const plan& p, position seen);
 
  private:
   struct impl;

@@ -1,0 +1,22 @@
+// Times as text, the way everything on the wire writes them: RFC 3339 in UTC.
+//
+// Owns: that form, and the system's clock behind it.
+// Refuses to know: other zones; what ends in anything but Z is not read.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace recordkv {
+
+/// Now, with milliseconds: 2026-11-23T12:00:00.123Z.
+std::string timestamp_now();
+
+/// Seconds since 1970, with their fraction; nullopt for what is no such time.
+std::optional<double> epoch_seconds(std::string_view stamp) noexcept;
+
+/// How long ago that was, by this machine's clock; negative for a time to come.
+std::optional<double> seconds_since(std::string_view stamp);
+
+}  // namespace recordkv

@@ -1,0 +1,102 @@
+// HTTP for people and programs that ask how it is.
+//
+// Owns: the listening socket, its connections and the bounds on each: how many, how large, how long.
+// Refuses to know: what is asked and answered; that is a table of routes, given to it.
+// Plain HTTP/1.0 and 1.1, on the one loop and one thread. Nobody outside can make it hold more than
+// `connections` times (header_bytes + body_bytes + one answer), or hold on to a connection for ever.
+#pragma once
+
+#include "recordkv/core/meter.hpp"
+#include "recordkv/core/nursery.hpp"
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace recordkv::http {
+
+struct request {
+  std::string method;                                     ///< HEAD arrives as GET
+  std::string path;                                       ///< decoded
+  std::map<std::string, std::string, std::less<>> query;  ///< decoded; the first of several alike
+  std::string body;
+  std::string authorization;
+};
+
+struct response {
+  unsigned status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string body;
+};
+
+/// `answer` ends by itself: it isn't cut off when the time is over, only its client is.
+struct route {
+  std::string method;
+  std::string path;  ///< exactly this
+  std::function<task<response>(const request&)> answer;
+};
+
+struct limits {
+  std::size_t connections = 128;
+  std::size_t header_bytes = 8192;
+  std::size_t body_bytes = 65536;
+  std::chrono::milliseconds request_time{10'000};  ///< from a request's first byte to its last
+  std::chrono::milliseconds idle_time{30'000};     ///< before the first byte of a request
+  std::chrono::milliseconds answer_time{20'000};   ///< from a request's last byte to its answer's last
+};
+
+class session;
+
+/// Counts http_accepted; http_closed by reason, once for each of these; http_requests by class of status ("2xx"), for
+/// every answer; http_refused by reason: too_many, no_descriptors, accept_failed (no connection came of it);
+/// malformed, header_too_large, body_too_large, slow, late, unread (the connection ends with it).
+class server {
+ public:
+  server(asio::io_context& io, std::vector<route> routes, meters& counters, limits bounds = {});
+  ~server();
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+
+  /// "127.0.0.1:2580", "[::1]:80", "localhost:0" (port 0: any that is free); before run(). errc::conflict: the address
+  /// is taken; bad_config: it can't be listened on; unauthorized: not by us.
+  result<void> listen(const std::string& host_port);
+  std::uint16_t port() const noexcept { return port_; }
+
+  /// Accepts until close(); returns when every connection has ended. At once, where listen() has not succeeded.
+  task<> run();
+  /// Stops accepting and ends all connections. Idempotent.
+  void close() noexcept;
+
+  /// How many stand now.
+  std::size_t connections() const noexcept { return open_.size(); }
+
+ private:
+  void admit(asio::ip::tcp::socket socket);
+  void admit_waiting();
+  task<> serve(std::shared_ptr<session> one);
+  bool make_room();
+  void not_accepted(const boost::system::error_code& ec);
+
+  const std::vector<route> routes_;
+  meters& counters_;
+  const limits bounds_;
+  asio::ip::tcp::acceptor acceptor_;
+  std::uint16_t port_ = 0;
+  std::vector<std::shared_ptr<session>> open_;
+  nursery children_;
+  event stopped_;
+  bool closed_ = false;
+  std::optional<std::chrono::steady_clock::time_point> complained_;
+};
+
+}  // namespace recordkv::http

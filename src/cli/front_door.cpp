@@ -1,0 +1,133 @@
+#include "front_door.hpp"
+
+#include "recordkv/core/figures_text.hpp"
+#include "recordkv/core/log.hpp"
+#include "recordkv/core/timestamp.hpp"
+#include "recordkv/nats/jetstream.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+
+namespace recordkv::cli {
+namespace {
+
+http::route plain(std::string path, std::function<http::response()> answer) {
+  auto shell = [answer = std::move(answer)](const http::request&) -> task<http::response> { co_return answer(); };
+  return {"GET", std::move(path), std::move(shell)};
+}
+
+double resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  double pages = 0;
+  statm >> pages >> pages;
+  return pages * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+double cpu_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+std::string gauge(std::string_view name, std::string_view help, double value) {
+  return prometheus_value(name, "gauge", help, value);
+}
+
+}  // namespace
+
+front_door::front_door(asio::io_context& io, const config& cfg, nats::connection& nc, const figures_board& board)
+    : cfg_(cfg),
+      nc_(nc),
+      board_(board),
+      started_(epoch_seconds(timestamp_now()).value_or(0)),
+      server_(io,
+              {plain("/healthz", [this] { return healthz(); }),
+               plain("/readyz", [this] { return readyz(); }),
+               {"GET", "/metrics", [this](const http::request&) { return metrics(); }}},
+              counters_) {}
+
+result<void> front_door::open() {
+  if (cfg_.http.listen.empty()) return {};
+  auto listening = server_.listen(cfg_.http.listen);
+  if (listening) {
+    log::info("http", "http://{} answers /healthz, /readyz, /metrics", cfg_.http.listen);
+    return {};
+  }
+  if (cfg_.http.asked_for || listening.error().code != errc::conflict) return listening;
+  log::warn("http", "{}; going on without HTTP (write http.listen = \"\" or another address)", listening.error().text);
+  return {};
+}
+
+// Alive is whoever answers: the loop turns.
+http::response front_door::healthz() const { return {.body = "ok\n"}; }
+
+std::string front_door::reason_not_ready(const figures& f) const {
+  if (const auto& ill = f.condition.present()) return fmt::format("{}: {}: {}", f.part, name(ill->what), ill->reason);
+  if (f.standby) return "";
+  if (!f.running) return f.part + ": starting";
+  if (f.lag_seconds > std::chrono::duration<double>(cfg_.http.max_lag).count())
+    return fmt::format("{}: lags by {:.0f} s, more than http.max_lag", f.part, f.lag_seconds);
+  return "";
+}
+
+http::response front_door::readyz() const {
+  std::string parts, reasons;
+  if (!nc_.up()) reasons = fmt::format("\"nats_down: {}\"", quotable(nc_.trouble()));
+  const auto& all = board_.read();
+  if (all.empty()) reasons += fmt::format("{}\"no stage has started\"", reasons.empty() ? "" : ",");
+  for (const auto& e : all) {
+    const auto& f = *e.what;
+    parts +=
+        fmt::format(R"({}{{"stage":"{}","part":"{}",{}}})", parts.empty() ? "" : ",", f.stage, f.part, members_of(f));
+    if (const auto why = reason_not_ready(f); !why.empty())
+      reasons += fmt::format("{}\"{}\"", reasons.empty() ? "" : ",", quotable(why));
+  }
+  return {.status = reasons.empty() ? 200u : 503u,
+          .content_type = "application/json",
+          .body = fmt::format("{{\"ready\":{},\"reasons\":[{}],\"parts\":[{}]}}\n", reasons.empty(), reasons, parts)};
+}
+
+// What only NATS knows. While it is away the last word would be a lie: the series are absent.
+task<> front_door::ask_streams() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - asked_ < std::chrono::seconds(1)) co_return;
+  asked_ = now;
+  std::string text;
+  if (nc_.up()) {
+    if (auto buffer = co_await nats::stream_info(nc_, "ingest")) {
+      text += gauge("recordkv_buffer_messages", "Messages in stream ingest.", static_cast<double>(buffer->messages));
+      text += gauge("recordkv_buffer_bytes", "Their size.", static_cast<double>(buffer->bytes));
+      text += gauge("recordkv_buffer_max_messages", "ingest.max_msgs.", static_cast<double>(cfg_.ingest.max_msgs));
+    }
+    if (auto store = co_await nats::stream_info(nc_, "KV_" + cfg_.kv.bucket)) {
+      text += gauge("recordkv_store_keys", "Keys in the store, delete markers among them.",
+                    static_cast<double>(store->messages));
+      text += gauge("recordkv_store_bytes", "Their size.", static_cast<double>(store->bytes));
+      text += gauge("recordkv_store_max_keys", "kv.max_keys; 0: no limit.", static_cast<double>(cfg_.kv.max_keys));
+    }
+  }
+  streams_text_ = std::move(text);
+}
+
+task<http::response> front_door::metrics() {
+  co_await ask_streams();
+  std::vector<const figures*> parts;
+  for (const auto& e : board_.read()) parts.push_back(e.what);
+  std::string body = prometheus_value("recordkv_build_info", "gauge", "Always 1.", 1,
+                                      fmt::format(R"(version="{}")", RECORDKV_VERSION));
+  body += gauge("recordkv_start_time_seconds", "When this process started.", started_);
+  body += gauge("recordkv_nats_up", "1: connected to NATS.", nc_.up() ? 1 : 0);
+  body += prometheus_value("recordkv_nats_connects_total", "counter", "Connections to NATS made since the start.",
+                           static_cast<double>(nc_.connects()));
+  body += gauge("process_resident_memory_bytes", "Resident memory.", resident_bytes());
+  body += prometheus_value("process_cpu_seconds_total", "counter", "User and system CPU.", cpu_seconds());
+  body += streams_text_ + prometheus_text(parts) + prometheus_counters(counters_);
+  co_return http::response{.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(body)};
+}
+
+}  // namespace recordkv::cli

@@ -1,0 +1,44 @@
+// How this process is, over HTTP: /healthz, /readyz, /metrics.
+//
+// Owns: the routes and what they answer, the rule when this process is ready.
+// Refuses to know: sockets (http/server.hpp) and how a stage comes to its figures (core/figures.hpp).
+#pragma once
+
+#include "recordkv/config.hpp"
+#include "recordkv/core/figures.hpp"
+#include "recordkv/http/server.hpp"
+#include "recordkv/nats/connection.hpp"
+
+#include <chrono>
+#include <string>
+
+namespace recordkv::cli {
+
+class front_door {
+ public:
+  front_door(asio::io_context& io, const config& cfg, nats::connection& nc, const figures_board& board);
+
+  /// Listens on http.listen; nothing when it is empty. A default address that is taken is a warning, one that was asked
+  /// for an error.
+  result<void> open();
+  task<> run() { co_await server_.run(); }
+  void close() noexcept { server_.close(); }
+
+ private:
+  http::response healthz() const;
+  http::response readyz() const;
+  task<http::response> metrics();
+  task<> ask_streams();
+  std::string reason_not_ready(const figures& f) const;
+
+  const config& cfg_;
+  nats::connection& nc_;
+  const figures_board& board_;
+  meters counters_;
+  std::string streams_text_;  // what NATS said of buffer and store, at most once a second
+  std::chrono::steady_clock::time_point asked_{};
+  double started_;
+  http::server server_;
+};
+
+}  // namespace recordkv::cli

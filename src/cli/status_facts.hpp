@@ -1,0 +1,28 @@
+// What can be known of the whole system by asking NATS: store, buffer, and what every stage says of itself in its lock.
+//
+// Owns: the JSON that `status --json` prints, and the judgement whether all is well.
+// Refuses to know: how it is shown to a person.
+#pragma once
+
+#include "commands.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace recordkv::cli {
+
+/// A store of one stream is right to about so many keys; beyond, its server's restarts take minutes.
+inline constexpr std::uint64_t advisable_keys = 10'000'000;
+
+/// Takes a second: rates are measured over it.
+task<boost::json::object> system_facts(session s);
+
+/// Every stage that this configuration names is run by somebody, and none of them is stalled.
+bool all_well(const boost::json::object& all, const config& cfg);
+
+/// A member as text, whatever it is; empty when absent.
+std::string text_of(const boost::json::object& o, std::string_view key);
+
+}  // namespace recordkv::cli

@@ -1,0 +1,179 @@
+#include "recordkv/core/figures_text.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <set>
+
+namespace recordkv {
+namespace {
+
+struct gauge {
+  std::string_view name, type, help;
+  double (*of)(const figures&);
+};
+
+constexpr gauge gauges[] = {
+    {"recordkv_stage_up", "gauge", "1: works; 0: stalled, standing by or starting.",
+     [](const figures& f) { return f.running && !f.condition.present() ? 1.0 : 0.0; }},
+    {"recordkv_standby", "gauge", "1: another process holds the lock, this one waits for it.",
+     [](const figures& f) { return f.standby ? 1.0 : 0.0; }},
+    {"recordkv_events_total", "counter", "Frames, buffered events or store messages taken in.",
+     [](const figures& f) { return static_cast<double>(f.events); }},
+    {"recordkv_bytes_total", "counter", "Size of what was taken in.",
+     [](const figures& f) { return static_cast<double>(f.bytes); }},
+    {"recordkv_lag_messages", "gauge", "Still to be taken in.",
+     [](const figures& f) { return static_cast<double>(f.lag_messages); }},
+    {"recordkv_lag_seconds", "gauge", "Age of what was taken in last, while more is waiting.",
+     [](const figures& f) { return f.lag_seconds; }},
+    {"recordkv_in_flight", "gauge", "Taken in and not yet settled.",
+     [](const figures& f) { return static_cast<double>(f.in_flight); }},
+    {"recordkv_oldest_unsettled_seconds", "gauge", "How long the oldest of these has been waiting.",
+     [](const figures& f) { return f.oldest_unsettled_seconds; }},
+};
+
+struct timing {
+  std::string_view name, help;
+  histogram figures::* of;
+};
+
+constexpr timing timings[] = {
+    {"recordkv_publish_seconds", "From sending a message to its acknowledgement.", &figures::publish},
+    {"recordkv_transaction_seconds", "Database transactions.", &figures::transaction},
+    {"recordkv_visible_seconds", "From an event's own time to its row: first and last record of each batch.",
+     &figures::visible},
+};
+
+std::string labels_of(const figures& f) { return fmt::format(R"(stage="{}",part="{}")", f.stage, f.part); }
+
+void head(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
+  out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+}
+
+void add_timing(std::string& out, const timing& t, const std::vector<const figures*>& parts) {
+  head(out, t.name, "histogram", t.help);
+  for (const auto* f : parts) {
+    const histogram& h = f->*t.of;
+    const auto labels = labels_of(*f);
+    std::uint64_t below = 0;
+    for (std::size_t i = 0; i < histogram::bounds.size(); ++i) {
+      below += h.in_bucket(i);
+      out += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", t.name, labels, histogram::bounds[i], below);
+    }
+    out += fmt::format("{}_bucket{{{},le=\"+Inf\"}} {}\n{}_sum{{{}}} {}\n{}_count{{{}}} {}\n", t.name, labels,
+                       h.count(), t.name, labels, h.sum(), t.name, labels, h.count());
+  }
+}
+
+void add_stalls(std::string& out, const std::vector<const figures*>& parts) {
+  head(out, "recordkv_stalled", "gauge", "1: this part is held up by this cause.");
+  for (const auto* f : parts)
+    for (const auto c : cause_names) {
+      const auto& ill = f->condition.present();
+      out += fmt::format("recordkv_stalled{{{},cause=\"{}\"}} {}\n", labels_of(*f), c,
+                         ill && name(ill->what) == c ? 1 : 0);
+    }
+}
+
+// Counters by their own names; the samples of one name must stand together, whatever part they are of.
+void add_counters(std::string& out, const std::vector<const figures*>& parts) {
+  std::set<std::string> names;
+  for (const auto* f : parts)
+    for (const auto& [key, value] : f->counted.all()) names.insert(key.first);
+  for (const auto& n : names) {
+    const auto series = fmt::format("recordkv_{}_total", n);
+    head(out, series, "counter", "Counted since the start, by reason where there is one.");
+    for (const auto* f : parts)
+      for (const auto& [key, value] : f->counted.all()) {
+        if (key.first != n) continue;
+        const auto reason = key.second.empty() ? "" : fmt::format(R"(,reason="{}")", key.second);
+        out += fmt::format("{}{{{}{}}} {}\n", series, labels_of(*f), reason, value);
+      }
+  }
+}
+
+}  // namespace
+
+double histogram::quantile(double q) const noexcept {
+  const auto wanted = q * static_cast<double>(count_);
+  std::uint64_t below = 0;
+  for (std::size_t i = 0; i < bounds.size(); ++i)
+    if (below += counts_[i]; count_ > 0 && static_cast<double>(below) >= wanted) return bounds[i];
+  return count_ > 0 ? bounds.back() : 0;
+}
+
+std::string quotable(std::string_view s) {
+  std::string out;
+  for (const char c : s) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return out;
+}
+
+std::string members_of(const figures& f) {
+  std::string out = fmt::format(R"("state":"{}")", f.condition.present() ? "stalled"
+                                                   : f.standby           ? "standby"
+                                                   : f.running           ? "running"
+                                                                         : "starting");
+  if (const auto& ill = f.condition.present())
+    out += fmt::format(R"(,"cause":"{}","reason":"{}","stalled_since":"{:%FT%TZ}")", name(ill->what),
+                       quotable(ill->reason), fmt::gmtime(std::chrono::system_clock::to_time_t(ill->since)));
+  out += fmt::format(
+      R"(,"events":{},"bytes":{},"lag_messages":{},"lag_seconds":{:.3f},"in_flight":{},"oldest_unsettled_seconds":{:.3f})",
+      f.events, f.bytes, f.lag_messages, f.lag_seconds, f.in_flight, f.oldest_unsettled_seconds);
+  if (f.cursor_age_seconds) out += fmt::format(R"(,"cursor_age_seconds":{:.3f})", *f.cursor_age_seconds);
+  const std::pair<std::string_view, const histogram&> p99[] = {
+      {"publish", f.publish}, {"transaction", f.transaction}, {"visible", f.visible}};
+  for (const auto& [what, h] : p99)
+    if (h.count() > 0) out += fmt::format(R"(,"{}_p99_seconds":{})", what, h.quantile(0.99));
+  out += R"(,"counted":{)";
+  const char* comma = "";
+  for (const auto& [key, value] : f.counted.all()) {
+    if (key.second.empty() || value == 0) continue;
+    out += fmt::format(R"({}"{} {}":{})", comma, key.first, key.second, value);
+    comma = ",";
+  }
+  return out + "}";
+}
+
+std::string prometheus_value(std::string_view name, std::string_view type, std::string_view help, double value,
+                             std::string_view labels) {
+  std::string out;
+  head(out, name, type, help);
+  out += labels.empty() ? fmt::format("{} {}\n", name, value) : fmt::format("{}{{{}}} {}\n", name, labels, value);
+  return out;
+}
+
+std::string prometheus_counters(const meters& counted) {
+  std::string out, last;
+  for (const auto& [key, value] : counted.all()) {
+    const auto series = fmt::format("recordkv_{}_total", key.first);
+    if (key.first != last) head(out, series, "counter", "Counted since the start, by reason where there is one.");
+    last = key.first;
+    out += key.second.empty() ? fmt::format("{} {}\n", series, value)
+                              : fmt::format("{}{{reason=\"{}\"}} {}\n", series, key.second, value);
+  }
+  return out;
+}
+
+std::string prometheus_text(const std::vector<const figures*>& parts) {
+  std::string out;
+  if (parts.empty()) return out;
+  for (const auto& g : gauges) {
+    head(out, g.name, g.type, g.help);
+    for (const auto* f : parts) out += fmt::format("{}{{{}}} {}\n", g.name, labels_of(*f), g.of(*f));
+  }
+  const auto aged = [](const figures* f) { return f->cursor_age_seconds.has_value(); };
+  if (std::any_of(parts.begin(), parts.end(), aged)) {
+    head(out, "recordkv_cursor_age_seconds", "gauge", "How long ago the frame at the cursor was read.");
+    for (const auto* f : parts)
+      if (aged(f)) out += fmt::format("recordkv_cursor_age_seconds{{{}}} {}\n", labels_of(*f), *f->cursor_age_seconds);
+  }
+  add_stalls(out, parts);
+  for (const auto& t : timings) add_timing(out, t, parts);
+  add_counters(out, parts);
+  return out;
+}
+
+}  // namespace recordkv

@@ -1,0 +1,25 @@
+// Which route answers, and what is said when none does. Pure.
+//
+// Owns: 404 with what there is, 405 with what is allowed.
+// Refuses to know: connections.
+#pragma once
+
+#include "recordkv/http/server.hpp"
+
+#include <string_view>
+
+namespace recordkv::http {
+
+struct choice {
+  const route* chosen = nullptr;
+  response refused;   ///< where nothing is chosen
+  std::string allow;  ///< for the header of that name; empty: none
+};
+
+/// HEAD finds the routes of GET.
+choice choose(const std::vector<route>& routes, std::string_view method, std::string_view path);
+
+/// The head of an answer, with the empty line behind it.
+std::string head_of(const response& r, std::string_view allow, bool keep);
+
+}  // namespace recordkv::http

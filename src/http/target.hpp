@@ -1,0 +1,23 @@
+// The second word of a request line, taken apart. Pure.
+//
+// Owns: percent-decoding, the query.
+// Refuses to know: which paths exist.
+#pragma once
+
+#include "recordkv/http/server.hpp"
+
+#include <optional>
+#include <string_view>
+
+namespace recordkv::http {
+
+struct target {
+  std::string path;
+  decltype(request::query) query;
+};
+
+/// "/views/likes?col=value" or "http://host/path"; '+' in a query is a space. Nothing: a '%' without two hex digits,
+/// a control character, or neither form.
+std::optional<target> parse_target(std::string_view text);
+
+}  // namespace recordkv::http

@@ -1,0 +1,65 @@
+#include "tls_records.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <limits>
+
+namespace recordkv::nats {
+namespace {
+
+constexpr int header = 5;
+constexpr int largest_record = header + (1 << 14) + 256;
+// A write waits as well, until TCP has taken all of it: what a dead peer may cost.
+constexpr unsigned patience_ms = 15'000;
+
+bool begins_record(unsigned char first) { return first >= 0x14 && first <= 0x17; }  // a line begins with a letter
+
+}  // namespace
+
+void tls_records::attached(int socket) {
+  socket_ = socket;
+  kind_ = kind::unknown;
+  wakes_at_ = 1;
+}
+
+std::size_t tls_records::ready() {
+  constexpr auto all = std::numeric_limits<std::size_t>::max();
+  if (kind_ == kind::plain) return all;
+  unsigned char head[header];
+  const auto n = ::recv(socket_, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+  if (n <= 0) return all;  // the end, or an error: nats.c has to see it
+  if (kind_ == kind::unknown) {
+    kind_ = begins_record(head[0]) ? kind::tls : kind::plain;
+    if (kind_ == kind::plain) return all;
+    ::setsockopt(socket_, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+  }
+  const int record = n < header ? header : header + head[3] * 256 + head[4];
+  int there = 0;
+  ::ioctl(socket_, FIONREAD, &there);
+  if (record > largest_record) return all;  // no TLS any more: OpenSSL will say so
+  if (n == header && there >= record) {
+    wake_at(header);
+    return static_cast<std::size_t>(record);
+  }
+  wake_at(record);
+  return ended() ? all : 0;
+}
+
+// Only now is the socket readable for poll() and epoll.
+void tls_records::wake_at(int bytes) {
+  if (wakes_at_ != bytes && ::setsockopt(socket_, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) == 0)
+    wakes_at_ = bytes;
+}
+
+bool tls_records::ended() const {
+  pollfd p{.fd = socket_, .events = POLLRDHUP, .revents = 0};
+  return ::poll(&p, 1, 0) > 0;
+}
+
+}  // namespace recordkv::nats

@@ -1,0 +1,58 @@
+#include "buffer_mark.hpp"
+
+namespace recordkv::stages {
+namespace {
+
+// A cursor that does not move for longer is old enough to say so.
+constexpr std::size_t most_samples = 24 * 3600;
+
+double seconds(buffer_mark::time from, buffer_mark::time to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+}  // namespace
+
+void buffer_mark::begin(const nats::stream_state& now) {
+  floor_.clear();
+  samples_.clear();
+  created_ = now.created;
+  earlier_run_ends_ = now.messages > 0 ? now.last_seq : 0;
+  earlier_run_settled_ = false;
+  first_seq_ = now.first_seq;
+}
+
+void buffer_mark::accepted(std::uint64_t buffer, std::uint64_t source, time now) {
+  floor_.accepted(buffer, source);
+  if (!samples_.empty() && now - samples_.back().at < std::chrono::seconds(1)) return;
+  if (samples_.size() < most_samples) samples_.push_back({now, buffer, source});
+}
+
+bool buffer_mark::look(const nats::stream_state& stream, time now) {
+  if (stream.created != created_) return false;
+  standing_ = stream.messages;
+  first_seq_ = stream.first_seq;
+  floor_.settled_below(stream.first_seq, now);
+  earlier_run_settled_ = stream.first_seq > earlier_run_ends_;
+  return true;
+}
+
+std::optional<std::uint64_t> buffer_mark::durable(time now, std::chrono::milliseconds hold) {
+  const auto settled = floor_.durable(now, hold);
+  while (settled && !samples_.empty() && samples_.front().source <= *settled) samples_.pop_front();
+  return settled;
+}
+
+double buffer_mark::oldest_seconds(time now) const noexcept {
+  if (standing_ == 0) return 0;
+  for (const auto& s : samples_)
+    if (s.buffer >= first_seq_) return seconds(s.at, now);
+  return 0;
+}
+
+double buffer_mark::age_seconds(std::optional<std::uint64_t> cursor, time now) const noexcept {
+  for (const auto& s : samples_)
+    if (cursor && s.source > *cursor) return seconds(s.at, now);
+  return 0;
+}
+
+}  // namespace recordkv::stages

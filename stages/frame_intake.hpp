@@ -1,0 +1,45 @@
+// One frame at a time: dropped because no one follows it, put into the buffer, or noted.
+//
+// Owns: that decision, the headers of a buffered message, markers for what could not be buffered as it came.
+// Refuses to know: where frames come from, and when they are settled.
+#pragma once
+
+#include "buffer_mark.hpp"
+#include "cursor.hpp"
+#include "followed.hpp"
+#include "recordkv/firehose/source.hpp"
+#include "recordkv/nats/publisher.hpp"
+#include "recordkv/stage.hpp"
+
+namespace recordkv::stages {
+
+class frame_intake {
+ public:
+  frame_intake(stage_context& ctx, cursor& at, followed& who, nats::publisher& out, buffer_mark& mark)
+      : ctx_(ctx), cursor_(at), followed_(who), outbox_(out), mark_(mark) {}
+
+  /// Suspends while the buffer is full. Errors are the publisher's, or the cursor's first write's.
+  task<result<void>> take(firehose::frame f);
+  std::uint64_t buffered() const noexcept { return buffered_; }
+  /// A first cursor that can't be written is no longer waited for.
+  void close() noexcept {
+    closing_ = true;
+    pause_.notify();
+  }
+
+ private:
+  task<result<void>> take_notice(const firehose::frame& f);
+  task<result<void>> buffer(std::string bytes, const std::string& did, std::uint64_t seq);
+  task<result<void>> begin_cursor(std::uint64_t value);
+
+  stage_context& ctx_;
+  cursor& cursor_;
+  followed& followed_;
+  nats::publisher& outbox_;
+  buffer_mark& mark_;
+  std::uint64_t buffered_ = 0, passed_seq_ = 0;
+  bool closing_ = false;
+  event pause_;
+};
+
+}  // namespace recordkv::stages

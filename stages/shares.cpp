@@ -1,0 +1,32 @@
+// A stage's share of the partitions: from the configuration, and over what an earlier division has left behind.
+//
+// Owns: the reading of `assign`, the removal of durables that nobody runs any more.
+// Refuses to know: what a share is used for.
+#include "stages.hpp"
+
+#include "recordkv/core/log.hpp"
+
+namespace recordkv::stages {
+
+result<kv::claim> claim_of(std::string base, std::string_view assign, unsigned partitions) {
+  auto share = kv::partition_set::parse(assign, partitions);
+  if (!share) return fail(errc::bad_config, "{}: {}", base == "kv" ? "kv.assign" : "index.assign", share.error().text);
+  return kv::claim{.base = std::move(base), .share = std::move(*share), .partitions = partitions};
+}
+
+// We hold the lock of `mine`, so no live owner has a share that overlaps (kv/owner.hpp): their durables are nobody's.
+// On a work queue NATS would refuse ours beside them.
+task<result<void>> remove_left_durables(nats::connection& nc, std::string stream, kv::claim mine) {
+  auto names = co_await nats::consumer_names(nc, stream);
+  if (!names) co_return names.error();
+  for (const auto& name : *names) {
+    const auto theirs = kv::partition_set::of_name(name, mine.base, mine.partitions);
+    if (name == mine.key() || !theirs || !theirs->overlaps(*mine.share)) continue;
+    log::info("assign", "consumer {} of an earlier division overlaps {}: removed", name, mine.key());
+    auto gone = co_await nats::api(nc, fmt::format("CONSUMER.DELETE.{}.{}", stream, name));
+    if (!gone && gone.error().code != errc::not_found) co_return gone.error();
+  }
+  co_return result<void>{};
+}
+
+}  // namespace recordkv::stages
