@@ -39,6 +39,7 @@ class view_fold {
     nursery children(co_await asio::this_coro::executor);
     owner_.start(children, [this] { close(); });
     children.spawn(watch());
+    children.spawn(watch_consumer());
     auto done = co_await find_position();
     if (done) done = co_await remove_left_durables(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket, share_);
     if (done) done = co_await inbox_.attach();
@@ -198,12 +199,18 @@ class view_fold {
   task<> watch() {
     while (!ended_) {
       co_await pause_.wait_for(500ms);
-      if (ended_) break;
-      note_health(co_await inbox_.why_not_moving(5s));
+      note_health();
     }
   }
 
-  void note_health(std::string not_moving) {
+  task<> watch_consumer() {
+    while (!ended_) {
+      co_await pause_.wait_for(500ms);
+      not_moving_ = co_await inbox_.why_not_moving(5s);
+    }
+  }
+
+  void note_health() {
     auto& ill = figures_.condition;
     const auto now = std::chrono::system_clock::now();
     const auto has = [&](std::string_view words) { return database_trouble_.find(words) != std::string::npos; };
@@ -214,8 +221,8 @@ class view_fold {
               : has("full") ? cause::disk_full
                             : cause::database,
               database_trouble_, now);
-    else if (!not_moving.empty())
-      ill.bad(cause::consumer_not_moving, std::move(not_moving), now);
+    else if (!not_moving_.empty())
+      ill.bad(cause::consumer_not_moving, not_moving_, now);
     else
       ill.good();
   }
@@ -248,7 +255,7 @@ class view_fold {
   nats::pull_consumer inbox_;
   view::position at_;
   std::uint64_t checked_ = 0;
-  std::string database_trouble_;
+  std::string database_trouble_, not_moving_;
   bool ended_ = false;
   event pause_;
   figures_board::place shown_;

@@ -53,6 +53,7 @@ class ingest_stage final : public stage {
     owner_.start(children, [this] { stop(); });
     outbox_.start(children);
     children.spawn(keep_cursor());
+    children.spawn(watch_health());
     if (!followed_.everything()) children.spawn(learn_begun());
     auto done = co_await follow();
     co_await drain();
@@ -157,11 +158,18 @@ class ingest_stage final : public stage {
       co_await woken_.wait_for(stopped_ ? 0ms
                                         : std::min<std::chrono::milliseconds>(1000ms, ctx_.cfg.nats.sync_interval));
       give_up_on_a_full_buffer();
-      note_health();
       if (!ctx_.nc.up() || stopped_) continue;
       co_await look_at_buffer();
       if (source_ && out_of_place()) source_->close();  // a quiet source must not delay what has to be read again
       if (ctx_.cfg.kv.max_keys > 0) co_await look_at_store();
+    }
+  }
+
+  // Beside the other: NATS may take its time to answer.
+  task<> watch_health() {
+    while (!stopped_) {
+      co_await woken_.wait_for(500ms);
+      note_health();
     }
   }
 

@@ -109,6 +109,7 @@ class kv_stage final : public stage {
     pair.spawn(take_into(took));
     pair.spawn(settle_into(settled));
     pair.spawn(watch_store());
+    pair.spawn(watch_consumer());
     pair.spawn(learn_begun());
     co_await pair.join();
     outbox_.close();
@@ -136,7 +137,15 @@ class kv_stage final : public stage {
     while (!settled_) {
       co_await done_.wait_for(200ms);
       if (outbox_.halted() != nats::halt::none) stop_hard();
-      note_health(co_await inbox_.why_not_moving(5s));
+      note_health();
+    }
+  }
+
+  // Beside the other: NATS may take its time to answer.
+  task<> watch_consumer() {
+    while (!settled_) {
+      co_await done_.wait_for(500ms);
+      not_moving_ = co_await inbox_.why_not_moving(5s);
     }
   }
 
@@ -154,7 +163,7 @@ class kv_stage final : public stage {
     apply_.abandon();
   }
 
-  void note_health(std::string not_moving) {
+  void note_health() {
     auto& ill = figures_.condition;
     const auto now = std::chrono::system_clock::now();
     const auto floor = outbox_.floor();
@@ -166,8 +175,8 @@ class kv_stage final : public stage {
       ill.bad(outbox_.cause_of_trouble(cause::store_full), "the store takes nothing: " + outbox_.trouble(), now);
     else if (quiet_ > 25)
       ill.bad(cause::store_refuses, "nothing settles: the store does not answer", now);
-    else if (!not_moving.empty())
-      ill.bad(cause::consumer_not_moving, std::move(not_moving), now);
+    else if (!not_moving_.empty())
+      ill.bad(cause::consumer_not_moving, not_moving_, now);
     else
       ill.good();
   }
@@ -225,6 +234,7 @@ class kv_stage final : public stage {
   kv_apply apply_;
   account_set begun_;
   bool begun_known_ = false;
+  std::string not_moving_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;
   bool took_ = false;

@@ -46,9 +46,8 @@ front_door::front_door(asio::io_context& io, const config& cfg, nats::connection
       board_(board),
       started_(epoch_seconds(timestamp_now()).value_or(0)),
       server_(io,
-              {plain("/healthz", [this] { return healthz(); }),
-               plain("/readyz", [this] { return readyz(); }),
-               {"GET", "/metrics", [this](const http::request&) { return metrics(); }}},
+              {plain("/healthz", [this] { return healthz(); }), plain("/readyz", [this] { return readyz(); }),
+               plain("/metrics", [this] { return metrics(); })},
               counters_) {}
 
 result<void> front_door::open() {
@@ -92,30 +91,47 @@ http::response front_door::readyz() const {
           .body = fmt::format("{{\"ready\":{},\"reasons\":[{}],\"parts\":[{}]}}\n", reasons.empty(), reasons, parts)};
 }
 
-// What only NATS knows. While it is away the last word would be a lie: the series are absent.
-task<> front_door::ask_streams() {
-  const auto now = std::chrono::steady_clock::now();
-  if (now - asked_ < std::chrono::seconds(1)) co_return;
-  asked_ = now;
-  std::string text;
-  if (nc_.up()) {
-    if (auto buffer = co_await nats::stream_info(nc_, "ingest")) {
-      text += gauge("recordkv_buffer_messages", "Messages in stream ingest.", static_cast<double>(buffer->messages));
-      text += gauge("recordkv_buffer_bytes", "Their size.", static_cast<double>(buffer->bytes));
-      text += gauge("recordkv_buffer_max_messages", "ingest.max_msgs.", static_cast<double>(cfg_.ingest.max_msgs));
-    }
-    if (auto store = co_await nats::stream_info(nc_, "KV_" + cfg_.kv.bucket)) {
-      text += gauge("recordkv_store_keys", "Keys in the store, delete markers among them.",
-                    static_cast<double>(store->messages));
-      text += gauge("recordkv_store_bytes", "Their size.", static_cast<double>(store->bytes));
-      text += gauge("recordkv_store_max_keys", "kv.max_keys; 0: no limit.", static_cast<double>(cfg_.kv.max_keys));
-    }
-  }
-  streams_text_ = std::move(text);
+task<> front_door::run() {
+  nursery beside(co_await asio::this_coro::executor);
+  if (server_.port() != 0) beside.spawn(watch_streams());
+  co_await server_.run();
+  co_await beside.join();
 }
 
-task<http::response> front_door::metrics() {
-  co_await ask_streams();
+void front_door::close() noexcept {
+  closed_ = true;
+  closing_.notify();
+  server_.close();
+}
+
+// What only NATS knows is asked beside the answers: a NATS server that hangs must not make us hang.
+task<> front_door::watch_streams() {
+  while (!closed_) {
+    if (nc_.up()) {
+      streams_text_ = co_await ask_streams();
+      answered_ = std::chrono::steady_clock::now();
+    }
+    co_await closing_.wait_for(std::chrono::seconds(2));
+  }
+}
+
+task<std::string> front_door::ask_streams() {
+  std::string text;
+  if (auto buffer = co_await nats::stream_info(nc_, "ingest")) {
+    text += gauge("recordkv_buffer_messages", "Messages in stream ingest.", static_cast<double>(buffer->messages));
+    text += gauge("recordkv_buffer_bytes", "Their size.", static_cast<double>(buffer->bytes));
+    text += gauge("recordkv_buffer_max_messages", "ingest.max_msgs.", static_cast<double>(cfg_.ingest.max_msgs));
+  }
+  if (auto store = co_await nats::stream_info(nc_, "KV_" + cfg_.kv.bucket)) {
+    text += gauge("recordkv_store_keys", "Keys in the store, delete markers among them.",
+                  static_cast<double>(store->messages));
+    text += gauge("recordkv_store_bytes", "Their size.", static_cast<double>(store->bytes));
+    text += gauge("recordkv_store_max_keys", "kv.max_keys; 0: no limit.", static_cast<double>(cfg_.kv.max_keys));
+  }
+  co_return text;
+}
+
+http::response front_door::metrics() const {
   std::vector<const figures*> parts;
   for (const auto& e : board_.read()) parts.push_back(e.what);
   std::string body = prometheus_value("recordkv_build_info", "gauge", "Always 1.", 1,
@@ -126,8 +142,10 @@ task<http::response> front_door::metrics() {
                            static_cast<double>(nc_.connects()));
   body += gauge("process_resident_memory_bytes", "Resident memory.", resident_bytes());
   body += prometheus_value("process_cpu_seconds_total", "counter", "User and system CPU.", cpu_seconds());
-  body += streams_text_ + prometheus_text(parts) + prometheus_counters(counters_);
-  co_return http::response{.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(body)};
+  // An old word would be a lie: then these series are absent.
+  if (std::chrono::steady_clock::now() - answered_ < std::chrono::seconds(10)) body += streams_text_;
+  body += prometheus_text(parts) + prometheus_counters(counters_);
+  return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(body)};
 }
 
 }  // namespace recordkv::cli

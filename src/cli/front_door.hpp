@@ -21,22 +21,25 @@ class front_door {
   /// Listens on http.listen; nothing when it is empty. A default address that is taken is a warning, one that was asked
   /// for an error.
   result<void> open();
-  task<> run() { co_await server_.run(); }
-  void close() noexcept { server_.close(); }
+  task<> run();
+  void close() noexcept;
 
  private:
   http::response healthz() const;
   http::response readyz() const;
-  task<http::response> metrics();
-  task<> ask_streams();
+  http::response metrics() const;
+  task<> watch_streams();
+  task<std::string> ask_streams();
   std::string reason_not_ready(const figures& f) const;
 
   const config& cfg_;
   nats::connection& nc_;
   const figures_board& board_;
   meters counters_;
-  std::string streams_text_;  // what NATS said of buffer and store, at most once a second
-  std::chrono::steady_clock::time_point asked_{};
+  std::string streams_text_;  // what NATS said of buffer and store a moment ago
+  std::chrono::steady_clock::time_point answered_{};
+  bool closed_ = false;
+  event closing_;
   double started_;
   http::server server_;
 };

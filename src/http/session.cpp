@@ -99,14 +99,17 @@ task<bool> session::await_request() {
   if (buffer_.size() > 0) co_return true;
   buffer_.shrink_to_fit();
   enter(phase::idle, bounds_.idle_time);
-  auto [ec] = co_await socket_.async_wait(tcp::socket::wait_read, use_task);
+  // A read rather than a wait for readability: that one may be over with nothing there, and the time of a request
+  // begin.
+  auto [ec, n] = co_await socket_.async_read_some(buffer_.prepare(read_size), use_task);
+  buffer_.commit(n);
   if (!ec) co_return !ended_;
-  end(late_ ? "idle" : "gone");
+  end(late_ ? "idle" : ec == asio::error::eof ? "done" : "gone");
   co_return false;
 }
 
-// What arrived is given to the parser. A header's bytes are counted here: Beast's own limit is not one on their sum
-// when they come in pieces.
+// What arrived is given to the parser. A header's bytes are counted here, too: Beast's limit begins anew with each
+// piece of a header that it has taken.
 std::optional<session::refusal> session::parse() {
   namespace http = beast::http;
   const bool in_header = !parser_->is_header_done();
@@ -147,8 +150,7 @@ task<std::optional<session::refusal>> session::read() {
     auto [ec, n] = co_await socket_.async_read_some(buffer_.prepare(room), use_task);
     buffer_.commit(n);
     if (!ec || late_) continue;
-    const bool nothing = ec == asio::error::eof && head_bytes_ + buffer_.size() == 0;
-    end(nothing ? "done" : "gone");
+    end("gone");
     co_return refusal{};
   }
   co_return std::nullopt;

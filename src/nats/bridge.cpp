@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace recordkv::nats {
@@ -193,6 +194,7 @@ void bridge::read_turn() {
     if (ec || !up_) return;
     std::size_t room = read_size;  // a plain read takes so much at once, one over TLS a record of it
     while (const std::size_t n = up_ && room > 0 ? records_.ready() : 0) {
+      errno = 0;  // where OpenSSL fails nats.c asks errno, and takes an old EAGAIN for "nothing yet", for ever
       natsConnection_ProcessReadEvent(nc_);
       room -= std::min(room, n);
     }
@@ -204,6 +206,7 @@ void bridge::read_turn() {
 void bridge::write_turn() {
   write_posted_ = false;
   if (!up_ || !write_wanted_ || write_waiting_) return;
+  errno = 0;  // as in read_turn
   natsConnection_ProcessWriteEvent(nc_);
   if (!write_wanted_ || !up_) return;
   write_waiting_ = true;  // the socket's buffer is full

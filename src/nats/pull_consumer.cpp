@@ -1,5 +1,7 @@
 #include "recordkv/nats/pull_consumer.hpp"
 
+#include "consumer_config.hpp"
+
 #include "recordkv/core/log.hpp"
 
 #include <boost/json.hpp>
@@ -26,55 +28,9 @@ std::uint64_t number(std::string_view s) {
   return n;
 }
 
-json::object config_of(const consumer_spec& s, std::uint64_t start) {
-  json::object c;
-  if (!s.durable.empty())
-    c["durable_name"] = s.durable;
-  else
-    c["inactive_threshold"] = ns(std::chrono::minutes(5));
-  static constexpr std::string_view policies[] = {"none", "all", "explicit"};
-  c["ack_policy"] = policies[static_cast<int>(s.policy)];
-  if (start > 1) {
-    c["deliver_policy"] = "by_start_sequence";
-    c["opt_start_seq"] = start;
-  } else {
-    c["deliver_policy"] = s.last_per_subject ? "last_per_subject" : "all";
-  }
-  if (s.filters.size() == 1)
-    c["filter_subject"] = s.filters.front();
-  else if (!s.filters.empty())
-    c["filter_subjects"] = json::value_from(s.filters);
-  if (s.policy != acks::none) {
-    c["ack_wait"] = ns(std::chrono::minutes(10));  // never relied on: a rewind comes first (X6)
-    c["max_ack_pending"] = 100'000;
-  }
-  if (s.headers_only) c["headers_only"] = true;
-  c["max_waiting"] = 64;
-  return c;
-}
-
-std::string filters_text(const json::object& config) {
-  if (const auto* one = config.if_contains("filter_subject"); one && one->is_string() && !one->get_string().empty())
-    return std::string(one->get_string());
-  if (const auto* many = config.if_contains("filter_subjects"); many && many->is_array()) return json::serialize(*many);
-  return "";
-}
-
 std::string string_at(const json::object& o, std::string_view key) {
   const auto* v = o.if_contains(key);
   return v && v->is_string() ? std::string(v->get_string()) : "";
-}
-
-// What must agree for an existing durable to be the one we mean.
-std::vector<std::string> differences(const json::object& want, const json::object& have) {
-  std::vector<std::string> out;
-  const auto differ = [&](std::string_view what, const std::string& w, const std::string& h) {
-    if (w != h) out.push_back(fmt::format("{} is \"{}\", must be \"{}\"", what, h, w));
-  };
-  differ("ack_policy", string_at(want, "ack_policy"), string_at(have, "ack_policy"));
-  differ("filter", filters_text(want), filters_text(have));
-  differ("deliver_subject", "", string_at(have, "deliver_subject"));
-  return out;
 }
 
 }  // namespace
@@ -214,14 +170,23 @@ task<result<std::vector<message>>> pull_consumer::next() {
       co_return got;
     }
     if (spec_.once && idle_) break;
-    if (lost()) {  // two heartbeats missed: the request is gone, not the consumer
-      credit_ = 0;
-      heard_ = steady_clock::now();
+    if (lost()) {
+      co_await look_after_request();
       continue;
     }
     co_await messages_.arrived().wait_for(tick);
   }
   co_return fail(errc::closed, "consumer {}: closed", name_);
+}
+
+// Two heartbeats missed: the request is gone. So is the consumer, if it was deleted before the request came; then
+// nobody was told.
+task<> pull_consumer::look_after_request() {
+  auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
+  rewind_wanted_ = !there && there.error().code == errc::not_found;
+  rewind_reason_ = "the consumer has gone";
+  credit_ = 0;
+  heard_ = steady_clock::now();
 }
 
 std::vector<message> pull_consumer::take() {

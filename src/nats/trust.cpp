@@ -152,9 +152,16 @@ error tls_failed(const nats_config& c, std::string_view detail) {
   if (contains(detail, "alert"))
     return fail(errc::unauthorized, "the NATS server at {} refuses our client certificate, nats.tls_cert {} ({})",
                 shown, c.tls_cert, detail);
+  const bool ended = contains(detail, "SSL_") || contains(detail, "Expected 'PONG', got ''");
+  if (ended && !c.tls_cert.empty())  // TLS 1.3 judges a client after its handshake, and the words may be lost
+    return fail(
+        errc::unauthorized,
+        "the NATS server at {} refuses our client certificate, nats.tls_cert {} (or it is going down: it ended the "
+        "connection right behind the TLS handshake)",
+        shown, c.tls_cert);
   if (!contains(detail, "SSL")) return {errc::closed, ""};
-  return fail(errc::unreachable, "TLS with the NATS server at {} failed ({}); does the client certificate suit it?",
-              shown, detail);
+  return fail(errc::unreachable, "TLS with the NATS server at {} failed ({}); is that port a NATS server?", shown,
+              detail);
 }
 
 }  // namespace recordkv::nats

@@ -1,7 +1,7 @@
 """Certificates, keys and credentials files for a test, made with the openssl program and nothing else.
 
 Owns: certificate authorities and what they sign; NATS operators, accounts, users (nkeys and JWTs, written from their
-specification); a way in for the oracle, which speaks no TLS. Refuses to know: recordkv.
+specification). Refuses to know: servers, recordkv.
 """
 
 import base64
@@ -9,10 +9,7 @@ import binascii
 import hashlib
 import json
 import os
-import socket
-import ssl
 import subprocess
-import threading
 import time
 
 OPERATOR, ACCOUNT, USER, SEED = 14 << 3, 0, 20 << 3, 18 << 3
@@ -96,7 +93,8 @@ class Operator:
         self.jwt = jwt(operator, operator, name, {"type": "operator"})
         self.account_jwt = jwt(operator, self.account, "A", {"type": "account", "limits": self.LIMITS})
         self.system = Nkey(directory, name + "-system", ACCOUNT)  # JetStream wants one
-        plain = {k: v for k, v in self.LIMITS.items() if k not in ("mem_storage", "disk_storage", "streams", "consumer")}
+        jetstream = ("mem_storage", "disk_storage", "streams", "consumer")
+        plain = {k: v for k, v in self.LIMITS.items() if k not in jetstream}
         self.system_jwt = jwt(operator, self.system, "SYS", {"type": "account", "limits": plain})
 
     def server_config(self) -> str:
@@ -114,58 +112,3 @@ class Operator:
             f.write(f"-----BEGIN NATS USER JWT-----\n{text}\n------END NATS USER JWT------\n\n"
                     f"-----BEGIN USER NKEY SEED-----\n{user.seed}\n------END USER NKEY SEED------\n")
         return path, user.seed
-
-
-class PlainDoor:
-    """Listens without TLS and passes everything on to a NATS server that requires it."""
-
-    def __init__(self, port: int, ca: str, certificate: tuple | None = None):
-        self.context = ssl.create_default_context(cafile=ca)
-        if certificate:
-            self.context.load_cert_chain(*certificate)
-        self.server = port
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
-
-    def serve(self) -> None:
-        while True:
-            try:
-                guest, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.lead_in, args=(guest,), daemon=True).start()
-
-    def lead_in(self, guest: socket.socket) -> None:
-        try:
-            raw = socket.create_connection(("127.0.0.1", self.server), 10)
-            greeting = b""
-            while not greeting.endswith(b"\r\n"):
-                greeting += raw.recv(1) or b"\r\n"
-            inner = self.context.wrap_socket(raw, server_hostname="127.0.0.1")
-            inner.settimeout(None)
-            guest.sendall(greeting)
-        except OSError:
-            guest.close()
-            return
-        threading.Thread(target=self.pump, args=(guest, inner), daemon=True).start()
-        self.pump(inner, guest)
-
-    @staticmethod
-    def pump(a: socket.socket, b: socket.socket) -> None:
-        try:
-            while data := a.recv(1 << 16):
-                b.sendall(data)
-        except OSError:
-            pass
-        for s in (a, b):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass

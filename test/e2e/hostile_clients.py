@@ -17,8 +17,9 @@ REQUEST = b"GET /metrics HTTP/1.1\r\nHost: a\r\n"
 OVERSIZED = [REQUEST + b"X: " + b"x" * 1_000_000 + b"\r\n\r\n",
              REQUEST + b"Y: y\r\n" * 5_000 + b"\r\n",
              b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 1_000_000]
-MALFORMED = [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
-             b"\r\n\r\n\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"]
+MALFORMED = [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\r\n\r\n\r\n",
+             b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+             b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"]
 
 ended = collections.Counter()  # "kind: status", or "kind: closed" without one
 connected = collections.Counter()

@@ -176,12 +176,12 @@ class Rig:
 
     # processes
 
-    def nats(self, extra: str = "", jetstream: bool = True) -> Part:
+    def nats(self, extra: str = "", jetstream: bool = True, limits: str = "") -> Part:
         conf = self.path("nats.conf")
         with open(conf, "w") as f:
             f.write(f'listen: "127.0.0.1:{self.nats_port}"\nmax_payload: 8MB\n{extra}\n')
             if jetstream:
-                f.write(f'jetstream {{ store_dir: "{self.path("nats")}", sync_interval: "{self.sync_interval}" }}\n')
+                f.write(f'jetstream {{ store_dir: "{self.path("nats")}", sync_interval: "{self.sync_interval}" {limits}}}\n')
         part = self.add("nats", [program("RECORDKV_NATS_SERVER", "nats-server"), "-c", conf])
         self.wait_nats()
         return part

@@ -130,6 +130,15 @@ TEST_CASE("X6: a thief on the same durable is noticed by the jump, and nothing i
   CHECK(rig.waits_for([&] { return rig.info("S").messages == 0; }));
 }
 
+TEST_CASE("X6: a consumer that is deleted before anything was asked of it is made again") {
+  consumer_rig rig;
+  rig.fill(6);
+  auto in = rig.attach(rig.nc, rig.spec(), rig.a_level());
+  // No request stands that could be told "Consumer Deleted": only the missing heartbeats tell.
+  REQUIRE(rig.run(nats::api(rig.nc, "CONSUMER.DELETE.S.d")).has_value());
+  CHECK(rig.taken(*in, 6, 6) == range(1, 6));
+}
+
 TEST_CASE("X6: a consumer that is deleted under it is made again") {
   consumer_rig rig;
   rig.fill(6);

@@ -113,11 +113,37 @@ TEST_CASE("clear forgets rows and position") {
   const plan p = likes();
   REQUIRE(run(s->prepare(p)).has_value());
   must_apply(*s, {put("a", "1", "x")}, {}, at(1));
-  REQUIRE(run(s->clear(p)).has_value());
+  CHECK(run(s->clear(p, {.created = "another"})).error().code == errc::conflict);  // cleared by somebody else before
+  REQUIRE(run(s->clear(p, at(1))).has_value());
   CHECK(rows(d.file()).empty());
   CHECK(position_of(d.file()) == position{});
   must_apply(*s, {put("a", "2", "x")}, {}, at(1));
   CHECK(rows(d.file()) == lines{"a/2 x"});
+}
+
+TEST_CASE("X21: shares of one view move their own partitions, beside each other") {
+  const directory d;
+  auto s = must_open(d.file());
+  auto other = must_open(d.file());
+  const plan p = likes();
+  const auto created = at(1).created;
+  const auto share = [&](std::map<std::string, std::uint64_t> seq) {
+    return position{.created = created, .generation = at(1).generation, .seq = std::move(seq)};
+  };
+  REQUIRE(run(s->prepare(p)).has_value());
+  REQUIRE(run(other->prepare(p)).has_value());
+  REQUIRE(run(s->apply(p, {}, {}, share({}))).has_value());  // the history, before anybody has a place in it
+  REQUIRE(run(s->apply(p, {put("a", "1", "x")}, share({}), share({{"0", 5}, {"1", 5}}))).has_value());
+  REQUIRE(run(other->apply(p, {put("b", "1", "x")}, share({}), share({{"2", 9}}))).has_value());
+  REQUIRE(run(s->apply(p, {put("a", "2", "x")}, share({{"0", 5}, {"1", 5}}), share({{"0", 7}, {"1", 7}}))).has_value());
+  const std::map<std::string, std::uint64_t> all{{"0", 7}, {"1", 7}, {"2", 9}};
+  CHECK(position_of(d.file()).seq == all);
+  // Who believes in an older place of a partition of his does not move it, nor anything else.
+  auto late = run(other->apply(p, {put("c", "1", "x")}, share({{"1", 5}, {"2", 9}}), share({{"1", 8}, {"2", 10}})));
+  REQUIRE(late.has_error());
+  CHECK(late.error().code == errc::conflict);
+  CHECK(position_of(d.file()).seq == all);
+  CHECK(rows(d.file()) == lines{"a/1 x", "a/2 x", "b/1 x"});
 }
 
 TEST_CASE("several views in one database") {

@@ -53,6 +53,7 @@ class pull_consumer final : public inbox {
   task<result<void>> make();
   task<result<void>> reset();
   task<result<void>> rewind(std::string_view why);
+  task<> look_after_request();
   std::vector<message> take();
   void status(const message& m);
   void renew();

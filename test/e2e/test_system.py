@@ -1,0 +1,155 @@
+"""Several processes: shares of partitions, a standby ingester, a stopped and awakened one; store and views stay the truth.
+
+Owns: the division of work, its change, take-over times (printed, not asserted beyond the promise), fencing.
+RECORDKV_SYSTEM_SECONDS (25) and RECORDKV_SYSTEM_STOPS (2) make the long form: 180 and 10.
+"""
+
+import os
+import random
+import signal
+import time
+import unittest
+
+from rig import SLOW, Rig, wait_for
+
+SECONDS = int(os.environ.get("RECORDKV_SYSTEM_SECONDS", "25"))
+STOPS = int(os.environ.get("RECORDKV_SYSTEM_STOPS", "2"))
+FROM_KILL, FROM_STOP = 15, 2  # the promise, in seconds
+
+
+def share(part: str) -> tuple:
+    return (f"kv.assign={part}", f"index.assign={part}")
+
+
+def owner(rig: Rig, key: str) -> int:
+    return rig.report(key).get("pid", 0)
+
+
+class DivisionTest(unittest.TestCase):
+    def test_five_processes_under_kills(self):
+        """One ingester, a standby, two kv of eight partitions, one index; kill -9 every few seconds."""
+        chance = random.Random(7)
+        with Rig(**{"ingest.max_msgs": 20_000}) as rig:
+            rig.nats()
+            rig.simulator("--events", SECONDS * 2000, "--rate", 2000, "--accounts", 500, "--wait-for-client")
+            rig.recordkv("ingest", "ingest-a")
+            rig.recordkv("ingest", "ingest-b")
+            rig.recordkv("kv", "kv-low", share("0-7"))
+            rig.recordkv("kv", "kv-high", share("8-f"))
+            rig.recordkv("index")
+            wait_for("records arrive", lambda: rig.stream("KV_record")["messages"] > 500)
+            self.assertEqual({k for k in ("kv-0-7", "kv-8-f") if rig.report(k)}, {"kv-0-7", "kv-8-f"})
+            took, kills = [], 0
+            until = time.monotonic() + SECONDS
+            while time.monotonic() < until:
+                time.sleep(chance.uniform(1.5, 3.5))
+                victim = rig.parts[chance.choice(["ingest-a", "ingest-b", "kv-low", "kv-high", "index"])]
+                heir = {"ingest-a": "ingest-b", "ingest-b": "ingest-a"}.get(victim.name)
+                owned = heir and owner(rig, "ingest") == victim.process.pid
+                victim.kill()
+                kills += 1
+                if owned:  # another process takes over before the dead one comes back
+                    began = time.monotonic()
+                    wait_for("the standby has taken over", lambda: owner(rig, "ingest") == rig.parts[heir].process.pid,
+                             FROM_KILL)
+                    took.append(time.monotonic() - began)
+                victim.start()
+            print(f"{kills} kills; the standby took over within {', '.join(f'{t:.2f}' for t in took) or '-'} s")
+            self.assertTrue(took, "no ingester was killed while it owned")
+            rig.check_store(60)
+
+    def test_divided_anew(self):
+        """From one process to four shares to two and back: a restart each time, nothing left behind, nothing repeated."""
+        with Rig() as rig:
+            rig.nats()
+            rig.simulator("--events", 16_000, "--rate", 2500, "--accounts", 300, "--wait-for-client")
+            rig.recordkv("ingest")
+            divisions = [["all"], ["0-3", "4-7", "8-b", "c-f"], ["0-7", "8-f"], ["f,0-e"]]
+            for number, shares in enumerate(divisions):
+                parts = [rig.recordkv("kv,index", f"worker-{number}-{s}", share(s)) for s in shares]
+                want = 2000 + 3000 * number
+                wait_for("records arrive", lambda: rig.stream("KV_record")["last_seq"] >= want, 30)
+                names = {"" if s in ("all", "f,0-e") else "-" + s for s in shares}
+                wait_for("only these durables are there", lambda: (
+                    set(rig.api("CONSUMER.NAMES.ingest")["consumers"]) == {"kv" + n for n in names} and
+                    set(rig.api("CONSUMER.NAMES.KV_record")["consumers"]) == {"view-likes" + n for n in names}))
+                if number + 1 < len(divisions):
+                    for part in parts:
+                        self.assertEqual(part.stop(), 0, part.text()[-1500:])
+            rig.check_store(60)
+
+    def test_overlap_is_refused(self):
+        with Rig() as rig:
+            rig.nats()
+            rig.simulator("--events", 4000, "--rate", 2000, "--wait-for-client")
+            rig.recordkv("ingest")
+            first = rig.recordkv("kv,index", "first", share("0-7,a"))
+            wait_for("it owns its share", lambda: rig.report("kv-0-7_a") and rig.report("view-likes-0-7_a"))
+            for stage, key in (("kv", "kv-7-9"), ("index", "view-likes-7-9"), ("kv", "kv")):
+                second = rig.recordkv(stage, f"second-{key}", share("7-9" if "-" in key else "all"))
+                self.assertEqual(second.exit_code(), 1, second.text())
+                said = [line for line in second.text().splitlines() if line.startswith("recordkv: ")]
+                self.assertEqual(len(said), 1, second.text())
+                self.assertRegex(said[0], rf"{key} overlaps .*-0-7_a, which process {first.process.pid}")
+                self.assertEqual(rig.report(key), {})
+            self.assertTrue(first.running())
+            rig.recordkv("kv,index", "rest", share("8-9,b-f"))
+            rig.check_store(60)
+
+    def test_no_such_partition(self):
+        with Rig(**{"kv.partitions": 4}) as rig:
+            rig.nats()
+            part = rig.recordkv("kv", sets=share("0-7"))
+            self.assertEqual(part.exit_code(), 2)
+            self.assertIn('kv.assign: "0-7" names no partitions of a store with 4; they are', part.text())
+
+
+class StandbyTest(unittest.TestCase):
+    def start(self, rig: Rig, seconds: int) -> None:
+        rig.nats()
+        rig.simulator("--events", seconds * 1000, "--rate", 1000, "--accounts", 300, "--wait-for-client")
+        rig.recordkv("kv,index")
+        rig.recordkv("ingest", "first")
+        wait_for("the first one owns ingest", lambda: owner(rig, "ingest") == rig.parts["first"].process.pid)
+        second = rig.recordkv("ingest", "second")
+        wait_for("the second one stands by", lambda: "standing by" in second.text())
+
+    def test_clean_stop(self):
+        with Rig() as rig:
+            self.start(rig, 6)
+            first, second = rig.parts["first"], rig.parts["second"]
+            for turn in range(2):
+                self.assertEqual(first.stop(), 0)
+                began = time.monotonic()
+                wait_for("the other has taken over", lambda: owner(rig, "ingest") == second.process.pid, FROM_STOP)
+                print(f"clean stop: taken over within {time.monotonic() - began:.2f} s")
+                first, second = second, first.start()
+                wait_for("it stands by", lambda: second.text().rsplit("--- start", 1)[1].count("standing by"))
+            second.process.send_signal(signal.SIGTERM)  # one that stands by ends at once, too
+            self.assertEqual(second.exit_code(5), 0)
+            rig.check_store(60)
+
+    def test_stopped_and_awakened(self):
+        """SIGSTOP until another has taken over, then SIGCONT: the old one learns it before it writes anything, and goes.
+        Its publishes name a sequence that no longer is the last, its cursor writes a revision that no longer is."""
+        with Rig() as rig:
+            self.start(rig, 14 * STOPS * SLOW)
+            owning, waiting = rig.parts["first"], rig.parts["second"]
+            for turn in range(STOPS):
+                owning.process.send_signal(signal.SIGSTOP)
+                began = time.monotonic()
+                wait_for("the other has taken over", lambda: owner(rig, "ingest") == waiting.process.pid, FROM_KILL)
+                print(f"stopped: taken over within {time.monotonic() - began:.2f} s")
+                pause = float(os.environ.get("RECORDKV_SYSTEM_PAUSE", "1"))
+                time.sleep(pause)  # how long it sleeps is what is tried, no fact is waited for
+                owning.process.send_signal(signal.SIGCONT)
+                self.assertEqual(owning.exit_code(15), 1, owning.text()[-2000:])
+                self.assertEqual(owner(rig, "ingest"), waiting.process.pid)
+                self.assertRegex(owning.text(), "taken over by another process|is not ours")
+                owning, waiting = waiting, owning.start()
+                wait_for("it stands by", lambda: waiting.text().rsplit("--- start", 1)[1].count("standing by"), 30)
+            rig.check_store(90 + 14 * STOPS)
+
+
+if __name__ == "__main__":
+    unittest.main()

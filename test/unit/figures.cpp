@@ -1,0 +1,86 @@
+#include "recordkv/core/figures_text.hpp"
+#include "recordkv/core/timestamp.hpp"
+
+#include <fmt/format.h>
+#include <catch2/catch_approx.hpp>
+#include <catch2/catch_test_macros.hpp>
+
+using namespace recordkv;
+
+namespace {
+
+bool has_line(const std::string& text, const std::string& line) {
+  return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("figures as Prometheus text: each name once, each cause 0 or 1, buckets cumulative") {
+  figures kv{.stage = "kv", .part = "kv-0-7"}, view{.stage = "index", .part = "view-likes"};
+  kv.running = view.running = true;
+  kv.events = 5;
+  kv.counted.add("skipped", "older", 3);
+  view.counted.add("skipped", "older", 1);
+  view.counted.add("rows", {}, 7);
+  kv.publish.observe(0.002);
+  kv.publish.observe(0.002);
+  kv.publish.observe(1000);
+  view.condition.bad(cause::disk_full, "full", {});
+  const auto text = prometheus_text({&kv, &view});
+  CHECK(has_line(text, R"(recordkv_events_total{stage="kv",part="kv-0-7"} 5)"));
+  CHECK(has_line(text, R"(recordkv_stage_up{stage="kv",part="kv-0-7"} 1)"));
+  CHECK(has_line(text, R"(recordkv_stage_up{stage="index",part="view-likes"} 0)"));
+  CHECK(has_line(text, R"(recordkv_stalled{stage="index",part="view-likes",cause="disk_full"} 1)"));
+  CHECK(has_line(text, R"(recordkv_stalled{stage="kv",part="kv-0-7",cause="disk_full"} 0)"));
+  CHECK(has_line(text, R"(recordkv_skipped_total{stage="kv",part="kv-0-7",reason="older"} 3)"));
+  CHECK(has_line(text, R"(recordkv_rows_total{stage="index",part="view-likes"} 7)"));
+  CHECK(has_line(text, R"(recordkv_publish_seconds_bucket{stage="kv",part="kv-0-7",le="0.001"} 0)"));
+  CHECK(has_line(text, R"(recordkv_publish_seconds_bucket{stage="kv",part="kv-0-7",le="0.0025"} 2)"));
+  CHECK(has_line(text, R"(recordkv_publish_seconds_bucket{stage="kv",part="kv-0-7",le="60"} 2)"));
+  CHECK(has_line(text, R"(recordkv_publish_seconds_bucket{stage="kv",part="kv-0-7",le="+Inf"} 3)"));
+  for (const char* name : {"recordkv_skipped_total", "recordkv_stalled", "recordkv_publish_seconds"}) {
+    const auto head = fmt::format("# TYPE {} ", name);
+    CHECK(text.find(head) != std::string::npos);
+    CHECK(text.find(head) == text.rfind(head));
+  }
+  CHECK(prometheus_text({}).empty());
+}
+
+TEST_CASE("figures as a report: state, cause and since, and nothing that would break the JSON") {
+  figures f{.stage = "kv", .part = "kv"};
+  CHECK(members_of(f).starts_with(R"("state":"starting")"));
+  f.standby = true;
+  CHECK(members_of(f).starts_with(R"("state":"standby")"));
+  f.standby = false;
+  f.running = true;
+  CHECK(members_of(f).starts_with(R"("state":"running")"));
+  const std::chrono::system_clock::time_point then{std::chrono::seconds(1'700'000'000)};
+  f.condition.bad(cause::database, "say \"no\"\n", then);
+  f.condition.bad(cause::disk_full, "say \"no\"\n", then + std::chrono::hours(1));
+  CHECK(members_of(f).starts_with(
+      R"("state":"stalled","cause":"disk_full","reason":"say \"no\" ","stalled_since":"2023-11-14T22:13:20Z")"));
+  f.condition.good();
+  CHECK(members_of(f).starts_with(R"("state":"running")"));
+}
+
+TEST_CASE("quantiles are bounds of buckets") {
+  histogram h;
+  CHECK(h.quantile(0.99) == 0);
+  for (int i = 0; i < 99; ++i) h.observe(0.004);
+  h.observe(2);
+  CHECK(h.quantile(0.5) == 0.005);
+  CHECK(h.quantile(0.999) == 2.5);
+  CHECK(h.sum() == Catch::Approx(99 * 0.004 + 2));
+}
+
+TEST_CASE("times on the wire") {
+  CHECK(epoch_seconds("1970-01-01T00:00:00Z") == 0.0);
+  CHECK(*epoch_seconds("2026-11-23T12:00:00.25Z") == Catch::Approx(1795435200.25));
+  for (const char* wrong : {"", "2026-11-23", "2026-11-23T12:00:00", "2026-13-23T12:00:00Z", "2026-11-23T25:00:00Z",
+                            "2026-11-23T12:00:00+01:00", "2026-11-23T12:00:00,5Z", "x026-11-23T12:00:00Z"})
+    CHECK_FALSE(epoch_seconds(wrong).has_value());
+  const auto age = seconds_since(timestamp_now());
+  REQUIRE(age.has_value());
+  CHECK(*age >= 0);
+  CHECK(*age < 60);
+}
