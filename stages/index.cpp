@@ -7,11 +7,10 @@
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/core/timestamp.hpp"
 #include "recordkv/kv/owner.hpp"
-#include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
-#include "recordkv/view/store.hpp"
 #include "stages.hpp"
+#include "view_changes.hpp"
 
 #include <algorithm>
 
@@ -141,29 +140,10 @@ class view_fold {
   }
 
   task<result<void>> apply(const std::vector<nats::message>& batch) {
-    std::vector<view::change> changes;
-    changes.reserve(batch.size());
-    std::uint64_t last = 0;
-    for (const auto& m : batch) {
-      const auto d = nats::parse_delivery(m.reply());
-      auto key = kv::record_key::parse(m.subject().substr(std::min(prefix_.size(), m.subject().size())));
-      last = std::max(last, d->stream_seq);
-      if (!key || key->collection != plan_.collection) {
-        ctx_.counters.add("left_out", "not_a_record");
-        continue;
-      }
-      const auto known = at_.seq.find(key->partition);
-      if (known != at_.seq.end() && d->stream_seq <= known->second) {
-        ctx_.counters.add("skipped", "older");
-        continue;
-      }
-      const bool erase = !m.header_value("KV-Operation").empty() || m.data().empty();
-      changes.push_back({erase, std::move(key->did), std::move(key->collection), std::move(key->rkey),
-                         erase ? "" : std::string(m.data())});
-    }
+    auto fresh = changes_of(batch, prefix_, plan_.collection, at_, figures_.counted);
     view::position next = at_;
-    for (const auto& l : labels_) next.seq[l] = std::max(next.seq[l], last);
-    auto done = co_await commit(std::move(changes), next);
+    for (const auto& l : labels_) next.seq[l] = std::max(next.seq[l], fresh.last);
+    auto done = co_await commit(std::move(fresh.changes), next);
     if (!done) co_return done;
     at_ = std::move(next);
     note_visible(batch.front());

@@ -29,12 +29,12 @@ class process {
       if (!ec) close("asked to stop");
     });
     if (auto open = http_.open(); !open) return complain(open.error());
-    if (auto connected = reach_nats(); !connected) return closing_ ? done : complain(connected.error());
-    asio::co_spawn(io_, main(entries, on_started), [this](std::exception_ptr e) {
-      if (e) std::rethrow_exception(e);
-      io_.stop();
-    });
-    io_.run();
+    beside_.spawn(http_.run());  // from now on: whoever waits for NATS for minutes says so
+    if (auto connected = reach_nats(); connected)
+      beside_.spawn(main(entries, on_started));
+    else
+      leave(closing_ ? done : complain(connected.error()));
+    while (!beside_.empty()) io_.run_one();
     return exit_code_;
   }
 
@@ -69,12 +69,14 @@ class process {
   }
 
   task<> main(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
-    nursery door(co_await asio::this_coro::executor);
-    door.spawn(http_.run());
     co_await run_stages(entries, on_started);
-    http_.close();
-    co_await door.join();
+    leave(exit_code_);
     log::info("run", "stopped");
+  }
+
+  void leave(int code) {
+    exit_code_ = code;
+    http_.close();
   }
 
   task<> run_stages(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
@@ -138,6 +140,7 @@ class process {
   figures_board board_;
   front_door http_;
   std::vector<std::unique_ptr<stage>> stages_;
+  nursery beside_{io_.get_executor()};
   asio::signal_set signals_;
   asio::steady_timer deadline_;
   bool closing_ = false;

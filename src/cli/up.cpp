@@ -37,7 +37,8 @@ struct address {
 };
 
 result<address> loopback_address(const std::string& url) {
-  std::string_view rest = url;
+  const auto shown = nats::without_secrets(url);
+  std::string_view rest = shown;
   if (const auto scheme = rest.find("://"); scheme != rest.npos) rest.remove_prefix(scheme + 3);
   address a;
   const auto colon = rest.rfind(':');
@@ -47,7 +48,7 @@ result<address> loopback_address(const std::string& url) {
     return fail(errc::unreachable,
                 "no NATS server answers at {}, and `up` starts one on this machine only; start it there, or use "
                 "nats.url = \"nats://127.0.0.1:4222\"",
-                url);
+                shown);
   return a;
 }
 
@@ -114,7 +115,7 @@ class nats_child {
           return fail(
               errc::unreachable,
               "no NATS server answers at {} and \"{}\" is not installed; `./dev setup` gets it, or put it on PATH",
-              cfg.nats.url, program);
+              nats::without_secrets(cfg.nats.url), program);
         return fail(errc::unreachable, "{} ended at once; its log is {}", program, log_file);
       }
       if (auto g = greeting_of(cfg.nats.url); g && g->jetstream) return {};

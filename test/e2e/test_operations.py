@@ -50,6 +50,7 @@ class OperationsTest(unittest.TestCase):
         self.assertTrue(any(stopped for _, stopped, _ in todo), "the restore is no longer run")
         with Rig() as rig:
             rig.settings["http.listen"] = f"127.0.0.1:{free_port()}"
+            rig.settings["source.silent_after"] = "1h"  # the network ends before the test does
             environment = self.machine(rig)
             rig.nats()
             rig.simulator("--events", EVENTS, "--rate", 400 // SLOW, "--accounts", 500)

@@ -174,7 +174,7 @@ class PasswordTest(SecureTest):
             rig.secure(scheme="nats", user="alice:s3cret-word@")
             rig.url = rig.settings["nats.url"]
             part = rig.recordkv("kv,index")
-            wait_for("connected", lambda: " connected to server" in part.text(), 30)
+            self.stages_run(rig)
             rig.parts["nats"].stop()
             server("an0ther-word")
             wait_for("the refusal is told", lambda: "refuses the credentials in nats.url" in part.text(), 30)
