@@ -30,7 +30,9 @@ demo() {
   "$build_dir/src/cli/recordkv" --config config/quickstart.toml \
     --set source.kind=jetstream --set "source.url=$url" --set source.start=oldest "$@" up &
   main_pid=$!
-  trap 'kill -TERM $main_pid 2>/dev/null' INT TERM
+  trap 'kill -TERM $main_pid 2>/dev/null' TERM
+  # Ctrl-C on a terminal reaches recordkv by itself; told twice, it would not drain but leave at once.
+  trap '[ -t 0 ] || kill -TERM $main_pid 2>/dev/null' INT
   local code=0
   while kill -0 $main_pid 2>/dev/null; do wait $main_pid && code=0 || code=$?; done
   return $code
@@ -71,6 +73,14 @@ run_fuzz() {  # run_fuzz SECONDS: each target in turn, from its committed seeds
       { tail -n 30 "$build_dir/fuzz-$name.log" >&2; die "fuzz target $name found an input; it is in $build_dir"; }
     grep -E 'number_of_executed_units' "$build_dir/fuzz-$name.log"
   done
+}
+
+# Several processes, the long form: three minutes of kills; ten ingesters stopped for a minute each.
+run_system() {
+  build release
+  (cd test/e2e && RECORDKV_SYSTEM_SECONDS=180 RECORDKV_SYSTEM_STOPS=10 RECORDKV_SYSTEM_PAUSE=60 \
+    RECORDKV=$build_dir/src/cli/recordkv RECORDKV_SIM=$build_dir/test/recordkv-sim \
+    RECORDKV_NATS_SERVER=$(command -v nats-server) python3 -B -m unittest -v test_system)
 }
 
 run_mutants() { build test; python3 test/mutants/run.py "$build_dir"; }

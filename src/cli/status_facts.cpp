@@ -123,6 +123,7 @@ task<json::object> system_facts(session s) {
 std::string text_of(const json::object& o, std::string_view key) {
   const auto* v = o.if_contains(key);
   if (!v) return "";
+  if (v->is_double()) return fmt::format("{:.3g}", v->get_double());
   return v->is_string() ? std::string(v->get_string()) : json::serialize(*v);
 }
 
