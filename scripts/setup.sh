@@ -14,7 +14,7 @@ distribution() { . /etc/os-release; echo "${ID:-unknown}-${VERSION_ID:-0}"; }
 
 # The packages by distribution; a name in common stands once.
 packages() {
-  local common="ninja-build meson pkg-config ccache ca-certificates curl git python3 procps
+  local common="ninja-build meson pkg-config ccache ca-certificates curl git openssl python3 procps
     libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libcli11-dev libssl-dev libjemalloc-dev"
   local clang="clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19"
   case $(distribution) in
@@ -130,7 +130,7 @@ setup() {
   install_nats_server
 }
 
-# What only the tests need: the nats command line, Node with the packages of test/e2e.
+# What only the tests need: the nats command line, Node with the packages of test/e2e, the readers of what deploys it.
 setup_test() {
   if ! command -v nats >/dev/null; then
     say "dev: getting the nats command line $nats_cli_version"
@@ -145,4 +145,5 @@ setup_test() {
     (cd test/e2e && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || { tail -n 15 "$tools/npm.log" >&2; die "npm ci failed in test/e2e; see .tools/npm.log"; }
     cp "$lock" "$stamp"
   fi
+  setup_deploy
 }

@@ -61,6 +61,8 @@ class ingest_stage final : public stage {
     figures_.running = false;
     co_await owner_.release();
     co_await children.join();
+    if (owner_.lost())
+      co_return fail(errc::not_owner, "ingest: another process has taken over; started again, this one stands by");
     if (failure_) co_return *failure_;
     if (done.has_error() && done.error().code == errc::closed) co_return result<void>{};
     co_return done;

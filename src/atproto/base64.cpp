@@ -38,9 +38,9 @@ bool append_from_base64(std::string& out, std::string_view text) {
   std::uint32_t held = 0;
   unsigned bits = 0;
   for (const char c : text) {
-    const int value = values[static_cast<unsigned char>(c)];
+    const signed char value = values[static_cast<unsigned char>(c)];
     if (value < 0) return false;
-    held = held << 6 | static_cast<std::uint32_t>(value);
+    held = held << 6 | static_cast<unsigned char>(value);
     bits += 6;
     if (bits >= 8) {
       bits -= 8;

@@ -101,9 +101,9 @@ result<std::string> cid_from_text(std::string_view text) {
   unsigned held = 0;
   unsigned bits = 0;
   for (const char c : text.substr(1)) {
-    const int value = base32_values[static_cast<unsigned char>(c)];
+    const signed char value = base32_values[static_cast<unsigned char>(c)];
     if (value < 0) return fail(errc::malformed, "cid");
-    held = held << 5 | static_cast<unsigned>(value);
+    held = held << 5 | static_cast<unsigned char>(value);
     bits += 5;
     if (bits >= 8) {
       bits -= 8;

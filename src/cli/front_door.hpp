@@ -37,7 +37,7 @@ class front_door {
   const figures_board& board_;
   meters counters_;
   std::string streams_text_;  // what NATS said of buffer and store a moment ago
-  std::chrono::steady_clock::time_point answered_{};
+  std::chrono::steady_clock::time_point answered_;
   bool closed_ = false;
   event closing_;
   double started_;

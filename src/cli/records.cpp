@@ -3,8 +3,8 @@
 
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/atproto/syntax.hpp"
-#include "recordkv/kv/bucket.hpp"
 #include "recordkv/core/timestamp.hpp"
+#include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/pull_consumer.hpp"

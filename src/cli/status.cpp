@@ -27,7 +27,7 @@ std::string marked(const char* colour, std::string s) {
 }
 
 std::string condition_of(const json::object& o) {
-  const auto state = text_of(o, "state");
+  auto state = text_of(o, "state");
   if (state == "gone") return marked("31", fmt::format("NOT RUNNING, last seen {}", text_of(o, "renewed")));
   if (state == "stalled")
     return marked("31", fmt::format("STALLED since {}: {} ({})", text_of(o, "stalled_since"), text_of(o, "reason"),

@@ -38,11 +38,11 @@ struct key_row {
   place at;
   std::int64_t least = 0;  ///< integers, sizes (bytes) and durations (ms), inclusive
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
-  bool bytes = false;             ///< an integer that may also be written "256MB"
-  std::string_view choices = {};  ///< "file|memory": the only texts allowed
+  bool bytes = false;        ///< an integer that may also be written "256MB"
+  std::string_view choices;  ///< "file|memory": the only texts allowed
   support is = support::ready;
-  std::string_view only = {};    ///< the one value, as TOML, that is honest so far; any other would be unsafe to ignore
-  std::string_view remedy = {};  ///< said when the value is not `only`
+  std::string_view only;    ///< the one value, as TOML, that is honest so far; any other would be unsafe to ignore
+  std::string_view remedy;  ///< said when the value is not `only`
   check wrong = nullptr;
   bool secret = false;  ///< never shown
 };

@@ -8,13 +8,13 @@ import re
 import unittest
 
 from authority import Authority
-from rig import Rig, wait_for
+from rig import SLOW, Rig, wait_for
 from secure_rig import HOSTS, SecureRig, SecureTest
 from secure_wires import CutWire, PlainDoor
 
 
 class PipeTest(SecureTest):
-    EVENTS = 50_000
+    EVENTS = 50_000 // SLOW
 
     def test_pipe_over_tls(self):
         """A burst over TLS with a client certificate and a password, the server killed in the middle, twice: the

@@ -5,14 +5,16 @@ Owns: one test a cause. The figures of a process that is well: test_http.
 
 import datetime
 import json
+import os
 import re
 import signal
 import sqlite3
+import subprocess
 import unittest
 import urllib.error
 import urllib.request
 
-from rig import SLOW, Rig, free_port, nats_wire, wait_for
+from rig import ROOT, Rig, free_port, nats_wire, program, wait_for
 
 NAMED_WITHIN = 10
 
@@ -64,6 +66,33 @@ class StallRig(Rig):
 
     def cleared(self) -> None:
         wait_for("it ends", lambda: self.well() and not self.stalled_in_status(), 30, every=0.2)
+
+
+class MetricsTest(unittest.TestCase):
+    def test_promtool_accepts_them(self):
+        """Prometheus' own judge, on a process that has worked and one that stands by; and the alarms know these series."""
+        with StallRig() as rig:
+            rig.nats()
+            rig.simulator("--events", 3000, "--rate", 1000, "--wait-for-client")
+            rig.recordkv()
+            wait_for("records arrive", lambda: rig.stream("KV_record")["messages"] > 500)
+            wait_for("rows are visible", lambda: re.search(r"^recordkv_visible_seconds_count\{.*\} [1-9]", rig.ask("/metrics")[1], re.M))
+            wait_for("the streams are known", lambda: "recordkv_store_keys" in rig.ask("/metrics")[1])
+            first, other = rig.ask("/metrics")[1], free_port()
+            rig.settings["http.listen"] = f"127.0.0.1:{other}"
+            second = rig.recordkv("ingest", "second")
+            wait_for("it stands by", lambda: "standing by" in second.text())
+            rig.http = other
+            wait_for("/metrics says so", lambda: 'recordkv_standby{stage="ingest",part="ingest"} 1' in rig.ask("/metrics")[1])
+            self.assertEqual(rig.ask("/readyz")[0], 200)
+            for text in (first, rig.ask("/metrics")[1]):
+                judged = subprocess.run([program("PROMTOOL", "promtool"), "check", "metrics"], input=text, text=True,
+                                        capture_output=True, timeout=30, check=False)
+                self.assertEqual((judged.returncode, judged.stdout + judged.stderr), (0, ""))
+            with open(os.path.join(ROOT, "config", "alerts.yaml"), encoding="utf-8") as f:
+                asked_for = set(re.findall(r"recordkv_[a-z_]+", f.read()))
+            absent = {name for name in asked_for if f"\n{name}" not in "\n" + first}
+            self.assertEqual(absent - {"recordkv_errors_total"}, set())  # a reason is a series once it has been counted
 
 
 class StallTest(unittest.TestCase):

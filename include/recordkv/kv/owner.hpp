@@ -30,7 +30,7 @@ struct process_identity {
 /// What is to be owned: `base` alone, or a share of its partitions.
 struct claim {
   std::string base;  ///< "ingest", "kv", "view-likes"
-  std::optional<partition_set> share = {};
+  std::optional<partition_set> share;
   unsigned partitions = 16;
   std::string key() const { return base + (share ? share->suffix() : ""); }
 };

@@ -47,7 +47,7 @@ struct stream_spec {
 };
 
 struct stream_state {
-  std::string created;  ///< as the server tells it; a recreated stream has another
+  std::string created;   ///< as the server tells it; a recreated stream has another
   std::string asked_at;  ///< the server's clock when it answered
   std::uint64_t messages = 0, bytes = 0, first_seq = 0, last_seq = 0;
   std::int64_t max_msg_size = -1;

@@ -56,10 +56,10 @@ class store {
 
   /// Applies changes and moves the position from `previous` to `next`, all in one transaction: the partitions that
   /// `next` names; others belong to other processes and stay. errc::conflict, nothing changed: what is stored of these
-  /// partitions is not `previous` (another writer), or the history is another. Rejected records (extract gave no row) have their
-  /// older row deleted and are counted in the result. Changes of other collections than the plan's are passed over; of
-  /// several changes of one key the last wins. Large batches are cheaper by the row (each random key dirties a page or
-  /// two): while far behind, 50,000 changes at a time fold more than twice as fast as 5,000.
+  /// partitions is not `previous` (another writer), or the history is another. Rejected records (extract gave no row)
+  /// have their older row deleted and are counted in the result. Changes of other collections than the plan's are
+  /// passed over; of several changes of one key the last wins. Large batches are cheaper by the row (each random key
+  /// dirties a page or two): while far behind, 50,000 changes at a time fold more than twice as fast as 5,000.
   struct applied {
     std::uint64_t rows = 0;      ///< written: created or overwritten
     std::uint64_t rejected = 0;  ///< records that gave no row
