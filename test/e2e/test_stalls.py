@@ -206,6 +206,22 @@ class StallTest(unittest.TestCase):
             rig.recordkv()
             rig.named("kv", "disk_full", by_status=False)  # the lock's bucket is on that disk, too: status can't know
 
+    def test_disk_full_of_the_database(self):
+        """A file system of 4 MB, in a mount namespace of its own; skipped, aloud, where none may be made."""
+        with StallRig() as rig:
+            mount = ["unshare", "-rm", "bash", "-c", 'mount -t tmpfs -o size=4m tmpfs "$0" && exec "$@"']
+            os.makedirs(rig.path("state"))
+            probe = subprocess.run([*mount, rig.path("state"), "true"], capture_output=True, text=True, check=False)
+            if probe.returncode != 0:
+                self.skipTest(f"no mount namespace can be made here: {probe.stderr.strip()}")
+            rig.nats()
+            rig.simulator("--events", 1_000_000, "--rate", 4000, "--accounts", 300, "--wait-for-client")
+            rig.write_config()
+            part = rig.add("recordkv", [*mount, rig.path("state"), program("RECORDKV", "recordkv"), "--config", rig.config])
+            rig.named("view-likes", "disk_full")
+            self.assertIn("disk is full", rig.ask("/readyz")[1])
+            self.assertTrue(part.running())
+
     def test_stopped_process(self):
         """It can say nothing itself: status sees that its lock is not renewed."""
         with StallRig() as rig:
