@@ -138,6 +138,7 @@ std::string nearest_key(std::string_view wrong) {
 
 std::string nearest_section(std::string_view wrong) {
   std::vector<std::string_view> names;
+  names.reserve(rows.size());
   for (const auto& r : rows) names.push_back(section_of(r.name));
   std::erase(names, std::string_view{});
   return nearest(wrong, names);

@@ -107,7 +107,7 @@ std::string wanted(const key_row& key) {
 template <class T>
 std::optional<T> taken(const key_row& key, const toml::node& value) {
   if constexpr (is_text<T>) {
-    const auto text = value.value_exact<std::string>();
+    auto text = value.value_exact<std::string>();
     if (!text || key.choices.empty()) return text;
     const auto hay = fmt::format("|{}|", key.choices);
     return !text->contains('|') && hay.contains(fmt::format("|{}|", *text)) ? text : std::nullopt;
@@ -139,9 +139,10 @@ std::optional<toml::table> parsed(const std::string& text) {
   try {
     auto t = toml::parse("value = " + text);
     if (t.size() == 1) return t;  // more: the text was not one value but smuggled lines in
+    return std::nullopt;
   } catch (const toml::parse_error&) {
+    return std::nullopt;
   }
-  return std::nullopt;
 }
 
 toml::array split_list(std::string_view text) {
@@ -217,7 +218,7 @@ std::string written(const key_row& key, const config& from) {
 }
 
 std::string shown(const key_row& key, const config& from) {
-  const std::string whole = written(key, from);
+  std::string whole = written(key, from);
   const auto* const text = std::get_if<std::string& (*)(config&)>(&key.at);
   if (text == nullptr) return whole;
   const std::string& value = (*text)(const_cast<config&>(from));

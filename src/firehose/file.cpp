@@ -53,7 +53,7 @@ class file_source final : public frame_source {
   std::unique_ptr<std::FILE, closer> file_;
   std::uint64_t offset_ = 0;
   std::optional<error> end_;
-  clock::time_point began_{};
+  clock::time_point began_;
   std::uint64_t played_ = 0;
 };
 

@@ -77,8 +77,8 @@ class stream_source final : public frame_source {
   std::string trouble_;
 
   backoff backoff_;
-  clock::time_point due_{};       // not to dial before
-  clock::time_point first_at_{};  // frame of this connection
+  clock::time_point due_;       // not to dial before
+  clock::time_point first_at_;  // frame of this connection
   std::uint64_t frames_here_ = 0;
 
   resume_point from_;                     // seq: of the last frame that next() returned

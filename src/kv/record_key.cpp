@@ -109,6 +109,7 @@ std::string partition_of(std::string_view did, unsigned partitions) {
 
 std::vector<std::string> partition_labels(unsigned partitions) {
   std::vector<std::string> out;
+  out.reserve(partitions);
   for (unsigned i = 0; i < partitions; ++i) out.push_back(label(i, partitions));
   return out;
 }

@@ -33,6 +33,7 @@ error translate(natsStatus s, const nats_config& c) {
 
 natsStatus set_servers(natsOptions* o, const std::vector<std::string>& urls) {
   std::vector<const char*> raw;
+  raw.reserve(urls.size());
   for (const auto& u : urls) raw.push_back(u.c_str());
   const natsStatus s = natsOptions_SetServers(o, raw.data(), static_cast<int>(raw.size()));
   return s == NATS_OK ? natsOptions_SetNoRandomize(o, true) : s;  // the one that greeted us comes first

@@ -68,6 +68,7 @@ result<std::string> clause(const std::string& view, const std::vector<table_colu
   for (const auto& w : where) {
     if (std::ranges::find(columns, w.column, &table_column::name) == columns.end()) {
       std::vector<std::string> names;
+      names.reserve(columns.size());
       for (const auto& c : columns) names.push_back(c.name);
       return fail(errc::bad_config, "view {} has no column {}; it has: {}", view, w.column, joined(names));
     }
