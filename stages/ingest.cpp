@@ -59,6 +59,7 @@ class ingest_stage final : public stage {
     co_await drain();
     stop();
     figures_.running = false;
+    if (failure_ && failure_->code == errc::not_owner) (void)co_await owner_.confirm();  // the lock tells more
     co_await owner_.release();
     co_await children.join();
     if (owner_.lost())
