@@ -14,7 +14,7 @@ distribution() { . /etc/os-release; echo "${ID:-unknown}-${VERSION_ID:-0}"; }
 
 # The packages by distribution; a name in common stands once.
 packages() {
-  local common="ninja-build meson pkg-config ccache ca-certificates curl git openssl python3 procps
+  local common="ninja-build meson pkg-config ccache ca-certificates curl git iproute2 openssl python3 procps
     libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libcli11-dev libssl-dev libjemalloc-dev"
   local clang="clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19"
   case $(distribution) in

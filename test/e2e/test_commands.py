@@ -9,7 +9,7 @@ import sqlite3
 import unittest
 
 import rig as support
-from rig import Rig, wait_for
+from rig import Rig, program, wait_for
 
 import dag_cbor
 
@@ -160,6 +160,19 @@ class StatusTest(CommandTest):
             part.kill()
             wait_for("the lease is over", lambda: rig.command("status").stdout.count("NOT RUNNING") == 3, 30, every=0.5)
             self.ask(rig, 1, "status")
+
+    def test_watch(self):
+        """A live view: rates appear from the second picture on; it ends with its reader."""
+        with Rig() as rig:
+            self.served(rig)
+            rig.write_config()
+            command = [program("RECORDKV", "recordkv"), "--config", rig.config, "status", "--watch"]
+            live = rig.add("watch", command)
+            wait_for("the third picture", lambda: live.text().count("events/s") >= 3, 30)
+            picture = live.text().split("events/s")[2]
+            for words in ("ingest ", "buffer [", "kv ", "view-likes ", "running"):
+                self.assertIn(words, picture)
+            live.kill()
 
     def test_nothing_there(self):
         with Rig() as rig:
