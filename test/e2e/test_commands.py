@@ -170,7 +170,7 @@ class StatusTest(CommandTest):
             live = rig.add("watch", command)
             wait_for("the third picture", lambda: live.text().count("events/s") >= 3, 30)
             picture = live.text().split("events/s")[2]
-            for words in ("ingest ", "buffer [", "kv ", "view-likes ", "running"):
+            for words in ("ingest ", " buffer ", "kv ", "view-likes ", "running"):
                 self.assertIn(words, picture)
             live.kill()
 
