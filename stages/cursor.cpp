@@ -62,6 +62,11 @@ task<result<void>> cursor::write(std::uint64_t value, std::string server_id) {
   }
 }
 
+task<result<void>> cursor::sign() {
+  if (!value_) co_return result<void>{};
+  co_return co_await write(*value_, server_id_);
+}
+
 void cursor::begin_epoch() noexcept {
   ++epoch_;
   value_.reset();

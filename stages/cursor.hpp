@@ -27,6 +27,9 @@ class cursor {
   /// Compare-and-set. errc::not_owner: another process has written it.
   task<result<void>> write(std::uint64_t value, std::string server_id);
 
+  /// Writes the value as it was read, with its epoch and server id, under our own name; nothing where there is none.
+  task<result<void>> sign();
+
   /// The source's numbering begins anew: the next write carries the next epoch, and the old value means nothing.
   void begin_epoch() noexcept;
 

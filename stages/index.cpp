@@ -60,7 +60,7 @@ class view_fold {
   }
 
  private:
-  nats::consumer_spec consumer() const {
+  nats::consumer_spec consumer() {
     // Exactly this NSID: a longer one that begins with it has more tokens (atproto: a NSID spans several).
     std::vector<std::string> filters;
     if (share_.share->all())
@@ -71,6 +71,7 @@ class view_fold {
             .durable = share_.key(),
             .filters = std::move(filters),
             .policy = nats::acks::all,
+            .still_ours = [this] { return owner_.confirm(); },
             // While a transaction runs, this much gathers for the next: SQLite is twice as fast in large batches.
             .credit = 32'768,
             .max_bytes = std::size_t{32} << 20};
@@ -87,7 +88,7 @@ class view_fold {
 
   // The stored position counts only for the store it was made from; of another one the rows are worth nothing.
   task<result<void>> find_position() {
-    auto opened = co_await rows_.prepare(plan_);
+    auto opened = co_await patiently([this] { return rows_.prepare(plan_); }, false);
     if (!opened) co_return opened.error();
     at_ = std::move(opened->at);
     std::erase_if(at_.seq, [&](const auto& l) { return std::ranges::find(labels_, l.first) == labels_.end(); });
@@ -108,13 +109,12 @@ class view_fold {
     if (!at_.created.empty()) {
       log::warn("index", "view {}: the store was recreated, restored or cut back since; rebuilding from its first key",
                 plan_.name);
-      auto cleared = co_await rows_.clear(plan_, at_);
+      auto cleared = co_await patiently([this] { return rows_.clear(plan_, at_); }, false);
       if (!cleared && cleared.error().code == errc::conflict) co_return co_await find_position();  // another was faster
       if (!cleared) co_return cleared;
     }
     at_ = {.created = store->store.created, .generation = store->meta.generation};
-    view::position none;
-    auto begun = co_await rows_.apply(plan_, {}, none, at_);
+    auto begun = co_await patiently([this] { return rows_.apply(plan_, {}, view::position{}, at_); }, false);
     if (!begun && begun.error().code == errc::conflict) co_return co_await find_position();
     if (!begun) co_return begun.error();
     co_return result<void>{};
@@ -152,27 +152,40 @@ class view_fold {
     co_return result<void>{};
   }
 
-  // A database that is locked or full is waited for; nothing is lost meanwhile, and `status` says it.
-  task<result<void>> commit(std::vector<view::change> changes, const view::position& next) {
+  // A database that is locked or full is waited for; nothing is lost meanwhile, and `status` says it. In the middle of
+  // the work every trouble of the database is; at the start one that no waiting mends ends it.
+  template <class Call>
+  auto patiently(Call call, bool started) -> decltype(call()) {
     for (;;) {
-      const auto begun = std::chrono::steady_clock::now();
-      auto done = co_await rows_.apply(plan_, changes, at_, next);
-      if (done) {
+      auto done = co_await call();
+      if (done || done.error().code != errc::storage) {
         database_trouble_.clear();
-        figures_.transaction.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
-        ctx_.counters.add("rows", {}, done->rows);
-        if (done->rejected) ctx_.counters.add("left_out", "rejected", done->rejected);
-        co_return result<void>{};
+        co_return done;
       }
-      if (done.error().code == errc::conflict)
-        co_return fail(errc::not_owner, "view {}: another process moved its position in {}", plan_.name,
-                       ctx_.cfg.index.database);
-      if (done.error().code != errc::storage) co_return done.error();
       if (database_trouble_.empty()) log::warn("index", "view {}: {}; trying again", plan_.name, done.error().text);
       database_trouble_ = done.error().text;
-      if (owner_.lost() || inbox_.closed()) co_return done.error();
+      const bool passes = database_cause() != cause::database;
+      if (owner_.lost() || inbox_.closed() || (!started && !passes)) co_return done;
       co_await pause_.wait_for(1s);
     }
+  }
+
+  task<result<void>> commit(std::vector<view::change> changes, const view::position& next) {
+    const auto begun = std::chrono::steady_clock::now();
+    auto done = co_await patiently([&] { return rows_.apply(plan_, changes, at_, next); }, true);
+    if (!done && done.error().code == errc::conflict)
+      co_return fail(errc::not_owner, "view {}: another process moved its position in {}", plan_.name,
+                     ctx_.cfg.index.database);
+    if (!done) co_return done.error();
+    figures_.transaction.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+    ctx_.counters.add("rows", {}, done->rows);
+    if (done->rejected) ctx_.counters.add("left_out", "rejected", done->rejected);
+    co_return result<void>{};
+  }
+
+  cause database_cause() const {
+    const auto has = [&](std::string_view words) { return database_trouble_.find(words) != std::string::npos; };
+    return has("locked") ? cause::database_locked : has("full") ? cause::disk_full : cause::database;
   }
 
   // What moves, and what does not, is looked at beside the work: a transaction may wait for a lock for seconds.
@@ -193,14 +206,10 @@ class view_fold {
   void note_health() {
     auto& ill = figures_.condition;
     const auto now = std::chrono::system_clock::now();
-    const auto has = [&](std::string_view words) { return database_trouble_.find(words) != std::string::npos; };
     if (!ctx_.nc.up())
       ill.bad(cause::nats_down, "no connection to NATS: " + ctx_.nc.trouble(), now);
     else if (!database_trouble_.empty())
-      ill.bad(has("locked") ? cause::database_locked
-              : has("full") ? cause::disk_full
-                            : cause::database,
-              database_trouble_, now);
+      ill.bad(database_cause(), database_trouble_, now);
     else if (!not_moving_.empty())
       ill.bad(cause::consumer_not_moving, not_moving_, now);
     else
@@ -284,7 +293,7 @@ result<std::unique_ptr<stage>> make_index(stage_context& ctx) {
   if (!rows) return rows.error();
   auto stage = std::make_unique<index_stage>(std::move(*rows));
   for (auto& p : *plans) {
-    auto share = claim_of("view-" + p.name, ctx.cfg.index.assign, ctx.cfg.kv.partitions);
+    auto share = claim_of("view-" + p.name, ctx.cfg.index.assign, ctx.cfg);
     if (!share) return share.error();
     stage->add(ctx, std::move(p), std::move(*share));
   }

@@ -37,8 +37,7 @@ class kv_stage final : public stage {
         owner_(ctx.nc, share_, [this] { return report(); }),
         repo_(ctx.nc, "repo"),
         inbox_(ctx.nc, consumer(), figures_.counted, ctx.facts.api_level),
-        outbox_(ctx.nc, {.name = "kv", .stream = "KV_" + ctx.cfg.kv.bucket, .latency = &figures_.publish},
-                figures_.counted),
+        outbox_(ctx.nc, store_writer(), figures_.counted),
         apply_(inbox_, outbox_, states(), rules(), figures_.counted),
         shown_(ctx.board, figures_, [this] { refresh(); }) {}
 
@@ -75,16 +74,31 @@ class kv_stage final : public stage {
   }
 
  private:
-  nats::consumer_spec consumer() const {
+  nats::consumer_spec consumer() {
     // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
     nats::consumer_spec spec{.stream = "ingest",
                              .durable = share_.key(),
                              .policy = nats::acks::each,
                              .stream_returns = true,
+                             .still_ours = [this] { return owner_.confirm(); },
                              .credit = 2048};
     if (!share_.share->all())
       for (const auto& label : share_.share->labels()) spec.filters.push_back("ingest." + label);
     return spec;
+  }
+
+  // Puts into the store are not fenced, so nothing is sent while the lock may be another's: an old value on top of his
+  // newer one would stay (X7).
+  nats::publisher_spec store_writer() {
+    return {.name = "kv",
+            .stream = "KV_" + ctx_.cfg.kv.bucket,
+            .leave = {.fresh = [this] { return owner_.fresh(); }, .renew = [this] { return still_ours(); }},
+            .latency = &figures_.publish};
+  }
+
+  task<bool> still_ours() {
+    auto ours = co_await owner_.confirm();
+    co_return ours.has_value();
   }
 
   apply_rules rules() const {
@@ -115,7 +129,7 @@ class kv_stage final : public stage {
     outbox_.close();
     if (owner_.lost()) co_return fail(errc::not_owner, "kv: another process has taken over");
     if (outbox_.halted() != nats::halt::none)
-      co_return fail(errc::mismatch, "kv: the store's stream: {}", outbox_.trouble());
+      co_return fail(errc::refused, "kv: the store's stream: {}", outbox_.trouble());  // the next start tells more
     co_return settled.has_error() ? settled : took;
   }
 
@@ -249,6 +263,12 @@ task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::
   std::vector<std::size_t> open(states.size());
   for (std::size_t i = 0; i < open.size(); ++i) open[i] = i;
   while (!open.empty()) {
+    // The compare-and-set would hold, while the next owner has read a state and not yet written it; and end him.
+    if (!owner_.fresh() && !co_await still_ours()) {
+      if (owner_.lost() || settled_) co_return fail(errc::not_owner, "kv: another process has taken over");
+      co_await done_.wait_for(200ms);
+      continue;
+    }
     std::vector<kv::write> writes;
     for (const auto i : open) {
       const auto& s = states[i];
@@ -290,7 +310,7 @@ task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::
 }  // namespace
 
 result<std::unique_ptr<stage>> make_kv(stage_context& ctx) {
-  auto share = claim_of("kv", ctx.cfg.kv.assign, ctx.cfg.kv.partitions);
+  auto share = claim_of("kv", ctx.cfg.kv.assign, ctx.cfg);
   if (!share) return share.error();
   return std::make_unique<kv_stage>(ctx, std::move(*share));
 }

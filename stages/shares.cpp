@@ -8,10 +8,13 @@
 
 namespace recordkv::stages {
 
-result<kv::claim> claim_of(std::string base, std::string_view assign, unsigned partitions) {
-  auto share = kv::partition_set::parse(assign, partitions);
+result<kv::claim> claim_of(std::string base, std::string_view assign, const config& cfg) {
+  auto share = kv::partition_set::parse(assign, cfg.kv.partitions);
   if (!share) return fail(errc::bad_config, "{}: {}", base == "kv" ? "kv.assign" : "index.assign", share.error().text);
-  return kv::claim{.base = std::move(base), .share = std::move(*share), .partitions = partitions};
+  return kv::claim{.base = std::move(base),
+                   .share = std::move(*share),
+                   .partitions = cfg.kv.partitions,
+                   .replicas = cfg.nats.replicas};
 }
 
 // We hold the lock of `mine`, so no live owner has a share that overlaps (kv/owner.hpp): their durables are nobody's.

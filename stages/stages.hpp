@@ -26,7 +26,7 @@ result<std::vector<view::plan>> configured_views(const config& cfg);
 task<result<nats::ensured>> open_ingest_stream(stage_context& ctx);
 
 /// What a stage claims of the partitions, as `assign` says it; errc::bad_config names the key.
-result<kv::claim> claim_of(std::string base, std::string_view assign, unsigned partitions);
+result<kv::claim> claim_of(std::string base, std::string_view assign, const config& cfg);
 
 /// Removes the durables of an earlier division that overlap `mine`, whose lock is held: nobody runs them any more.
 task<result<void>> remove_left_durables(nats::connection& nc, std::string stream, kv::claim mine);

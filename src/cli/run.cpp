@@ -63,8 +63,12 @@ class process {
     const auto until = std::chrono::steady_clock::now() + cfg_.nats.start_timeout;
     for (;;) {
       auto facts = co_await nats::jetstream_facts(nc_);
-      if (facts || closing_ || std::chrono::steady_clock::now() > until) co_return facts;
+      const bool waits = !facts && facts.error().code != errc::unsupported && !closing_;
+      if (!waits || std::chrono::steady_clock::now() > until) co_return facts;
+      log::info("nats", "{}; trying again", facts.error().text);
       notify_waiting("waiting for JetStream", 30s);
+      asio::steady_timer pause(io_, 300ms);
+      co_await pause.async_wait(use_task);
     }
   }
 

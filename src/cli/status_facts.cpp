@@ -1,10 +1,11 @@
 #include "status_facts.hpp"
 
 #include "lock_table.hpp"
-#include "recordkv/kv/bucket.hpp"
-#include "recordkv/kv/store_meta.hpp"
+#include "recordkv/kv/partition_set.hpp"
+#include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/greeting.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
+#include "stages.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 
@@ -24,22 +25,24 @@ task<> pause(std::chrono::milliseconds d) {
   co_await t.async_wait(use_task);
 }
 
-// Accounts whose state carries the header `status`: what is desynchronised. nullopt: too many accounts to count here.
+// Accounts whose state carries the header `status`: what is desynchronised. nullopt: not known, or too many accounts to
+// count here.
 task<std::optional<std::uint64_t>> count_stale(session s) {
   auto repo = co_await nats::stream_info(s.nc, "KV_repo");
-  if (!repo) co_return 0;
-  if (repo->messages > countable_accounts) co_return std::nullopt;
+  if (!repo && repo.error().code == errc::not_found) co_return 0;
+  if (!repo || repo->messages > countable_accounts) co_return std::nullopt;
   nats::consumer_spec spec{
       .stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
   meters counters;
   nats::pull_consumer states(s.nc, std::move(spec), counters, s.facts.api_level);
-  if (auto attached = co_await states.attach(); !attached) co_return 0;
+  if (auto attached = co_await states.attach(); !attached) co_return std::nullopt;
   std::uint64_t stale = 0;
   while (states.pending() > 0) {
     auto batch = co_await states.next();
     if (!batch) break;
     for (const auto& m : *batch) stale += m.header_value("status").empty() ? 0 : 1;
   }
+  (void)co_await nats::api(s.nc, "CONSUMER.DELETE.KV_repo." + states.name());
   co_return stale;
 }
 
@@ -53,18 +56,20 @@ task<json::object> consumer_facts(session s, std::string stream, std::string nam
   co_return o;
 }
 
-task<json::object> store_facts(session s) {
+task<result<json::object>> store_facts(session s) {
   json::object o;
   const auto stream = "KV_" + s.cfg.kv.bucket;
   auto first = co_await nats::stream_info(s.nc, stream);
-  if (!first) co_return o;
+  if (!first && first.error().code == errc::not_found) co_return o;
+  if (!first) co_return first.error();
   co_await pause(1s);
   auto second = co_await nats::stream_info(s.nc, stream);
-  const auto grew = second ? static_cast<std::int64_t>(second->messages - first->messages) : 0;
+  if (!second) co_return second.error();
+  const auto grew = static_cast<std::int64_t>(second->messages - first->messages);
   o["bucket"] = s.cfg.kv.bucket;
-  o["keys"] = second ? second->messages : first->messages;
-  o["bytes"] = second ? second->bytes : first->bytes;
-  o["writes_per_second"] = second ? second->last_seq - first->last_seq : 0;
+  o["keys"] = second->messages;
+  o["bytes"] = second->bytes;
+  o["writes_per_second"] = second->last_seq - first->last_seq;
   o["keys_per_second"] = grew;
   const auto keys = first->messages;
   if (grew > 0 && keys < advisable_keys)
@@ -73,50 +78,80 @@ task<json::object> store_facts(session s) {
   co_return o;
 }
 
-// A stage that this configuration names and nobody runs is what most silences come from.
-json::array missing_stages(const config& cfg, const json::array& running) {
+task<result<json::array>> stage_facts(session s) {
+  auto locks = co_await read_locks(s.nc);
+  if (!locks) co_return locks.error();
+  json::array stages;
+  for (auto& l : *locks) {
+    json::object row = l.report;
+    row["key"] = l.key;
+    row["pid"] = l.pid;
+    row["renewed"] = l.renewed;
+    if (!l.live) row["state"] = "gone";
+    const bool view = l.key.starts_with("view-");
+    if (view || l.key == "kv" || l.key.starts_with("kv-"))
+      row["consumer"] = co_await consumer_facts(s, view ? "KV_" + s.cfg.kv.bucket : "ingest", l.key);
+    stages.push_back(std::move(row));
+  }
+  co_return stages;
+}
+
+// The partitions of `base` ("kv", "view-likes") that no live process takes.
+std::vector<std::string> untaken(const std::string& base, const json::array& rows, unsigned partitions) {
+  auto left = kv::partition_labels(partitions);
+  for (const auto& row : rows) {
+    if (text_of(row.as_object(), "state") == "gone") continue;
+    const auto share = kv::partition_set::of_name(text_of(row.as_object(), "key"), base, partitions);
+    if (share)
+      std::erase_if(left,
+                    [&](const auto& l) { return std::ranges::find(share->labels(), l) != share->labels().end(); });
+  }
+  return left;
+}
+
+// What this configuration names and nobody runs is what most silences come from: a stage, a view, or some partitions.
+json::array missing_parts(const config& cfg, const json::array& rows) {
+  std::vector<std::string> bases;
+  for (const auto& stage : cfg.stages) {
+    const auto plans = stage == "index" ? stages::configured_views(cfg) : std::vector<view::plan>{};
+    if (stage != "index") bases.push_back(stage);
+    if (plans)
+      for (const auto& p : *plans) bases.push_back("view-" + p.name);
+  }
   json::array out;
-  for (const auto& wanted : cfg.stages) {
-    const auto runs = [&](const json::value& row) {
-      return text_of(row.as_object(), "stage") == wanted && text_of(row.as_object(), "state") != "gone";
-    };
-    if (std::none_of(running.begin(), running.end(), runs)) out.emplace_back(wanted);
+  for (const auto& base : bases) {
+    const auto left = untaken(base, rows, cfg.kv.partitions);
+    if (left.size() == cfg.kv.partitions)
+      out.emplace_back(base);
+    else if (!left.empty())
+      out.emplace_back(fmt::format("{} partitions {}", base, fmt::join(left, ",")));
   }
   return out;
 }
 
 }  // namespace
 
-task<json::object> system_facts(session s) {
+task<result<json::object>> system_facts(session s, depth how_deep) {
   json::object all;
   all["nats"] = json::object{{"url", nats::without_secrets(s.cfg.nats.url)}, {"server_id", s.nc.server_id()}};
-  all["store"] = co_await store_facts(s);
+  if (how_deep != depth::stages) {
+    auto store = co_await store_facts(s);
+    if (!store) co_return store.error();
+    all["store"] = std::move(*store);
+  }
   if (auto ingest = co_await nats::stream_info(s.nc, "ingest")) {
     all["buffer"] =
         json::object{{"messages", ingest->messages}, {"bytes", ingest->bytes}, {"max_messages", s.cfg.ingest.max_msgs}};
     if (ingest->messages >= static_cast<std::uint64_t>(s.cfg.ingest.max_msgs)) all["buffer"].as_object()["full"] = true;
   }
-  auto stale = co_await count_stale(s);
-  if (stale)
-    all["accounts_maybe_stale"] = *stale;
-  else
-    all["accounts_maybe_stale"] = nullptr;
-  json::array stages;
-  auto locks = co_await read_locks(s.nc);
-  if (locks)
-    for (auto& l : *locks) {
-      json::object row = l.report;
-      row["key"] = l.key;
-      row["pid"] = l.pid;
-      row["renewed"] = l.renewed;
-      if (!l.live) row["state"] = "gone";
-      const bool view = l.key.starts_with("view-");
-      if (view || l.key == "kv" || l.key.starts_with("kv-"))
-        row["consumer"] = co_await consumer_facts(s, view ? "KV_" + s.cfg.kv.bucket : "ingest", l.key);
-      stages.push_back(std::move(row));
-    }
-  all["missing"] = missing_stages(s.cfg, stages);
-  all["stages"] = std::move(stages);
+  if (how_deep == depth::accounts) {
+    const auto stale = co_await count_stale(s);
+    all["accounts_maybe_stale"] = stale ? json::value(*stale) : json::value(nullptr);
+  }
+  auto rows = co_await stage_facts(s);
+  if (!rows) co_return rows.error();
+  all["missing"] = missing_parts(s.cfg, *rows);
+  all["stages"] = std::move(*rows);
   co_return all;
 }
 
@@ -127,11 +162,13 @@ std::string text_of(const json::object& o, std::string_view key) {
   return v->is_string() ? std::string(v->get_string()) : json::serialize(*v);
 }
 
+// A key that its owner left behind counts as missing only where nobody has taken what it stood for.
 bool all_well(const json::object& all, const config& cfg) {
   for (const auto& row : all.at("stages").as_array()) {
     const auto stage = text_of(row.as_object(), "stage");
+    const auto state = text_of(row.as_object(), "state");
     const bool ours = std::find(cfg.stages.begin(), cfg.stages.end(), stage) != cfg.stages.end();
-    if (ours && text_of(row.as_object(), "state") != "running") return false;
+    if (ours && state != "running" && state != "gone") return false;
   }
   return all.at("missing").as_array().empty();
 }

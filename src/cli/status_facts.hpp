@@ -16,10 +16,14 @@ namespace recordkv::cli {
 /// A store of one stream is right to about so many keys; beyond, its server's restarts take minutes.
 inline constexpr std::uint64_t advisable_keys = 10'000'000;
 
-/// Takes a second: rates are measured over it.
-task<boost::json::object> system_facts(session s);
+/// How much is asked: the stages alone (for an exit code, many times an hour), the store with its rates over a second,
+/// or also a count over the states of all accounts.
+enum class depth { stages, store, accounts };
 
-/// Every stage that this configuration names is run by somebody, and none of them is stalled.
+/// Errors: NATS did not answer; nothing is known.
+task<result<boost::json::object>> system_facts(session s, depth how_deep);
+
+/// Everything that this configuration names is run by somebody, and none of it is stalled.
 bool all_well(const boost::json::object& all, const config& cfg);
 
 /// A member as text, whatever it is; empty when absent.

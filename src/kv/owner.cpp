@@ -15,7 +15,7 @@ namespace json = boost::json;
 namespace {
 
 using std::chrono::steady_clock;
-constexpr std::chrono::milliseconds look_every{250};
+constexpr std::chrono::milliseconds look_every{250}, slow_answer{1000};
 
 std::string first_line(const std::string& path) {
   std::ifstream in(path);
@@ -95,17 +95,21 @@ std::string owner::value() const {
 }
 
 task<result<void>> owner::acquire(patience p) {
-  if (auto opened = co_await lock_.open(); !opened) co_return opened.error();
+  if (auto opened = co_await lock_.open("file", what_.replicas); !opened) co_return opened.error();
   for (;;) {
     auto expected = co_await await_turn(p);
     standing_by_ = false;
     if (!expected) co_return expected.error();
     auto taken = co_await take(*expected);
     if (taken) break;
-    if (taken.error().code != errc::conflict) co_return taken;
-    if (p == patience::one_lease) co_return fail(errc::not_owner, "{}: another process was faster to take it", key_);
+    if (p == patience::one_lease && taken.error().code == errc::conflict)
+      co_return fail(errc::not_owner, "{}: another process was faster to take it", key_);
+    if (p == patience::one_lease) co_return taken;
+    co_await released_.wait_for(look_every);  // who stands by looks again, whatever NATS has said
   }
-  co_return co_await yield_to_elder();
+  auto alone = co_await yield_to_elder();
+  if (!alone) co_await release();
+  co_return alone;
 }
 
 // The sequence to compare with when it is our turn.
@@ -113,9 +117,11 @@ task<result<std::uint64_t>> owner::await_turn(patience p) {
   std::uint64_t watched = 0;
   auto since = steady_clock::now();
   for (bool first = true; !abandoned_; first = false) {
+    const auto asked = steady_clock::now();
     auto found = co_await lock_.get(key_);
+    if (steady_clock::now() - asked > slow_answer) since = steady_clock::now();  // nobody could renew meanwhile
     if (!found && found.error().code == errc::not_found) co_return 0;
-    if (!found && (first || p == patience::one_lease)) co_return found.error();
+    if (!found && p == patience::one_lease) co_return found.error();
     if (!found) {  // NATS is away: who holds the key can't renew it either, so nothing has lapsed
       since = steady_clock::now();
       co_await released_.wait_for(look_every);
@@ -147,8 +153,10 @@ task<result<void>> owner::take(std::uint64_t expected) {
   since_ = timestamp_now();
   first_ = 0;
   write w{.key = key_, .value = value(), .expected = expected};
+  const auto sent = steady_clock::now();
   auto taken = co_await lock_.update(std::move(w));
   if (!taken) co_return taken.error();
+  renewed_ = sent;
   seq_ = first_ = *taken;
   held_ = true;
   co_return result<void>{};
@@ -174,7 +182,6 @@ task<result<void>> owner::yield_to_elder() {
       continue;
     }
     if (!elder) continue;  // that one sees us, and yields
-    co_await release();
     co_return fail(errc::not_owner,
                    "{} overlaps {}, which process {} ({}) runs; give each process partitions of its own (kv.assign, "
                    "index.assign)",
@@ -184,17 +191,20 @@ task<result<void>> owner::yield_to_elder() {
 }
 
 task<result<bool>> owner::lives(std::string other, std::uint64_t seq) {
-  const auto until = steady_clock::now() + lease;
+  auto until = steady_clock::now() + lease;
   while (steady_clock::now() < until && !abandoned_) {
     co_await released_.wait_for(look_every);
+    const auto asked = steady_clock::now();
     if (auto renewed = co_await renew_once(); !renewed && lost_)
       co_return renewed.error();  // ours must not lapse meanwhile
     auto found = co_await lock_.get(other);
+    if (steady_clock::now() - asked > slow_answer) until = steady_clock::now() + lease;  // nobody could renew meanwhile
     if (!found && found.error().code == errc::not_found) co_return false;
     if (!found) co_return found.error();
     if (found->deleted) co_return false;
     if (found->seq != seq) co_return true;
   }
+  if (abandoned_) co_return fail(errc::closed, "{}: no longer wanted", key_);
   co_return false;
 }
 
@@ -224,15 +234,16 @@ task<> owner::renew() {
 
 task<result<void>> owner::renew_once() {
   write w{.key = key_, .value = value(), .expected = seq_};
+  const auto sent = steady_clock::now();
   writing_ = true;
   auto renewed = co_await lock_.update(std::move(w));
   result<void> mine;
-  if (renewed)
+  if (renewed) {
     seq_ = *renewed;
-  else if (renewed.error().code == errc::conflict)
-    mine = co_await look_whose();
-  else
-    mine = renewed.error();
+    renewed_ = sent;
+  } else {
+    mine = renewed.error().code == errc::conflict ? co_await look_whose() : result<void>(renewed.error());
+  }
   writing_ = false;
   written_.notify();
   co_return mine;
@@ -256,6 +267,7 @@ task<result<void>> owner::look_whose() {
 task<result<void>> owner::confirm() {
   while (writing_) co_await written_.wait();
   if (lost_ || !held_) co_return fail(errc::not_owner, "{} is not ours", key_);
+  if (fresh()) co_return result<void>{};
   co_return co_await renew_once();
 }
 

@@ -164,7 +164,11 @@ result<std::uint64_t> parse_pub_ack(std::string_view reply) {
 task<result<server_facts>> jetstream_facts(connection& nc) {
   auto info = co_await api(nc, "INFO");
   if (!info) {
-    if (info.error().code == errc::timed_out || info.error().code == errc::unsupported)
+    if (info.error().code == errc::timed_out)
+      co_return fail(errc::timed_out,
+                     "JetStream of the NATS server does not answer: it is still recovering, or not enabled for this "
+                     "account (nats account info)");
+    if (info.error().code == errc::unsupported)
       co_return fail(errc::unsupported,
                      "the NATS server has no JetStream for this account; start it with -js (or jetstream {{}} in its "
                      "configuration)");

@@ -53,6 +53,7 @@ task<result<ordinal>> publisher::put(std::string subject, header_list headers, s
   if (size > std::min(max_size_, nc_.max_payload()) || subject.size() + 192 > max_control_line)
     co_return fail(errc::too_large, "{} bytes under a subject of {} can't be stored", size, subject.size());
   while (running() && window_.full()) co_await moved_.wait();
+  while (running() && !co_await may_write()) co_await woken_.wait_for(tick);
   if (closed_) co_return fail(errc::closed, "{}: closed", spec_.name);
   if (halt_ != halt::none) co_return fail(errc::conflict, "{}: {}", spec_.name, trouble_);
   const ordinal o = window_.open(size);
@@ -207,6 +208,11 @@ task<> publisher::watch() {
   }
 }
 
+task<bool> publisher::may_write() {
+  if (!spec_.leave.fresh || spec_.leave.fresh()) co_return true;
+  co_return co_await spec_.leave.renew();
+}
+
 task<> publisher::recover() {
   while (running() && doubt_) {
     const auto until = std::chrono::steady_clock::now() + (spec_.fenced ? spec_.answer_limit : tick.zero());
@@ -221,7 +227,7 @@ task<> publisher::recover() {
       continue;
     }
     connects_ = nc_.connects();
-    if (!co_await consult_stream()) continue;
+    if (!co_await may_write() || !co_await consult_stream()) continue;
     // One goes ahead: while the stream refuses, nothing else is worth sending.
     doubt_ = false;
     window_.resent();

@@ -153,7 +153,8 @@ task<result<std::vector<message>>> pull_consumer::next() {
       continue;
     }
     if (rewind_wanted_) {
-      auto done = co_await rewind(rewind_reason_);
+      auto done = spec_.still_ours ? co_await spec_.still_ours() : result<void>{};
+      if (done) done = co_await rewind(rewind_reason_);
       if (!done && done.error().code == errc::not_found && spec_.stream_returns) {
         co_await nc_.changed().wait_for(tick);
         continue;
@@ -242,9 +243,9 @@ double pull_consumer::lag_seconds() const noexcept {
 }
 
 task<std::string> pull_consumer::why_not_moving(std::chrono::milliseconds patience) {
-  if (!wanted_) delivered_ = steady_clock::now();  // its reader is busy: that is no stall of the consumer
   if (closed_ || !nc_.up() || steady_clock::now() - delivered_ < patience) co_return "";
   const auto before = delivered_;
+  const bool waited_for = wanted_;  // else its reader is busy: that is no stall of the consumer, but the lag grows
   auto info = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   if (delivered_ != before) co_return "";
   if (!info && info.error().code == errc::not_found) co_return fmt::format("consumer {} is gone", name_);
@@ -253,12 +254,11 @@ task<std::string> pull_consumer::why_not_moving(std::chrono::milliseconds patien
     const auto* v = info->if_contains(key);
     return v && v->is_int64() ? v->get_int64() : 0;
   };
-  if (count("num_pending") == 0) {
-    pending_ = 0;
+  pending_ = static_cast<std::uint64_t>(count("num_pending"));
+  if (pending_ == 0 || !waited_for) {
     delivered_ = steady_clock::now();
     co_return "";
   }
-  pending_ = static_cast<std::uint64_t>(count("num_pending"));
   const auto* paused = info->if_contains("paused");
   const bool on_purpose = paused && paused->is_bool() && paused->get_bool();
   co_return fmt::format("consumer {} delivers nothing of {} messages{}", name_, pending_,

@@ -179,7 +179,7 @@ class StatusTest(CommandTest):
             rig.nats()
             self.assertIn("none", self.ask(rig, 1, "status"))
             told = json.loads(self.ask(rig, 1, "status", "--json"))
-            self.assertEqual((told["stages"], told["missing"]), ([], ["ingest", "kv", "index"]))
+            self.assertEqual((told["stages"], told["missing"]), ([], ["ingest", "kv", "view-likes"]))
             self.assertEqual(self.ask(rig, 1, "status", "--quiet"), "")
 
     def test_stalled_stage_says_since_when_and_why(self):

@@ -93,7 +93,34 @@ class DivisionTest(unittest.TestCase):
                 self.assertRegex(said[0], rf"{key} overlaps .*-0-7_a, which process {first.process.pid}")
                 self.assertEqual(rig.report(key), {})
             self.assertTrue(first.running())
+            told = rig.command("status")
+            self.assertEqual(told.returncode, 1)
+            for words in ("kv partitions 8,9,b,c,d,e,f", "view-likes partitions 8,9,b,c,d,e,f"):
+                self.assertRegex(told.stdout, rf"(?m)^{words} +no process runs this")
             rig.recordkv("kv,index", "rest", share("8-9,b-f"))
+            wait_for("every partition is taken", lambda: rig.command("status", "--quiet").returncode == 0, every=0.2)
+            rig.check_store(60)
+
+    def test_stopped_writer(self):
+        """SIGSTOP of a kv in full work until another has taken over and gone on, then SIGCONT: what it had in hand is old by
+        now, and the store's puts have no fence. It asks for its lock before it sends anything."""
+        with Rig(**{"ingest.max_msgs": 5_000}) as rig:
+            rig.nats()
+            rig.simulator("--events", 30_000, "--rate", 2500, "--accounts", 40, "--churn", 250_000, "--wait-for-client")
+            rig.recordkv("ingest,index")
+            old = rig.recordkv("kv", "old")
+            for _ in range(2):
+                want = rig.stream("KV_record")["last_seq"] + 2000 if rig.report("kv") else 2000
+                wait_for("it works", lambda: rig.stream("KV_record")["last_seq"] > want)
+                old.process.send_signal(signal.SIGSTOP)
+                new = rig.recordkv("kv", f"new-{old.starts}-{old.name}")
+                wait_for("the other owns kv", lambda: owner(rig, "kv") == new.process.pid, FROM_KILL)
+                went_on = rig.stream("KV_record")["last_seq"] + 2000
+                wait_for("and goes on", lambda: rig.stream("KV_record")["last_seq"] > went_on or rig.drained(), 30)
+                old.process.send_signal(signal.SIGCONT)
+                self.assertEqual(old.exit_code(15), 1, old.text()[-2000:])
+                old = new
+            self.assertEqual(rig.sim_state()["clients"], 1)
             rig.check_store(60)
 
     def test_no_such_partition(self):
@@ -132,10 +159,13 @@ class StandbyTest(unittest.TestCase):
     def test_stopped_and_awakened(self):
         """SIGSTOP until another has taken over, then SIGCONT: the old one learns it before it writes anything, and goes.
         Its publishes name a sequence that no longer is the last, its cursor writes a revision that no longer is."""
-        with Rig() as rig:
+        # Long enough that the heir has not yet written a cursor of his own when the other wakes up with his.
+        with Rig(sync_interval="1s") as rig:
             self.start(rig, 14 * STOPS * SLOW)
             owning, waiting = rig.parts["first"], rig.parts["second"]
             for turn in range(STOPS):
+                written = rig.stream("KV_cursor")["last_seq"]
+                wait_for("it writes the cursor", lambda: rig.stream("KV_cursor")["last_seq"] >= written + 2)
                 owning.process.send_signal(signal.SIGSTOP)
                 began = time.monotonic()
                 wait_for("the other has taken over", lambda: owner(rig, "ingest") == waiting.process.pid, FROM_KILL)

@@ -32,6 +32,7 @@ struct claim {
   std::string base;  ///< "ingest", "kv", "view-likes"
   std::optional<partition_set> share;
   unsigned partitions = 16;
+  int replicas = 1;  ///< of bucket lock
   std::string key() const { return base + (share ? share->suffix() : ""); }
 };
 
@@ -62,7 +63,8 @@ class owner {
   /// Renews until released. When the key is lost, lost() is set and `on_lost` runs once.
   void start(nursery& children, std::function<void()> on_lost);
 
-  /// Renews now, so that whoever was stopped for a while learns whether he still owns before he does anything else.
+  /// Renews now, unless fresh(), so that whoever was stopped for a while learns whether he still owns before he does
+  /// anything else.
   /// errc::not_owner, with lost() set; other errors say that nothing is known.
   task<result<void>> confirm();
 
@@ -70,6 +72,9 @@ class owner {
   task<> release();
 
   bool lost() const noexcept { return lost_; }
+  /// True while nobody else can have taken the key, by this machine's steady clock: half a lease since the last renewal
+  /// that was answered, counted from its sending. A process that was stopped is not fresh when it wakes.
+  bool fresh() const noexcept { return std::chrono::steady_clock::now() - renewed_ < lease / 2; }
   const std::string& key() const noexcept { return key_; }
 
  private:
@@ -96,6 +101,7 @@ class owner {
   bool standing_by_ = false;
   bool abandoned_ = false;
   std::string since_;
+  std::chrono::steady_clock::time_point renewed_;
   event released_;
   event written_;
 };

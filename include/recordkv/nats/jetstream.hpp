@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,7 +30,7 @@ struct server_facts {
   int api_level = 0;  ///< 0: before 2.11
   std::int64_t streams = 0;
 };
-/// errc::unsupported: no JetStream for this account, said in words.
+/// errc::unsupported: no JetStream for this account, said in words; timed_out: it does not answer, perhaps not yet.
 task<result<server_facts>> jetstream_facts(connection& nc);
 
 /// What recordkv needs of a stream. Only these are compared with what exists; the rest is set at creation.
@@ -87,7 +88,10 @@ struct consumer_spec {
   bool stream_returns = false;  ///< a stream that is gone will be made again by its owner: wait for it
   std::uint64_t start_seq = 0;  ///< 0: from the first message
   bool once = false;            ///< next() answers errc::closed when the server says that it has nothing more
-  std::size_t credit = 512;     ///< messages asked for at once
+  /// Asked before a rewind that a reconnect or a deletion brings: the durable may be another's by now (X7). Its error
+  /// ends next(), except timed_out and unreachable, which try again. Empty: nobody else can have it.
+  std::function<task<result<void>>()> still_ours;
+  std::size_t credit = 512;  ///< messages asked for at once
   std::size_t max_bytes = std::size_t{8} << 20;
 };
 

@@ -18,9 +18,17 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <optional>
 
 namespace recordkv::nats {
+
+/// Leave to write, for whoever may have lost it while he was stopped or cut off (docs/invariants.md X7). Both empty: it
+/// can't be lost.
+struct permit {
+  std::function<bool()> fresh;        ///< certainly still ours
+  std::function<task<bool>()> renew;  ///< asks; false: nothing is known, or it is lost (then its owner closes us)
+};
 
 struct publisher_spec {
   std::string name;  ///< in counters and log lines
@@ -28,6 +36,7 @@ struct publisher_spec {
   pipe::window_limits limits;
   bool fenced = false;
   std::chrono::milliseconds answer_limit{5000};
+  permit leave;                  ///< asked before anything is sent that could overwrite another owner's newer value
   histogram* latency = nullptr;  ///< told the time from sending to acknowledgement; outlives the publisher
 };
 
@@ -90,6 +99,7 @@ class publisher final : public outbox {
   task<> watch();
   task<> watch_connection();
   task<> recover();
+  task<bool> may_write();
   task<bool> consult_stream();
 
   connection& nc_;

@@ -31,6 +31,8 @@ class pull_consumer final : public inbox {
   void close() noexcept override;
 
   bool closed() const noexcept { return closed_; }
+  /// The durable, or the name that the server gave.
+  const std::string& name() const noexcept { return name_; }
   std::uint64_t incarnation() const noexcept { return incarnation_; }
   /// Matching messages that are still to be delivered, as the last delivery, or the making of the consumer, told. While
   /// keys are being overwritten the server's count may be off in either direction: for display, never for a decision.
