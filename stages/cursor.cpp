@@ -62,9 +62,13 @@ task<result<void>> cursor::write(std::uint64_t value, std::string server_id) {
   }
 }
 
-task<result<void>> cursor::sign() {
-  if (!value_) co_return result<void>{};
-  co_return co_await write(*value_, server_id_);
+task<result<void>> cursor::take_over(std::function<bool()> still_ours) {
+  for (;;) {
+    auto done = co_await read();
+    if (!done || !value_) co_return done;
+    done = co_await write(*value_, server_id_);
+    if (done || done.error().code != errc::not_owner || !still_ours()) co_return done;
+  }
 }
 
 void cursor::begin_epoch() noexcept {

@@ -6,6 +6,7 @@
 
 #include "recordkv/kv/bucket.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -27,8 +28,10 @@ class cursor {
   /// Compare-and-set. errc::not_owner: another process has written it.
   task<result<void>> write(std::uint64_t value, std::string server_id);
 
-  /// Writes the value as it was read, with its epoch and server id, under our own name; nothing where there is none.
-  task<result<void>> sign();
+  /// Reads it and writes it again as it stands, with its epoch and server id, under our own name: whoever had the lock
+  /// before and wakes up now can no longer write it. He may just have done so; then it is read again, while
+  /// `still_ours`.
+  task<result<void>> take_over(std::function<bool()> still_ours);
 
   /// The source's numbering begins anew: the next write carries the next epoch, and the old value means nothing.
   void begin_epoch() noexcept;

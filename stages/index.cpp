@@ -77,14 +77,7 @@ class view_fold {
             .max_bytes = std::size_t{32} << 20};
   }
 
-  std::uint64_t lowest() const {
-    std::uint64_t low = UINT64_MAX;
-    for (const auto& l : labels_) {
-      const auto it = at_.seq.find(l);
-      low = std::min(low, it == at_.seq.end() ? 0 : it->second);
-    }
-    return low == UINT64_MAX ? 0 : low;
-  }
+  std::uint64_t lowest() const { return lowest_of(at_, labels_); }
 
   // The stored position counts only for the store it was made from; of another one the rows are worth nothing.
   task<result<void>> find_position() {

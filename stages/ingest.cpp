@@ -112,23 +112,13 @@ class ingest_stage final : public stage {
     co_return result<void>{};
   }
 
-  // As it stands, under our name: whoever had the lock before, and wakes up now, can no longer write it (X5). He may
-  // just have done so; then it is read again.
-  task<result<void>> take_cursor() {
-    for (;;) {
-      if (auto known = co_await cursor_.read(); !known) co_return known;
-      auto signed_by_us = co_await cursor_.sign();
-      if (signed_by_us || signed_by_us.error().code != errc::not_owner || owner_.lost()) co_return signed_by_us;
-    }
-  }
-
   // X3, X4: the buffer as it is now, and where reading begins.
   task<result<void>> take_place() {
     // Whoever was stopped for a while, or cut off, may have lost the lock without knowing: he asks before he writes.
     if (auto still = co_await owner_.confirm(); !still) co_return still;
     auto stream = co_await open_ingest_stream(ctx_);
     if (!stream) co_return stream.error();
-    if (auto known = co_await take_cursor(); !known) co_return known;
+    if (auto known = co_await cursor_.take_over([this] { return !owner_.lost(); }); !known) co_return known;
     auto last = co_await last_buffered(ctx_.nc);
     if (!last) co_return last.error();
     const auto server = ctx_.nc.server_id();

@@ -2,7 +2,6 @@
 //
 // Owns: the lock, the durable consumer, the publisher into the store, bucket `repo`'s writes, and their start and stop.
 // Refuses to know: what is applied and when it is done (kv_apply.hpp).
-#include "begun_accounts.hpp"
 #include "kv_apply.hpp"
 #include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
@@ -13,6 +12,7 @@
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/publisher.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
+#include "repo_states.hpp"
 #include "stages.hpp"
 
 #include <algorithm>
@@ -35,10 +35,10 @@ class kv_stage final : public stage {
         figures_{.stage = "kv", .part = share_.key()},
         ctx_(ctx.counting_in(figures_.counted)),
         owner_(ctx.nc, share_, [this] { return report(); }),
-        repo_(ctx.nc, "repo"),
+        states_(ctx_, owner_),
         inbox_(ctx.nc, consumer(), figures_.counted, ctx.facts.api_level),
         outbox_(ctx.nc, store_writer(), figures_.counted),
-        apply_(inbox_, outbox_, states(), rules(), figures_.counted),
+        apply_(inbox_, outbox_, states_.port(), rules(), figures_.counted),
         shown_(ctx.board, figures_, [this] { refresh(); }) {}
 
   std::string_view name() const override { return "kv"; }
@@ -110,11 +110,6 @@ class kv_stage final : public stage {
             .gather = 250ms};
   }
 
-  state_port states() {
-    return {.load = [this](std::vector<std::string> dids) { return load(std::move(dids)); },
-            .save = [this](std::vector<state_port::stored> s) { return save(std::move(s)); }};
-  }
-
   task<result<void>> work(nursery& children) {
     outbox_.start(children);
     result<void> took;
@@ -124,7 +119,7 @@ class kv_stage final : public stage {
     pair.spawn(settle_into(settled));
     pair.spawn(watch_store());
     pair.spawn(watch_consumer());
-    pair.spawn(learn_begun());
+    pair.spawn(states_.learn_begun([this] { return !settled_; }));
     co_await pair.join();
     outbox_.close();
     if (owner_.lost()) co_return fail(errc::not_owner, "kv: another process has taken over");
@@ -143,6 +138,7 @@ class kv_stage final : public stage {
     r = co_await apply_.settle();
     inbox_.close();
     settled_ = true;
+    states_.give_up();
     done_.notify();
   }
 
@@ -161,14 +157,6 @@ class kv_stage final : public stage {
       co_await done_.wait_for(500ms);
       not_moving_ = co_await inbox_.why_not_moving(5s);
     }
-  }
-
-  // Only this stage writes states: once those that stood at the start are known, an account outside has none, and
-  // looking for it would cost a round trip for each account of the network.
-  task<> learn_begun() {
-    auto read = co_await read_begun(ctx_.nc, ctx_.facts.api_level, ctx_.counters, begun_, [this] { return !settled_; });
-    begun_known_ = read.has_value();
-    if (begun_known_) log::info("kv", "{} accounts have begun", begun_.size());
   }
 
   void stop_hard() noexcept {
@@ -213,41 +201,14 @@ class kv_stage final : public stage {
         c.value("consumer_rewinds"), members_of(figures_));
   }
 
-  task<result<std::vector<state_port::stored>>> load(std::vector<std::string> dids) {
-    std::vector<state_port::stored> out(dids.size());
-    std::vector<std::size_t> asked;
-    std::vector<std::string> keys;
-    for (std::size_t i = 0; i < dids.size(); ++i) {
-      if (begun_known_ && !begun_.contains(kv::encode_part(dids[i]))) continue;
-      asked.push_back(i);
-      keys.push_back(kv::repo_key(dids[i], ctx_.cfg.kv.partitions));
-    }
-    auto found = co_await repo_.get_many(std::move(keys));
-    if (!found) co_return found.error();
-    for (std::size_t k = 0; k < asked.size(); ++k) {
-      auto& e = (*found)[k];
-      auto& into = out[asked[k]];
-      into.seq = e.seq;
-      if (e.seq == 0 || e.deleted) continue;
-      auto state = kv::parse_repo_state(e.value);
-      if (!state) co_return fail(errc::malformed, "bucket repo, account {}: {}", dids[asked[k]], state.error().text);
-      into.state = std::move(*state);
-    }
-    co_return out;
-  }
-
-  task<result<std::vector<std::uint64_t>>> save(std::vector<state_port::stored> states);
-
   kv::claim share_;
   figures figures_;
   stage_context ctx_;
   kv::owner owner_;
-  kv::bucket repo_;
+  repo_states states_;
   nats::pull_consumer inbox_;
   nats::publisher outbox_;
   kv_apply apply_;
-  account_set begun_;
-  bool begun_known_ = false;
   std::string not_moving_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;
@@ -256,56 +217,6 @@ class kv_stage final : public stage {
   event done_;
   figures_board::place shown_;
 };
-
-// Each account has at most one write under way. A conflict is our own write whose answer was lost, or somebody else's.
-task<result<std::vector<std::uint64_t>>> kv_stage::save(std::vector<state_port::stored> states) {
-  std::vector<std::uint64_t> seqs(states.size(), 0);
-  std::vector<std::size_t> open(states.size());
-  for (std::size_t i = 0; i < open.size(); ++i) open[i] = i;
-  while (!open.empty()) {
-    // The compare-and-set would hold, while the next owner has read a state and not yet written it; and end him.
-    if (!owner_.fresh() && !co_await still_ours()) {
-      if (owner_.lost() || settled_) co_return fail(errc::not_owner, "kv: another process has taken over");
-      co_await done_.wait_for(200ms);
-      continue;
-    }
-    std::vector<kv::write> writes;
-    for (const auto i : open) {
-      const auto& s = states[i];
-      kv::write w{
-          .key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
-      if (s.seq == 0) begun_.add(kv::encode_part(s.state.did));
-      if (s.state.stale()) w.headers.push_back({"status", s.state.status});  // counted without reading the values
-      writes.push_back(std::move(w));
-    }
-    auto answers = co_await repo_.update_many(std::move(writes));
-    std::vector<std::size_t> again;
-    for (std::size_t k = 0; k < open.size(); ++k) {
-      const auto i = open[k];
-      if (answers[k]) {
-        seqs[i] = *answers[k];
-        continue;
-      }
-      if (answers[k].error().code != errc::conflict) {
-        if (owner_.lost() || settled_) co_return answers[k].error();
-        again.push_back(i);
-        continue;
-      }
-      auto now = co_await repo_.get(kv::repo_key(states[i].state.did, ctx_.cfg.kv.partitions));
-      if (now && now->value == kv::to_json(states[i].state)) {
-        seqs[i] = now->seq;
-        continue;
-      }
-      if (now || now.error().code == errc::not_found)
-        co_return fail(errc::not_owner, "the state of {} was written by another process (sequence {}, not {})",
-                       states[i].state.did, now ? now->seq : 0, states[i].seq);
-      again.push_back(i);
-    }
-    if (again.size() == open.size()) co_await done_.wait_for(200ms);  // NATS is away; wait rather than spin
-    open = std::move(again);
-  }
-  co_return seqs;
-}
 
 }  // namespace
 

@@ -6,6 +6,15 @@
 
 namespace recordkv::stages {
 
+std::uint64_t lowest_of(const view::position& at, const std::vector<std::string>& labels) {
+  std::uint64_t low = UINT64_MAX;
+  for (const auto& l : labels) {
+    const auto it = at.seq.find(l);
+    low = std::min(low, it == at.seq.end() ? 0 : it->second);
+  }
+  return low == UINT64_MAX ? 0 : low;
+}
+
 fresh_changes changes_of(const std::vector<nats::message>& batch, std::string_view prefix, std::string_view collection,
                          const view::position& at, meters& counters) {
   fresh_changes out;

@@ -9,6 +9,7 @@
 #include "recordkv/view/store.hpp"
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct fresh_changes {
   std::vector<view::change> changes;
   std::uint64_t last = 0;  ///< the highest stream sequence in the batch, whatever became of its message
 };
+
+/// Up to where every one of these partitions has been folded in; 0 for one that never was.
+std::uint64_t lowest_of(const view::position& at, const std::vector<std::string>& labels);
 
 /// `prefix`: "$KV.{bucket}.". Counts left_out{not_a_record} and skipped{older}.
 fresh_changes changes_of(const std::vector<nats::message>& batch, std::string_view prefix, std::string_view collection,
