@@ -19,7 +19,7 @@ demo() {
   "$build_dir/test/recordkv-sim" --die-with-parent --events 0 --past 20000 --rate "${RECORDKV_DEMO_RATE:-200}" \
     --base "$(date +%s)000000" --print 3 >"$sim_out" 2>&1 &
   sim_pid=$! main_pid=
-  trap 'kill $sim_pid 2>/dev/null; wait $sim_pid 2>/dev/null; rm -f "$sim_out"' EXIT
+  trap 'kill $sim_pid 2>/dev/null || true; wait $sim_pid 2>/dev/null || true; rm -f "$sim_out"' EXIT
   while [ -z "$url" ]; do
     kill -0 $sim_pid 2>/dev/null || { cat "$sim_out" >&2; die "the simulated network did not start"; }
     url=$(grep -oE 'ws://[0-9.:]+' "$sim_out" | head -n1 || true)
@@ -34,7 +34,8 @@ demo() {
   # Ctrl-C on a terminal reaches recordkv by itself; told twice, it would not drain but leave at once.
   trap '[ -t 0 ] || kill -TERM $main_pid 2>/dev/null' INT
   local code=0
-  while kill -0 $main_pid 2>/dev/null; do wait $main_pid && code=0 || code=$?; done
+  while kill -0 $main_pid 2>/dev/null; do wait $main_pid || true; done
+  wait $main_pid || code=$?  # what it ended with, not the signal that ended the wait
   return $code
 }
 
