@@ -222,8 +222,8 @@ class CredentialsTest(SecureTest):
                 with open(wrong, "w") as f:
                     f.write(text)
                 self.refused(rig, rf"nats\.creds: {wrong} is no credentials file \(its user {missing} is", run=False)
-            with open(wrong, "w") as f:  # its checksum is wrong
-                f.write(whole.replace(seed, seed[:-1] + ("A" if seed[-1] != "A" else "B")))
+            with open(wrong, "w") as f:  # its checksum is wrong (not the last letter: its low bits say nothing)
+                f.write(whole.replace(seed, seed[:20] + ("A" if seed[20] != "A" else "B") + seed[21:]))
             self.refused(rig, "nats.creds", run=False)
             rig.settings["nats.creds"] = rig.directory
             self.refused(rig, r"nats\.creds: .*Is a directory", run=False)
