@@ -65,7 +65,7 @@ void print_ends(const json::object& all) {
     fmt::print("{:<12} {}\n", std::string_view(name.as_string()), marked("31", "no process runs this"));
   if (all.at("stages").as_array().empty()) fmt::print("stages       none is running\n");
   const auto& stale = all.at("accounts_maybe_stale");
-  fmt::print("accounts     {} may be stale\n", stale.is_null() ? "not counted:" : json::serialize(stale));
+  fmt::print("accounts     {} may be stale\n", stale.is_null() ? "an unknown number" : json::serialize(stale));
 }
 
 void print_text(const json::object& all) {

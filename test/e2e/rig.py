@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -69,6 +70,17 @@ def wait_for(what: str, condition, seconds: float = 20, every: float = 0.05, mea
         if meanwhile:
             meanwhile()
         time.sleep(every)
+
+
+def answer(port: int, path: str) -> tuple:
+    """(status, body) of a process's HTTP; not up yet counts as NATS away, so that wait_for() goes on."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as got:
+            return got.status, got.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+    except (urllib.error.URLError, OSError) as e:
+        raise nats_wire.Failure(str(e)) from e
 
 
 class Part:

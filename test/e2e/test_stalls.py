@@ -11,10 +11,8 @@ import signal
 import sqlite3
 import subprocess
 import unittest
-import urllib.error
-import urllib.request
 
-from rig import ROOT, Rig, free_port, nats_wire, program, wait_for
+from rig import ROOT, Rig, answer, free_port, program, wait_for
 
 NAMED_WITHIN = 10
 
@@ -25,13 +23,7 @@ class StallRig(Rig):
         super().__init__(**{"http.listen": f"127.0.0.1:{self.http}", **settings})
 
     def ask(self, path: str) -> tuple:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as e:
-            return e.code, e.read().decode()
-        except (urllib.error.URLError, OSError) as e:
-            raise nats_wire.Failure(str(e)) from e  # not up yet
+        return answer(self.http, path)
 
     def stalled_in_metrics(self) -> set:
         return set(re.findall(r'^recordkv_stalled\{stage="\w+",part="([\w-]+)",cause="(\w+)"\} 1$', self.ask("/metrics")[1], re.M))

@@ -8,10 +8,8 @@ import signal
 import socket
 import subprocess
 import unittest
-import urllib.error
-import urllib.request
 
-from rig import SLOW, Rig, die_with_parent, free_port, nats_wire, plain_environment, program, wait_for
+from rig import SLOW, Rig, answer, die_with_parent, free_port, plain_environment, program, wait_for
 
 
 class Listener:
@@ -29,16 +27,6 @@ class Listener:
                 self.heard += self.socket.recv(4096).decode().splitlines()
             except BlockingIOError:
                 return self.heard
-
-
-def answer(port: int, path: str) -> tuple:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as got:
-            return got.status, got.read().decode()
-    except urllib.error.HTTPError as e:
-        return e.code, e.read().decode()
-    except (urllib.error.URLError, OSError) as e:
-        raise nats_wire.Failure(str(e)) from e
 
 
 class WaitTest(unittest.TestCase):

@@ -194,7 +194,14 @@ TEST_CASE("after kill -9 at any moment rows and position agree") {
         from = at(k);
       }
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(120 + 37 * round));
+    // In the middle of its work, which is a fact to be waited for: a loaded machine may not have begun after a second.
+    const auto batches = [&] {
+      const auto at = read_position(d.file(), "likes");
+      return at && at->seq.contains("0") ? at->seq.at("0") : 0;
+    };
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (batches() < 2 + 7 * static_cast<std::uint64_t>(round) && std::chrono::steady_clock::now() < until)
+      std::this_thread::yield();
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
