@@ -214,7 +214,10 @@ class StallTest(unittest.TestCase):
             part = rig.add("recordkv", [*mount, rig.path("state"), program("RECORDKV", "recordkv"), "--config", rig.config])
             rig.named("view-likes", "disk_full")
             self.assertIn("disk is full", rig.ask("/readyz")[1])
-            self.assertTrue(part.running())
+            room = ["nsenter", "-t", str(part.process.pid), "-U", "-m", "--preserve-credentials",
+                    "mount", "-o", "remount,size=400m", rig.path("state")]
+            self.assertEqual(subprocess.run(room, capture_output=True, text=True, check=False).stderr, "")
+            rig.cleared()
 
     def test_stopped_process(self):
         """It can say nothing itself: status sees that its lock is not renewed."""
