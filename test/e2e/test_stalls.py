@@ -199,6 +199,14 @@ class StallTest(unittest.TestCase):
             rig.simulator("--events", 200_000, "--rate", 4000, "--accounts", 300, "--wait-for-client", truth=False)
             rig.recordkv()
             rig.named("kv", "disk_full", by_status=False)  # the lock's bucket is on that disk, too: status can't know
+            with open(rig.path("nats.conf"), "r+", encoding="utf-8") as f:
+                roomy = f.read().replace("max_file_store: 3MB", "max_file_store: 900MB")
+                f.seek(0)
+                f.write(roomy)
+            rig.parts["nats"].kill()
+            rig.parts["nats"].start()
+            rig.wait_nats()
+            rig.cleared()
 
     def test_disk_full_of_the_database(self):
         """A file system of 4 MB, in a mount namespace of its own; skipped, aloud, where none may be made."""
