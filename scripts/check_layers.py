@@ -16,7 +16,7 @@ MAY = {
     "nats": {"core", "pipe"},
     "firehose": {"core", "atproto"},
     "kv": {"core", "pipe", "atproto", "nats"},
-    "view": {"core"},
+    "view": {"core", "atproto"},
     "config": {"core"},
     "http": {"core"},
     "stages": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config"},
@@ -25,7 +25,8 @@ MAY = {
 ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stages", "run.hpp": "cli"}
 # nats.c has three includers, and libcbor one: what a library costs is paid in one place
 ONLY = {"nats/nats.h": {"src/nats/bridge.cpp", "src/nats/dial.cpp", "src/nats/message.cpp"}, "cbor.h": {"src/atproto/cbor.cpp"},
-        "sqlite3.h": {"src/view/sqlite.cpp", "src/view/sqlite.hpp"}}
+        "sqlite3.h": {"src/view/sqlite.cpp", "src/view/sqlite.hpp"},
+        "libpq-fe.h": {"src/view/postgres.cpp", "src/view/postgres.hpp"}}
 
 
 def layer(path):
