@@ -50,8 +50,8 @@ task<result<void>> pull_consumer::attach() {
     if (!info && info.error().code != errc::not_found) co_return info.error();
     if (info) {
       const auto* have = info->if_contains("config");
-      const auto differ =
-          differences(config_of(spec_, 0), have && have->is_object() ? have->get_object() : json::object{});
+      auto differ = differences(config_of(spec_, 0), have && have->is_object() ? have->get_object() : json::object{});
+      make_anew_ = spec_.filters_follow && std::erase_if(differ, [](const auto& d) { return d.starts_with("filter"); });
       if (!differ.empty())
         co_return fail(errc::mismatch,
                        "consumer {} on stream {} exists with other settings: {}; remove it (nats consumer rm {} {})",
@@ -85,7 +85,7 @@ task<result<void>> pull_consumer::reset() {
   // A work queue holds exactly what is unacknowledged, so a consumer made anew begins right there. A reset would go
   // back to the acknowledgement floor, behind which a server that died at the wrong moment can leave a message for
   // ever.
-  if (api_level_ < 4 || spec_.durable.empty() || !start_) co_return co_await make();
+  if (api_level_ < 4 || spec_.durable.empty() || !start_ || std::exchange(make_anew_, false)) co_return co_await make();
   // A reset of a consumer that does not exist is not refused but never answered.
   auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   if (!there && there.error().code == errc::not_found) co_return co_await make();

@@ -81,6 +81,7 @@ class pull_consumer final : public inbox {
   bool wanted_ = false;  // somebody waits in next()
   bool idle_ = false;    // a heartbeat has come since the last message
   bool rewind_wanted_ = true;
+  bool make_anew_ = false;  // the durable that stands has other filters
   std::string rewind_reason_ = "attached";
 };
 

@@ -94,7 +94,7 @@ class store {
     std::uint64_t erased = 0;    ///< rows that were there and no longer are; not counted in bulk
     bool live = false;           ///< the build is the live one, by now
   };
-  virtual task<result<applied>> apply(const plan& p, std::uint64_t number, std::vector<change> changes,
+  virtual task<result<applied>> apply(const plan& p, std::uint64_t number, const std::vector<change>& changes,
                                       position previous, position next) = 0;
 
   /// Ends the bulk of build `number`: key, indexes, counters and triggers, in one transaction. Takes seconds a million
