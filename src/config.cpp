@@ -163,9 +163,15 @@ result<merged> merge(const config_sources& from) {
 
 }  // namespace
 
+std::string config::database() const {
+  const auto path = sqlite_path();
+  return path.empty() ? index.database : "sqlite:" + path;
+}
+
 std::string config::sqlite_path() const {
   std::string_view path = index.database;
-  if (path.starts_with("sqlite:")) path.remove_prefix(7);
+  if (!path.starts_with("sqlite:")) return {};
+  path.remove_prefix(7);
   return (std::filesystem::path(state.dir) / path).string();  // an absolute right side replaces the left
 }
 
