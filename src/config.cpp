@@ -19,9 +19,9 @@ namespace {
 using namespace settings;
 
 /// Variables with our prefix that are no keys: scripts and tests use them.
-constexpr auto other_variables =
-    std::to_array<std::string_view>({"RECORDKV_FIXTURES", "RECORDKV_NATS_SERVER", "RECORDKV_NATS_CLI", "RECORDKV_SIM",
-                                     "RECORDKV_SEEDS", "RECORDKV_LAYOUTS", "RECORDKV_SLOW"});
+constexpr auto other_variables = std::to_array<std::string_view>(
+    {"RECORDKV_FIXTURES", "RECORDKV_NATS_SERVER", "RECORDKV_NATS_CLI", "RECORDKV_POSTGRES_BIN", "RECORDKV_SIM",
+     "RECORDKV_SEEDS", "RECORDKV_LAYOUTS", "RECORDKV_SLOW"});
 constexpr std::string_view test_variables = "RECORDKV_TEST_";
 
 /// Values so far, and per row of the table who set it last.
