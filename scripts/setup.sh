@@ -15,7 +15,7 @@ distribution() { . /etc/os-release; echo "${ID:-unknown}-${VERSION_ID:-0}"; }
 # The packages by distribution; a name in common stands once.
 packages() {
   local common="ninja-build meson pkg-config ccache ca-certificates curl git iproute2 openssl python3 procps
-    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libcli11-dev libssl-dev libjemalloc-dev"
+    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libcli11-dev libssl-dev libjemalloc-dev"
   local clang="clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19"
   case $(distribution) in
     debian-12) echo $common $clang libboost1.81-dev ;;
@@ -112,6 +112,17 @@ install_nats_server() {
   die "no way to get nats-server >= 2.10 worked; install it and put it on PATH (see .tools/go.log)"
 }
 
+# The server that tests start by themselves. Debian's package would leave one running on a developer's machine; while
+# this setting stands none is made. It goes again, so that whoever wants one later gets it as usual.
+install_postgres() {
+  [ -n "${RECORDKV_POSTGRES_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return
+  local setting=/etc/postgresql-common/createcluster.d/recordkv.conf
+  as_root mkdir -p "${setting%/*}"
+  echo 'create_main_cluster = false' | as_root tee "$setting" >/dev/null
+  install_packages postgresql
+  as_root rm -f "$setting"
+}
+
 use_compiler() {
   local ccache=
   command -v ccache >/dev/null && ccache="ccache "
@@ -130,13 +141,14 @@ setup() {
   install_nats_server
 }
 
-# What only the tests need: the nats command line, Node with the packages of test/e2e, the readers of what deploys it.
+# What only the tests need: the nats command line, PostgreSQL, Node with the packages of test/e2e, the readers of what deploys it.
 setup_test() {
   if ! command -v nats >/dev/null; then
     say "dev: getting the nats command line $nats_cli_version"
     go_install "github.com/nats-io/natscli/nats@$nats_cli_version" || { install_go && go_install "github.com/nats-io/natscli/nats@$nats_cli_version"; } ||
       die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
   fi
+  install_postgres
   command -v node >/dev/null || install_packages nodejs npm
   command -v npm >/dev/null || install_packages npm
   local lock=test/e2e/package-lock.json stamp=test/e2e/node_modules/.installed
