@@ -21,11 +21,15 @@ inline constexpr int done = 0, no = 1, usage = 2, unreachable = 3;
 struct invocation {
   std::string command = "run";
   config_sources sources;
-  std::string uri;         ///< get, put, del; the DID of ls
-  std::string collection;  ///< ls
-  std::string text;        ///< put: JSON, or "-"
-  std::string by, of;      ///< likes
-  std::string action;      ///< config: check or show
+  std::string uri;                 ///< get, put, del, wait; the DID of ls
+  std::string collection;          ///< ls
+  std::string text;                ///< put: JSON, or "-"
+  std::string by, of;              ///< likes
+  std::string view;                ///< query, view, wait
+  std::string action;              ///< of config and view
+  std::vector<std::string> where;  ///< query: COL=VALUE
+  std::vector<std::string> files;  ///< view check
+  bool wait = false;               ///< put, del
   bool meta = false, json = false, yes = false, watch = false, quiet = false, list_stages = false;
   std::size_t limit = 1000;
 };
@@ -59,6 +63,9 @@ int ls(const invocation& i, const config& cfg);
 int put(const invocation& i, const config& cfg);
 int del(const invocation& i, const config& cfg);
 int likes(const invocation& i, const config& cfg);
+int query(const invocation& i, const config& cfg);
+int view_command(const invocation& i, const config& cfg);
+int wait(const invocation& i, const config& cfg);
 int status(const invocation& i, const config& cfg);
 int reset(const invocation& i, const config& cfg);
 int config_command(const invocation& i, std::span<const stage_entry> extra);

@@ -39,9 +39,39 @@ void add_record_commands(CLI::App& app, invocation& i) {
                       "recordkv put at://did:plc:…/app.bsky.feed.like/a '{\"subject\":{\"uri\":\"at://…\"}}'");
   put->add_option("uri", i.uri, "at://DID/COLLECTION/RKEY")->required();
   put->add_option("json", i.text, "The record, or - for standard input")->default_str("-");
+  put->add_flag("--wait", i.wait, "Return once every view has it");
   auto* del = command(app, i, "del", "Delete a record from the store by hand",
                       "recordkv del at://did:plc:…/app.bsky.feed.like/a");
   del->add_option("uri", i.uri, "at://DID/COLLECTION/RKEY")->required();
+  del->add_flag("--wait", i.wait, "Return once no view has it");
+  auto* wait = command(app, i, "wait", "Return once the views have caught up with the store as it is now",
+                       "recordkv wait at://did:plc:…/app.bsky.feed.like/a --view likes");
+  wait->add_option("uri", i.uri, "Only for this record: at://DID/COLLECTION/RKEY");
+  wait->add_option("--view", i.view, "Only this view");
+}
+
+void add_view_actions(CLI::App* view, invocation& i) {
+  view->require_subcommand(1);
+  const auto action = [&i, view](const char* name, const char* help, const char* example) {
+    auto* sub = view->add_subcommand(name, help);
+    sub->footer(std::string("Example:\n  ") + example);
+    sub->callback([&i, name] { i.action = name; });
+    return sub;
+  };
+  action("list", "Every view with lag, rate and state", "recordkv view list --json")
+      ->add_flag("--json", i.json, "One JSON object a line");
+  action("show", "One view's definition and state", "recordkv view show likes")
+      ->add_option("view", i.view, "Its name")
+      ->required();
+  action("rebuild", "Build it anew from the store, beside the old one, which answers meanwhile",
+         "recordkv view rebuild likes")
+      ->add_option("view", i.view, "Its name")
+      ->required();
+  action("check", "Check view files and run the tests inside them", "recordkv view check my_view.toml")
+      ->add_option("files", i.files, "View files; without: those of index.views");
+  auto* retry = action("retry", "Try again what did not fit (VIEW_rejects)", "recordkv view retry likes");
+  retry->add_option("view", i.view, "Its name")->required();
+  retry->add_option("--limit", i.limit, "At most so many, oldest first")->capture_default_str();
 }
 
 void add_view_commands(CLI::App& app, invocation& i) {
@@ -51,6 +81,15 @@ void add_view_commands(CLI::App& app, invocation& i) {
   likes->add_option("--of", i.of, "Who liked this record (AT-URI)")->excludes("--by");
   likes->add_option("--limit", i.limit, "At most so many rows")->capture_default_str();
   likes->add_flag("--json", i.json, "One JSON object a line");
+  auto* query = command(app, i, "query", "Ask any view, or one of its counters",
+                        "recordkv query replies --where root=at://did:plc:…/app.bsky.feed.post/3k… --limit 10");
+  query->add_option("view", i.view, "A view, VIEW_by_COLUMN for a counter, VIEW_rejects for what did not fit")
+      ->required();
+  query->add_option("--where", i.where, "COLUMN=VALUE; several are joined by and")->expected(1)->take_all();
+  query->add_option("--limit", i.limit, "At most so many rows")->capture_default_str();
+  query->add_flag("--json", i.json, "One JSON object a line");
+  add_view_actions(
+      command(app, i, "view", "The views: list, definition, rebuild, tests", "recordkv view rebuild likes"), i);
 }
 
 void add_operator_commands(CLI::App& app, invocation& i) {

@@ -3,9 +3,9 @@
 // Owns: the contract of a database of views. Implementations: SQLite (src/view/sqlite_store.cpp) and PostgreSQL
 // (src/view/postgres_store.cpp). Refuses to know: NATS, and how a record becomes rows.
 //
-// A view has up to two builds at a time. The live one's table bears the view's name and answers. The next one, made when
-// the definition has changed, a rebuild is wanted or the store is another, stands beside it under NAME__next and takes
-// the name in one transaction once it has caught up. Readers never see a half-built table, nor none.
+// A view has up to two builds at a time. The live one's table bears the view's name and answers. The next one, made
+// when the definition has changed, a rebuild is wanted or the store is another, stands beside it under NAME__next and
+// takes the name in one transaction once it has caught up. Readers never see a half-built table, nor none.
 //
 //   table            NAME               NAME__next                the rows
 //                    NAME_by_COLUMN     NAME__next_by_COLUMN      for each `count`: COLUMN, count
@@ -32,9 +32,9 @@ namespace recordkv::view {
 struct build {
   std::uint64_t number = 0;  ///< its identity in this database; grows, and is never used again
   bool live = false;
-  std::string hash;          ///< plan::hash() of what it was built from
-  std::string definition;    ///< plan::definition of it
-  position at;               ///< `created` empty: nothing was ever folded in, the table stands empty
+  std::string hash;              ///< plan::hash() of what it was built from
+  std::string definition;        ///< plan::definition of it
+  position at;                   ///< `created` empty: nothing was ever folded in, the table stands empty
   std::uint64_t bulk_until = 0;  ///< not 0: being loaded in bulk, up to this sequence; it has no indexes yet
 };
 
@@ -65,10 +65,11 @@ class store {
   static result<std::unique_ptr<store>> open(asio::io_context& io, const std::string& database,
                                              std::chrono::milliseconds patience = std::chrono::seconds(5));
 
-  // All calls: the arguments must live until they return. Calls for one view run one after another, in the order in which
-  // they were awaited. errc::storage: the database failed; nothing was changed, and the same call may be tried again (a
-  // lost connection to PostgreSQL is made anew by the next call). Its text holds "locked" where another program holds a
-  // lock, "full" where the disk is. errc::conflict: the build is no longer there, or stands elsewhere; look again.
+  // All calls: the arguments must live until they return. Calls for one view run one after another, in the order in
+  // which they were awaited. errc::storage: the database failed; nothing was changed, and the same call may be tried
+  // again (a lost connection to PostgreSQL is made anew by the next call). Its text holds "locked" where another
+  // program holds a lock, "full" where the disk is. errc::conflict: the build is no longer there, or stands elsewhere;
+  // look again.
 
   /// Which builds there are.
   virtual task<result<builds>> look(std::string view) = 0;
@@ -86,8 +87,8 @@ class store {
   /// stored of these partitions is not `previous`, the history is another, or the build is gone. Of several changes of
   /// one key the last wins. What the database refuses of a single record (a hook's constraint) makes that one a reject
   /// and lets the others pass.
-  /// While the build is loaded in bulk, changes must be of keys that were never handed in before, each at most once: its
-  /// rows are appended, and erasures are nothing.
+  /// While the build is loaded in bulk, changes must be of keys that were never handed in before, each at most once:
+  /// its rows are appended, and erasures are nothing.
   struct applied {
     std::uint64_t rows = 0;      ///< written: created or overwritten
     std::uint64_t rejected = 0;  ///< records that did not fit
@@ -101,9 +102,9 @@ class store {
   /// rows. Nothing where it is not in bulk.
   virtual task<result<void>> end_bulk(const plan& p, std::uint64_t number) = 0;
 
-  /// Says that these partitions of next build `number` have caught up. Once all of `all_partitions` have been said to, in
-  /// the same transaction: the build takes the view's name and what bore it goes. True when it has. The indexes must be
-  /// there (end_bulk). errc::conflict: there is no such next build; it may be live already.
+  /// Says that these partitions of next build `number` have caught up. Once all of `all_partitions` have been said to,
+  /// in the same transaction: the build takes the view's name and what bore it goes. True when it has. The indexes must
+  /// be there (end_bulk). errc::conflict: there is no such next build; it may be live already.
   virtual task<result<bool>> ready(const plan& p, std::uint64_t number, std::vector<std::string> partitions,
                                    std::vector<std::string> all_partitions) = 0;
 
@@ -151,6 +152,9 @@ struct condition {
 /// its type; each says what there is.
 result<answer> query(const std::string& database, const std::string& table, const std::vector<condition>& where,
                      std::size_t limit);
+
+/// Which builds a view has, as store::look() tells, for commands: blocking and read-only; errors as for query().
+result<builds> read_builds(const std::string& database, const std::string& view);
 
 /// A database URL without its password, for messages.
 std::string without_password(const std::string& database);
