@@ -1,0 +1,25 @@
+// The databases that views can stand in, as store::open() and query() choose among them.
+//
+// Owns: nothing but these declarations. Implementations: sqlite_store.cpp, sqlite_query.cpp, postgres_*.cpp.
+#pragma once
+
+#include "recordkv/view/store.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace recordkv::view {
+
+/// `path`: of the file, without "sqlite:".
+result<std::unique_ptr<store>> open_sqlite(const std::string& path, std::chrono::milliseconds patience);
+result<std::unique_ptr<store>> open_postgres(asio::io_context& io, const std::string& url,
+                                             std::chrono::milliseconds patience);
+
+result<answer> query_sqlite(const std::string& path, const std::string& table, const std::vector<condition>& where,
+                            std::size_t limit);
+result<answer> query_postgres(const std::string& url, const std::string& table, const std::vector<condition>& where,
+                              std::size_t limit);
+
+}  // namespace recordkv::view
