@@ -96,7 +96,7 @@ def likes_sequence(database):
     """How far the likes table is, in the store's sequence; -1 before it exists."""
     try:
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as rows:
-            value = rows.execute("SELECT seq FROM recordkv_position WHERE view = 'likes'").fetchone()
+            value = rows.execute("SELECT seq FROM recordkv_builds WHERE view = 'likes' AND live = 1").fetchone()
         return max((int(n) for n in json.loads(value[0]).values()), default=0) if value and value[0] else 0
     except (sqlite3.Error, ValueError):
         return -1
@@ -181,4 +181,5 @@ def main():
               f"{os.cpu_count()} cores, load generator and nats-server on the same ones)")
 
 
-main()
+if __name__ == "__main__":
+    main()
