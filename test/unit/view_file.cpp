@@ -135,6 +135,26 @@ row = { x = 16 })");
   CHECK(c.definition != a.definition);
 }
 
+TEST_CASE("the views that docs/views.md shows are whole") {
+  std::ifstream in(RECORDKV_SOURCE_ROOT "/docs/views.md");
+  const std::string page(std::istreambuf_iterator<char>(in), {});
+  lines names;
+  for (auto at = page.find("```toml"); at != page.npos; at = page.find("```toml", at)) {
+    at = page.find('\n', at) + 1;
+    const auto end = page.find("```", at);
+    const auto block = page.substr(at, end - at);
+    at = end + 3;
+    if (!block.starts_with("[[view]]")) continue;  // a piece of one
+    INFO(block);
+    const temporary file(block);
+    const auto plans = load_plans(file.path());
+    if (!plans) FAIL(plans.error().text);
+    names.push_back(plans->at(0).name);
+    CHECK(check_plans(file.path()).value() == lines{});
+  }
+  CHECK(names == lines{"my_reposts", "mentions", "busy"});
+}
+
 TEST_CASE("a file that cannot be read") {
   CHECK(complaint("[[view]\n").starts_with("FILE:1: "));
   CHECK(complaint("[[view]]\nname = \"v\"\nname = \"w\"\n").starts_with("FILE:3: "));
