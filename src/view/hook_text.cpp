@@ -8,8 +8,8 @@
 namespace recordkv::view {
 namespace {
 
-constexpr std::array<std::string_view, 9> parameter_names{"did", "collection", "rkey", "uri",   "cid",
-                                                          "rev", "time",       "seq",  "record"};
+constexpr std::array<std::string_view, 8> parameter_names{"did", "collection", "rkey", "uri",
+                                                          "cid", "rev",        "time", "record"};
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_word(char c) { return is_letter(c) || (c >= '0' && c <= '9'); }
@@ -81,8 +81,7 @@ class hook_reader {
     const auto* const known = std::ranges::find(parameter_names, name);
     if (known == parameter_names.end())
       return fail(errc::bad_config,
-                  "there is no parameter :{}; there are :did, :collection, :rkey, :uri, :cid, :rev, :time, :seq and "
-                  ":record",
+                  "there is no parameter :{}; there are :did, :collection, :rkey, :uri, :cid, :rev, :time and :record",
                   name);
     const auto p = static_cast<hook_parameter>(known - parameter_names.begin());
     auto at = std::ranges::find(one_.parameters, p);
@@ -114,7 +113,6 @@ std::optional<std::string> hook_value(hook_parameter p, const change& c) {
     case hook_parameter::cid: return unless_empty(c.cid);
     case hook_parameter::rev: return unless_empty(c.rev);
     case hook_parameter::time: return unless_empty(c.time);
-    case hook_parameter::seq: return fmt::to_string(c.seq);
     case hook_parameter::record: return unless_empty(c.json);
   }
   return std::nullopt;

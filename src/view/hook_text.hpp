@@ -17,7 +17,7 @@
 
 namespace recordkv::view {
 
-enum class hook_parameter { did, collection, rkey, uri, cid, rev, time, seq, record };
+enum class hook_parameter { did, collection, rkey, uri, cid, rev, time, record };
 
 struct hook_statement {
   std::string sql;                         ///< parameters as $1, $2 …

@@ -1,268 +1,269 @@
+// A file of views.
+//
+// Owns: the keys of `[[view]]` and how they go together, and the one form in which a definition is kept.
+// Refuses to know: what a column is made of (plan_columns.cpp), what a hook may say (hooks.cpp).
 #include "plan_file.hpp"
 
-#include <toml++/toml.h>
-#include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
+#include "hooks.hpp"
+#include "plan_columns.hpp"
+#include "pointer.hpp"
+#include "recordkv/atproto/syntax.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <set>
+#include <sstream>
 
 namespace recordkv::view {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, column_type>, 6> types{{{"text", column_type::text},
-                                                                         {"integer", column_type::integer},
-                                                                         {"real", column_type::real},
-                                                                         {"boolean", column_type::boolean},
-                                                                         {"timestamp", column_type::timestamp},
-                                                                         {"json", column_type::json}}};
+constexpr std::string_view like_collections = R"(collections = [ "app.bsky.feed.post", "app.bsky.graph.*" ])";
 
-bool is_name(std::string_view s) {
-  const auto letter = [](char c) { return c >= 'a' && c <= 'z'; };
-  return !s.empty() && s.size() <= 48 && letter(s[0]) &&
-         std::ranges::all_of(s, [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '_'; });
+/// An NSID, the beginning of one with ".*", or "*".
+bool is_pattern(std::string_view s) {
+  if (s == "*" || atproto::is_nsid(s)) return true;
+  return s.ends_with(".*") && atproto::is_nsid(fmt::format("{}.any.name", s.substr(0, s.size() - 2)));
 }
 
-bool is_nsid(std::string_view s) {
-  const auto good = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+/// What both would take; NATS refuses filters of which one covers another.
+bool overlap(std::string_view a, std::string_view b) {
+  const auto covers = [](std::string_view wide, std::string_view narrow) {
+    return wide.ends_with('*') && narrow.starts_with(wide.substr(0, wide.size() - 1));
   };
-  return s.size() <= 317 && std::ranges::all_of(s, good) && std::ranges::count(s, '.') >= 2 && !s.contains("..") &&
-         !s.starts_with('.') && !s.ends_with('.');
+  return a == b || covers(a, b) || covers(b, a);
 }
 
-bool is_pointer(std::string_view s) {
-  if (!s.empty() && s[0] != '/') return false;
-  for (std::size_t i = 0; i < s.size(); ++i)
-    if (s[i] == '~' && (i + 1 == s.size() || (s[i + 1] != '0' && s[i + 1] != '1'))) return false;
-  return true;
+void read_view_name(plan& p, fields& t) {
+  auto name = t.needed_text("name", "likes");
+  if (!name) return;
+  const auto begins = [&](std::string_view with) { return name->starts_with(with); };
+  if (!is_name(*name) || begins("recordkv_") || begins("sqlite_") || begins("pg_"))
+    t.wrong("name",
+            "\"{}\" cannot name a table; use up to 48 of a-z, 0-9 and _, a letter first, not recordkv_..., sqlite_... "
+            "or pg_...",
+            *name);
+  else if (name->contains("__") || name->ends_with("_rejects"))
+    t.wrong("name", "\"{}\" could be a table that goes with another view; use no \"__\" and no \"_rejects\" at the end",
+            *name);
+  p.name = std::move(*name);
 }
 
-/// JSON text as boost::json would write it, or nothing when it is none.
-std::optional<std::string> normalised(std::string_view text) {
-  boost::json::error_code ec;
-  const auto v = boost::json::parse(text, ec);
-  return ec ? std::nullopt : std::optional(boost::json::serialize(v));
+void add_collection(plan& p, fields& t, std::string_view key, std::string pattern, const toml::source_position& at) {
+  if (!is_pattern(pattern))
+    t.wrong_at(at, key,
+               fmt::format("\"{}\" is no collection; write one whole, such as \"app.bsky.feed.like\", or "
+                           "\"app.bsky.graph.*\" for all that begin so, or \"*\"",
+                           pattern));
+  for (const auto& other : p.collections)
+    if (overlap(other, pattern))
+      t.wrong_at(at, key, fmt::format("\"{}\" and \"{}\" overlap; leave the narrower one out", other, pattern));
+  p.collections.push_back(std::move(pattern));
 }
 
-/// What a test's row says of one column, as the cell that extract() would give; nothing when it is of another type.
-std::optional<cell> expected_cell(column_type t, const toml::node& v) {
-  const auto text = v.value_exact<std::string>();
-  const auto integer = v.value_exact<std::int64_t>();
-  switch (t) {
-    case column_type::text:
-    case column_type::timestamp:
-      if (text) return *text;
-      break;
-    case column_type::integer:
-      if (integer) return *integer;
-      break;
-    case column_type::real:
-      if (const auto real = v.value<double>(); real && v.is_number()) return *real;
-      break;
-    case column_type::boolean:
-      if (const auto flag = v.value_exact<bool>()) return std::int64_t{*flag ? 1 : 0};
-      break;
-    case column_type::json:
-      if (const auto json = text ? normalised(*text) : std::nullopt) return *json;
-      break;
-  }
-  return std::nullopt;
+void read_collections(plan& p, fields& t) {
+  if (t.has("collection") && t.has("collections"))
+    t.wrong("collections", "stands beside collection; leave one of them out");
+  else if (!t.has("collections") && !t.has("collection"))
+    t.wrong("collection", "is missing; write collection = \"app.bsky.feed.like\"");
+  if (const auto* const one = t.get("collection"))
+    if (auto text = t.text("collection", "app.bsky.feed.like"))
+      add_collection(p, t, "collection", std::move(*text), one->source().begin);
+  for (auto& [text, at] : t.texts("collections", like_collections))
+    add_collection(p, t, "collections", std::move(text), at);
+  if (p.collections.size() > 100) t.wrong("collections", "more than 100; take a wider pattern and a where");
 }
 
-/// Reads a file into definitions. It goes on after a mistake and keeps the one that stands first in the file.
-class reader {
- public:
-  explicit reader(const std::string& file) : file_(file) {}
+void read_many(plan& p, fields& t) {
+  if (auto path = t.text("each", "/facets")) {
+    if (!is_pointer(*path) || path->empty())
+      t.wrong("each", "\"{}\" is no path to an array; write one such as \"/facets\" or \"/facets/*/features\"", *path);
+    p.each = std::move(*path);
+  }
+  if (const auto extract = t.text("extract", "links")) {
+    if (*extract != "links") t.wrong("extract", "\"{}\" is unknown; write extract = \"links\"", *extract);
+    p.links = true;
+    for (const std::string_view key : {"columns", "each", "where"})
+      if (t.has(key))
+        t.wrong(key, "has no place beside extract = \"links\", which makes the columns itself; leave it out");
+  }
+}
 
-  result<std::vector<definition>> read() {
-    std::error_code ec;
-    std::ifstream in(file_, std::ios::binary);
-    if (std::filesystem::is_directory(file_, ec) || !in)
-      return fail(errc::bad_config, "cannot read view file {}: {}", file_, std::strerror(in ? EISDIR : errno));
-    const std::string text(std::istreambuf_iterator<char>(in), {});
-    std::vector<definition> out;
-    try {
-      out = views(toml::parse(text, file_));
-    } catch (const toml::parse_error& e) {
-      return fail(errc::bad_config, "{}:{}: {}", file_, e.source().begin.line, e.description());
+/// Whether values of this column can be looked up; says why not.
+bool sortable(const plan& p, fields& t, std::string_view key, const std::string& name, const toml::source_position& at,
+              bool key_columns) {
+  const auto* const c = column_of(p, name);
+  if (c != nullptr && c->type != column_type::json) return true;
+  if (c == nullptr && key_columns && is_key_column(p, name)) return true;
+  if (c != nullptr)
+    t.wrong_at(at, key,
+               fmt::format("column \"{}\" is of type json and has no order; take out what you look for with a "
+                           "pointer of its own",
+                           name));
+  else if (is_key_column(p, name))
+    t.wrong_at(at, key,
+               fmt::format("\"{}\" is of the key; make a column of it, {{ name = \"author\", value = \"did\" }}, "
+                           "and count that",
+                           name));
+  else
+    t.wrong_at(at, key, fmt::format("the view has no column \"{}\"; name one of columns", name));
+  return false;
+}
+
+void read_counts(plan& p, fields& t) {
+  for (auto& [name, at] : t.texts("count", "count = [ \"subject\" ]")) {
+    if (!sortable(p, t, "count", name, at, false)) continue;
+    if (std::ranges::find(p.count_by, name) != p.count_by.end())
+      t.wrong_at(at, "count", fmt::format("\"{}\" stands twice; name it once", name));
+    if (name == "count")
+      t.wrong_at(at, "count", "a counter's table has a column \"count\" of its own; give this column another name");
+    if (p.name.size() + name.size() > 53)  // NAME__next_by_COLUMN is a table, and PostgreSQL cuts names at 63 bytes
+      t.wrong_at(at, "count", "the names of view and column have more than 53 letters together; shorten one of them");
+    p.count_by.push_back(std::move(name));
+  }
+  if (p.count_by.size() > 16) t.wrong("count", "more than 16 counters; a second view may have the others");
+}
+
+void read_indexes(plan& p, fields& t) {
+  constexpr std::string_view like = R"(write index = [ ["subject", "created_at"] ], a list of lists)";
+  const auto* const v = t.get("index");
+  if (v == nullptr) return;
+  if (!v->is_array() || v->as_array()->empty()) return t.wrong("index", "{}", like);
+  for (const auto& item : *v->as_array()) {
+    const auto at = item.source().begin;
+    const auto* const list = item.as_array();
+    if (list == nullptr || list->empty()) {
+      t.wrong_at(at, "index", like);
+      continue;
     }
-    if (!mistake_.empty()) return fail(errc::bad_config, "{}", mistake_);
-    return out;
-  }
-
- private:
-  template <class... Args>
-  void wrong(unsigned line, fmt::format_string<Args...> what, Args&&... args) {
-    if (!mistake_.empty() && mistake_line_ <= line) return;
-    mistake_line_ = line;
-    mistake_ = fmt::format("{}:{}: {}", file_, line, fmt::format(what, std::forward<Args>(args)...));
-  }
-
-  static unsigned line_of(const toml::node& n) { return n.source().begin.line; }
-
-  /// Keys that are not among `known` are mistakes: a misspelt `required` must not pass as "not required".
-  void only(const toml::table& t, std::string_view where, std::initializer_list<std::string_view> known) {
-    for (auto&& [key, value] : t)
-      if (key.str() == "each")
-        wrong(key.source().begin.line, "{}each: is still to come; one record gives one row", where);
-      else if (std::ranges::find(known, key.str()) == known.end())
-        wrong(key.source().begin.line, "{}{}: unknown key; known are {}", where, key.str(), fmt::join(known, ", "));
-  }
-
-  /// The text at `key`; a missing one is a mistake unless there is a `fallback`.
-  std::optional<std::string> text(const toml::table& t, std::string_view where, std::string_view key,
-                                  std::string_view like, std::optional<std::string> fallback = {}) {
-    const auto* const v = t.get(key);
-    if (v == nullptr && fallback) return fallback;
-    if (v == nullptr)
-      wrong(line_of(t), "{}{}: is missing; write {} = \"{}\"", where, key, key, like);
-    else if (!v->is_string())
-      wrong(line_of(*v), "{}{}: wants text in quotes; write {} = \"{}\"", where, key, key, like);
-    return v != nullptr ? v->value_exact<std::string>() : std::nullopt;
-  }
-
-  bool flag(const toml::table& t, std::string_view where, std::string_view key) {
-    const auto* const v = t.get(key);
-    if (v != nullptr && !v->is_boolean())
-      wrong(line_of(*v), "{}{}: wants true or false; the default is {} = false", where, key, key);
-    return v != nullptr && v->value_or(false);
-  }
-
-  /// The tables of an array of tables; any other value is a mistake.
-  std::vector<const toml::table*> tables(const toml::table& t, std::string_view where, std::string_view key,
-                                         std::string_view like) {
-    std::vector<const toml::table*> out;
-    const auto* const v = t.get(key);
-    if (v == nullptr) return out;
-    const auto* const list = v->as_array();
-    for (std::size_t i = 0; list != nullptr && i < list->size(); ++i)
-      if (const auto* const item = (*list)[i].as_table()) out.push_back(item);
-    if (list == nullptr || out.size() != list->size()) wrong(line_of(*v), "{}{}: write {}", where, key, like);
-    return out;
-  }
-
-  std::vector<definition> views(const toml::table& file) {
-    only(file, "", {"view"});
-    std::vector<definition> out;
-    std::set<std::string> names;
-    for (const auto* const t : tables(file, "", "view", "[[view]] with two brackets, since a file may hold several")) {
-      out.push_back(view(*t));
-      if (!names.insert(out.back().of.name).second)
-        wrong(line_of(*t), "view.name: \"{}\" stands above already; name each view once", out.back().of.name);
+    std::vector<std::string> names;
+    for (const auto& n : *list) {
+      const auto name = n.value_exact<std::string>();
+      if (!name) t.wrong_at(n.source().begin, "index", like);
+      if (!name || !sortable(p, t, "index", *name, n.source().begin, true)) continue;
+      if (std::ranges::find(names, *name) != names.end())
+        t.wrong_at(n.source().begin, "index", fmt::format("\"{}\" stands twice in one index; name it once", *name));
+      names.push_back(*name);
     }
-    if (out.empty()) wrong(1, "[[view]]: is missing; a view file holds at least one");
-    return out;
+    if (list->size() > 8)
+      t.wrong_at(at, "index", "more than 8 columns in one index; the first few are what is looked up");
+    if (std::ranges::find(p.indexes, names) != p.indexes.end())
+      t.wrong_at(at, "index",
+                 fmt::format("an index on {} is there already; leave this one out", fmt::join(names, ", ")));
+    p.indexes.push_back(std::move(names));
   }
+  if (p.indexes.size() > 32) t.wrong("index", "more than 32 indexes; each makes every change slower");
+}
 
-  definition view(const toml::table& t) {
-    definition d;
-    d.of.file = file_;
-    d.of.line = line_of(t);
-    only(t, "view.", {"name", "collection", "columns", "test"});
-    if (auto name = text(t, "view.", "name", "likes")) {
-      if (!is_name(*name) || name->starts_with("recordkv_") || name->starts_with("sqlite_"))
-        wrong(line_of(*t.get("name")),
-              "view.name: \"{}\" cannot name a table; use up to 48 of a-z, 0-9 and _, a letter first, not recordkv_... "
-              "or sqlite_...",
-              *name);
-      d.of.name = std::move(*name);
+void read_hook(plan& p, fields& t, std::string_view key, std::string& out) {
+  const auto sql = t.text(key, "UPDATE {table} SET …");
+  if (!sql) return;
+  auto checked = check_hook(*sql, p.name);
+  if (!checked.mistake.empty()) t.wrong(key, "{}", checked.mistake);
+  out = std::move(checked.sql);
+}
+
+/// The view's table as TOML without its tests; the same text however it was laid out.
+std::string canonical(const plan& p, const toml::table& view) {
+  toml::table copy = view;
+  copy.erase("test");
+  if (!p.on_put.empty()) copy.insert_or_assign("on_put", p.on_put);
+  if (!p.on_delete.empty()) copy.insert_or_assign("on_delete", p.on_delete);
+  const auto inlined = [](auto& self, toml::node& n) -> void {
+    if (auto* const t = n.as_table()) {
+      t->is_inline(true);
+      for (auto&& [key, value] : *t) self(self, value);
+    } else if (auto* const list = n.as_array()) {
+      for (auto& value : *list) self(self, value);
     }
-    if (auto collection = text(t, "view.", "collection", "app.bsky.feed.like")) {
-      if (!is_nsid(*collection))
-        wrong(line_of(*t.get("collection")),
-              "view.collection: \"{}\" is no collection; write one whole, such as \"app.bsky.feed.like\"", *collection);
-      d.of.collection = std::move(*collection);
-    }
-    constexpr std::string_view like = R"(columns = [ { name = "subject", pointer = "/subject/uri" } ])";
-    for (const auto* const c : tables(t, "view.", "columns", like)) add_column(d.of, *c);
-    const auto* const columns = t.get_as<toml::array>("columns");
-    if (!t.contains("columns") || (columns != nullptr && columns->empty()))
-      wrong(line_of(t), "view.columns: is missing; write {}", like);
-    for (const auto* const e : tables(t, "view.", "test", "[[view.test]] with two brackets")) add_example(d, *e);
-    return d;
+  };
+  for (auto&& [key, value] : copy) inlined(inlined, value);
+  copy.is_inline(false);
+  std::ostringstream out;
+  out << "[[view]]\n" << toml::toml_formatter{copy, toml::format_flags::allow_unicode_strings} << '\n';
+  return out.str();
+}
+
+definition read_view(const toml::table& table, mistakes& m) {
+  definition d;
+  plan& p = d.of;
+  fields t(m, table, "view.");
+  p.file = m.file();
+  p.line = t.line();
+  t.only({"name", "collection", "collections", "columns", "where", "each", "extract", "count", "index", "on_put",
+          "on_delete", "test"});
+  read_view_name(p, t);
+  read_collections(p, t);
+  read_many(p, t);
+  if (p.links) {
+    add_link_columns(p);
+  } else {
+    read_columns(p, t);
+    read_where(p, t);
   }
+  read_counts(p, t);
+  read_indexes(p, t);
+  read_hook(p, t, "on_put", p.on_put);
+  read_hook(p, t, "on_delete", p.on_delete);
+  const auto owned = [](const column& c) { return c.from == origin::hooks; };
+  if (const auto c = std::ranges::find_if(p.columns, owned);
+      c != p.columns.end() && p.on_put.empty() && !t.has("on_put"))
+    t.wrong("columns", "column \"{}\" has neither pointer nor value, so only on_put could set it; write one of them",
+            c->name);
+  p.definition = canonical(p, table);
+  read_examples(d, t);
+  return d;
+}
 
-  void add_column(plan& p, const toml::table& t) {
-    constexpr std::string_view where = "view.columns.";
-    only(t, where, {"name", "pointer", "type", "required", "index"});
-    column c;
-    c.required = flag(t, where, "required");
-    c.index = flag(t, where, "index");
-    if (auto name = text(t, where, "name", "subject")) {
-      if (!is_name(*name))
-        wrong(line_of(t), "{}name: \"{}\" cannot name a column; use up to 48 of a-z, 0-9 and _, a letter first", where,
-              *name);
-      if (*name == "did" || *name == "collection" || *name == "rkey")
-        wrong(line_of(t), "{}name: every view has a column \"{}\" already; choose another", where, *name);
-      if (std::ranges::find(p.columns, *name, &column::name) != p.columns.end())
-        wrong(line_of(t), "{}name: \"{}\" stands above already; name each column once", where, *name);
-      c.name = std::move(*name);
+/// Tables that a view makes beside its own.
+bool goes_with(const plan& p, std::string_view name) {
+  return std::ranges::any_of(p.count_by, [&](const auto& by) { return name == fmt::format("{}_by_{}", p.name, by); });
+}
+
+std::vector<definition> read_views(const toml::table& root, mistakes& m) {
+  fields file(m, root, "");
+  file.only({"view"});
+  std::vector<definition> out;
+  for (const auto* const table : file.tables("view", "[[view]] with two brackets, since a file may hold several")) {
+    out.push_back(read_view(*table, m));
+    const auto& name = out.back().of.name;
+    fields t(m, *table, "view.");
+    for (std::size_t i = 0; i + 1 < out.size(); ++i) {
+      if (out[i].of.name == name && !name.empty())
+        t.wrong("name", "\"{}\" stands above already; name each view once", name);
+      if (goes_with(out[i].of, name) || goes_with(out.back().of, out[i].of.name))
+        t.wrong("name", "a counter of one view would have the name of the other, \"{}\" and \"{}\"; rename one",
+                out[i].of.name, name);
     }
-    if (auto pointer = text(t, where, "pointer", "/subject/uri")) {
-      if (!is_pointer(*pointer))
-        wrong(line_of(t), "{}pointer: \"{}\" is no JSON pointer; write one such as \"/subject/uri\", ~ as ~0", where,
-              *pointer);
-      c.pointer = std::move(*pointer);
-    }
-    if (auto type = text(t, where, "type", "text", "text")) {
-      const auto* const known = std::ranges::find(types, *type, &std::pair<std::string_view, column_type>::first);
-      if (known == types.end())
-        wrong(line_of(t), "{}type: \"{}\" is no type; choose text, integer, real, boolean, timestamp or json", where,
-              *type);
-      else
-        c.type = known->second;
-    }
-    p.columns.push_back(std::move(c));
-    if (p.columns.size() == 201)
-      wrong(line_of(t), "view.columns: more than 200; a column of type json may hold the rest");
   }
+  if (out.empty()) m.add({1, 1}, "[[view]]: is missing; a view file holds at least one");
+  return out;
+}
 
-  void add_example(definition& d, const toml::table& t) {
-    constexpr std::string_view where = "view.test.";
-    only(t, where, {"record", "row", "rejected"});
-    example e;
-    e.line = line_of(t);
-    e.rejected = flag(t, where, "rejected");
-    if (auto record = text(t, where, "record", "{}")) {
-      if (!normalised(*record)) wrong(line_of(*t.get("record")), "{}record: is no JSON; write it in '…'", where);
-      e.record = std::move(*record);
-    }
-    const auto* const row = t.get("row");
-    if ((row != nullptr) == e.rejected)
-      wrong(e.line, "{}row: write the row that is expected, or rejected = true where there must be none", where);
-    else if (row != nullptr && !row->is_table())
-      wrong(line_of(*row), "{}row: wants a table; write row = {{ column = value }}", where);
-    else if (row != nullptr)
-      for (auto&& [name, value] : *row->as_table()) add_expected(d.of, e, name, value);
-    d.examples.push_back(std::move(e));
+result<std::vector<definition>> read_text(std::string_view text, const std::string& file) {
+  mistakes m(file);
+  std::vector<definition> out;
+  try {
+    out = read_views(toml::parse(text, file), m);
+  } catch (const toml::parse_error& e) {
+    return fail(errc::bad_config, "{}:{}: {}", file, e.source().begin.line, e.description());
   }
-
-  void add_expected(const plan& p, example& e, const toml::key& name, const toml::node& value) {
-    const auto c = std::ranges::find(p.columns, name.str(), &column::name);
-    const unsigned line = name.source().begin.line;
-    if (c == p.columns.end()) return wrong(line, "view.test.row.{}: the view has no such column", name.str());
-    auto expected = expected_cell(c->type, value);
-    if (!expected)
-      return wrong(line, "view.test.row.{}: is not of the column's type, {}", name.str(),
-                   types[static_cast<std::size_t>(c->type)].first);
-    e.row.emplace(c->name, std::move(*expected));
-  }
-
-  const std::string& file_;
-  std::string mistake_;
-  unsigned mistake_line_ = 0;
-};
+  if (!m.first().empty()) return fail(errc::bad_config, "{}", m.first());
+  return out;
+}
 
 }  // namespace
 
-result<std::vector<definition>> read_definitions(const std::string& file) { return reader(file).read(); }
+result<std::vector<definition>> read_definitions(const std::string& file) {
+  std::error_code ec;
+  std::ifstream in(file, std::ios::binary);
+  if (std::filesystem::is_directory(file, ec) || !in)
+    return fail(errc::bad_config, "cannot read view file {}: {}", file, std::strerror(in ? EISDIR : errno));
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  return read_text(text, file);
+}
 
 result<std::vector<plan>> load_plans(const std::string& file) {
   auto read = read_definitions(file);
@@ -270,6 +271,13 @@ result<std::vector<plan>> load_plans(const std::string& file) {
   std::vector<plan> out;
   for (auto& d : *read) out.push_back(std::move(d.of));
   return out;
+}
+
+result<plan> plan_from_definition(const std::string& definition) {
+  auto read = read_text(definition, "the definition in the database");
+  if (!read) return read.error();
+  if (read->size() != 1) return fail(errc::bad_config, "the definition in the database holds {} views", read->size());
+  return std::move(read->front().of);
 }
 
 }  // namespace recordkv::view

@@ -4,6 +4,7 @@
 // Refuses to know: how a row is extracted.
 #pragma once
 
+#include "plan_reader.hpp"
 #include "recordkv/view/plan.hpp"
 
 #include <map>
@@ -12,11 +13,13 @@
 
 namespace recordkv::view {
 
-/// One `[[view.test]]`: a record and the row that it must give, where a column left out means NULL.
+/// One `[[view.test]]`: a record and the rows that it must give.
 struct example {
+  using row = std::map<std::string, cell, std::less<>>;  ///< by column; one that is left out means NULL
   std::string record;
-  bool rejected = false;
-  std::map<std::string, cell, std::less<>> row;
+  std::string did, collection, rkey, cid, rev, time;
+  bool rejected = false;  ///< it must be a misfit
+  std::vector<row> rows;  ///< none: `where` must not want it
   unsigned line = 0;
 };
 
@@ -24,6 +27,9 @@ struct definition {
   plan of;
   std::vector<example> examples;
 };
+
+/// Adds the tests of a view whose columns are known.
+void read_examples(definition& d, fields view);
 
 /// All of a file, checked. A mistake is errc::bad_config; the one that stands first in the file is told.
 result<std::vector<definition>> read_definitions(const std::string& file);

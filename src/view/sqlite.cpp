@@ -24,6 +24,21 @@ std::string_view remedy(int code) {
   }
 }
 
+/// What a guest's statement may not do. SQLite asks while it compiles.
+int guard(void*, int action, const char* table, const char*, const char*, const char*) {
+  switch (action) {
+    case SQLITE_TRANSACTION:
+    case SQLITE_SAVEPOINT:
+    case SQLITE_ATTACH:
+    case SQLITE_DETACH:
+    case SQLITE_PRAGMA: return SQLITE_DENY;
+    case SQLITE_INSERT:
+    case SQLITE_UPDATE:
+    case SQLITE_DELETE: return std::string_view(table) == "recordkv_builds" ? SQLITE_DENY : SQLITE_OK;
+    default: return SQLITE_OK;
+  }
+}
+
 }  // namespace
 
 void statement::bind(int at, std::string_view text) {
@@ -34,12 +49,13 @@ void statement::bind(int at, std::string_view text) {
 
 void statement::bind(int at, std::int64_t n) { sqlite3_bind_int64(stmt_.get(), at, n); }
 
+void statement::bind_null(int at) { sqlite3_bind_null(stmt_.get(), at); }
+
 void statement::bind_cell(int at, const cell& c) {
-  std::visit(
-      overloaded{[&](std::monostate) { sqlite3_bind_null(stmt_.get(), at); }, [&](std::int64_t n) { bind(at, n); },
-                 [&](double d) { sqlite3_bind_double(stmt_.get(), at, d); },
-                 [&](const std::string& s) { bind(at, std::string_view(s)); }},
-      c);
+  std::visit(overloaded{[&](std::monostate) { bind_null(at); }, [&](std::int64_t n) { bind(at, n); },
+                        [&](double d) { sqlite3_bind_double(stmt_.get(), at, d); },
+                        [&](const std::string& s) { bind(at, std::string_view(s)); }},
+             c);
 }
 
 int statement::step() {
@@ -53,6 +69,7 @@ int statement::columns() const { return sqlite3_column_count(stmt_.get()); }
 std::string_view statement::name(int at) const { return sqlite3_column_name(stmt_.get(), at); }
 bool statement::is_null(int at) const { return sqlite3_column_type(stmt_.get(), at) == SQLITE_NULL; }
 std::int64_t statement::integer(int at) const { return sqlite3_column_int64(stmt_.get(), at); }
+double statement::real(int at) const { return sqlite3_column_double(stmt_.get(), at); }
 
 std::string_view statement::text(int at) const {
   const auto* const bytes = reinterpret_cast<const char*>(sqlite3_column_text(stmt_.get(), at));
@@ -87,14 +104,55 @@ result<void> database::run(const std::string& sql) {
   return {};
 }
 
+result<void> database::run(const std::vector<std::string>& statements) {
+  for (const auto& sql : statements)
+    if (auto done = run(sql); !done) return done.error();
+  return {};
+}
+
+result<statement> database::prepare_guest(const std::string& sql) {
+  sqlite3_set_authorizer(db_.get(), guard, nullptr);
+  auto made = prepare(sql);
+  sqlite3_set_authorizer(db_.get(), nullptr, nullptr);
+  return made;
+}
+
+std::string_view database::reason() const { return sqlite3_errmsg(db_.get()); }
+
+bool database::statement_failed() const {
+  if (sqlite3_get_autocommit(db_.get()) != 0) return false;  // it took the transaction with it
+  switch (sqlite3_errcode(db_.get())) {
+    case SQLITE_ERROR:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+    case SQLITE_RANGE:
+    case SQLITE_AUTH: return true;
+    default: return (sqlite3_errcode(db_.get()) & 0xff) == SQLITE_CONSTRAINT;
+  }
+}
+
 error database::failure(std::string_view doing) const {
   return fail(errc::storage, "database {}: cannot {}: {}; {}", path_, doing, sqlite3_errmsg(db_.get()),
               remedy(sqlite3_errcode(db_.get())));
 }
 
+result<savepoint> savepoint::begin(database& d) {
+  if (auto done = d.run("SAVEPOINT recordkv"); !done) return done.error();
+  return savepoint(d);
+}
+
+result<void> savepoint::keep() { return db_->run("RELEASE recordkv"); }
+result<void> savepoint::undo() { return db_->run("ROLLBACK TO recordkv; RELEASE recordkv"); }
+
 result<transaction> transaction::begin(database& d) {
   // IMMEDIATE: waiting for the write lock happens here, where nothing has been read yet, and never in the middle.
   if (auto done = d.run("BEGIN IMMEDIATE"); !done) return done.error();
+  return transaction(d);
+}
+
+result<transaction> transaction::read(database& d) {
+  if (auto done = d.run("BEGIN"); !done) return done.error();
   return transaction(d);
 }
 
