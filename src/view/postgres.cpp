@@ -129,13 +129,13 @@ task<bool> connection::turn(deadline until) {
     late_ = true;
     co_return false;
   }
-  co_return w == wire_ && PQconsumeInput(pg_) == 1;
+  co_return w == wire_&& PQconsumeInput(pg_) == 1;
 }
 
 error connection::lost(std::string_view doing) {
-  const auto why = late_                 ? std::string("no answer came in time")
-                   : pg_ == nullptr      ? std::string("the connection is closed")
-                                         : one_line(PQerrorMessage(pg_));
+  const auto why = late_            ? std::string("no answer came in time")
+                   : pg_ == nullptr ? std::string("the connection is closed")
+                                    : one_line(PQerrorMessage(pg_));
   late_ = false;
   drop();
   return fail(errc::storage, "database {}: cannot {}: {}; the next attempt connects anew", shown_, doing, why);
@@ -179,8 +179,9 @@ task<result<void>> connection::dial(deadline until) {
   auto found = co_await resolved(std::move(named));
   if (!found) co_return fail(errc::storage, "database {}: cannot connect: {}", shown_, found.error().text);
   // A network that goes silent is noticed within a minute; the URL may say otherwise. What follows it may not.
-  std::vector<const char*> keys{"fallback_application_name", "keepalives_idle", "keepalives_interval",
-                                "keepalives_count", "tcp_user_timeout", "dbname", "client_encoding"};
+  std::vector<const char*> keys{
+      "fallback_application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
+      "tcp_user_timeout",          "dbname",          "client_encoding"};
   std::vector<const char*> values{"recordkv", "30", "10", "3", "60000", url_.c_str(), "UTF8"};
   for (const auto& [key, text] : found->overrides()) {
     keys.push_back(key);
@@ -229,9 +230,8 @@ task<result<std::vector<reply>>> connection::run(std::vector<request> all, durat
     for (const auto& v : r.parameters) values.push_back(v ? v->c_str() : nullptr);
     const char* const sql = r.sql.c_str();
     const int count = static_cast<int>(values.size());
-    const int done = r.only_parsed
-                         ? PQsendPrepare(pg_, "", sql, 0, nullptr)
-                         : PQsendQueryParams(pg_, sql, count, nullptr, values.data(), nullptr, nullptr, 0);
+    const int done = r.only_parsed ? PQsendPrepare(pg_, "", sql, 0, nullptr)
+                                   : PQsendQueryParams(pg_, sql, count, nullptr, values.data(), nullptr, nullptr, 0);
     sent = sent && done == 1;
   }
   if (!sent || PQpipelineSync(pg_) != 1) co_return lost("send");

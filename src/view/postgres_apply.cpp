@@ -21,7 +21,8 @@ class batch {
 
   /// For plans with hooks: on_delete is for keys that had rows.
   task<result<void>> look(fates& all);
-  /// The usual way, all in one round trip (two with COPY), then `last`. nullopt: a record is to blame, nothing was done.
+  /// The usual way, all in one round trip (two with COPY), then `last`. nullopt: a record is to blame, nothing was
+  /// done.
   task<result<std::optional<store::applied>>> at_once(const fates& all, std::vector<request> last);
   /// The other way: halves and halves again, until those that are to blame stand alone and become rejects.
   task<result<void>> divide(std::span<fate> these, store::applied& count);
@@ -146,7 +147,8 @@ task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t numb
     }
     if (!to)
       co_return fail(errc::conflict,
-                     "view {} is no longer where this process left it: another one writes to it, or rebuilt it", p.name);
+                     "view {} is no longer where this process left it: another one writes to it, or rebuilt it",
+                     p.name);
     batch work(s, p, std::move(*writer), bulk);
     if (auto seen = co_await work.look(all); !seen) co_return seen.error();
     std::vector<request> last{set_position(number, *to), {"COMMIT", {}}};

@@ -1,8 +1,7 @@
 // A batch of changes into a build, together with its position.
 //
-// Owns: how that is one transaction and few round trips; which record is to blame when PostgreSQL refuses a batch; when a
-// lost COMMIT counts as done.
-// Refuses to know: the statements themselves, and the order of calls.
+// Owns: how that is one transaction and few round trips; which record is to blame when PostgreSQL refuses a batch; when
+// a lost COMMIT counts as done. Refuses to know: the statements themselves, and the order of calls.
 #pragma once
 
 #include "postgres_session.hpp"

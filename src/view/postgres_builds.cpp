@@ -52,15 +52,16 @@ void append(std::vector<request>& to, std::vector<std::string> statements) {
 
 /// What others may do with a table, as statements.
 request grants_of(const std::string& table) {
-  return {"SELECT format('GRANT %s ON TABLE %I TO %s%s', a.privilege_type, $2::text, CASE WHEN a.grantee = 0 THEN "
-          "'PUBLIC' ELSE quote_ident(r.rolname) END, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) "
-          "FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee "
-          "WHERE c.oid = to_regclass($1) AND a.grantee <> c.relowner",
-          {identifier(table), table}};
+  return {
+      "SELECT format('GRANT %s ON TABLE %I TO %s%s', a.privilege_type, $2::text, CASE WHEN a.grantee = 0 THEN "
+      "'PUBLIC' ELSE quote_ident(r.rolname) END, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) "
+      "FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee "
+      "WHERE c.oid = to_regclass($1) AND a.grantee <> c.relowner",
+      {identifier(table), table}};
 }
 
-/// Who reads holds us up, and while we wait everybody else waits behind us. We give way before PostgreSQL would look for
-/// a deadlock (after a second) and end one of the two, who might be the reader.
+/// Who reads holds us up, and while we wait everybody else waits behind us. We give way before PostgreSQL would look
+/// for a deadlock (after a second) and end one of the two, who might be the reader.
 task<result<void>> shut_out(session& s, const stored_build& live) {
   if (!live.whole) co_return result<void>{};
   std::string tables;
@@ -135,7 +136,8 @@ task<result<stored_build>> begin_with(session& s, const plan& p, std::uint64_t n
 
 task<result<void>> no_strangers(session& s, const plan& p, const stored_builds& ours) {
   std::set<std::string> own;
-  for (const auto& b : ours) own.insert_range(b.names().tables());
+  for (const auto& b : ours)
+    for (auto& t : b.names().tables()) own.insert(t);
   std::vector<std::string> names;
   for (const bool live : {true, false})
     for (auto& t : naming(p, 0, live).tables()) {

@@ -29,7 +29,8 @@ using stored_builds = std::vector<stored_build>;
 
 const stored_build* find(const stored_builds& all, bool live);
 
-/// BEGIN, and the lock that all share who change which builds a view has. It survives no crash: what it makes is on disk.
+/// BEGIN, and the lock that all share who change which builds a view has. It survives no crash: what it makes is on
+/// disk.
 task<result<void>> begin_change(session& s, std::string view);
 
 /// The builds of a view, the live one first; `lock`: nobody else changes them until the transaction ends.

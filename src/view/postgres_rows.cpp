@@ -60,8 +60,8 @@ void writing::add(request r, std::string_view hook) {
 
 result<row_writer> row_writer::make(const plan& p, const naming& n, bool bulk) {
   row_writer out(p, n, bulk);
-  for (auto [which, text, into] : {std::tuple("on_put", &p.on_put, &out.on_put_),
-                                   std::tuple("on_delete", &p.on_delete, &out.on_delete_)}) {
+  for (auto [which, text, into] :
+       {std::tuple("on_put", &p.on_put, &out.on_put_), std::tuple("on_delete", &p.on_delete, &out.on_delete_)}) {
     auto compiled = compile_hook(*text, n.rows());
     if (!compiled)
       return fail(errc::bad_config, "{}:{}: view.{}: {}; mend the SQL", p.file, p.line, which, compiled.error().text);
@@ -128,10 +128,11 @@ fates row_writer::fates_of(const std::vector<change>& changes) const {
 request row_writer::which_have_rows(const fates& all) const {
   key_arrays keys;
   for (const auto& f : all) keys.add(*f.of);
-  return {fmt::format("SELECT k.at FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k(did, collection, "
-                      "rkey, at) WHERE EXISTS (SELECT 1 FROM {} AS t WHERE {})",
-                      identifier(n_.rows()), of_key),
-          std::move(keys).done()};
+  return {
+      fmt::format("SELECT k.at FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k(did, collection, "
+                  "rkey, at) WHERE EXISTS (SELECT 1 FROM {} AS t WHERE {})",
+                  identifier(n_.rows()), of_key),
+      std::move(keys).done()};
 }
 
 writing row_writer::write(std::span<const fate> these, bool by_copy) const {

@@ -23,7 +23,7 @@ struct fate {
   const change* of = nullptr;
   bool rows = false;
   std::string misfit;
-  bool had = false;    ///< with hooks only: the key has rows so far
+  bool had = false;  ///< with hooks only: the key has rows so far
   bool hooks = true;
 };
 using fates = std::vector<fate>;
@@ -31,8 +31,8 @@ using fates = std::vector<fate>;
 /// Requests, and what their answers tell.
 struct writing {
   std::vector<request> requests;
-  std::vector<std::size_t> erasing;        ///< which of them say how many rows are gone
-  std::vector<std::string_view> because;   ///< "on_put" or "on_delete" for each that is a hook's
+  std::vector<std::size_t> erasing;       ///< which of them say how many rows are gone
+  std::vector<std::string_view> because;  ///< "on_put" or "on_delete" for each that is a hook's
   std::uint64_t rows = 0, rejected = 0;
 
   void add(request r, std::string_view hook = {});

@@ -1,8 +1,7 @@
 // One connection to a database of views, used by one call at a time.
 //
-// Owns: the order of the calls, the table of builds being there, the end of a transaction that a call has left open, and
-// the doubt about a COMMIT that was never answered.
-// Refuses to know: what a call does.
+// Owns: the order of the calls, the table of builds being there, the end of a transaction that a call has left open,
+// and the doubt about a COMMIT that was never answered. Refuses to know: what a call does.
 #pragma once
 
 #include "postgres.hpp"

@@ -149,7 +149,8 @@ task<result<std::vector<store::reject>>> rejects_now(session& s, std::string vie
   if (!got) co_return got.error();
   std::vector<store::reject> out;
   const auto& r = got->back();
-  for (int i = 0; i < r.rows(); ++i) out.push_back({std::string(r.text(i, 0)), std::string(r.text(i, 1)), r.number(i, 2)});
+  for (int i = 0; i < r.rows(); ++i)
+    out.push_back({std::string(r.text(i, 0)), std::string(r.text(i, 1)), r.number(i, 2)});
   co_return out;
 }
 

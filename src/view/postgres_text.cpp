@@ -8,7 +8,8 @@ namespace recordkv::view::postgres {
 
 std::optional<std::string> plain(const cell& c) {
   if (const auto* const n = std::get_if<std::int64_t>(&c)) return fmt::to_string(*n);
-  if (const auto* const d = std::get_if<double>(&c)) return fmt::format("{}", *d);  // the shortest that reads back equal
+  if (const auto* const d = std::get_if<double>(&c))
+    return fmt::format("{}", *d);  // the shortest that reads back equal
   if (const auto* const s = std::get_if<std::string>(&c)) return *s;
   return std::nullopt;
 }
