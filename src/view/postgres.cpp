@@ -32,7 +32,8 @@ std::uint64_t as_number(std::string_view text) {
 
 /// How the server shall treat this session. No commit waits for the disk: rows and position share a transaction, so a
 /// crash of PostgreSQL loses both together and the store is read again from there. A process that stands still in the
-/// middle of a transaction must not hold a view's lock for ever.
+/// middle of a transaction must not hold a view's lock for ever. And whatever
+/// the planner believes of a table that has just grown: rows are looked for by their key.
 request session_settings(std::chrono::milliseconds patience) {
   const auto statement = patience + std::chrono::milliseconds(connection::usual) - std::chrono::seconds(5);
   return {
@@ -40,7 +41,8 @@ request session_settings(std::chrono::milliseconds patience) {
       " set_config('statement_timeout', $2, false), set_config('idle_in_transaction_session_timeout', '60s', false),"
       " set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),"
       " set_config('extra_float_digits', '1', false), set_config('client_min_messages', 'warning', false),"
-      " set_config('jit', 'off', false)",
+      " set_config('jit', 'off', false), set_config('enable_seqscan', 'off', false),"
+      " set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)",
       {fmt::format("{}ms", std::max<std::int64_t>(patience.count(), 1)), fmt::format("{}ms", statement.count())}};
 }
 
@@ -127,13 +129,13 @@ task<bool> connection::turn(deadline until) {
     late_ = true;
     co_return false;
   }
-  co_return w == wire_ && PQconsumeInput(pg_) == 1;
+  co_return w == wire_&& PQconsumeInput(pg_) == 1;
 }
 
 error connection::lost(std::string_view doing) {
-  const auto why = late_                 ? std::string("no answer came in time")
-                   : pg_ == nullptr      ? std::string("the connection is closed")
-                                         : one_line(PQerrorMessage(pg_));
+  const auto why = late_            ? std::string("no answer came in time")
+                   : pg_ == nullptr ? std::string("the connection is closed")
+                                    : one_line(PQerrorMessage(pg_));
   late_ = false;
   drop();
   return fail(errc::storage, "database {}: cannot {}: {}; the next attempt connects anew", shown_, doing, why);
@@ -177,8 +179,9 @@ task<result<void>> connection::dial(deadline until) {
   auto found = co_await resolved(std::move(named));
   if (!found) co_return fail(errc::storage, "database {}: cannot connect: {}", shown_, found.error().text);
   // A network that goes silent is noticed within a minute; the URL may say otherwise. What follows it may not.
-  std::vector<const char*> keys{"fallback_application_name", "keepalives_idle", "keepalives_interval",
-                                "keepalives_count", "tcp_user_timeout", "dbname", "client_encoding"};
+  std::vector<const char*> keys{
+      "fallback_application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
+      "tcp_user_timeout",          "dbname",          "client_encoding"};
   std::vector<const char*> values{"recordkv", "30", "10", "3", "60000", url_.c_str(), "UTF8"};
   for (const auto& [key, text] : found->overrides()) {
     keys.push_back(key);
@@ -225,8 +228,11 @@ task<result<std::vector<reply>>> connection::run(std::vector<request> all, durat
   for (const auto& r : all) {
     values.clear();
     for (const auto& v : r.parameters) values.push_back(v ? v->c_str() : nullptr);
-    sent = sent && PQsendQueryParams(pg_, r.sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
-                                     nullptr, nullptr, 0) == 1;
+    const char* const sql = r.sql.c_str();
+    const int count = static_cast<int>(values.size());
+    const int done = r.only_parsed ? PQsendPrepare(pg_, "", sql, 0, nullptr)
+                                   : PQsendQueryParams(pg_, sql, count, nullptr, values.data(), nullptr, nullptr, 0);
+    sent = sent && done == 1;
   }
   if (!sent || PQpipelineSync(pg_) != 1) co_return lost("send");
   std::vector<reply> out;

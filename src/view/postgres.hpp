@@ -53,6 +53,7 @@ using value = std::optional<std::string>;  ///< a parameter as text; nullopt is 
 struct request {
   std::string sql;  ///< one statement, its parameters $1, $2 …
   std::vector<value> parameters;
+  bool only_parsed = false;  ///< it is not run: would the server understand it?
 };
 
 /// Fills the next piece of a COPY into the string, which is empty; false: there was no more.
@@ -81,6 +82,11 @@ class connection {
 
   /// `sql` is COPY … FROM STDIN. Stands inside a transaction, as run() does.
   task<result<reply>> copy(std::string sql, const pieces& more, duration limit = usual);
+
+  bool connected() const noexcept { return pg_ != nullptr; }
+
+  /// An open transaction, or one that has failed and waits for its ROLLBACK.
+  bool in_transaction() const { return pg_ != nullptr && PQtransactionStatus(pg_) != PQTRANS_IDLE; }
 
   /// Forgets the connection; the server undoes an open transaction.
   void drop() noexcept;
