@@ -1,5 +1,7 @@
 #include "postgres_apply.hpp"
 
+#include "recordkv/core/crash_point.hpp"
+
 #include "position_text.hpp"
 #include "postgres_builds.hpp"
 #include "postgres_rows.hpp"
@@ -158,10 +160,12 @@ task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t numb
       all.clear();
     }
     s.unanswered = asked;
+    crash_point("view.before_commit");
     auto done = co_await work.at_once(all, std::move(last));
     if (done || s.db.connected()) s.unanswered.reset();
     if (!done) co_return done.error();
     if (*done) {
+      crash_point("view.after_commit");
       count.rows += (*done)->rows;
       count.rejected += (*done)->rejected;
       count.erased += (*done)->erased;

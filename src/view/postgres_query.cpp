@@ -99,4 +99,20 @@ result<answer> query_postgres(const std::string& url, const std::string& table, 
   return out;
 }
 
+result<builds> read_builds_postgres(const std::string& url, const std::string& view) {
+  asio::io_context io(1);
+  auto rows = open_postgres(io, url, patience);
+  if (!rows) return rows.error();
+  result<builds> out = fail(errc::storage, "database {}: no answer", without_password(url));
+  asio::co_spawn(io, (*rows)->look(view), [&](const std::exception_ptr& e, result<builds> got) {
+    rows->reset();  // what still waits on its socket would keep the loop going
+    if (e) std::rethrow_exception(e);
+    out = std::move(got);
+  });
+  io.run();
+  if (out && !out->live)
+    return fail(errc::not_found, "there is no view {} in {} yet", view, without_password(url));
+  return out;
+}
+
 }  // namespace recordkv::view

@@ -178,7 +178,7 @@ class postgres_store final : public store {
     auto& s = of(p.name);
     return s.call(begin_now(s, p, std::move(start), bulk_until, expected_next));
   }
-  task<result<applied>> apply(const plan& p, std::uint64_t number, std::vector<change> changes, position previous,
+  task<result<applied>> apply(const plan& p, std::uint64_t number, const std::vector<change>& changes, position previous,
                               position next) override {
     auto& s = of(p.name);
     co_return co_await s.call(postgres::apply(s, p, number, changes, previous, next));

@@ -1,5 +1,7 @@
 #include "sqlite_store.hpp"
 
+#include "recordkv/core/crash_point.hpp"
+
 #include "databases.hpp"
 #include "position_text.hpp"
 #include "statements.hpp"
@@ -125,7 +127,9 @@ result<store::applied> sqlite_store::apply_now(const plan& p, std::uint64_t numb
   applied count{.live = b->of.live};
   if (auto done = (*rows)->write(db_, p, changes, count); !done) return done.error();
   if (auto done = set_position(db_, number, *to); !done) return done.error();
+  crash_point("view.before_commit");
   if (auto done = t->commit(); !done) return done.error();
+  crash_point("view.after_commit");
   return count;
 }
 
