@@ -3,6 +3,8 @@
 
 #include "databases.hpp"
 
+#include <algorithm>
+
 namespace recordkv::view {
 
 std::optional<std::string> sqlite_path(const std::string& database) {
@@ -25,6 +27,25 @@ result<std::unique_ptr<store>> store::open(asio::io_context& io, const std::stri
   if (const auto path = sqlite_path(database)) return open_sqlite(*path, patience);
   if (is_postgres(database)) return open_postgres(io, database, patience);
   return unknown_database(database);
+}
+
+std::string without_password(const std::string& database) {
+  const auto scheme = database.find("://");
+  if (scheme == database.npos) return database;
+  std::string out = database;
+  // user:password@, where a password that should have been escaped is none the less one.
+  const auto from = scheme + 3;
+  const auto query = std::min(out.find('?', from), out.size());
+  auto at = out.substr(0, query).rfind('@');
+  if (at == out.npos || at < from) at = out.find_first_of("@/", from);
+  if (at != out.npos && out[at] == '@')
+    if (const auto colon = out.find(':', from); colon < at) out.erase(colon, at - colon);
+  // ?password=…, also as sslpassword=… and the like
+  for (auto key = out.find("password="); key != out.npos; key = out.find("password=", key + 1)) {
+    const auto value = key + std::string_view("password=").size();
+    out.replace(value, std::min(out.find('&', value), out.size()) - value, "...");
+  }
+  return out;
 }
 
 }  // namespace recordkv::view
