@@ -95,7 +95,8 @@ result<build> sqlite_store::begin_now(const plan& p, const position& start, std:
   // Hooks may ask for rows by their key, and see others than they would have; there is no loading past them.
   auto made = make_build(db_, p, false, start, p.has_hooks() ? 0 : bulk_until);
   if (!made) return made.error();
-  if (auto rows = sqlite_rows::prepare(db_, p, naming(p, made->number, false), false); !rows) return rows.error();
+  if (p.has_hooks())  // a hook that SQLite does not understand is told now, and not for each record
+    if (auto rows = sqlite_rows::prepare(db_, p, naming(p, made->number, false), false); !rows) return rows.error();
   if (auto done = wish(p.name, false); !done) return done.error();
   if (auto done = t->commit(); !done) return done.error();
   prepared_.clear();
