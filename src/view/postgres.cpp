@@ -239,14 +239,14 @@ task<result<std::vector<reply>>> connection::run(std::vector<request> all, durat
   for (bool synced = false; !synced;) {
     while (pg_ != nullptr && PQisBusy(pg_) == 1)
       if (!co_await turn(until)) co_return lost("hear an answer");
-    reply r(pg_ == nullptr ? nullptr : PQgetResult(pg_));
+    PGresult* const got = pg_ == nullptr ? nullptr : PQgetResult(pg_);
+    if (got == nullptr && pg_ != nullptr && PQstatus(pg_) == CONNECTION_OK) continue;  // the end of one request
+    reply r(got);
     if (pg_ == nullptr || PQstatus(pg_) == CONNECTION_BAD) co_return lost("hear an answer");
-    switch (r.status()) {
-      case PGRES_PIPELINE_SYNC: synced = true; break;
-      case PGRES_PIPELINE_ABORTED:
-      case PGRES_EMPTY_QUERY: break;  // a null result, too: the end of one request
-      default: out.push_back(std::move(r));
-    }
+    if (r.status() == PGRES_PIPELINE_SYNC)
+      synced = true;
+    else if (r.status() != PGRES_PIPELINE_ABORTED)
+      out.push_back(std::move(r));
   }
   if (PQexitPipelineMode(pg_) != 1 || out.empty()) co_return lost("hear an answer");
   co_return out;

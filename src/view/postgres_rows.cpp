@@ -46,11 +46,6 @@ constexpr std::string_view of_key = "t.did = k.did AND t.collection = k.collecti
 /// A reject's uri is indexed, too. One so long is no record that anybody has.
 std::string reject_uri(const change& c) { return at_uri_of(c).substr(0, most_indexed); }
 
-std::size_t length(const cell& c) {
-  const auto* const s = std::get_if<std::string>(&c);
-  return s == nullptr ? 8 : s->size();
-}
-
 }  // namespace
 
 void writing::add(request r, std::string_view hook) {
@@ -77,28 +72,6 @@ std::vector<request> row_writer::hooks_to_parse() const {
   return out;
 }
 
-/// Why PostgreSQL could not index it; told before the row is written, as in bulk there is no index yet to complain.
-std::string row_writer::unfit(const change& c) const {
-  if (c.did.size() + c.collection.size() + c.rkey.size() > most_indexed) return "its key is too long for PostgreSQL";
-  const auto too_long = [&](const std::vector<std::string>& columns) {
-    for (const auto& row : c.rows) {
-      std::size_t sum = 0;
-      for (std::size_t i = 0; i < p_.columns.size() && i < row.size(); ++i)
-        if (std::ranges::find(columns, p_.columns[i].name) != columns.end()) sum += length(row[i]);
-      if (sum > most_indexed) return sum;
-    }
-    return std::size_t{0};
-  };
-  const auto words = [](std::string_view column, std::size_t n) {
-    return fmt::format("{}: {} bytes are more than PostgreSQL can index ({})", column, n, most_indexed);
-  };
-  for (const auto& columns : p_.indexes)
-    if (const auto n = too_long(columns); n > 0) return words(fmt::format("{}", fmt::join(columns, ", ")), n);
-  for (const auto& column : p_.count_by)
-    if (const auto n = too_long({column}); n > 0) return words(column, n);
-  return {};
-}
-
 fates row_writer::fates_of(const std::vector<change>& changes) const {
   std::vector<const change*> chosen;
   for (const auto& c : changes)
@@ -118,7 +91,10 @@ fates row_writer::fates_of(const std::vector<change>& changes) const {
   out.reserve(chosen.size());
   for (const auto* const c : chosen) {
     fate f{.of = c};
-    if (!c->erase) f.misfit = !c->misfit.empty() || c->rows.empty() ? c->misfit : unfit(*c);
+    if (!c->erase) f.misfit = c->misfit;
+    // Told before the row is written, as in bulk there is no index yet to complain. Columns are extract()'s to bound.
+    if (f.misfit.empty() && c->did.size() + c->collection.size() + c->rkey.size() > most_indexed)
+      f.misfit = "its key is too long for PostgreSQL to index";
     f.rows = !c->erase && f.misfit.empty() && !c->rows.empty();
     out.push_back(std::move(f));
   }

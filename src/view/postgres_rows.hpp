@@ -63,7 +63,6 @@ class row_writer {
 
  private:
   row_writer(const plan& p, naming n, bool bulk) : p_(p), n_(std::move(n)), bulk_(bulk) {}
-  std::string unfit(const change& c) const;
   void erase(writing& w, std::span<const fate> these) const;
   void put(writing& w, std::span<const fate> these) const;
   void trim(writing& w, std::span<const fate> these) const;

@@ -6,10 +6,16 @@
 
 namespace recordkv::view::postgres {
 
+namespace {
+
+/// The shortest text that reads back equal. SQLite keeps no negative zero, and the answers shall be the same.
+std::string text_of(double d) { return fmt::format("{}", d == 0 ? 0.0 : d); }
+
+}  // namespace
+
 std::optional<std::string> plain(const cell& c) {
   if (const auto* const n = std::get_if<std::int64_t>(&c)) return fmt::to_string(*n);
-  if (const auto* const d = std::get_if<double>(&c))
-    return fmt::format("{}", *d);  // the shortest that reads back equal
+  if (const auto* const d = std::get_if<double>(&c)) return text_of(*d);
   if (const auto* const s = std::get_if<std::string>(&c)) return *s;
   return std::nullopt;
 }
@@ -54,7 +60,7 @@ void copy_field(std::string& line, const cell& c) {
   if (const auto* const n = std::get_if<std::int64_t>(&c))
     fmt::format_to(std::back_inserter(line), "{}", *n);
   else if (const auto* const d = std::get_if<double>(&c))
-    fmt::format_to(std::back_inserter(line), "{}", *d);
+    line += text_of(*d);
   else
     line += "\\N";
 }
