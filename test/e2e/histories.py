@@ -119,13 +119,14 @@ def spoilt(chance: random.Random, record: dict) -> bytes:
     if way == 4:
         twin = json.dumps(record)
         return twin.encode()[:-1] + b", " + json.dumps({"subject": {"uri": "at://did:plc:second/app.bsky.feed.post/z"}}).encode()[1:]
-    if way == 5:
-        return json.dumps({k + "\0": v for k, v in record.items()} | record).encode()
     record = dict(record)
-    if way == 6 and record:
+    if way == 5:
+        record["langs"] = record["banner"] = record["labels"] = chance.choice([{"values": ["a\0b", -0.0, 2**63, 10**25, 0.1]}, [], {}, "en", 0, False,
+                                                                               {"values": {"": [[], {}]}}, ["\\N\t\n"], {"values": None}])
+    elif way == 6 and record:
         record.pop(chance.choice(sorted(record)))
     elif way == 7:
-        record["text"] = record["displayName"] = chance.choice(["nul \0 here", "\0", 7, {}, None])
+        record["text"] = record["displayName"] = record["description"] = chance.choice(["nul \0 here", "\0", 7, {}, None])
     else:
         field = chance.choice(["subject", "reply", "facets", "embed", "via"])
         value = chance.choice(NO_LINKS)
