@@ -9,6 +9,7 @@ import random
 import time
 
 from rig import SLOW, nats_wire
+
 from record_place import Place, key_of
 
 ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
@@ -23,7 +24,8 @@ COLLECTIONS = [LIKE] * 8 + [REPOST] * 4 + [FOLLOW] * 4 + [POST] * 8 + [PROFILE] 
 AWKWARD = ["", " ", "\\N", "\\.", "a\tb", "line\r\nline\n", "it's \"quoted\"", "\\x41\\u0041\\\\", "NULL", "{a,b}", "%s $1 :did ?1",
            "'; DROP TABLE likes; --", "é e\u0301 שלום 👩‍🚀 \u2028\uffff\U0010ffff", "\x01\x1f\x7f", "--", "/*", "x" * 3000, "𝄞" * 500]
 TIMES = ["2024-11-05T12:00:00Z", "2024-11-05T12:00:00.000Z", "2024-11-05T12:00:00.123456Z", "2024-11-05T12:00:00.123456789Z",
-         "2024-11-05T12:00:00.5+05:30", "2024-03-01T00:30:00-11:45", "2024-12-31T23:59:59.999999Z", "2024-02-29T01:00:00+02:00"]
+         "2024-11-05T12:00:00.5+05:30", "2024-03-01T00:30:00-11:45", "2024-12-31T23:59:59.999999Z", "2024-02-29T01:00:00+02:00",
+         "2024-12-31T23:59:60Z"]
 NO_TIMES = ["", "yesterday", "2024-11-05", "2024-13-05T12:00:00Z", "2023-02-29T12:00:00Z", "2024-11-05T25:00:00Z", "2024-11-05T12:00:00",
             "2024-11-05T12:00:00\0Z", 12, None, True, {"at": 1}, ["2024-11-05T12:00:00Z"]]
 NO_LINKS = ["", "at://", "at:/x", "https://example.com/a b", "did:", "did:plc", "nothing", "at://a b/c/d", 42, None, True, 1.5, [], {},
@@ -31,6 +33,8 @@ NO_LINKS = ["", "at://", "at:/x", "https://example.com/a b", "did:", "did:plc", 
 NO_JSON = [b"{", b"", b"nothing", b'{"subject":}', b'{"subject":{"uri":"at://x"}} x', b'{"text":"\xff\xfe"}', b'{"a":01}', b"{'a':1}",
            b'{"text":"\\ud800"}', b'\xef\xbb\xbf{}', b'{"a":NaN}', b'{"a":1,}', b'{"text":"tab\there"}']
 NO_OBJECTS = [b"[]", b"7", b"null", b'"text"', b"true", b'[{"subject":{"uri":"at://x"}}]']
+# on either side of what an index holds: 2,000 bytes, over all its columns
+LONG = [1000, 1001, 2000, 2001, 8000]
 NUMBERS = ["9223372036854775807", "9223372036854775808", "-9223372036854775808", "18446744073709551615", "1e300", "-0", "1.5", "123456789012345678901234567890"]
 DEEP = [10, 60, 100, 400, 5000]  # far from any bound that a parser may have, on either side
 
@@ -105,7 +109,7 @@ class Population:
 
 def spoilt(chance: random.Random, record: dict) -> bytes:
     """A record that does not fit, or holds what only a hostile author writes."""
-    way = chance.randrange(10)
+    way = chance.randrange(11)
     if way == 0:
         return chance.choice(NO_JSON[2:] if chance.random() < 0.9 else NO_JSON[:1])
     if way == 1:
@@ -126,6 +130,14 @@ def spoilt(chance: random.Random, record: dict) -> bytes:
     elif way == 6 and record:
         record.pop(chance.choice(sorted(record)))
     elif way == 7:
+        size = chance.choice(LONG)
+        uri = "at://did:web:" + "a" * (size - 13)
+        record |= {"displayName": "é" * (size // 2) + "a" * (size % 2), "via": {"uri": uri}, "page": "https://" + "b" * (size - 8)}
+        if "subject" in record:
+            record["subject"] = uri[5:] + "aaaaa" if isinstance(record["subject"], str) else {"uri": uri, "cid": "c" * size}
+        if "reply" in record:
+            record["reply"] = {"parent": {"uri": uri}, "root": {"uri": uri}}
+    elif way == 8:
         record["text"] = record["displayName"] = record["description"] = chance.choice(["nul \0 here", "\0", 7, {}, None])
     else:
         field = chance.choice(["subject", "reply", "facets", "embed", "via"])

@@ -14,12 +14,13 @@ import time
 import unittest
 from contextlib import closing
 
-import view_tables
 from histories import LIKE, Writer
 from postgres import Postgres
 from rig import HERE, SLOW, die_with_parent, plain_environment, wait_for
-from record_place import Place, key_of
 from views_rig import ADDED, ViewsRig
+
+import view_tables
+from record_place import Place, key_of
 
 LIKES = int(os.environ.get("RECORDKV_SWAP_LIKES", "20000"))
 KINDS = ["statement", "transaction"]
@@ -105,7 +106,7 @@ class SwapTest(unittest.TestCase):
     def redefine(self, rig: ViewsRig, postgres: Postgres | None) -> None:
         before = self.table(rig, postgres)
         rig.change("likes", "/subject/cid")
-        self.assertEqual(rig.parts["index"].stop(), 0)
+        rig.parts["index"].kill()
         rig.index()
         self.await_swap(rig, postgres, before, rig.assert_running)
 

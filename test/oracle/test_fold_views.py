@@ -109,9 +109,11 @@ class Cells(unittest.TestCase):
     def test_timestamps(self):
         for text, normal in {"2024-11-05T12:00:00Z": "2024-11-05T12:00:00.000000Z", "2024-11-05T12:00:00.5+05:30": "2024-11-05T06:30:00.500000Z",
                              "2024-03-01T00:30:00-11:45": "2024-03-01T12:15:00.000000Z", "2024-03-01T00:30:00+01:00": "2024-02-29T23:30:00.000000Z",
-                             "2024-11-05T12:00:00.9999999Z": "2024-11-05T12:00:00.999999Z"}.items():
+                             "2024-11-05T12:00:00.9999999Z": "2024-11-05T12:00:00.999999Z",
+                             "2024-12-31T23:59:60Z": "2025-01-01T00:00:00.000000Z", "0001-01-01T00:00:00Z": "0001-01-01T00:00:00.000000Z"}.items():
             self.assertEqual(view_rows.timestamp(text), normal)
-        for text in ("", "2024-11-05", "2024-11-05T12:00:00", "2023-02-29T12:00:00Z", "2024-11-05T12:00:00+24:00", "2024-11-05T12:00:00.Z", 7, None):
+        for text in ("", "2024-11-05", "2024-11-05T12:00:00", "2023-02-29T12:00:00Z", "2024-11-05T12:00:00+24:00", "2024-11-05T12:00:00.Z", "2024-11-05T12:00:61Z",
+                     "9999-12-31T23:59:59-01:00", 7, None):
             self.assertIsNone(view_rows.timestamp(text), text)
 
     def test_at_uris(self):
@@ -129,7 +131,18 @@ class Cells(unittest.TestCase):
         self.assertEqual(len(made("profiles", b'{"a":"[[[\\"[[[","b":' + b"[" * 100 + b"]" * 100 + b"}")), 1)
         self.assertEqual(made("profiles", b'{"displayName":"a","displayName":"b"}')[0]["display_name"], "b")
 
+    def test_what_no_index_holds(self):
+        uri = lambda size: "at://did:web:" + "a" * (size - 13)
+        self.assertEqual(made("likes", {"subject": {"uri": uri(2000)}})[0]["subject"], uri(2000))
+        self.assertEqual(made("likes", {"subject": {"uri": uri(2001)}}), "misfit")
+        self.assertEqual(len(made("follows", {"subject": "a" * 1000})), 1)
+        self.assertEqual(made("follows", {"subject": "é" * 501}), "misfit")
+        self.assertEqual(made("replies", {"reply": {"parent": {"uri": uri(1001)}, "root": {"uri": uri(9)}}}), "misfit")
+        self.assertEqual([made("profiles", {"displayName": "a" * n})[0]["display_name"] for n in (2000, 2001)], ["a" * 2000, None])
+
     def test_json(self):
+        self.assertIsNone(made("profiles", {"banner": {"a": ["x\0"]}})[0]["banner"])
+        self.assertEqual(made("profiles", {"banner": ["\\u0000"]})[0]["banner"], ["\\u0000"])
         self.assertTrue(view_rows.same_cell("json", {"a": [1, 2**70]}, '{"a": [1, 1180591620717411303424]}'))
         for wanted, found in ((1, True), (0, False), ({}, []), ("1", 1), ([1], [1, 2]), (None, ""), (2**53 + 1, 2**53)):
             self.assertFalse(view_rows.same_cell("json", wanted, json.dumps(found)), (wanted, found))

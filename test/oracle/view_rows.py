@@ -81,8 +81,17 @@ def at(value, pointer: str):
 
 # cells
 
-def text(value):
-    return value if isinstance(value, str) and "\0" not in value else None
+INDEXED = 2000  # bytes that an index holds, over all its columns; a text that is longer counts as one of another type
+
+
+def text(value, longest=math.inf):
+    fits = isinstance(value, str) and "\0" not in value and len(value.encode()) <= longest
+    return value if fits else None
+
+
+def plain_json(value):
+    """Any JSON but null, and none with U+0000 in it."""
+    return None if "\\u0000" in json.dumps(value).replace("\\\\", "") else value
 
 
 def timestamp(value):
@@ -90,9 +99,11 @@ def timestamp(value):
     if not m or m[4] and (int(m[4]) > 23 or int(m[5]) > 59):
         return None
     try:
-        moment = datetime.fromisoformat(m[1]) + timedelta(microseconds=int((m[2] or "0")[:6].ljust(6, "0")))
+        leap = m[1].endswith(":60")  # the first second of the next minute
+        moment = datetime.fromisoformat(m[1][:-2] + "59" if leap else m[1])
+        moment += timedelta(seconds=leap, microseconds=int((m[2] or "0")[:6].ljust(6, "0")))
         away = timedelta(hours=int(m[4] or 0), minutes=int(m[5] or 0))
-        return (moment + away if m[3] == "-" else moment - away).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return (moment + away if m[3] == "-" else moment - away).isoformat(timespec="microseconds") + "Z"
     except (ValueError, OverflowError):
         return None
 
@@ -104,9 +115,9 @@ RKEY = r"(?!\.\.?$)[a-zA-Z0-9_~.:-]{1,512}"
 AT_URI = re.compile(f"at://({DID}|{HANDLE})(?:/({NSID})(?:/({RKEY}))?)?", re.ASCII)
 
 
-def at_uri(value):
+def at_uri(value, longest=INDEXED):
     """[the text, did, collection, rkey], or four times None."""
-    m = AT_URI.fullmatch(value) if text(value) else None
+    m = AT_URI.fullmatch(value) if text(value, longest) else None
     return [value, m[1] if m[1].startswith("did:") else None, m[2], m[3]] if m else [None] * 4
 
 
@@ -166,32 +177,33 @@ def repost(record, place, headers):
 
 
 def follow(record, place, headers):
-    return [[required(text(at(record, "/subject"))), timestamp(at(record, "/createdAt"))]]
+    return [[required(text(at(record, "/subject"), INDEXED // 2)), timestamp(at(record, "/createdAt"))]]
 
 
 def reply(record, place, headers):
     if at(record, "/reply") is None:
         return []
-    parent, root = (at_uri(at(record, f"/reply/{which}/uri")) for which in ("parent", "root"))
+    parent, root = (at_uri(at(record, f"/reply/{which}/uri"), INDEXED // 2) for which in ("parent", "root"))
     required(parent[0]), required(root[0])
     said = text(at(record, "/text"))
-    return [[*parent, *root, "" if said is None else said, at(record, "/langs"), timestamp(at(record, "/createdAt"))]]
-
-
-def profile(record, place, headers):
-    return [[text(at(record, "/displayName")), text(at(record, "/description")), text(at(record, "/avatar/ref/$link")),
-             at(record, "/avatar"), at(record, "/banner"), text(at(record, "/pinnedPost/uri")), at(record, "/labels/values"),
+    return [[*parent, *root, "" if said is None else said, plain_json(at(record, "/langs")),
              timestamp(at(record, "/createdAt"))]]
 
 
+def profile(record, place, headers):
+    return [[text(at(record, "/displayName"), INDEXED), text(at(record, "/description")), text(at(record, "/avatar/ref/$link")),
+             plain_json(at(record, "/avatar")), plain_json(at(record, "/banner")), text(at(record, "/pinnedPost/uri")),
+             plain_json(at(record, "/labels/values")), timestamp(at(record, "/createdAt"))]]
+
+
 def link_kind(value: str) -> str:
-    if "\0" in value or len(value.encode()) > LONGEST_LINK:
+    if text(value, LONGEST_LINK) is None:
         return ""
     if AT_URI.fullmatch(value):
         return "at-uri"
     if re.fullmatch(DID, value, re.ASCII):
         return "did"
-    return "url" if re.fullmatch(r"https?://[^\s\x00-\x20\x7f]+", value) else ""
+    return "url" if re.fullmatch(r"https?://[^\x00-\x20\x7f/?#\"<>][^\x00-\x20\x7f]*", value) else ""
 
 
 def links_in(value, path: str):
