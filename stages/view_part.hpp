@@ -46,7 +46,7 @@ class view_part {
       }
       if (trouble_.empty()) log::warn("index", "view {}: {}; trying again", name, done.error().text);
       trouble_ = done.error().text;
-      const bool passes = trouble_cause() != cause::database;
+      const bool passes = trouble_passes();
       if (owner.lost() || closing || (!started && !passes)) co_return done;
       co_await pause.wait_for(std::chrono::seconds(1));
     }
@@ -72,6 +72,7 @@ class view_part {
 
  private:
   cause trouble_cause() const;
+  bool trouble_passes() const;
   std::string trouble_;
 };
 

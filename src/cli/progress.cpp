@@ -27,7 +27,7 @@ void progress::show(double part, std::string_view words) {
                std::string(width - filled, '.'), part * 100, words);
     std::fflush(stderr);
     drawn_ = true;
-  } else if (shown_ == std::chrono::steady_clock::time_point{} || now - shown_ >= between_lines) {
+  } else if (now - shown_ >= between_lines) {
     fmt::print(stderr, "{} {:.0f} %  {}\n", what_, part * 100, words);
     shown_ = now;
   }

@@ -19,7 +19,7 @@ class progress {
 
  private:
   std::string what_;
-  std::chrono::steady_clock::time_point shown_;
+  std::chrono::steady_clock::time_point shown_ = std::chrono::steady_clock::now();  // the last line, or the start
   bool drawn_ = false;
 };
 

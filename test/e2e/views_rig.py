@@ -43,7 +43,8 @@ class ViewsRig(Rig):
 
     def recreate_store(self) -> None:
         """What `recordkv reset` leaves of NATS, and then a new store of the same name. Only while nothing runs."""
-        for name in self.api("STREAM.NAMES")["streams"] or []:
+        names = wait_for("NATS answers", lambda: self.api("STREAM.NAMES"), 30)  # the wire's connection may be an old one
+        for name in names["streams"] or []:
             self.api(f"STREAM.DELETE.{name}")
         self.make_bucket()
 
