@@ -66,7 +66,7 @@ lint() {
 run_fuzz() {  # run_fuzz SECONDS: each target in turn, from its committed seeds
   build fuzz
   local name
-  for name in cbor car frame jetstream record_key; do
+  for name in cbor car frame jetstream record_key view; do
     say "dev: fuzzing $name for $1 s"
     mkdir -p "$build_dir/corpus-$name"
     "$build_dir/test/fuzz-$name" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$build_dir/" \

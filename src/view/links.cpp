@@ -24,7 +24,6 @@ class walk {
  public:
   /// The recursion is as deep as the parser allowed the record to be.
   void into(const json::value& v) {
-    if (found_.size() == max_links) return;
     if (const auto* const object = v.if_object()) {
       for (const auto& [key, inner] : *object) {
         if (key.find('\0') != key.npos) continue;  // no text of ours holds U+0000

@@ -102,12 +102,11 @@ void read_fact(column& c, fields& t) {
 }
 
 /// Where the values come from: pointer, record, value, or the hooks alone.
-void read_origin(column& c, fields& t) {
+void read_origin(column& c, fields& t, bool hooked) {
   if (!t.has("pointer") && !t.has("record") && !t.has("value")) {
     c.from = origin::hooks;
-    if (!t.has("default"))
-      t.wrong("pointer",
-              "is missing; write pointer = \"{}\", or value = \"uri\", or a default for a column that on_put sets",
+    if (!hooked || !t.has("default"))
+      t.wrong("pointer", "is missing; write pointer = \"{}\", or value = \"uri\", or, where on_put sets it, a default",
               like_pointer);
     if (c.at_uri) t.wrong("type", "an at-uri comes from a pointer; a column of the hooks is text");
     if (c.required) t.wrong("required", "a column without a pointer takes nothing from the record; leave it out");
@@ -136,13 +135,14 @@ void read_default(column& c, fields& t) {
   if (value) c.fallback = std::move(*value);
 }
 
-void add_column(plan& p, fields t) {
+/// `hooked`: the view has an on_put, which may set a column that takes nothing from the record.
+void add_column(plan& p, fields t, bool hooked) {
   t.only({"name", "type", "pointer", "record", "value", "required", "default", "index"});
   column c;
   c.required = t.flag("required");
   read_name(p, c, t);
   read_type(c, t);
-  read_origin(c, t);
+  read_origin(c, t, hooked);
   read_default(c, t);
   if (t.flag("index")) {
     if (c.type == column_type::json)
@@ -163,7 +163,8 @@ void add_column(plan& p, fields t) {
 void read_operand(term& out, fields& t, std::string_view key) {
   const auto& v = *t.get(key);
   if (key == "exists") {
-    out.what = t.flag(key) ? term::kind::exists : term::kind::absent;
+    if (!v.is_boolean()) t.wrong(key, "wants true or false; write exists = true");
+    out.what = v.value_exact<bool>().value_or(true) ? term::kind::exists : term::kind::absent;
   } else if (key == "prefix") {
     out.what = term::kind::prefix;
     out.operand = t.text(key, "did:web:").value_or("");
@@ -193,7 +194,7 @@ void read_columns(plan& p, fields view) {
   if (list == nullptr || (list->is_array() && list->as_array()->empty()))
     view.wrong("columns", "is missing; write {}", like);
   for (const auto* const c : columns) {
-    add_column(p, fields(view.all_mistakes(), *c, "view.columns."));
+    add_column(p, fields(view.all_mistakes(), *c, "view.columns."), view.has("on_put"));
     if (p.columns.size() > 200) return view.wrong("columns", "more than 200; a column of type json may hold the rest");
   }
 }

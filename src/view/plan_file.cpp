@@ -102,11 +102,11 @@ bool sortable(const plan& p, fields& t, std::string_view key, const std::string&
                fmt::format("column \"{}\" is of type json and has no order; take out what you look for with a "
                            "pointer of its own",
                            name));
-  else if (is_key_column(p, name))
+  else if (is_key_column(p, name) && name != "idx")
     t.wrong_at(at, key,
-               fmt::format("\"{}\" is of the key; make a column of it, {{ name = \"author\", value = \"did\" }}, "
-                           "and count that",
-                           name));
+               fmt::format(
+                   "\"{}\" is of the key; make a column of it, {{ name = \"its_{}\", value = \"{}\" }}, and count that",
+                   name, name, name));
   else
     t.wrong_at(at, key, fmt::format("the view has no column \"{}\"; name one of columns", name));
   return false;
@@ -149,7 +149,7 @@ void read_indexes(plan& p, fields& t) {
     }
     if (list->size() > 8)
       t.wrong_at(at, "index", "more than 8 columns in one index; the first few are what is looked up");
-    if (std::ranges::find(p.indexes, names) != p.indexes.end())
+    if (names.size() == list->size() && std::ranges::find(p.indexes, names) != p.indexes.end())
       t.wrong_at(at, "index",
                  fmt::format("an index on {} is there already; leave this one out", fmt::join(names, ", ")));
     p.indexes.push_back(std::move(names));
@@ -207,11 +207,6 @@ definition read_view(const toml::table& table, mistakes& m) {
   read_indexes(p, t);
   read_hook(p, t, "on_put", p.on_put);
   read_hook(p, t, "on_delete", p.on_delete);
-  const auto owned = [](const column& c) { return c.from == origin::hooks; };
-  if (const auto c = std::ranges::find_if(p.columns, owned);
-      c != p.columns.end() && p.on_put.empty() && !t.has("on_put"))
-    t.wrong("columns", "column \"{}\" has neither pointer nor value, so only on_put could set it; write one of them",
-            c->name);
   p.definition = canonical(p, table);
   read_examples(d, t);
   return d;
@@ -238,7 +233,7 @@ std::vector<definition> read_views(const toml::table& root, mistakes& m) {
                 out[i].of.name, name);
     }
   }
-  if (out.empty()) m.add({1, 1}, "[[view]]: is missing; a view file holds at least one");
+  if (out.empty() && m.first().empty()) m.add({1, 1}, "[[view]]: is missing; a view file holds at least one");
   return out;
 }
 

@@ -23,9 +23,11 @@ void fields::wrong_at(const toml::source_position& at, std::string_view key, std
 }
 
 void fields::only(std::initializer_list<std::string_view> known) {
-  for (auto&& [key, value] : table_)
-    if (std::ranges::find(known, key.str()) == known.end())
-      wrong_at(key.source().begin, key.str(), fmt::format("unknown key; known are {}", fmt::join(known, ", ")));
+  for (auto&& [key, value] : table_) {
+    if (std::ranges::find(known, key.str()) != known.end()) continue;
+    wrong_at(key.source().begin, key.str(), fmt::format("unknown key; known are {}", fmt::join(known, ", ")));
+    unknown_ = true;
+  }
 }
 
 std::optional<std::string> fields::text(std::string_view key, std::string_view like) {

@@ -44,7 +44,8 @@ class fields {
   /// A mistake at `key`: at its value, or at the table where it is missing.
   template <class... Args>
   void wrong(std::string_view key, fmt::format_string<Args...> what, Args&&... args) {
-    wrong_at(position(key), key, fmt::format(what, std::forward<Args>(args)...));
+    // Where a key is misspelt, that is the mistake, and not that the right one is missing.
+    if (has(key) || !unknown_) wrong_at(position(key), key, fmt::format(what, std::forward<Args>(args)...));
   }
   void wrong_at(const toml::source_position& at, std::string_view key, std::string_view what);
 
@@ -70,6 +71,7 @@ class fields {
   mistakes& mistakes_;
   const toml::table& table_;
   std::string_view where_;
+  bool unknown_ = false;  ///< it has a key that nobody knows
 };
 
 /// [a-z][a-z0-9_]*, at most 48: what needs no quotes and has room for a suffix in PostgreSQL's 63.
