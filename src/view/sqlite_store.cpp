@@ -19,9 +19,12 @@ namespace {
 /// position. FULL would buy nothing, as the store can always be read again. legacy_alter_table: a renaming concerns the
 /// table alone; the newer way also looks through everybody's views and fails at one that names a table which is away
 /// for a moment.
+/// secure_delete=FAST: as distributions build SQLite, dropping a table would write it once more, as zeros, and take
+/// four times as long at the swap.
 constexpr auto settings =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-131072; PRAGMA temp_store=MEMORY;"
-    "PRAGMA wal_autocheckpoint=16000; PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON";
+    "PRAGMA wal_autocheckpoint=16000; PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON;"
+    "PRAGMA secure_delete=FAST";
 
 /// While a bulk ends: sorts may spill to a file, as a table of any size must not have to fit into memory.
 constexpr auto sorting = "PRAGMA temp_store=FILE; PRAGMA cache_size=-262144; PRAGMA threads=1";

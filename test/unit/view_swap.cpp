@@ -133,10 +133,9 @@ TEST_CASE("readers through swap after swap: always one whole build, no error, no
     must(run(s->ready(p, b.number, {"0"}, {"0"})));
   };
   build_of(0);
-  std::atomic<bool> stop = false;
   std::atomic<int> asked = 0;
-  std::string wrong;  // of the reader, read once it has ended
-  std::thread reader([&] {
+  std::string wrong;                                      // of the reader, read once it has ended
+  std::jthread reader([&](const std::stop_token& stop) {  // ends also when the test does
     // One connection with a statement that lives through all swaps, as an application's.
     sqlite3* db = nullptr;
     sqlite3_stmt* one = nullptr;
@@ -145,7 +144,7 @@ TEST_CASE("readers through swap after swap: always one whole build, no error, no
                        "SELECT count(*), count(DISTINCT subject), (SELECT sum(count) FROM likes_by_subject), "
                        "(SELECT count(*) FROM likes_by_subject) FROM likes",
                        -1, &one, nullptr);
-    while (!stop && wrong.empty()) {
+    while (!stop.stop_requested() && wrong.empty()) {
       const int code = sqlite3_step(one);
       if (code != SQLITE_ROW)
         wrong = fmt::format("{}: {}", code, sqlite3_errmsg(db));
@@ -163,7 +162,7 @@ TEST_CASE("readers through swap after swap: always one whole build, no error, no
   });
   int round = 1;
   while ((asked < 200 || round < 10) && round < 1000) build_of(round++);
-  stop = true;
+  reader.request_stop();
   reader.join();
   INFO(wrong);
   CHECK(wrong.empty());

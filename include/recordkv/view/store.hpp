@@ -78,7 +78,9 @@ class store {
   /// empty live one comes with it, so that a reader finds a table from the first moment on. The wish for a rebuild is
   /// fulfilled by it. `expected_next`: number of the next build that look() told, 0 for none; errc::conflict when there
   /// is another by now. errc::mismatch: a table of that name stands there which is no view's.
-  /// `bulk_until` not 0: until sequence so and so the build is loaded in bulk, see apply().
+  /// errc::bad_config: the database does not understand one of the plan's hooks.
+  /// `bulk_until` not 0: until sequence so and so the build is loaded in bulk, see apply(); unless the plan has hooks,
+  /// which may ask for rows by their key: then it is not, and build::bulk_until of the answer says 0.
   virtual task<result<build>> begin(const plan& p, position start, std::uint64_t bulk_until,
                                     std::uint64_t expected_next) = 0;
 
@@ -102,9 +104,9 @@ class store {
   /// rows. Nothing where it is not in bulk.
   virtual task<result<void>> end_bulk(const plan& p, std::uint64_t number) = 0;
 
-  /// Says that these partitions of next build `number` have caught up. Once all of `all_partitions` have been said to,
-  /// in the same transaction: the build takes the view's name and what bore it goes. True when it has. The indexes must
-  /// be there (end_bulk). errc::conflict: there is no such next build; it may be live already.
+  /// Says that these partitions of next build `number` have caught up. Once all of `all_partitions` have been said to, in
+  /// the same transaction: the build takes the view's name and what bore it goes. True when it has. The indexes must be
+  /// there (end_bulk), else errc::refused. errc::conflict: there is no such next build; it may be live already.
   virtual task<result<bool>> ready(const plan& p, std::uint64_t number, std::vector<std::string> partitions,
                                    std::vector<std::string> all_partitions) = 0;
 
