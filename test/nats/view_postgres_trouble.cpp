@@ -89,16 +89,16 @@ TEST_CASE("postgres: a server that is killed, and sessions that it ends: the nex
   server.kill_9();
   auto lost = o.run(o.views->apply(p, b.number, {like(p, "did:a", "2", "x")}, at(2), at(3)));
   CHECK(lost.error().code == errc::storage);
-  INFO(lost.error().text);
-  const auto away = o.run(o.views->look("likes"));
-  CHECK(away.error().text == "");
+  CHECK(o.run(o.views->look("likes")).error().text.contains("check that PostgreSQL runs"));
   server.start();
   // synchronous_commit is off: the last moments may be gone, rows and position together.
   const auto stands = o.must(o.views->look("likes")).live->at;
   CHECK((stands == at(1) || stands == at(2)));
   CHECK(table(server.url(), "likes").size() == (stands == at(2) ? 1 : 0));
   o.apply(p, b.number, {like(p, "did:a", "1", "x"), like(p, "did:a", "2", "x")}, stands, at(3));
-  server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'recordkv'");
+  const auto backend = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'recordkv'");
+  server.sql(fmt::format("SELECT pg_terminate_backend({})", backend));
+  while (std::filesystem::exists(fmt::format("/proc/{}", backend))) std::this_thread::sleep_for(5ms);
   o.apply(p, b.number, {like(p, "did:a", "3", "x")}, at(3), at(4));  // an idle one that has ended is noticed at once
   CHECK(table(server.url(), "likes_by_subject") == lines{"x|3"});
 }
