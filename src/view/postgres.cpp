@@ -20,7 +20,7 @@ constexpr std::chrono::seconds patience_of_a_dial{15};
 std::string one_line(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   std::string out(text);
-  std::ranges::replace(out, '\n', ' ');
+  std::ranges::replace_if(out, [](char c) { return c == '\n' || c == '\t'; }, ' ');
   return out;
 }
 
@@ -118,10 +118,12 @@ void connection::arm(bool write) {
                            });
 }
 
-/// Sends what waits, waits until something comes or more can go, takes what came. False: lost, or too late.
-task<bool> connection::turn(deadline until) {
+/// Sends what waits, waits until something comes or more can go, takes what came. False: lost, or too late. Who only
+/// wants to send is not kept once nothing is left, as no answer would come.
+task<bool> connection::turn(deadline until, bool only_send) {
   const int left = PQflush(pg_);
   if (left < 0) co_return false;
+  if (left == 0 && only_send) co_return true;
   arm(false);
   if (left > 0) arm(true);
   const auto w = wire_;
@@ -160,7 +162,9 @@ result<void> connection::check(const std::string& url) {
 }
 
 task<result<void>> connection::ready() {
-  if (pg_ != nullptr && PQconsumeInput(pg_) == 1 && PQstatus(pg_) == CONNECTION_OK) co_return result<void>{};
+  // Twice: the first look finds the server's farewell, the second that it has gone.
+  const bool stands = pg_ != nullptr && PQconsumeInput(pg_) == 1 && PQconsumeInput(pg_) == 1;
+  if (stands && PQstatus(pg_) == CONNECTION_OK) co_return result<void>{};
   drop();
   late_ = false;
   auto done = co_await dial(std::chrono::steady_clock::now() + patience_of_a_dial);
@@ -190,8 +194,8 @@ task<result<void>> connection::dial(deadline until) {
   keys.push_back(nullptr);
   values.push_back(nullptr);
   pg_ = PQconnectStartParams(keys.data(), values.data(), 1);
-  if (pg_ == nullptr || PQstatus(pg_) == CONNECTION_BAD) co_return lost("connect");
-  for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK;) {
+  const bool begun = pg_ != nullptr && PQstatus(pg_) != CONNECTION_BAD;
+  for (auto next = PGRES_POLLING_WRITING; begun && next != PGRES_POLLING_OK;) {
     if (next == PGRES_POLLING_FAILED || !attach()) break;  // the socket may be another one at each step
     arm(next == PGRES_POLLING_WRITING);
     const auto w = wire_;
@@ -201,7 +205,7 @@ task<result<void>> connection::dial(deadline until) {
   }
   if (pg_ == nullptr || PQstatus(pg_) != CONNECTION_OK) {
     auto why = lost("connect");
-    why.text += "; is the server running, and are host, user and database right?";
+    why.text += "; check that PostgreSQL runs, and that index.database names it, its user and a database";
     co_return why;
   }
   co_return result<void>{};
@@ -279,7 +283,7 @@ task<result<reply>> connection::copy(std::string sql, const pieces& more, durati
   while (more(piece)) {
     if (PQputCopyData(pg_, piece.data(), static_cast<int>(piece.size())) != 1) co_return lost("send rows");
     while (PQflush(pg_) == 1)
-      if (!co_await turn(until)) co_return lost("send rows");
+      if (!co_await turn(until, true)) co_return lost("send rows");
     piece.clear();
   }
   if (PQputCopyEnd(pg_, nullptr) != 1) co_return lost("send rows");

@@ -104,7 +104,7 @@ class connection {
   task<result<void>> settle();
   bool attach();
   void arm(bool write);
-  task<bool> turn(deadline until);
+  task<bool> turn(deadline until, bool only_send = false);
   task<result<reply>> last_reply(deadline until);
   error lost(std::string_view doing);
 

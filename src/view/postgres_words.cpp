@@ -23,6 +23,8 @@ constexpr std::array words{
     word{"57014", "", "see pg_stat_activity for what keeps the server busy"},
     word{"57P03", "", "it is tried again"},
     word{"57P", "", "it is tried again once the server is back"},
+    word{"2BP01", "",
+         "something of your own (a VIEW?) depends on the older table; drop it, and make it again afterwards"},
     word{"28", "", "check user and password in index.database, and pg_hba.conf on the server"},
     word{"3D000", "", "create it: createdb NAME"},
     word{"3F000", "", "create the schema, or set search_path for this user"},

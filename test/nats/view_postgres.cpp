@@ -146,6 +146,20 @@ TEST_CASE("postgres: a value that it can't keep or index is a reject, in bulk as
   }
 }
 
+TEST_CASE("postgres: a batch larger than any buffer on the way, in bulk and live") {
+  recordkv::test::postgres_process server;
+  const plan p = plan_of(server.directory(), likes_text);
+  opened o(server.url());
+  const auto b = o.must(o.views->begin(p, at(1), 100, 0));
+  std::vector<change> all;
+  for (int i = 0; i < 20'000; ++i) all.push_back(like(p, "did:a", fmt::to_string(i), std::string(300, 'x')));
+  CHECK(o.apply(p, b.number, all, at(1), at(2)).rows == 20'000);
+  o.must(o.views->end_bulk(p, b.number));
+  CHECK(o.apply(p, b.number, all, at(2), at(3)).rows == 20'000);
+  CHECK(o.must(o.views->ready(p, b.number, {"0"}, {"0"})));
+  CHECK(table(server.url(), "likes_by_subject") == lines{std::string(300, 'x') + "|20000"});
+}
+
 TEST_CASE("postgres: strangers' tables and hooks that can't run are told") {
   recordkv::test::postgres_process server;
   opened o(server.url());
