@@ -17,6 +17,7 @@ from contextlib import closing
 import fold_views
 import nats_wire
 import view_rows
+import view_tables
 from check_store import Found
 from real_server import RealServer, make_bucket
 from record_place import Place, key_of
@@ -118,6 +119,10 @@ class Faults(unittest.TestCase):
                     database = Database(server.url(), script.append)
                     server.query(";".join([*script, fault]))
                     self.assertEqual(bool(self.check(database)), bool(what), self.check(database))
+            server.query("CREATE TABLE times(a timestamptz, b text); CREATE TABLE times_rejects(uri text, reason text, seq bigint);"
+                         "INSERT INTO times VALUES('2024-11-05 14:00:00.5+02', '2024-11-05T14:00:00+02:00'), (NULL, E'\U0010FFFF')")
+            self.assertEqual(view_tables.read(server.url(), "times", []).rows,
+                             [["2024-11-05T12:00:00.500000Z", "2024-11-05T14:00:00+02:00"], [None, "\U0010ffff"]])
 
     def test_an_added_column(self):
         added = view_rows.Added(VIEWS["likes"], "added", "/createdAt")
