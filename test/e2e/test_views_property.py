@@ -1,8 +1,8 @@
 """Exact views: random histories, kill -9 at named points, rebuilds, changed definitions, another store; the fold is the fold.
 
 Owns: the schedule of troubles and the proof that each happened. RECORDKV_SEEDS ("0 1 2 …") chooses the runs; by default 20,
-with RECORDKV_LONG=1 200. A seed replays the same history and the same schedule. Even seeds live through it in SQLite and are
-then folded anew into PostgreSQL, again under kills; odd seeds the other way round.
+with RECORDKV_LONG=1 200. A seed replays the same records and the same plan; what a kill then meets is up to the clock. Even
+seeds live through it in SQLite and are then folded anew into PostgreSQL, again under kills; odd seeds the other way round.
 """
 
 import collections
@@ -14,13 +14,15 @@ import unittest
 from histories import History, Writer
 from postgres import Postgres
 from rig import SLOW, wait_for
-from views_rig import POINTS, ViewsRig
+from views_rig import POINTS, SHIPPED, ViewsRig
 
 SEEDS = 200 if os.environ.get("RECORDKV_LONG") else 20
 LIVES, OPERATIONS = 7, 1500
 ALTERABLE = {"likes": "/via/uri", "reposts": "/via/cid", "follows": "/createdAt", "profiles": "/website"}
+RARE = ("swap", "bulk")
+DIVISIONS = (("0-7", "8-f"), ("8-f", "0-7"), ("0-2", "3-9", "a-f"), ("all",))
 TROUBLES = ("rebuild", "definition changed", "definition changed back", "nats killed", "store recreated", "database killed",
-            "killed anywhere", "stopped")
+            "killed anywhere", "stopped", "divided")
 
 
 class Battle:
@@ -28,7 +30,6 @@ class Battle:
 
     def __init__(self, rig: ViewsRig, seed: int, postgres: Postgres | None):
         self.rig, self.seed, self.postgres = rig, seed, postgres
-        self.chance = random.Random(f"battle {seed}")
         self.history, self.writer = History(seed), Writer(rig.url)
         self.met: collections.Counter = collections.Counter()
 
@@ -52,50 +53,69 @@ class Battle:
 
     def crash_point(self, life: int) -> str:
         """Every point has its turn; those at a swap or a load wait for fewer passings, since they are rarer."""
-        point = POINTS[(self.seed * LIVES + life) % len(POINTS)]
-        rare = point.endswith(("swap", "bulk"))
-        return f"{point}:{self.chance.randint(1, 3 if rare else 8)}"
+        point = POINTS[(self.seed + 3 * life) % len(POINTS)]
+        return f"{point}:{self.chance.choice([1, 1, 2] if point.endswith(RARE) else range(1, 9))}"
 
     def live(self, life: int, operations: int) -> None:
+        self.chance = random.Random(f"life {self.seed} {life}")
         crash = self.crash_point(life)
-        self.rig.index(crash)
-        trouble = self.chance.choice(["none", "rebuild", "rebuild", "nats", "database"])
+        shares = self.chance.choice(DIVISIONS) if self.seed % 5 == 2 else ("all",)
+        trouble = "rebuild" if crash.split(":")[0].endswith(RARE) else self.chance.choice(["none", "rebuild", "nats", "database"])
+        views = self.chance.sample(SHIPPED, 2 if crash.split(":")[0].endswith(RARE) else 1)
+        self.met["divided"] += len(shares) > 1
+        self.rig.index(crash, shares)
         self.write(operations // 2)
-        if trouble == "rebuild" or crash.startswith(("view.before_swap", "view.after_swap", "view.in_bulk", "view.after_bulk")):
-            self.command("view", "rebuild", self.chance.choice(["likes", "follows", "reposts", "replies", "profiles", "links"]))
-        elif trouble == "nats":
+        if trouble == "rebuild":
+            for view in views:
+                self.command("view", "rebuild", view)
+        elif trouble != "none" and shares == ("all",) and self.runs():
+            self.interrupt(trouble)
+        self.write(operations - operations // 2)
+        self.die(crash)
+
+    def runs(self) -> bool:
+        """It has begun its work, or ended it: one that still begins may give up where a server is away, and says so."""
+        index, = self.rig.indexes
+        wait_for("it works or dies", lambda: self.rig.died_by_itself() or (
+            (told := self.rig.report("view-links")).get("pid") == index.process.pid and told.get("state") == "running"), 20)
+        return index.running()
+
+    def interrupt(self, trouble: str) -> None:
+        """kill -9 of a server under its feet."""
+        if trouble == "nats":
             self.rig.parts["nats"].kill()
             time.sleep(self.chance.uniform(0, 0.3))
             self.rig.parts["nats"].start()
             self.rig.wait_nats()
             self.met["nats killed"] += 1
-        elif trouble == "database" and self.postgres:
+        elif self.postgres:
             self.postgres.kill()
             time.sleep(self.chance.uniform(0, 0.2))
             self.postgres.start()
             self.met["database killed"] += 1
-        self.write(operations - operations // 2)
-        self.die(crash)
 
     def die(self, crash: str) -> None:
         """At the point where it was to; else, when that did not come within a second, anywhere; now and then in peace."""
-        until = time.monotonic() + self.chance.choice([0.1, 0.5, 1.5]) * SLOW
+        until = time.monotonic() + self.chance.choice([0.1, 0.3, 0.9]) * SLOW
         while time.monotonic() < until:
             if self.rig.died_by_itself():
                 self.met[crash.split(":")[0]] += 1
-                return
+                break
             time.sleep(0.01)
-        if self.chance.random() < 0.2:
-            code = self.rig.parts["index"].stop()
-            if code not in (0, -9, -15):  # its crash point may come on the way out, SIGTERM before it minds signals
-                raise AssertionError(f"SIGTERM: exit code {code}")
+        if self.rig.died_by_itself():
+            self.rig.kill_index()
+        elif self.chance.random() < 0.2:
+            codes = self.rig.stop_index()
+            if not set(codes) <= {0, -9, -15}:  # its crash point may come on the way out, SIGTERM before it minds signals
+                raise AssertionError(f"SIGTERM: exit codes {codes}")
             self.met["stopped"] += 1
         else:
-            self.rig.parts["index"].kill()
+            self.rig.kill_index()
             self.met["killed anywhere"] += 1
 
     def between_lives(self, life: int) -> None:
         """What happens while nothing runs."""
+        self.chance = random.Random(f"between {self.seed} {life}")
         if self.seed % 4 == 3 and life == LIVES // 2:
             self.rig.recreate_store()
             self.writer.write(self.history.burst(150))
@@ -119,6 +139,7 @@ class Battle:
     def fold_again(self, database: str) -> None:
         """Another database, and the store as it is by now: a fold from the first key, under kills."""
         self.rig.settings["index.database"] = database
+        self.chance = random.Random(f"again {self.seed}")
         for point in ("view.in_bulk:2", "view.before_swap:3"):
             self.rig.index(point)
             self.die(point)
@@ -136,11 +157,12 @@ class ViewsPropertyTest(unittest.TestCase):
             try:
                 battle.fight()
                 rows = self.check(battle, databases[0])
-                rig.parts["index"].kill()
+                rig.kill_index()
                 battle.fold_again(databases[1])
                 again = self.check(battle, databases[1])
                 self.assertEqual(rows, again, "both are the fold of the store, and not the same")
-                self.assertEqual(rig.parts["index"].stop(), 0)
+                self.assertTrue(battle.runs())
+                self.assertEqual(rig.stop_index(), [0])
             finally:
                 battle.writer.close()
                 happened = ", ".join(f"{what} {n}" for what, n in sorted({**battle.history.counts, **battle.met}.items()))

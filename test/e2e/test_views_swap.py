@@ -94,21 +94,21 @@ class SwapTest(unittest.TestCase):
     def rebuild(self, rig: ViewsRig, postgres: Postgres | None, crash: str = "") -> None:
         before = self.table(rig, postgres)
         if crash:
-            rig.parts["index"].kill()
+            rig.kill_index()
             rig.index(crash)
         done = rig.command("view", "rebuild", "likes")
         self.assertEqual(done.returncode, 0, done.stderr)
         if crash:
             wait_for(f"it dies at {crash}", rig.died_by_itself, 60, every=0.01)
             rig.index()
-        self.await_swap(rig, postgres, before, rig.assert_running)
+        self.await_swap(rig, postgres, before, rig.assert_all_running)
 
     def redefine(self, rig: ViewsRig, postgres: Postgres | None) -> None:
         before = self.table(rig, postgres)
         rig.change("likes", "/subject/cid")
-        rig.parts["index"].kill()
+        rig.kill_index()
         rig.index()
-        self.await_swap(rig, postgres, before, rig.assert_running)
+        self.await_swap(rig, postgres, before, rig.assert_all_running)
 
     def caught_up(self, rig: ViewsRig) -> bool:
         try:

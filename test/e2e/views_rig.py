@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import signal
-import time
 
-from rig import ROOT, SLOW, Part, Rig, nats_wire, wait_for
+from rig import ROOT, SLOW, Part, Rig, program, wait_for
 
 import fold_views
+from fold_views import SHIPPED  # noqa: F401
 
 POINTS = ["view.before_commit", "view.after_commit", "view.after_ack", "view.before_swap", "view.after_swap", "view.in_bulk",
           "view.after_bulk"]
@@ -25,6 +25,7 @@ class ViewsRig(Rig):
         super().__init__(**settings)
         self.settings["index.views"] = [self.path("views", views)]
         self.settings["index.database"] = database
+        self.indexes: list[Part] = []
         self.changed: dict[str, str] = {}  # view -> pointer of its added column
         os.makedirs(self.path("views"))
         for file in glob.glob(os.path.join(ROOT, "config", "views", "*.toml")):
@@ -43,35 +44,53 @@ class ViewsRig(Rig):
 
     def recreate_store(self) -> None:
         """What `recordkv reset` leaves of NATS, and then a new store of the same name. Only while nothing runs."""
-        names = wait_for("NATS answers", lambda: self.api("STREAM.NAMES"), 30)  # the wire's connection may be an old one
-        for name in names["streams"] or []:
+        for name in wait_for("NATS tells its streams", lambda: self.api("STREAM.NAMES"))["streams"] or []:
             self.api(f"STREAM.DELETE.{name}")
         self.make_bucket()
 
-    def index(self, crash: str = "") -> Part:
-        """Starts it, and once more after its death. `crash`: "POINT:N", where it kills itself."""
-        env = {"RECORDKV_TEST_CRASH": crash} if crash else {}
-        if "index" not in self.parts:
-            self.parts["index"] = Part("index", [], self.directory)
+    def index(self, crash: str = "", shares: tuple = ("all",)) -> None:
+        """Starts it, as one process or one for each share of the partitions. `crash`: "POINT:N", where the first kills itself."""
         self.write_config()
-        part = self.parts["index"]
-        part.command = [self.program(), "--config", self.config, "--stages", "index"]
-        part.env = {k: v for k, v in part.env.items() if k != "RECORDKV_TEST_CRASH"} | env
-        return part.start()
+        for share in shares:
+            name = f"index-{share}"
+            part = self.parts.setdefault(name, Part(name, [], self.directory))
+            part.command = [self.program(), "--config", self.config, "--stages", "index", "--set", f"index.assign={share}"]
+            part.env = {k: v for k, v in part.env.items() if k != "RECORDKV_TEST_CRASH"} | ({"RECORDKV_TEST_CRASH": crash} if crash else {})
+            part.start()
+            crash = ""
+        self.indexes = [self.parts[f"index-{share}"] for share in shares]
 
     @staticmethod
     def program() -> str:
-        from rig import program
         return program("RECORDKV", "recordkv")
 
     def died_by_itself(self) -> bool:
         """By the SIGKILL of a crash point; any other end is told as what it is."""
-        part = self.parts["index"]
-        if part.running():
-            return False
-        if part.process.returncode != -signal.SIGKILL:
-            raise AssertionError(f"index ended with {part.process.returncode}:\n{part.text()[-3000:]}")
-        return True
+        for part in self.indexes[1:]:
+            self.assert_running(part)
+        if not self.indexes[0].running() and self.indexes[0].process.returncode == -signal.SIGKILL:
+            return True
+        self.assert_running(self.indexes[0])
+        return False
+
+    def kill_index(self) -> None:
+        for part in self.indexes:
+            part.kill()
+
+    def stop_index(self) -> list:
+        """SIGTERM to all of them, and their exit codes."""
+        for part in self.indexes:
+            part.process.terminate()
+        return [part.exit_code() for part in self.indexes]
+
+    @staticmethod
+    def assert_running(part: Part) -> None:
+        if not part.running():
+            raise AssertionError(f"{part.name} has ended with {part.process.returncode}:\n{part.text()[-3000:]}")
+
+    def assert_all_running(self) -> None:
+        for part in self.indexes:
+            self.assert_running(part)
 
     def change(self, view: str, pointer: str) -> None:
         """Another definition of a shipped view: one column more, before the others."""
@@ -100,12 +119,7 @@ class ViewsRig(Rig):
         """The oracle: every view is the fold of the store as it is now. Nobody may write meanwhile."""
         added = {view: (ADDED, pointer) for view, pointer in self.changed.items()}
         verdict = fold_views.check(self.url, "record", self.database, views or fold_views.SHIPPED, added, seconds * SLOW,
-                                   meanwhile=self.assert_running)
+                                   meanwhile=self.assert_all_running)
         if verdict.differences:
             raise AssertionError("the views are not the fold of the store:\n" + "\n".join(verdict.differences[:fold_views.SHOWN]))
         return verdict
-
-    def assert_running(self) -> None:
-        part = self.parts.get("index")
-        if part and not part.running():
-            raise AssertionError(f"index has ended with {part.process.returncode}:\n{part.text()[-3000:]}")

@@ -128,7 +128,7 @@ def check(url: str, bucket: str, database: str, names: list, added: dict | None 
             verdict = check_once(store, database, views)
             if not verdict.differences or time.monotonic() >= deadline:
                 return verdict
-        except (nats_wire.Failure, view_tables.Unreachable):
+        except (nats_wire.Failure, view_tables.Unreachable, OSError):
             if time.monotonic() >= deadline:
                 raise
         if meanwhile:
@@ -150,7 +150,7 @@ def main(argv: list, out=sys.stdout) -> int:
         return 2
     try:
         verdict = check(args.url, args.bucket, args.database, names, wait=args.wait)
-    except (nats_wire.Failure, view_tables.Unreachable) as e:
+    except (nats_wire.Failure, view_tables.Unreachable, OSError) as e:
         print(f"fold_views: {e}", file=sys.stderr)
         return 3
     for line in verdict.differences[:SHOWN]:

@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 
@@ -67,7 +68,7 @@ def psql() -> str:
 
 def _psql(url: str, view: str, queries: list) -> list:
     """Each row as JSON in hex, on a line of its own: psql's own way of printing leaves out what it takes for no characters."""
-    names = f"SELECT attname FROM pg_attribute WHERE attrelid = '{view}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;"
+    names = f"SELECT attname || ' ' || (atttypid = 'timestamptz'::regtype) FROM pg_attribute WHERE attrelid = '{view}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;"
     script = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;", "SET LOCAL TIME ZONE 'UTC';", names]
     for query in [f"SELECT * FROM {view}", *queries]:
         script += ["\\echo =", f"SELECT encode(convert_to(row_to_json(t)::text, 'UTF8'), 'hex') FROM ({query}) AS t;"]
@@ -77,4 +78,11 @@ def _psql(url: str, view: str, queries: list) -> list:
         said = done.stderr.decode(errors="replace").strip()
         raise (NoTable if "does not exist" in said and 'relation "' in said else Unreachable)(f"psql: {said}")
     names, *answers = [part.split() for part in done.stdout.decode().split("=\n")]
-    return [names, *([list(json.loads(bytes.fromhex(line)).values()) for line in answer] for answer in answers)]
+    columns, times = names[::2], [told == "true" for told in names[1::2]]
+    whole, *others = [[list(json.loads(bytes.fromhex(line)).values()) for line in answer] for answer in answers]
+    return [columns, [[_utc(cell) if time else cell for cell, time in zip(row, times)] for row in whole], *others]
+
+
+def _utc(cell):
+    """A timestamp with time zone as SQLite's text has it: UTC with microseconds."""
+    return cell and datetime.fromisoformat(cell).astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
