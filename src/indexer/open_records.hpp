@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
-#include <optional>
 
 namespace recordkv {
 
@@ -32,16 +31,15 @@ class open_records {
     return false;
   }
 
-  /// Settles all up to `seq`, and what nobody wants behind it. What to acknowledge for that; nullopt: nothing new.
-  std::optional<nats::message> settle(std::uint64_t seq) {
-    std::optional<nats::message> last;
+  /// Settles all up to `seq`, and what nobody wants behind it; `acknowledge` is called with the receipt of each.
+  template <class Acknowledge>
+  void settle(std::uint64_t seq, Acknowledge acknowledge) {
     while (!open_.empty() && (open_.front().seq <= seq || !open_.front().wanted)) {
       done_ = open_.front().seq;
       wanted_ -= open_.front().wanted ? 1 : 0;
-      last = std::move(open_.front().to_acknowledge);
+      acknowledge(open_.front().to_acknowledge);
       open_.pop_front();
     }
-    return last;
   }
 
  private:

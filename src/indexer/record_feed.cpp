@@ -3,11 +3,14 @@
 // Owns: where it begins and goes on, and that nothing is given out twice in one life. Refuses to know: what is made of
 // the records.
 //
-// The position is the acknowledgement floor of the durable (policy "all", one owner). Rewinding a durable on a server
+// The position is the acknowledgement floor of the durable, each message acknowledged by itself: under policy "all" the
+// server takes the overwriting of a key whose message is not yet acknowledged for an acknowledgement of all before it
+// (nats-server 2.15.2), and they would be skipped. Rewinding a durable on a server
 // without CONSUMER.RESET deletes it; so that a kill in between loses nothing, the position also stands in the report of
 // the lock's key, which a kill leaves behind.
 #include "recordkv/indexer.hpp"
 
+#include "open_records.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
@@ -16,7 +19,6 @@
 #include "recordkv/kv/record_filter.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
-#include "open_records.hpp"
 
 #include <boost/json.hpp>
 
@@ -91,7 +93,7 @@ class record_feed::impl {
   }
 
   void settle(std::uint64_t seq) {
-    if (auto last = open_.settle(seq)) consumer_->settle(*last);
+    open_.settle(seq, [this](const nats::message& receipt) { consumer_->settle(receipt); });
   }
 
   void close() noexcept {
@@ -206,7 +208,7 @@ class record_feed::impl {
   nats::consumer_spec consumer() {
     nats::consumer_spec c{
         .stream = stream_, .durable = spec_.durable, .filters = filter_->subjects(ctx_.cfg.kv.bucket)};
-    c.policy = nats::acks::all;
+    c.policy = nats::acks::each;
     if (!spec_.durable.empty()) c.still_ours = [this] { return owner_->confirm(); };
     c.credit = 2048;
     return c;
