@@ -53,9 +53,7 @@ task<result<void>> line_output::write(std::string_view text) {
   co_return result<void>{};
 }
 
-task<> line_output::reader_gone() {
-  if (pipe_.is_open()) co_await pipe_.async_wait(asio::posix::stream_descriptor::wait_error, use_task);
-}
+task<> line_output::reader_gone() { co_await pipe_.async_wait(asio::posix::stream_descriptor::wait_error, use_task); }
 
 void line_output::close() noexcept {
   boost::system::error_code ignored;

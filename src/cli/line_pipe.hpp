@@ -23,7 +23,9 @@ class line_output {
   line_output(asio::io_context& io, int fd);
   /// Returns when all of it has been taken. errc::closed: the reader has gone, or close() was called meanwhile.
   task<result<void>> write(std::string_view text);
-  /// Returns when the reader has gone or close() was called.
+  /// True for what has a reader, who may go; a file has none.
+  bool has_reader() const noexcept { return pipe_.is_open(); }
+  /// Returns when the reader has gone or close() was called. Only with has_reader().
   task<> reader_gone();
   void close() noexcept;
 

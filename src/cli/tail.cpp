@@ -46,7 +46,7 @@ class tail_run {
     children.spawn(await_signal());
     auto done = co_await feed_.open();
     if (done) {
-      children.spawn(watch_reader());
+      if (out_.has_reader()) children.spawn(watch_reader());
       if (what_.by_line) children.spawn(read_acks());
       done = co_await print();
       if (done && !stopped_) done = co_await await_last_acks();

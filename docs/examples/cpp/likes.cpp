@@ -19,10 +19,11 @@ recordkv::task<recordkv::result<void>> work(recordkv::record_feed& feed) {
   auto file = open_at_whole_line(setting("LIKES_FILE"));
   while (auto batch = co_await feed.next()) {
     for (const auto& like : *batch) {
-      boost::system::error_code ec;  // anybody may have written it
-      const auto json = boost::json::parse(like.deleted ? "null" : like.json, ec);
-      const auto* subject = json.find_pointer("/subject/uri", ec);
-      file << like.seq << '\t' << like.uri() << '\t' << (subject && subject->is_string() ? subject->get_string() : "") << '\n';
+      boost::system::error_code ec;  // a delete is empty; and anybody may have written the rest
+      const auto json = boost::json::parse(like.json, ec);
+      const auto* uri = json.find_pointer("/subject/uri", ec);
+      const std::string_view liked = uri && uri->is_string() ? std::string_view(uri->get_string()) : "";
+      file << like.seq << '\t' << like.uri() << '\t' << liked << '\n';
     }
     file.flush();
     feed.settle(*batch);  // only now: what was not settled comes again after a kill
