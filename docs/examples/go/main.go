@@ -65,11 +65,12 @@ func rewind(js jetstream.JetStream, s jetstream.Stream, durable string, ack bool
 	}
 	if err == nil {
 		if ack {
-			if js.Conn().ConnectedServerVersion() >= "2.14" {
-				must(s.ResetConsumer(ctx, durable))
+			after = there.CachedInfo().AckFloor.Stream
+			end := must(s.Info(ctx)).State.LastSeq // a reset beyond it is accepted, and delivers nothing
+			if js.Conn().ConnectedServerVersion() >= "2.14" && after < end {
+				must(s.ResetConsumerToSequence(ctx, durable, after+1))
 				return must(s.Consumer(ctx, durable))
 			}
-			after = there.CachedInfo().AckFloor.Stream
 		}
 		must(0, s.DeleteConsumer(ctx, durable))
 	}

@@ -33,8 +33,9 @@ async def rewind(js, durable: str, new: bool, ack: bool, after: int | None) -> N
     try:
         if ack:
             after = (await js.consumer_info(STREAM, durable)).ack_floor.stream_seq
-            if js._nc.connected_server_version.major >= 2 and js._nc.connected_server_version.minor >= 14:
-                return await js.reset_consumer(STREAM, durable)
+            end, version = (await js.stream_info(STREAM)).state.last_seq, js._nc.connected_server_version
+            if (version.major, version.minor) >= (2, 14) and after < end:  # beyond the end a reset delivers nothing
+                return await js.reset_consumer(STREAM, durable, after + 1)
         await js.delete_consumer(STREAM, durable)
     except NotFoundError:
         pass

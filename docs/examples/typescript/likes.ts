@@ -42,10 +42,10 @@ if (after === undefined && onlyNew && !ack) { // "new" is from now on, not from 
 // The durable begins right behind what is done: its own account of that with acks, the file's without.
 const there = await jsm.consumers.info(STREAM, durable).catch(() => undefined);
 const level = ((await jsm.getAccountInfo()).api as { level?: number }).level ?? 0;
-if (there && ack && level >= 4) {
-  await jsm.consumers.reset(STREAM, durable);
+if (ack) after = there?.ack_floor.stream_seq ?? (onlyNew ? await end() : 0);
+if (there && ack && level >= 4 && after! < (await end())) { // a reset beyond the end is accepted, and delivers nothing
+  await jsm.consumers.reset(STREAM, durable, after! + 1);
 } else {
-  if (ack) after = there?.ack_floor.stream_seq ?? (onlyNew ? await end() : 0);
   if (there) await jsm.consumers.delete(STREAM, durable);
   await jsm.consumers.add(STREAM, {
     durable_name: durable, filter_subject: LIKES, ack_policy: ack ? AckPolicy.Explicit : AckPolicy.None,
