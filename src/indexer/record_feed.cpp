@@ -5,9 +5,10 @@
 //
 // The position is the acknowledgement floor of the durable, each message acknowledged by itself: under policy "all" the
 // server takes the overwriting of a key whose message is not yet acknowledged for an acknowledgement of all before it
-// (nats-server 2.15.2), and they would be skipped. Rewinding a durable on a server
-// without CONSUMER.RESET deletes it; so that a kill in between loses nothing, the position also stands in the report of
-// the lock's key, which a kill leaves behind.
+// (nats-server 2.15.2), and they would be skipped.
+//
+// A rewind may have to delete the durable. So that a kill in between loses nothing, the position also stands in the
+// report of the lock's key, which a kill leaves behind.
 #include "recordkv/indexer.hpp"
 
 #include "open_records.hpp"
