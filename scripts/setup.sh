@@ -141,7 +141,25 @@ setup() {
   install_nats_server
 }
 
-# What only the tests need: the nats command line, PostgreSQL, Node with the packages of test/e2e, the readers of what deploys it.
+npm_packages() {  # npm_packages FOLDER: what its lock file says
+  local lock=$1/package-lock.json stamp=$1/node_modules/.installed
+  cmp -s "$lock" "$stamp" && return
+  say "dev: installing the Node packages of $1"
+  (cd "$1" && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || { tail -n 15 "$tools/npm.log" >&2; die "npm ci failed in $1; see .tools/npm.log"; }
+  cp "$lock" "$stamp"
+}
+
+pip_packages() {  # pip_packages FILE: into .tools/python, beside whatever Python has
+  local stamp=$tools/python/.installed
+  cmp -s "$1" "$stamp" && return
+  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+  say "dev: installing the Python packages of $1"
+  python3 -m pip install --quiet --upgrade --target "$tools/python" -r "$1" >"$tools/pip.log" 2>&1 || { tail -n 15 "$tools/pip.log" >&2; die "pip failed for $1; see .tools/pip.log"; }
+  cp "$1" "$stamp"
+}
+
+# What only the tests need: the nats command line, PostgreSQL, Node, Python and Go with the packages of test/e2e and
+# docs/examples, the readers of what deploys it.
 setup_test() {
   if ! command -v nats >/dev/null; then
     say "dev: getting the nats command line $nats_cli_version"
@@ -151,11 +169,18 @@ setup_test() {
   install_postgres
   command -v node >/dev/null || install_packages nodejs npm
   command -v npm >/dev/null || install_packages npm
-  local lock=test/e2e/package-lock.json stamp=test/e2e/node_modules/.installed
-  if ! cmp -s "$lock" "$stamp"; then
-    say "dev: installing the Node packages of test/e2e"
-    (cd test/e2e && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || { tail -n 15 "$tools/npm.log" >&2; die "npm ci failed in test/e2e; see .tools/npm.log"; }
-    cp "$lock" "$stamp"
+  npm_packages test/e2e
+  npm_packages docs/examples/typescript
+  pip_packages docs/examples/python/requirements.txt
+  # The Go example is built by its test; here only what it needs is fetched, checked against its go.sum.
+  find_go >/dev/null || install_go
+  local fetched=$tools/go-example.sum
+  if ! cmp -s docs/examples/go/go.sum "$fetched"; then
+    (cd docs/examples/go && GOTOOLCHAIN=auto "$(find_go)" mod download >>"$tools/go.log" 2>&1) ||
+      die "the Go modules of docs/examples/go could not be fetched; see .tools/go.log"
+    cp docs/examples/go/go.sum "$fetched"
   fi
+  RECORDKV_GO=$(find_go)
+  export RECORDKV_GO
   setup_deploy
 }

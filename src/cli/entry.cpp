@@ -24,7 +24,7 @@ constexpr struct {
   int (*call)(const cli::invocation&, const config&);
 } commands[] = {{"get", cli::get},       {"ls", cli::ls},       {"put", cli::put},           {"del", cli::del},
                 {"likes", cli::likes},   {"query", cli::query}, {"view", cli::view_command}, {"wait", cli::wait},
-                {"status", cli::status}, {"reset", cli::reset}};
+                {"tail", cli::tail},     {"status", cli::status}, {"reset", cli::reset}};
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <map>
 
 namespace recordkv::cli {
 namespace {
@@ -92,6 +93,25 @@ void add_view_commands(CLI::App& app, invocation& i) {
       command(app, i, "view", "The views: list, definition, rebuild, tests", "recordkv view rebuild likes"), i);
 }
 
+void add_tail_command(CLI::App& app, invocation& i) {
+  auto& t = i.tail;
+  auto* tail = command(app, i, "tail", "The store as lines of JSON, from the first key and on into live",
+                       "recordkv tail app.bsky.feed.like 'app.bsky.graph.*' --durable my-likes");
+  tail->add_option("collection", t.collections, "NSIDs, beginnings of NSIDs (app.bsky.graph.*), or \"*\" for all")
+      ->required();
+  tail->add_flag("--new", t.only_new, "Only what comes after now (a durable that is there goes on where it stopped)");
+  tail->add_option("--durable", t.durable, "Go on where the reader of this name stopped")->type_name("NAME");
+  std::map<std::string, bool> ways{{"stdin", true}};
+  tail->add_option("--ack", t.by_line,
+                   "stdin: a line counts as done once a line on standard input acknowledges it, in order; else once it "
+                   "was written. At most 10000 lines wait")
+      ->transform(CLI::CheckedTransformer(std::move(ways)))
+      ->type_name("stdin");
+  auto* did = tail->add_option("--did", t.did, "Only this account")->type_name("DID");
+  tail->add_option("--partition", t.partitions, "Only these partitions, e.g. 0-7,a")->type_name("P")->excludes(did);
+  tail->add_option("--limit", t.lines, "End after so many lines")->type_name("N");
+}
+
 void add_operator_commands(CLI::App& app, invocation& i) {
   auto* status =
       command(app, i, "status", "How it is: stages, store, views, what is stalled and why", "recordkv status --json");
@@ -139,6 +159,7 @@ parsed parse_command_line(int argc, char** argv) {
           "recordkv --config config/quickstart.toml up");
   add_record_commands(app, i);
   add_view_commands(app, i);
+  add_tail_command(app, i);
   add_operator_commands(app, i);
   try {
     app.parse(argc, argv);
