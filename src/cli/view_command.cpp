@@ -4,6 +4,7 @@
 #include "lock_table.hpp"
 #include "progress.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/view/store.hpp"
@@ -55,6 +56,18 @@ keeping keeping_of(const std::vector<lock_row>& rows, const std::string& view) {
       k.trouble = text_of(r.report, "cause") + ": " + text_of(r.report, "reason");
   }
   return k;
+}
+
+/// The partitions of a view that no live process takes.
+std::vector<std::string> kept_by_nobody(const std::vector<lock_row>& rows, const std::string& view,
+                                        unsigned partitions) {
+  auto left = kv::partition_labels(partitions);
+  for (const auto& r : rows) {
+    const auto share = kv::partition_set::of_name(r.key, "view-" + view, partitions);
+    if (!r.live || !share) continue;
+    std::erase_if(left, [&](const auto& l) { return std::ranges::find(share->labels(), l) != share->labels().end(); });
+  }
+  return left;
 }
 
 double part_of(const keeping& k) { return k.goal > 0 ? std::clamp(k.position / k.goal, 0.0, 1.0) : 0; }
@@ -149,9 +162,11 @@ task<result<void>> follow_rebuild(session s, const std::string& name, std::uint6
     if (b->live && b->live->number != old && !b->rebuild_wanted) co_return result<void>{};
     auto locks = co_await read_locks(s.nc);
     const auto k = locks ? keeping_of(*locks, name) : keeping{};
-    if (locks && k.processes == 0)
-      co_return fail(errc::unreachable, "no process keeps view {}: it will be rebuilt when one with stage index starts",
-                     name);
+    const auto idle = locks ? kept_by_nobody(*locks, name, s.cfg.kv.partitions) : std::vector<std::string>{};
+    if (!idle.empty())
+      co_return fail(
+          errc::unreachable, "no process keeps {} of view {}: it is rebuilt as soon as one with stage index does",
+          idle.size() == s.cfg.kv.partitions ? "any part" : fmt::format("partitions {}", fmt::join(idle, ",")), name);
     bar.show(b->next ? part_of(k) : 0, !b->next    ? "waiting for its process"
                                        : k.indexed ? fmt::format("catching up, {:.0f} of {:.0f}", k.position, k.goal)
                                                    : fmt::format("sequence {:.0f} of {:.0f}", k.position, k.goal));

@@ -6,18 +6,24 @@ seeds live through it in SQLite and are then folded anew into PostgreSQL, again 
 """
 
 import collections
+import concurrent.futures
+import json
 import os
 import random
+import subprocess
+import sys
 import time
 import unittest
 
 from histories import History, Writer
 from postgres import Postgres
-from rig import SLOW, wait_for
+from rig import SLOW, die_with_parent, wait_for
 from views_rig import POINTS, SHIPPED, ViewsRig
 
 SEEDS = 200 if os.environ.get("RECORDKV_LONG") else 20
 LIVES, OPERATIONS = 7, 1500
+AT_A_TIME = 4
+TOLD = "over all seeds: "
 ALTERABLE = {"likes": "/via/uri", "reposts": "/via/cid", "follows": "/createdAt", "profiles": "/website"}
 RARE = ("swap", "bulk")
 DIVISIONS = (("0-7", "8-f"), ("8-f", "0-7"), ("0-2", "3-9", "a-f"), ("all",))
@@ -180,16 +186,37 @@ class ViewsPropertyTest(unittest.TestCase):
         return verdict.rows
 
     def test_histories(self):
-        met: collections.Counter = collections.Counter()
         chosen = os.environ.get("RECORDKV_SEEDS")
-        with Postgres() as postgres:
-            for seed in map(int, chosen.split() if chosen else range(SEEDS)):
-                with self.subTest(seed=seed):
-                    met += self.run_one(seed, postgres)
-        print("over all seeds:", ", ".join(f"{what} {n}" for what, n in sorted(met.items())))
+        met = self.run_seeds(map(int, chosen.split())) if chosen else self.run_beside_each_other()
+        print(TOLD + json.dumps(met))
         if not chosen:  # a single seed need not meet everything
             for what in (*POINTS, *TROUBLES):
                 self.assertGreater(met[what], 0, f"{what}: that never happened")
+
+    def run_seeds(self, seeds) -> collections.Counter:
+        met: collections.Counter = collections.Counter()
+        with Postgres() as postgres:
+            for seed in seeds:
+                with self.subTest(seed=seed):
+                    met += self.run_one(seed, postgres)
+        return met
+
+    def run_beside_each_other(self) -> collections.Counter:
+        """A seed mostly waits for processes to start and to die: several are run at a time, each by a process of its own."""
+        parts = [subprocess.Popen([sys.executable, "-B", "-m", "unittest", "-v", "test_views_property"], text=True,
+                                  env={**os.environ, "RECORDKV_SEEDS": " ".join(map(str, range(n, SEEDS, AT_A_TIME)))},
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+                 for n in range(AT_A_TIME)]
+        with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as readers:
+            outputs = list(readers.map(lambda part: part.communicate()[0], parts))
+        met: collections.Counter = collections.Counter()
+        for part, output in zip(parts, outputs):
+            print(output, flush=True)
+            for line in output.splitlines():
+                if line.startswith(TOLD):
+                    met += collections.Counter(json.loads(line.removeprefix(TOLD)))
+        self.assertEqual([p.returncode for p in parts], [0] * AT_A_TIME)
+        return met
 
 
 if __name__ == "__main__":

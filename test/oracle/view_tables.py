@@ -68,7 +68,7 @@ def psql() -> str:
 
 def _psql(url: str, view: str, queries: list) -> list:
     """Each row as JSON in hex, on a line of its own: psql's own way of printing leaves out what it takes for no characters."""
-    names = f"SELECT attname || ' ' || (atttypid = 'timestamptz'::regtype) FROM pg_attribute WHERE attrelid = '{view}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;"
+    names = f"SELECT attname || ' ' || atttypid::regtype::text FROM pg_attribute WHERE attrelid = '{view}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;"
     script = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;", "SET LOCAL TIME ZONE 'UTC';", names]
     for query in [f"SELECT * FROM {view}", *queries]:
         script += ["\\echo =", f"SELECT encode(convert_to(row_to_json(t)::text, 'UTF8'), 'hex') FROM ({query}) AS t;"]
@@ -77,12 +77,20 @@ def _psql(url: str, view: str, queries: list) -> list:
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
         raise (NoTable if "does not exist" in said and 'relation "' in said else Unreachable)(f"psql: {said}")
-    names, *answers = [part.split() for part in done.stdout.decode().split("=\n")]
-    columns, times = names[::2], [told == "true" for told in names[1::2]]
-    whole, *others = [[list(json.loads(bytes.fromhex(line)).values()) for line in answer] for answer in answers]
-    return [columns, [[_utc(cell) if time else cell for cell, time in zip(row, times)] for row in whole], *others]
+    names, *answers = done.stdout.decode().split("=\n")
+    columns, types = zip(*(line.split(" ", 1) for line in names.splitlines()))
+    whole, *others = [[list(json.loads(bytes.fromhex(line)).values()) for line in answer.split()] for answer in answers]
+    return [list(columns), [[_as_sqlite(cell, kind) for cell, kind in zip(row, types)] for row in whole], *others]
+
+
+def _as_sqlite(cell, kind: str):
+    if cell is None:
+        return None
+    if kind == "json":
+        return json.dumps(cell)  # the column's text has become a value within the row's
+    return _utc(cell) if kind == "timestamp with time zone" else cell
 
 
 def _utc(cell):
     """A timestamp with time zone as SQLite's text has it: UTC with microseconds."""
-    return cell and datetime.fromisoformat(cell).astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.fromisoformat(cell).astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
