@@ -115,7 +115,8 @@ def pipe(build, events, accounts, seed):
         began = time.monotonic()
         kv = rig.start(rig.build / "src" / "cli" / "recordkv", "--set", f"nats.url={rig.url}", "--set", "source.kind=jetstream",
                        "--set", f"source.url=ws://127.0.0.1:{sim_port}", "--set", "source.start=oldest", "--set",
-                       f"state.dir={rig.dir}/state", "--set", "nats.sync_interval=10s", "run", cwd=ROOT, stderr=log)
+                       f"state.dir={rig.dir}/state", "--set", "nats.sync_interval=10s", "--set",
+                       'index.views=["config/views/likes.toml"]', "--set", "http.listen=", "run", cwd=ROOT, stderr=log)
         check = [sys.executable, "-B", str(ROOT / "test" / "oracle" / "check_store.py"), "--url", rig.url, "--truth", str(truth),
                  "--sqlite", f"{rig.dir}/state/likes.db", "--no-headers"]
         took = wait_until_folded(rig, truth, began, kv)
