@@ -55,6 +55,7 @@ task<result<void>> view_keeper::keep() {
   while (!part_.closing) {
     auto done = co_await choose();
     if (done) done = co_await remove_left_consumers();
+    if (part_.closing) break;  // whoever closed us met no build
     if (done) {
       part_.shown.running = true;
       done = co_await fold_both();
@@ -100,8 +101,10 @@ task<result<void>> view_keeper::choose() {
   const bool resumes =
       there->next && there->next->hash == hash_ && now->holds(there->next->at) && !there->rebuild_wanted;
   if (!resumes && !why.empty()) {
-    log::info("index", "view {}: {}; {} from the store's first key", plan_.name, why,
-              why.starts_with("it ") ? "building" : "rebuilding");
+    if (why.starts_with("the store"))
+      log::warn("index", "view {}: {}; rebuilding from its first key", plan_.name, why);
+    else
+      log::info("index", "view {}: {}; building from the store's first key", plan_.name, why);
     if (auto begun = co_await begin_next(*now, *there); !begun) co_return begun;
     there = co_await part_.patiently([&] { return part_.rows.look(plan_.name); }, chosen_before_);
     if (!there) co_return there.error();
