@@ -4,6 +4,8 @@
 #include "recordkv/core/timestamp.hpp"
 #include "recordkv/kv/record_key.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <algorithm>
 
 namespace recordkv::stages {
@@ -14,6 +16,8 @@ using namespace std::chrono_literals;
 // What may gather while a transaction runs. Larger ones are no faster, and a crash repeats one.
 constexpr std::size_t most_changes = 50'000;
 constexpr std::size_t most_bytes = std::size_t{32} << 20;
+// Messages between two looks at the rest of the loop: some milliseconds.
+constexpr std::ptrdiff_t at_a_time = 1024;
 
 }  // namespace
 
@@ -109,7 +113,7 @@ task<result<void>> build_fold::take(std::vector<nats::message> batch) {
     auto* const later = std::find_if(from, to, [&](const nats::message& m) {
       return nats::parse_delivery(m.reply())->stream_seq > build_.bulk_until;
     });
-    if (later != from) co_await gather(from, later);
+    co_await gather_all(from, later);
     from = later;
     if (later != to) {
       while (writing_ && !inbox_.closed()) co_await moved_.wait();
@@ -118,8 +122,18 @@ task<result<void>> build_fold::take(std::vector<nats::message> batch) {
       while (build_.bulk_until != 0 && !inbox_.closed()) co_await moved_.wait();
     }
   }
-  if (from != to && !inbox_.closed()) co_await gather(from, to);
+  co_await gather_all(from, to);
   co_return result<void>{};
+}
+
+// The loop is everybody's: a long batch lets others in between, the renewal of our own lock among them.
+task<> build_fold::gather_all(nats::message* from, nats::message* to) {
+  while (from != to && !inbox_.closed()) {
+    auto* const end = from + std::min<std::ptrdiff_t>(to - from, at_a_time);
+    co_await gather(from, end);
+    from = end;
+    if (from != to) co_await asio::post(asio::use_awaitable);
+  }
 }
 
 task<> build_fold::gather(nats::message* from, nats::message* to) {

@@ -97,7 +97,7 @@ class SwapTest(unittest.TestCase):
             rig.kill_index()
             rig.index(crash)
         done = rig.command("view", "rebuild", "likes")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(done.returncode, (0, 3) if crash else (0,), done.stderr)  # 3: it says that nobody keeps the view now
         if crash:
             wait_for(f"it dies at {crash}", rig.died_by_itself, 60, every=0.01)
             rig.index()

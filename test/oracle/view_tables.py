@@ -79,7 +79,10 @@ def _psql(url: str, view: str, queries: list) -> list:
         raise (NoTable if "does not exist" in said and 'relation "' in said else Unreachable)(f"psql: {said}")
     names, *answers = done.stdout.decode().split("=\n")
     columns, types = zip(*(line.split(" ", 1) for line in names.splitlines()))
-    whole, *others = [[list(json.loads(bytes.fromhex(line)).values()) for line in answer.split()] for answer in answers]
+    whole, *others = [[json.loads(bytes.fromhex(line)) for line in answer.split()] for answer in answers]
+    if any(tuple(row) != columns for row in whole):  # the catalogue is read as it is, not as it was
+        raise NoTable(f"{view}: another table has taken the name in between")
+    whole, *others = [[list(row.values()) for row in rows] for rows in (whole, *others)]
     return [list(columns), [[_as_sqlite(cell, kind) for cell, kind in zip(row, types)] for row in whole], *others]
 
 
