@@ -26,8 +26,8 @@ MAY = {
 ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stages", "indexer.hpp": "indexer", "run.hpp": "cli"}
 # nats.c has three includers, and libcbor one: what a library costs is paid in one place
 ONLY = {"nats/nats.h": {"src/nats/bridge.cpp", "src/nats/dial.cpp", "src/nats/message.cpp"}, "cbor.h": {"src/atproto/cbor.cpp"},
-        "sqlite3.h": {"src/view/sqlite.cpp", "src/view/sqlite.hpp"},
-        "libpq-fe.h": {"src/view/postgres.cpp", "src/view/postgres.hpp"}}
+        "sqlite3.h": {"src/view/sqlite/database.cpp", "src/view/sqlite/database.hpp"},
+        "libpq-fe.h": {"src/view/postgres/connection.cpp", "src/view/postgres/connection.hpp"}}
 
 
 def layer(path):

@@ -1,5 +1,5 @@
 // Hooks: how their text is taken apart, when they run, and what becomes of a record that they refuse.
-#include "hook_text.hpp"
+#include "sql/hook_text.hpp"
 #include "view_fixture.hpp"
 
 using namespace recordkv;

@@ -1,7 +1,7 @@
 // A view's rows and its position in the store, in one database, changed in one transaction.
 //
-// Owns: the contract of a database of views. Implementations: SQLite (src/view/sqlite_store.cpp) and PostgreSQL
-// (src/view/postgres_store.cpp). Refuses to know: NATS, and how a record becomes rows.
+// Owns: the contract of a database of views. Implementations: SQLite (src/view/sqlite/store.cpp) and PostgreSQL
+// (src/view/postgres/store.cpp). Refuses to know: NATS, and how a record becomes rows.
 //
 // A view has up to two builds at a time. The live one's table bears the view's name and answers. The next one, made
 // when the definition has changed, a rebuild is wanted or the store is another, stands beside it under NAME__next and
