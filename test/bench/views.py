@@ -20,6 +20,7 @@ import uuid
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "test" / "oracle"), str(ROOT / "test" / "e2e"), str(ROOT / "test" / "bench")]
 from nats_wire import Connection  # noqa: E402
+from record_place import Place, key_of  # noqa: E402
 from postgres import Postgres  # noqa: E402
 from bench import Rig, cpu_seconds, free_port, resident_mb  # noqa: E402
 
@@ -111,7 +112,7 @@ def lag(build, seconds, rate):
             while filler.is_alive():
                 rkey = uuid.uuid4().hex[:13]
                 record = json.dumps({"subject": {"uri": "at://did:plc:abcdefghijklmnopqrstuvwx/app.bsky.feed.post/3k2222222222a"}})
-                wire.request(f"$KV.record.5.app.bsky.feed.like.did/3Aplc/3Aabcdefghijklmnopqrstuvwx.{rkey}", record.encode())
+                wire.request("$KV.record." + key_of(Place("did:plc:abcdefghijklmnopqrstuvwx", "app.bsky.feed.like", rkey)), record.encode())
                 began = time.monotonic()
                 while not db.execute("SELECT 1 FROM likes WHERE did = ? AND collection = ? AND rkey = ?",
                                      ("did:plc:abcdefghijklmnopqrstuvwx", "app.bsky.feed.like", rkey)).fetchone():
