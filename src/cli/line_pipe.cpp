@@ -45,9 +45,10 @@ result<void> write_straight(int fd, std::string_view text) {
 line_output::line_output(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { open_anew(pipe_, fd, O_WRONLY); }
 
 task<result<void>> line_output::write(std::string_view text) {
+  if (closed_) co_return fail(errc::closed, "the reader has gone");
   if (!pipe_.is_open()) co_return write_straight(fd_, text);
   auto [ec, n] = co_await asio::async_write(pipe_, asio::buffer(text), use_task);
-  if (ec == asio::error::broken_pipe || ec == asio::error::operation_aborted || ec == asio::error::connection_reset)
+  if (closed_ || ec == asio::error::broken_pipe || ec == asio::error::connection_reset)
     co_return fail(errc::closed, "the reader has gone");
   if (ec) co_return fail(errc::storage, "standard output: {}", ec.message());
   co_return result<void>{};
@@ -55,9 +56,11 @@ task<result<void>> line_output::write(std::string_view text) {
 
 task<> line_output::reader_gone() { co_await pipe_.async_wait(asio::posix::stream_descriptor::wait_error, use_task); }
 
+// Closed, not cancelled: a write of several pieces may just be between two of them, and would begin the next.
 void line_output::close() noexcept {
+  closed_ = true;
   boost::system::error_code ignored;
-  if (pipe_.is_open()) pipe_.cancel(ignored);
+  pipe_.close(ignored);
 }
 
 line_input::line_input(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { open_anew(pipe_, fd, O_RDONLY); }
@@ -66,6 +69,7 @@ task<std::uint64_t> line_input::next() {
   std::array<char, 16384> buffer;
   for (;;) {
     std::size_t n = 0;
+    if (closed_) co_return 0;
     if (pipe_.is_open()) {
       auto [ec, got] = co_await pipe_.async_read_some(asio::buffer(buffer), use_task);
       n = ec ? 0 : got;
@@ -80,8 +84,9 @@ task<std::uint64_t> line_input::next() {
 }
 
 void line_input::close() noexcept {
+  closed_ = true;
   boost::system::error_code ignored;
-  if (pipe_.is_open()) pipe_.cancel(ignored);
+  pipe_.close(ignored);
 }
 
 }  // namespace recordkv::cli

@@ -32,6 +32,7 @@ class line_output {
  private:
   int fd_;
   asio::posix::stream_descriptor pipe_;  // open: written through it; else straight to fd_
+  bool closed_ = false;
 };
 
 class line_input {
@@ -44,6 +45,7 @@ class line_input {
  private:
   int fd_;
   asio::posix::stream_descriptor pipe_;
+  bool closed_ = false;
 };
 
 }  // namespace recordkv::cli
