@@ -104,9 +104,9 @@ class store {
   /// rows. Nothing where it is not in bulk.
   virtual task<result<void>> end_bulk(const plan& p, std::uint64_t number) = 0;
 
-  /// Says that these partitions of next build `number` have caught up. Once all of `all_partitions` have been said to, in
-  /// the same transaction: the build takes the view's name and what bore it goes. True when it has. The indexes must be
-  /// there (end_bulk), else errc::refused. errc::conflict: there is no such next build; it may be live already.
+  /// Says that these partitions of next build `number` have caught up. Once all of `all_partitions` have been said to,
+  /// in the same transaction: the build takes the view's name and what bore it goes. True when it has. The indexes must
+  /// be there (end_bulk), else errc::refused. errc::conflict: there is no such next build; it may be live already.
   virtual task<result<bool>> ready(const plan& p, std::uint64_t number, std::vector<std::string> partitions,
                                    std::vector<std::string> all_partitions) = 0;
 
