@@ -53,7 +53,6 @@ nats::consumer_spec build_fold::consumer() const {
 task<result<void>> build_fold::run() {
   auto done = co_await inbox_.attach();
   if (done) {
-    checked_ = inbox_.incarnation();
     log::info("index", "view {}: {} build {} goes on from sequence {}", part_.name, build_.live ? "live" : "next",
               build_.number, lowest());
     children_.spawn(watch());
@@ -101,7 +100,8 @@ task<result<void>> build_fold::fold() {
 task<result<void>> build_fold::still_the_same() {
   auto now = co_await part_.read_history();
   if (!now) co_return now.error();
-  if (now->holds(build_.at)) co_return result<void>{};
+  // Not what is committed, but what has been read: it is on its way to be.
+  if (now->holds(ahead_)) co_return result<void>{};
   co_return fail(errc::conflict, "view {}: the store is another", part_.name);
 }
 
@@ -139,6 +139,7 @@ task<> build_fold::gather_all(nats::message* from, nats::message* to) {
 task<> build_fold::gather(nats::message* from, nats::message* to) {
   while (writing_ && !inbox_.closed() && (waiting_.changes.size() >= most_changes || waiting_.bytes >= most_bytes))
     co_await moved_.wait();
+  if (inbox_.closed()) co_return;
   auto fresh = changes_of(reading_, from, to, ahead_, part_.shown.counted);
   for (const auto& l : part_.labels) ahead_.seq[l] = std::max(ahead_.seq[l], fresh.last);
   if (build_.live)
@@ -231,25 +232,29 @@ task<std::optional<std::uint64_t>> build_fold::end_of_subjects() {
 
 task<result<void>> build_fold::take_the_name() {
   const auto all = kv::partition_labels(part_.share.partitions);
-  for (;;) {
-    crash_point("view.before_swap");
-    auto swapped =
-        co_await part_.patiently([&] { return part_.rows.ready(plan_, build_.number, part_.labels, all); }, true);
-    if (!swapped) co_return swapped.error();
-    if (*swapped) break;
-    // Other processes' partitions have not caught up. Ours go on; the last one swaps.
-    for (bool still_next = true; still_next;) {
-      co_await moved_.wait_for(1s);
-      if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", part_.name);
-      auto now = co_await part_.patiently([&] { return part_.rows.look(part_.name); }, true);
-      if (!now) co_return now.error();
-      still_next = now->next && now->next->number == build_.number;
-    }
-    break;
+  crash_point("view.before_swap");
+  auto swapped = co_await part_.rows.ready(plan_, build_.number, part_.labels, all);
+  if (!swapped && swapped.error().code == errc::storage) {
+    // A reader's long transaction, say. The live build, which has made way, goes on until the next attempt.
+    log::warn("index", "view {}: {}; the old rows go on answering", part_.name, swapped.error().text);
+    co_await part_.pause.wait_for(3s);
+    co_return fail(errc::conflict, "view {}: build {} has not taken its name", part_.name, build_.number);
   }
-  swapped_ = true;
-  crash_point("view.after_swap");
-  log::info("index", "view {}: build {} answers now", part_.name, build_.number);
+  if (!swapped) co_return swapped.error();
+  swapped_ = *swapped;
+  // Else other processes' partitions have not caught up. Ours go on; the last one swaps.
+  for (bool still_next = !swapped_; still_next;) {
+    co_await moved_.wait_for(1s);
+    if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", part_.name);
+    auto now = co_await part_.patiently([&] { return part_.rows.look(part_.name); }, true);
+    if (!now) co_return now.error();
+    still_next = now->next && now->next->number == build_.number;
+    swapped_ = now->live && now->live->number == build_.number;
+  }
+  if (swapped_) {
+    crash_point("view.after_swap");
+    log::info("index", "view {}: build {} answers now", part_.name, build_.number);
+  }
   co_return fail(errc::conflict, "view {}: build {} is live", part_.name, build_.number);
 }
 

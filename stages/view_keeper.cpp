@@ -81,10 +81,12 @@ std::string view_keeper::why_next(const history& now, const view::builds& there)
 }
 
 task<result<void>> view_keeper::choose() {
-  auto now = co_await part_.read_history();
-  if (!now) co_return now.error();
+  // The builds first, the store after: who shares the view with us moves its position meanwhile, and must not seem to
+  // be ahead of the store.
   auto there = co_await part_.patiently([&] { return part_.rows.look(plan_.name); }, chosen_before_);
   if (!there) co_return there.error();
+  auto now = co_await part_.read_history();
+  if (!now) co_return now.error();
   if (moved_by_another(live_, there->live) || moved_by_another(next_, there->next))
     co_return fail(errc::not_owner, "view {}: another process moved its position in {}", plan_.name,
                    view::without_password(part_.ctx.cfg.database()));
@@ -108,6 +110,8 @@ task<result<void>> view_keeper::choose() {
     if (auto begun = co_await begin_next(*now, *there); !begun) co_return begun;
     there = co_await part_.patiently([&] { return part_.rows.look(plan_.name); }, chosen_before_);
     if (!there) co_return there.error();
+    now = co_await part_.read_history();
+    if (!now) co_return now.error();
   } else if (there->next && !resumes) {  // of a definition that is ours no longer, while the live one is right
     if (auto gone = co_await part_.rows.abandon(plan_.name, there->next->number); !gone) co_return gone;
     there->next.reset();
@@ -115,6 +119,7 @@ task<result<void>> view_keeper::choose() {
   if (there->live && now->holds(there->live->at)) {
     auto by =
         there->live->hash == hash_ ? result<view::plan>(plan_) : view::plan_from_definition(there->live->definition);
+    if (by && by->hash() != there->live->hash) by = fail(errc::mismatch, "another version of recordkv made them");
     if (by)
       live_ = fold_of(std::move(*by), *there->live);
     else
@@ -137,7 +142,8 @@ bool view_keeper::moved_by_another(const std::unique_ptr<build_fold>& f, const s
   if (!f || !b || b->number != f->of().number || b->at.created != f->of().at.created) return false;
   return std::ranges::any_of(part_.labels, [&](const auto& l) {
     const auto ours = f->of().at.seq.find(l), theirs = b->at.seq.find(l);
-    return (ours == f->of().at.seq.end() ? 0 : ours->second) != (theirs == b->at.seq.end() ? 0 : theirs->second);
+    // A database may have been set back by a crash; ahead of us only somebody else can have brought it.
+    return (theirs == b->at.seq.end() ? 0 : theirs->second) > (ours == f->of().at.seq.end() ? 0 : ours->second);
   });
 }
 

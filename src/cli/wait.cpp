@@ -60,7 +60,9 @@ task<result<void>> follow(session s, const view::plan& p, const goals& wanted) {
   for (auto moved = steady_clock::now();;) {
     auto there = view::read_builds(s.cfg.database(), p.name);
     if (!there && there.error().code != errc::not_found) co_return there.error();
-    const auto at = there && there->live ? there->live->at : view::position{};
+    // Rows of an earlier definition are not what is waited for, however far they are.
+    const bool ours = there && there->live && there->live->hash == p.hash();
+    const auto at = ours ? there->live->at : view::position{};
     if (at.created == store->created && at.generation == store->generation && reached(at, wanted))
       co_return result<void>{};
     const auto next = there && there->next ? there->next->at : at;

@@ -78,6 +78,8 @@ def _psql(url: str, view: str, queries: list) -> list:
         said = done.stderr.decode(errors="replace").strip()
         raise (NoTable if "does not exist" in said and 'relation "' in said else Unreachable)(f"psql: {said}")
     names, *answers = done.stdout.decode().split("=\n")
+    if not names.strip():
+        raise NoTable(f"{view}: it went while it was read")
     columns, types = zip(*(line.split(" ", 1) for line in names.splitlines()))
     whole, *others = [[json.loads(bytes.fromhex(line)) for line in answer.split()] for answer in answers]
     if any(tuple(row) != columns for row in whole):  # the catalogue is read as it is, not as it was

@@ -140,8 +140,9 @@ task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t numb
     auto writer = row_writer::make(p, b->names(), bulk);
     if (!writer) co_return writer.error();
     auto all = writer->fates_of(changes);
-    const bool doubted = s.unanswered == asked;
-    s.unanswered.reset();
+    const auto doubt = s.unanswered.find(number);
+    const bool doubted = doubt != s.unanswered.end() && doubt->second == asked;
+    if (doubt != s.unanswered.end()) s.unanswered.erase(doubt);
     const auto to = moved(b->of.at, previous, next);
     if (!to && doubted && stands_at(b->of.at, next)) {
       const auto w = writer->write(all);
@@ -159,10 +160,10 @@ task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t numb
       if (auto done = co_await work.divide(all, count); !done) co_return done.error();
       all.clear();
     }
-    s.unanswered = asked;
+    s.unanswered.insert_or_assign(number, asked);
     crash_point("view.before_commit");
     auto done = co_await work.at_once(all, std::move(last));
-    if (done || s.db.connected()) s.unanswered.reset();
+    if (done || s.db.connected()) s.unanswered.erase(number);
     if (!done) co_return done.error();
     if (*done) {
       crash_point("view.after_commit");

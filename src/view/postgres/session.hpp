@@ -9,6 +9,7 @@
 #include "recordkv/view/position.hpp"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,7 +66,7 @@ class session {
   connection db;
   const std::chrono::milliseconds patience;
   turnstile order;
-  std::optional<doubt> unanswered;
+  std::map<std::uint64_t, doubt> unanswered;  ///< by build: each asker resolves his own
 
  private:
   task<result<void>> ready();
