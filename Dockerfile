@@ -11,7 +11,7 @@ FROM docker.io/library/debian:trixie-slim AS builder
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       clang-19 meson ninja-build pkg-config catch2 \
-      libboost-dev libcbor-dev libcli11-dev libfmt-dev libjemalloc-dev libnats-dev libsqlite3-dev libssl-dev \
+      libboost-dev libcbor-dev libcli11-dev libfmt-dev libjemalloc-dev libnats-dev libpq-dev libsqlite3-dev libssl-dev \
       libtomlplusplus-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /recordkv
@@ -29,7 +29,7 @@ FROM docker.io/library/debian:trixie-slim
 # useradd: a fixed number, so that a volume keeps its owner from image to image.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      ca-certificates libcbor0.10 libfmt10 libjemalloc2 libnats3.10 libsqlite3-0 libssl3t64 libstdc++6 \
+      ca-certificates libcbor0.10 libfmt10 libjemalloc2 libnats3.10 libpq5 libsqlite3-0 libssl3t64 libstdc++6 \
       libtomlplusplus3t64 \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
  && groupadd --gid 10580 recordkv \

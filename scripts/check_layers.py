@@ -16,16 +16,18 @@ MAY = {
     "nats": {"core", "pipe"},
     "firehose": {"core", "atproto"},
     "kv": {"core", "pipe", "atproto", "nats"},
-    "view": {"core"},
+    "view": {"core", "atproto"},
     "config": {"core"},
     "http": {"core"},
+    "indexer": {"core", "pipe", "atproto", "nats", "kv", "config", "stages"},
     "stages": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config"},
-    "cli": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "http", "stages"},
+    "cli": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "http", "stages", "indexer"},
 }
-ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stages", "run.hpp": "cli"}
+ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stages", "indexer.hpp": "indexer", "run.hpp": "cli"}
 # nats.c has three includers, and libcbor one: what a library costs is paid in one place
 ONLY = {"nats/nats.h": {"src/nats/bridge.cpp", "src/nats/dial.cpp", "src/nats/message.cpp"}, "cbor.h": {"src/atproto/cbor.cpp"},
-        "sqlite3.h": {"src/view/sqlite.cpp", "src/view/sqlite.hpp"}}
+        "sqlite3.h": {"src/view/sqlite/database.cpp", "src/view/sqlite/database.hpp"},
+        "libpq-fe.h": {"src/view/postgres/connection.cpp", "src/view/postgres/connection.hpp"}}
 
 
 def layer(path):

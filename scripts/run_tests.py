@@ -88,12 +88,17 @@ def main():
     ask.add_argument("build")
     ask.add_argument("--tier", action="append", choices=TIERS, help="only this tier; may be repeated")
     ask.add_argument("--only", default="", help="only tests whose name contains this")
+    ask.add_argument("--long", action="store_true", help="the long form of those tests that have one (RECORDKV_LONG=1), with an hour each")
     ask.add_argument("--verbose", action="store_true", help="the output of tests that pass, too")
     given = ask.parse_args()
+    if given.long:
+        os.environ["RECORDKV_LONG"] = "1"
     known = json.loads(subprocess.run(["meson", "introspect", "--tests", given.build], capture_output=True, check=True).stdout)
     rows, total = [], [0, 0, 0]
     for tier in given.tier or TIERS:
         tests = [t for t in known if tier in [s.split(":")[-1] for s in t["suite"]] and given.only in t["name"]]
+        for t in tests if given.long else []:
+            t["timeout"] = 3600
         if not tests:
             if given.only:
                 continue

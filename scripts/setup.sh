@@ -15,7 +15,7 @@ distribution() { . /etc/os-release; echo "${ID:-unknown}-${VERSION_ID:-0}"; }
 # The packages by distribution; a name in common stands once.
 packages() {
   local common="ninja-build meson pkg-config ccache ca-certificates curl git iproute2 openssl python3 procps
-    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libcli11-dev libssl-dev libjemalloc-dev"
+    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libcli11-dev libssl-dev libjemalloc-dev"
   local clang="clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19"
   case $(distribution) in
     debian-12) echo $common $clang libboost1.81-dev ;;
@@ -112,6 +112,17 @@ install_nats_server() {
   die "no way to get nats-server >= 2.10 worked; install it and put it on PATH (see .tools/go.log)"
 }
 
+# The server that tests start by themselves. Debian's package would leave one running on a developer's machine; while
+# this setting stands none is made. It goes again, so that whoever wants one later gets it as usual.
+install_postgres() {
+  [ -n "${RECORDKV_POSTGRES_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return
+  local setting=/etc/postgresql-common/createcluster.d/recordkv.conf
+  as_root mkdir -p "${setting%/*}"
+  echo 'create_main_cluster = false' | as_root tee "$setting" >/dev/null
+  install_packages postgresql
+  as_root rm -f "$setting"
+}
+
 use_compiler() {
   local ccache=
   command -v ccache >/dev/null && ccache="ccache "
@@ -130,20 +141,46 @@ setup() {
   install_nats_server
 }
 
-# What only the tests need: the nats command line, Node with the packages of test/e2e, the readers of what deploys it.
+npm_packages() {  # npm_packages FOLDER: what its lock file says
+  local lock=$1/package-lock.json stamp=$1/node_modules/.installed
+  cmp -s "$lock" "$stamp" && return
+  say "dev: installing the Node packages of $1"
+  (cd "$1" && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || { tail -n 15 "$tools/npm.log" >&2; die "npm ci failed in $1; see .tools/npm.log"; }
+  cp "$lock" "$stamp"
+}
+
+pip_packages() {  # pip_packages FILE: into .tools/python, beside whatever Python has
+  local stamp=$tools/python/.installed
+  cmp -s "$1" "$stamp" && return
+  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+  say "dev: installing the Python packages of $1"
+  python3 -m pip install --quiet --upgrade --target "$tools/python" -r "$1" >"$tools/pip.log" 2>&1 || { tail -n 15 "$tools/pip.log" >&2; die "pip failed for $1; see .tools/pip.log"; }
+  cp "$1" "$stamp"
+}
+
+# What only the tests need: the nats command line, PostgreSQL, Node, Python and Go with the packages of test/e2e and
+# docs/examples, the readers of what deploys it.
 setup_test() {
   if ! command -v nats >/dev/null; then
     say "dev: getting the nats command line $nats_cli_version"
     go_install "github.com/nats-io/natscli/nats@$nats_cli_version" || { install_go && go_install "github.com/nats-io/natscli/nats@$nats_cli_version"; } ||
       die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
   fi
+  install_postgres
   command -v node >/dev/null || install_packages nodejs npm
   command -v npm >/dev/null || install_packages npm
-  local lock=test/e2e/package-lock.json stamp=test/e2e/node_modules/.installed
-  if ! cmp -s "$lock" "$stamp"; then
-    say "dev: installing the Node packages of test/e2e"
-    (cd test/e2e && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || { tail -n 15 "$tools/npm.log" >&2; die "npm ci failed in test/e2e; see .tools/npm.log"; }
-    cp "$lock" "$stamp"
+  npm_packages test/e2e
+  npm_packages docs/examples/typescript
+  pip_packages docs/examples/python/requirements.txt
+  # The Go example is built by its test; here only what it needs is fetched, checked against its go.sum.
+  find_go >/dev/null || install_go
+  local fetched=$tools/go-example.sum
+  if ! cmp -s docs/examples/go/go.sum "$fetched"; then
+    (cd docs/examples/go && GOTOOLCHAIN=auto "$(find_go)" mod download >>"$tools/go.log" 2>&1) ||
+      die "the Go modules of docs/examples/go could not be fetched; see .tools/go.log"
+    cp docs/examples/go/go.sum "$fetched"
   fi
+  RECORDKV_GO=$(find_go)
+  export RECORDKV_GO
   setup_deploy
 }

@@ -66,7 +66,7 @@ lint() {
 run_fuzz() {  # run_fuzz SECONDS: each target in turn, from its committed seeds
   build fuzz
   local name
-  for name in cbor car frame jetstream record_key; do
+  for name in cbor car frame jetstream record_key view; do
     say "dev: fuzzing $name for $1 s"
     mkdir -p "$build_dir/corpus-$name"
     "$build_dir/test/fuzz-$name" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$build_dir/" \
@@ -86,9 +86,15 @@ run_system() {
 
 run_mutants() { build test; python3 test/mutants/run.py "$build_dir"; }
 
-run_bench() {
+run_bench() {  # run_bench [pipe|views] [OPTIONS]: both where none is named
+  local what=${1:-all}
   build release
-  RECORDKV_NATS_SERVER=$(command -v nats-server) python3 test/bench/bench.py "$build_dir" "$@"
+  export RECORDKV_NATS_SERVER=$(command -v nats-server)
+  case $what in
+    pipe) shift; python3 test/bench/bench.py "$build_dir" "$@" ;;
+    views) shift; install_postgres; python3 test/bench/views.py "$build_dir" "$@" ;;
+    *) install_postgres; python3 test/bench/bench.py "$build_dir" "$@"; python3 test/bench/views.py "$build_dir" ;;
+  esac
 }
 
 run_coverage() {

@@ -19,9 +19,9 @@ namespace {
 using namespace settings;
 
 /// Variables with our prefix that are no keys: scripts and tests use them.
-constexpr auto other_variables =
-    std::to_array<std::string_view>({"RECORDKV_FIXTURES", "RECORDKV_NATS_SERVER", "RECORDKV_NATS_CLI", "RECORDKV_SIM",
-                                     "RECORDKV_SEEDS", "RECORDKV_LAYOUTS", "RECORDKV_SLOW"});
+constexpr auto other_variables = std::to_array<std::string_view>(
+    {"RECORDKV_FIXTURES", "RECORDKV_NATS_SERVER", "RECORDKV_NATS_CLI", "RECORDKV_POSTGRES_BIN", "RECORDKV_SIM",
+     "RECORDKV_SEEDS", "RECORDKV_LAYOUTS", "RECORDKV_SLOW"});
 constexpr std::string_view test_variables = "RECORDKV_TEST_";
 
 /// Values so far, and per row of the table who set it last.
@@ -163,9 +163,15 @@ result<merged> merge(const config_sources& from) {
 
 }  // namespace
 
+std::string config::database() const {
+  const auto path = sqlite_path();
+  return path.empty() ? index.database : "sqlite:" + path;
+}
+
 std::string config::sqlite_path() const {
   std::string_view path = index.database;
-  if (path.starts_with("sqlite:")) path.remove_prefix(7);
+  if (!path.starts_with("sqlite:")) return {};
+  path.remove_prefix(7);
   return (std::filesystem::path(state.dir) / path).string();  // an absolute right side replaces the left
 }
 

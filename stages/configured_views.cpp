@@ -20,25 +20,48 @@ std::vector<std::string> matching_files(const std::string& pattern) {
   return out;
 }
 
+/// The tables of a view, which no other may have: readers know them by name.
+std::vector<std::string> tables_of(const view::plan& p) {
+  std::vector<std::string> out{p.name, p.name + "_rejects"};
+  for (const auto& c : p.count_by) out.push_back(fmt::format("{}_by_{}", p.name, c));
+  return out;
+}
+
+result<void> add(std::vector<view::plan>& plans, view::plan p) {
+  for (const auto& other : plans) {
+    const auto taken = tables_of(other);
+    for (const auto& t : tables_of(p))
+      if (std::ranges::find(taken, t) != taken.end())
+        return fail(errc::bad_config, "{}:{}: view \"{}\": table {} is already that of view \"{}\" in {}:{}", p.file,
+                    p.line, p.name, t, other.name, other.file, other.line);
+  }
+  plans.push_back(std::move(p));
+  return {};
+}
+
 }  // namespace
 
-result<std::vector<view::plan>> configured_views(const config& cfg) {
-  std::vector<view::plan> plans;
+result<std::vector<std::string>> view_files(const config& cfg) {
+  std::vector<std::string> out;
   for (const auto& pattern : cfg.index.views) {
     const auto files = matching_files(pattern);
     if (files.empty())
       return fail(errc::bad_config, "index.views: no file matches \"{}\" (relative to the working directory)", pattern);
-    for (const auto& file : files) {
-      auto loaded = view::load_plans(file);
-      if (!loaded) return loaded.error();
-      for (auto& p : *loaded) {
-        const auto twin = std::find_if(plans.begin(), plans.end(), [&](const auto& q) { return q.name == p.name; });
-        if (twin != plans.end())
-          return fail(errc::bad_config, "{}:{}: view \"{}\" is already defined in {}:{}", p.file, p.line, p.name,
-                      twin->file, twin->line);
-        plans.push_back(std::move(p));
-      }
-    }
+    for (const auto& f : files)
+      if (std::ranges::find(out, f) == out.end()) out.push_back(f);
+  }
+  return out;
+}
+
+result<std::vector<view::plan>> configured_views(const config& cfg) {
+  auto files = view_files(cfg);
+  if (!files) return files.error();
+  std::vector<view::plan> plans;
+  for (const auto& file : *files) {
+    auto loaded = view::load_plans(file);
+    if (!loaded) return loaded.error();
+    for (auto& p : *loaded)
+      if (auto added = add(plans, std::move(p)); !added) return added.error();
   }
   return plans;
 }

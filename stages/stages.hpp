@@ -18,7 +18,10 @@ result<std::unique_ptr<stage>> make_ingest(stage_context& ctx);
 result<std::unique_ptr<stage>> make_kv(stage_context& ctx);
 result<std::unique_ptr<stage>> make_index(stage_context& ctx);
 
-/// The views of index.views, all files; errc::bad_config names file and line.
+/// The files that index.views names, each once; errc::bad_config: a pattern that none matches.
+result<std::vector<std::string>> view_files(const config& cfg);
+
+/// The views of index.views, all files, no two of which want the same table; errc::bad_config names file and line.
 result<std::vector<view::plan>> configured_views(const config& cfg);
 
 /// Stream `ingest` as configured: made where it is absent, checked where it is not. Both its writer and its reader need

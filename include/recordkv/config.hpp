@@ -79,7 +79,11 @@ struct config {
 
   std::vector<std::string> warnings;  ///< keys accepted whose feature is still to come, one line each
 
-  /// `index.database` as a file path: "sqlite:" removed, relative paths under state.dir.
+  /// `index.database` as view::store takes it: "sqlite:" and a path, a relative one under state.dir; or the URL as it
+  /// is.
+  std::string database() const;
+
+  /// The path alone; empty where the database is no file.
   std::string sqlite_path() const;
 };
 

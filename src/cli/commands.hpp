@@ -17,17 +17,30 @@ namespace recordkv::cli {
 
 inline constexpr int done = 0, no = 1, usage = 2, unreachable = 3;
 
+struct tail_options {
+  std::vector<std::string> collections;
+  std::string durable, did, partitions = "all";
+  bool only_new = false;
+  bool by_line = false;     ///< a line on standard input acknowledges one of ours
+  std::uint64_t lines = 0;  ///< end after so many; 0: never
+};
+
 /// What was asked for, whatever the command; each command reads its own fields.
 struct invocation {
   std::string command = "run";
   config_sources sources;
-  std::string uri;         ///< get, put, del; the DID of ls
-  std::string collection;  ///< ls
-  std::string text;        ///< put: JSON, or "-"
-  std::string by, of;      ///< likes
-  std::string action;      ///< config: check or show
+  std::string uri;                 ///< get, put, del, wait; the DID of ls
+  std::string collection;          ///< ls
+  std::string text;                ///< put: JSON, or "-"
+  std::string by, of;              ///< likes
+  std::string view;                ///< query, view, wait
+  std::string action;              ///< of config and view
+  std::vector<std::string> where;  ///< query: COL=VALUE
+  std::vector<std::string> files;  ///< view check
+  bool wait = false;               ///< put, del
   bool meta = false, json = false, yes = false, watch = false, quiet = false, list_stages = false;
   std::size_t limit = 1000;
+  tail_options tail;
 };
 
 /// Parses the command line. An exit code when there is nothing left to do (--help, --version, a mistake).
@@ -59,6 +72,10 @@ int ls(const invocation& i, const config& cfg);
 int put(const invocation& i, const config& cfg);
 int del(const invocation& i, const config& cfg);
 int likes(const invocation& i, const config& cfg);
+int query(const invocation& i, const config& cfg);
+int view_command(const invocation& i, const config& cfg);
+int wait(const invocation& i, const config& cfg);
+int tail(const invocation& i, const config& cfg);
 int status(const invocation& i, const config& cfg);
 int reset(const invocation& i, const config& cfg);
 int config_command(const invocation& i, std::span<const stage_entry> extra);

@@ -22,8 +22,9 @@ void set_log(const config& cfg) {
 constexpr struct {
   std::string_view name;
   int (*call)(const cli::invocation&, const config&);
-} commands[] = {{"get", cli::get},     {"ls", cli::ls},         {"put", cli::put},    {"del", cli::del},
-                {"likes", cli::likes}, {"status", cli::status}, {"reset", cli::reset}};
+} commands[] = {{"get", cli::get},     {"ls", cli::ls},         {"put", cli::put},           {"del", cli::del},
+                {"likes", cli::likes}, {"query", cli::query},   {"view", cli::view_command}, {"wait", cli::wait},
+                {"tail", cli::tail},   {"status", cli::status}, {"reset", cli::reset}};
 
 }  // namespace
 

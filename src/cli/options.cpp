@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <map>
 
 namespace recordkv::cli {
 namespace {
@@ -39,9 +40,39 @@ void add_record_commands(CLI::App& app, invocation& i) {
                       "recordkv put at://did:plc:…/app.bsky.feed.like/a '{\"subject\":{\"uri\":\"at://…\"}}'");
   put->add_option("uri", i.uri, "at://DID/COLLECTION/RKEY")->required();
   put->add_option("json", i.text, "The record, or - for standard input")->default_str("-");
+  put->add_flag("--wait", i.wait, "Return once every view has it");
   auto* del = command(app, i, "del", "Delete a record from the store by hand",
                       "recordkv del at://did:plc:…/app.bsky.feed.like/a");
   del->add_option("uri", i.uri, "at://DID/COLLECTION/RKEY")->required();
+  del->add_flag("--wait", i.wait, "Return once no view has it");
+  auto* wait = command(app, i, "wait", "Return once the views have caught up with the store as it is now",
+                       "recordkv wait at://did:plc:…/app.bsky.feed.like/a --view likes");
+  wait->add_option("uri", i.uri, "Only for this record: at://DID/COLLECTION/RKEY");
+  wait->add_option("--view", i.view, "Only this view");
+}
+
+void add_view_actions(CLI::App* view, invocation& i) {
+  view->require_subcommand(1);
+  const auto action = [&i, view](const char* name, const char* help, const char* example) {
+    auto* sub = view->add_subcommand(name, help);
+    sub->footer(std::string("Example:\n  ") + example);
+    sub->callback([&i, name] { i.action = name; });
+    return sub;
+  };
+  action("list", "Every view with lag, rate and state", "recordkv view list --json")
+      ->add_flag("--json", i.json, "One JSON object a line");
+  action("show", "One view's definition and state", "recordkv view show likes")
+      ->add_option("view", i.view, "Its name")
+      ->required();
+  action("rebuild", "Build it anew from the store, beside the old one, which answers meanwhile",
+         "recordkv view rebuild likes")
+      ->add_option("view", i.view, "Its name")
+      ->required();
+  action("check", "Check view files and run the tests inside them", "recordkv view check my_view.toml")
+      ->add_option("files", i.files, "View files; without: those of index.views");
+  auto* retry = action("retry", "Try again what did not fit (VIEW_rejects)", "recordkv view retry likes");
+  retry->add_option("view", i.view, "Its name")->required();
+  retry->add_option("--limit", i.limit, "At most so many, oldest first")->capture_default_str();
 }
 
 void add_view_commands(CLI::App& app, invocation& i) {
@@ -51,6 +82,34 @@ void add_view_commands(CLI::App& app, invocation& i) {
   likes->add_option("--of", i.of, "Who liked this record (AT-URI)")->excludes("--by");
   likes->add_option("--limit", i.limit, "At most so many rows")->capture_default_str();
   likes->add_flag("--json", i.json, "One JSON object a line");
+  auto* query = command(app, i, "query", "Ask any view, or one of its counters",
+                        "recordkv query replies --where root=at://did:plc:…/app.bsky.feed.post/3k… --limit 10");
+  query->add_option("view", i.view, "A view, VIEW_by_COLUMN for a counter, VIEW_rejects for what did not fit")
+      ->required();
+  query->add_option("--where", i.where, "COLUMN=VALUE; several are joined by and")->expected(1)->take_all();
+  query->add_option("--limit", i.limit, "At most so many rows")->capture_default_str();
+  query->add_flag("--json", i.json, "One JSON object a line");
+  add_view_actions(
+      command(app, i, "view", "The views: list, definition, rebuild, tests", "recordkv view rebuild likes"), i);
+}
+
+void add_tail_command(CLI::App& app, invocation& i) {
+  auto& t = i.tail;
+  auto* tail = command(app, i, "tail", "The store as lines of JSON, from the first key and on into live",
+                       "recordkv tail app.bsky.feed.like 'app.bsky.graph.*' --durable my-likes");
+  tail->add_option("collection", t.collections, "NSIDs, beginnings of NSIDs (app.bsky.graph.*), or \"*\" for all")
+      ->required();
+  tail->add_flag("--new", t.only_new, "Only what comes after now (a durable that is there goes on where it stopped)");
+  tail->add_option("--durable", t.durable, "Go on where the reader of this name stopped")->type_name("NAME");
+  std::map<std::string, bool> ways{{"stdin", true}};
+  tail->add_option("--ack", t.by_line,
+                   "stdin: a line counts as done once a line on standard input acknowledges it, in order; else once it "
+                   "was written. At most 10000 lines wait")
+      ->transform(CLI::CheckedTransformer(std::move(ways)))
+      ->type_name("stdin");
+  auto* did = tail->add_option("--did", t.did, "Only this account")->type_name("DID");
+  tail->add_option("--partition", t.partitions, "Only these partitions, e.g. 0-7,a")->type_name("P")->excludes(did);
+  tail->add_option("--limit", t.lines, "End after so many lines")->type_name("N");
 }
 
 void add_operator_commands(CLI::App& app, invocation& i) {
@@ -100,6 +159,7 @@ parsed parse_command_line(int argc, char** argv) {
           "recordkv --config config/quickstart.toml up");
   add_record_commands(app, i);
   add_view_commands(app, i);
+  add_tail_command(app, i);
   add_operator_commands(app, i);
   try {
     app.parse(argc, argv);

@@ -1,5 +1,6 @@
 // `get`, `ls`, `put`, `del`: single records, straight in the store.
 #include "commands.hpp"
+#include "wait.hpp"
 
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/atproto/syntax.hpp"
@@ -112,7 +113,7 @@ task<result<void>> mark_put_used(session s) {
 }
 
 // The mark comes first: a record of which the store's keeper knows nothing would be overlooked by a later comparison.
-task<int> write_record(session s, place p, std::string json) {
+task<int> write_record(session s, place p, std::string json, bool and_wait) {
   auto store = co_await kv::open_store(s.nc, s.cfg.kv.bucket, co_await store_partitions(s), s.cfg.nats.replicas);
   if (!store) co_return complain(store.error());
   if (auto marked = co_await mark_put_used(s); !marked) co_return complain(marked.error());
@@ -137,7 +138,8 @@ task<int> write_record(session s, place p, std::string json) {
   if (!reply) co_return complain(reply.error());
   auto seq = nats::parse_pub_ack(reply->data());
   if (!seq) co_return complain(seq.error());
-  co_return done;
+  if (!and_wait) co_return done;
+  co_return co_await wait_for_views(s, fmt::format("at://{}/{}/{}", p.did, p.collection, p.rkey), "");
 }
 
 }  // namespace
@@ -163,13 +165,13 @@ int put(const invocation& i, const config& cfg) {
   if (json.empty() || json == "-") json.assign(std::istreambuf_iterator<char>(std::cin), {});
   while (!json.empty() && (json.back() == '\n' || json.back() == ' ')) json.pop_back();
   if (json.empty()) return complain(fail(errc::bad_config, "put: there is no record on standard input"));
-  return with_nats(cfg, [&](session s) { return write_record(s, *p, json); });
+  return with_nats(cfg, [&](session s) { return write_record(s, *p, json, i.wait); });
 }
 
 int del(const invocation& i, const config& cfg) {
   auto p = parse_record_uri(i.uri);
   if (!p) return complain(p.error());
-  return with_nats(cfg, [&](session s) { return write_record(s, *p, {}); });
+  return with_nats(cfg, [&](session s) { return write_record(s, *p, {}, i.wait); });
 }
 
 }  // namespace recordkv::cli

@@ -3,6 +3,7 @@
 
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/view/store.hpp"
 
 #include "lock_table.hpp"
 
@@ -20,6 +21,7 @@ struct removal {
   std::vector<std::string> streams;
   std::vector<std::string> consumers;  // on a store that is not ours
   std::vector<std::string> files;
+  std::vector<std::string> views;  // in a database that is no file of ours
 };
 
 task<result<removal>> what_is_ours(session s) {
@@ -35,9 +37,15 @@ task<result<removal>> what_is_ours(session s) {
     for (const auto& name : *names)
       if (name.starts_with("view-")) r.consumers.push_back(name);
   }
-  for (const char* suffix : {"", "-wal", "-shm"}) {
-    const auto file = s.cfg.sqlite_path() + suffix;
-    if (std::filesystem::exists(file)) r.files.push_back(file);
+  const auto path = s.cfg.sqlite_path();
+  for (const char* suffix : {"", "-wal", "-shm"})
+    if (!path.empty() && std::filesystem::exists(path + suffix)) r.files.push_back(path + suffix);
+  if (path.empty()) {
+    auto database = view::store::open(s.nc.io(), s.cfg.database());
+    if (!database) co_return database.error();
+    auto views = co_await (*database)->views();
+    if (!views) co_return views.error();
+    r.views = std::move(*views);
   }
   co_return r;
 }
@@ -46,6 +54,7 @@ bool confirmed(const removal& r, bool yes) {
   for (const auto& x : r.streams) fmt::print("stream    {}\n", x);
   for (const auto& x : r.consumers) fmt::print("consumer  {}\n", x);
   for (const auto& x : r.files) fmt::print("file      {}\n", x);
+  for (const auto& x : r.views) fmt::print("view      {}\n", x);
   if (yes) return true;
   if (isatty(STDIN_FILENO) == 0) {
     fmt::print(stderr, "recordkv: reset deletes the above; say --yes, since standard input is no terminal\n");
@@ -58,10 +67,19 @@ bool confirmed(const removal& r, bool yes) {
   return answer == "yes";
 }
 
+task<result<void>> drop_views(session s, const std::vector<std::string>& views) {
+  if (views.empty()) co_return result<void>{};
+  auto database = view::store::open(s.nc.io(), s.cfg.database());
+  if (!database) co_return database.error();
+  for (const auto& v : views)
+    if (auto gone = co_await (*database)->drop(v); !gone) co_return gone;
+  co_return result<void>{};
+}
+
 task<int> remove_all(session s, bool yes) {
   auto r = co_await what_is_ours(s);
   if (!r) co_return complain(r.error());
-  if (r->streams.empty() && r->consumers.empty() && r->files.empty()) {
+  if (r->streams.empty() && r->consumers.empty() && r->files.empty() && r->views.empty()) {
     fmt::print("nothing of recordkv's is here\n");
     co_return done;
   }
@@ -84,6 +102,7 @@ task<int> remove_all(session s, bool yes) {
     if (!gone && gone.error().code != errc::not_found) co_return complain(gone.error());
   }
   for (const auto& file : r->files) std::filesystem::remove(file);
+  if (auto gone = co_await drop_views(s, r->views); !gone) co_return complain(gone.error());
   fmt::print("removed\n");
   co_return done;
 }

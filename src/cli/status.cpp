@@ -41,6 +41,8 @@ void print_stage(const json::object& o) {
   for (const char* key : {"source", "cursor", "cursor_age_seconds", "events", "buffered", "lag_messages", "lag_seconds",
                           "in_flight", "written", "deleted", "position", "rows"})
     if (o.contains(key)) fmt::print("  {} {}", key, text_of(o, key));
+  if (const auto* b = o.if_contains("building"); b && b->is_object())
+    fmt::print("  next build at {} of {}", text_of(b->get_object(), "position"), text_of(b->get_object(), "goal"));
   if (const auto* counted = o.if_contains("counted"); counted && !counted->as_object().empty()) {
     fmt::print("\n            ");
     for (const auto& [what, n] : counted->as_object())

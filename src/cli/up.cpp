@@ -3,6 +3,7 @@
 
 #include "recordkv/core/log.hpp"
 #include "recordkv/nats/greeting.hpp"
+#include "recordkv/view/store.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -134,10 +135,10 @@ int up(const config& cfg, std::span<const stage_entry> extra) {
   if (!running)
     if (auto started = server.start(cfg); !started) return complain(started.error());
   return run_stages(cfg, extra, [&] {
-    fmt::print("NATS    {} ({})\nstore   bucket {} (nats kv ls {})\nlikes   {}\nsource  {} {}\n",
+    fmt::print("NATS    {} ({})\nstore   bucket {} (nats kv ls {})\nviews   {}\nsource  {} {}\n",
                nats::without_secrets(cfg.nats.url),
                running ? "was running" : "started, data in " + cfg.state.dir + "/nats", cfg.kv.bucket, cfg.kv.bucket,
-               cfg.sqlite_path(), cfg.source.kind, cfg.source.url);
+               view::without_password(cfg.database()), cfg.source.kind, cfg.source.url);
     std::fflush(stdout);
   });
 }

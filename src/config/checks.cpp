@@ -29,7 +29,21 @@ std::vector<std::string_view> split_urls(std::string_view urls) {
   return out;
 }
 
-std::string masked_url(std::string_view url) {
+/// A PostgreSQL URL may say it behind the question mark, too: "?user=u&password=p".
+std::string masked_parameters(std::string_view url) {
+  std::string out(url);
+  constexpr std::string_view name = "password=";  // and sslpassword
+  const auto question = out.find('?');
+  for (auto at = question; at < out.size() && (at = out.find(name, at)) != out.npos;) {
+    at += name.size();
+    out.replace(at, std::min(out.find('&', at), out.size()) - at, "***");
+  }
+  return out;
+}
+
+std::string masked_url(std::string_view whole) {
+  const auto url_without = masked_parameters(whole);
+  const std::string_view url = url_without;
   const auto scheme = url.find("://");
   const std::size_t begin = scheme == url.npos ? 0 : scheme + 3;
   const auto at = url.rfind('@');  // the last: a password may hold another
@@ -152,11 +166,13 @@ std::string check_dids(const config& c) {
 
 std::string check_database(const config& c) {
   const std::string_view d = c.index.database;
-  constexpr std::string_view remedy = R"(write "sqlite:likes.db" or "sqlite:/absolute/path.db")";
-  if (d.starts_with("postgresql:") || d.starts_with("postgres:"))
-    return fmt::format("PostgreSQL is still to come; {}", remedy);
+  constexpr std::string_view remedy =
+      R"(write "sqlite:likes.db", "sqlite:/absolute/path.db" or "postgresql://user@host/database")";
+  constexpr std::string_view schemes[] = {"postgresql://", "postgres://"};
+  if (has_scheme(d, schemes)) return {};
+  if (d.starts_with("postgres")) return fmt::format("wants a whole postgresql:// URL; {}", remedy);
   if (!d.starts_with("sqlite:") || d == "sqlite:" || d.starts_with("sqlite://"))
-    return fmt::format("wants sqlite: and a path; {}", remedy);
+    return fmt::format("wants sqlite: and a path, or a postgresql:// URL; {}", remedy);
   if (d == "sqlite::memory:") return fmt::format("rows must outlive the process; {}", remedy);
   return {};
 }

@@ -50,8 +50,8 @@ task<result<void>> pull_consumer::attach() {
     if (!info && info.error().code != errc::not_found) co_return info.error();
     if (info) {
       const auto* have = info->if_contains("config");
-      const auto differ =
-          differences(config_of(spec_, 0), have && have->is_object() ? have->get_object() : json::object{});
+      auto differ = differences(config_of(spec_, 0), have && have->is_object() ? have->get_object() : json::object{});
+      anew_ = spec_.filters_follow && std::erase_if(differ, [](const auto& d) { return d.starts_with("filter"); });
       if (!differ.empty())
         co_return fail(errc::mismatch,
                        "consumer {} on stream {} exists with other settings: {}; remove it (nats consumer rm {} {})",
@@ -85,7 +85,7 @@ task<result<void>> pull_consumer::reset() {
   // A work queue holds exactly what is unacknowledged, so a consumer made anew begins right there. A reset would go
   // back to the acknowledgement floor, behind which a server that died at the wrong moment can leave a message for
   // ever.
-  if (api_level_ < 4 || spec_.durable.empty() || !start_) co_return co_await make();
+  if (api_level_ < 4 || spec_.durable.empty() || !start_ || std::exchange(anew_, false)) co_return co_await make();
   // A reset of a consumer that does not exist is not refused but never answered.
   auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   if (!there && there.error().code == errc::not_found) co_return co_await make();
@@ -124,7 +124,7 @@ task<result<void>> pull_consumer::rewind(std::string_view why) {
   }
   messages_ = std::move(*subscribed);
   credit_ = 0;
-  expected_ = 0;
+  expected_ = 1;
   heard_ = delivered_ = steady_clock::now();
   co_return result<void>{};
 }
@@ -201,9 +201,12 @@ std::vector<message> pull_consumer::take() {
       status(m);
       continue;
     }
-    if (expected_ && d->consumer_seq != expected_ && spec_.policy != acks::none) {
+    if (d->consumer_seq != expected_ && spec_.policy != acks::none) {
       rewind_wanted_ = true;  // somebody else was given what lies between, or it was lost on the way
       rewind_reason_ = "the consumer sequence jumped";
+      // A reset leaves the pull requests of a predecessor standing until the server has seen him gone, and they may be
+      // given the first messages. A consumer made anew has none.
+      anew_ = expected_ == 1;
       break;
     }
     expected_ = d->consumer_seq + 1;

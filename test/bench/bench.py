@@ -96,7 +96,7 @@ def likes_sequence(database):
     """How far the likes table is, in the store's sequence; -1 before it exists."""
     try:
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as rows:
-            value = rows.execute("SELECT seq FROM recordkv_position WHERE view = 'likes'").fetchone()
+            value = rows.execute("SELECT seq FROM recordkv_builds WHERE view = 'likes' AND live = 1").fetchone()
         return max((int(n) for n in json.loads(value[0]).values()), default=0) if value and value[0] else 0
     except (sqlite3.Error, ValueError):
         return -1
@@ -115,7 +115,8 @@ def pipe(build, events, accounts, seed):
         began = time.monotonic()
         kv = rig.start(rig.build / "src" / "cli" / "recordkv", "--set", f"nats.url={rig.url}", "--set", "source.kind=jetstream",
                        "--set", f"source.url=ws://127.0.0.1:{sim_port}", "--set", "source.start=oldest", "--set",
-                       f"state.dir={rig.dir}/state", "--set", "nats.sync_interval=10s", "run", cwd=ROOT, stderr=log)
+                       f"state.dir={rig.dir}/state", "--set", "nats.sync_interval=10s", "--set",
+                       'index.views=["config/views/likes.toml"]', "--set", "http.listen=", "run", cwd=ROOT, stderr=log)
         check = [sys.executable, "-B", str(ROOT / "test" / "oracle" / "check_store.py"), "--url", rig.url, "--truth", str(truth),
                  "--sqlite", f"{rig.dir}/state/likes.db", "--no-headers"]
         took = wait_until_folded(rig, truth, began, kv)
@@ -181,4 +182,5 @@ def main():
               f"{os.cpu_count()} cores, load generator and nats-server on the same ones)")
 
 
-main()
+if __name__ == "__main__":
+    main()

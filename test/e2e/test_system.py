@@ -161,7 +161,8 @@ class StandbyTest(unittest.TestCase):
         Its publishes name a sequence that no longer is the last, its cursor writes a revision that no longer is."""
         # Long enough that the heir has not yet written a cursor of his own when the other wakes up with his.
         with Rig(sync_interval="1s") as rig:
-            self.start(rig, 14 * STOPS * SLOW)
+            pause = float(os.environ.get("RECORDKV_SYSTEM_PAUSE", "1"))
+            self.start(rig, int((14 + pause) * STOPS * SLOW))  # something happens until the end
             owning, waiting = rig.parts["first"], rig.parts["second"]
             for turn in range(STOPS):
                 written = rig.stream("KV_cursor")["last_seq"]
@@ -170,7 +171,6 @@ class StandbyTest(unittest.TestCase):
                 began = time.monotonic()
                 wait_for("the other has taken over", lambda: owner(rig, "ingest") == waiting.process.pid, FROM_KILL)
                 print(f"stopped: taken over within {time.monotonic() - began:.2f} s")
-                pause = float(os.environ.get("RECORDKV_SYSTEM_PAUSE", "1"))
                 time.sleep(pause)  # how long it sleeps is what is tried, no fact is waited for
                 owning.process.send_signal(signal.SIGCONT)
                 self.assertEqual(owning.exit_code(15), 1, owning.text()[-2000:])

@@ -23,11 +23,7 @@ struct index_rig : nats_rig {
     std::string name = (std::filesystem::temp_directory_path() / "recordkv-index-XXXXXX").string();
     REQUIRE(::mkdtemp(name.data()));
     directory = name;
-    std::ofstream(directory / "likes.toml") << R"([[view]]
-name = "likes"
-collection = "app.bsky.feed.like"
-columns = [ { name = "subject", pointer = "/subject/uri", type = "text", required = true } ]
-)";
+    define(R"([ { name = "subject", pointer = "/subject/uri", type = "text", required = true } ])");
     cfg.index.views = {(directory / "likes.toml").string()};
     cfg.index.database = "sqlite:" + database();
     open();
@@ -37,6 +33,11 @@ columns = [ { name = "subject", pointer = "/subject/uri", type = "text", require
     std::filesystem::remove_all(directory, ignored);
   }
   std::string database() const { return (directory / "views.db").string(); }
+  void define(std::string_view columns) {
+    std::ofstream(directory / "likes.toml")
+        << "[[view]]\nname = \"likes\"\ncollection = \"app.bsky.feed.like\"\ncount = [\"subject\"]\ncolumns = "
+        << columns << "\n";
+  }
 
   void open() {
     auto opened = run(kv::open_store(nc, "record", 16, 1));
@@ -63,17 +64,19 @@ columns = [ { name = "subject", pointer = "/subject/uri", type = "text", require
 
   std::map<std::string, std::string> rows() const {
     std::map<std::string, std::string> out;
-    auto found = view::query(database(), "likes", {}, 100'000);
+    auto found = view::query(cfg.index.database, "likes", {}, 100'000);
     if (!found) FAIL(found.error().text);
-    for (const auto& r : *found) {
-      std::map<std::string, std::string> cells(r.begin(), r.end());
-      out[cells["did"] + "/" + cells["rkey"]] = cells["subject"];
-    }
+    for (const auto& r : found->rows)
+      out[std::get<std::string>(r[0]) + "/" + std::get<std::string>(r[2])] = std::get<std::string>(r[3]);
     return out;
   }
+  view::builds builds() const {
+    auto there = view::read_builds(cfg.index.database, "likes");
+    return there ? *there : view::builds{};
+  }
   view::position position() const {
-    auto at = view::read_position(database(), "likes");
-    return at ? *at : view::position{};
+    const auto there = builds();
+    return there.live ? there.live->at : view::position{};
   }
 
   void start() {
@@ -88,14 +91,18 @@ columns = [ { name = "subject", pointer = "/subject/uri", type = "text", require
       ended = r;
     });
   }
-  /// Every partition's position is at the end of the store, as far as the view goes.
+  /// Every partition's position is at the end of the store, as far as the view goes, and the live build is folded on.
   bool folded() {
     const auto last = info("KV_record").last_seq;
     return waits_for([&] {
-      const auto at = position();
-      const auto it = at.seq.find("0");
-      return ended.has_value() || (it != at.seq.end() && it->second >= last);
-    });
+             const auto at = position();
+             const auto it = at.seq.find("0");
+             return ended.has_value() || (it != at.seq.end() && it->second >= last && !builds().next);
+           }) &&
+           waits_for([&] {
+             const auto names = run(nats::consumer_names(nc, "KV_record"));
+             return ended.has_value() || (names && *names == words{"view-likes"});
+           });
   }
   result<void> stop() {
     index->close();
@@ -166,7 +173,7 @@ TEST_CASE("X21: a server that restarts under the stage costs no row and brings n
   REQUIRE(rig.folded());
   CHECK(rig.rows() == rig.fold);
   REQUIRE(rig.stop().has_value());
-  CHECK(rig.rows_written == 40);
+  CHECK(rig.rows_written == 40);  // every version once
 }
 
 TEST_CASE("X21: of a store that was recreated, and of another generation, the view is built anew, and says so") {
@@ -205,13 +212,14 @@ TEST_CASE("X21: a position that another process moved ends the stage") {
   {
     auto plans = stages::configured_views(rig.cfg);
     REQUIRE(plans.has_value());
-    auto other = view::store::open(rig.database());
+    auto other = view::store::open(rig.io, rig.cfg.index.database);
     REQUIRE(other.has_value());
-    auto at = rig.position();
-    auto next = at;
+    const auto live = rig.builds().live;
+    REQUIRE(live.has_value());
+    auto next = live->at;
     for (auto& [label, seq] : next.seq) ++seq;
-    REQUIRE(rig.run((*other)->prepare(plans->front())).has_value());
-    REQUIRE(rig.run((*other)->apply(plans->front(), {}, at, next)).has_value());
+    const std::vector<view::change> none;
+    REQUIRE(rig.run((*other)->apply(plans->front(), live->number, none, live->at, next)).has_value());
   }
   rig.put(0, 2, 2);
   REQUIRE(rig.waits_for([&] { return rig.ended.has_value(); }));
@@ -229,5 +237,51 @@ TEST_CASE("a view takes exactly its collection") {
   rig.start();
   REQUIRE(rig.folded());
   CHECK(rig.rows() == rig.fold);
+  REQUIRE(rig.stop().has_value());
+}
+
+TEST_CASE("X21: a rebuild that is wished for stands beside the rows that answer, and takes their place whole") {
+  index_rig rig;
+  for (int i = 0; i < 50; ++i) rig.put(i, i, i % 7);
+  rig.start();
+  REQUIRE(rig.folded());
+  const auto before = rig.builds().live->number;
+  {
+    auto other = view::store::open(rig.io, rig.cfg.index.database);
+    REQUIRE(other.has_value());
+    REQUIRE(rig.run((*other)->want_rebuild("likes")).has_value());
+  }
+  REQUIRE(rig.waits_for([&] {
+    CHECK(rig.rows() == rig.fold);  // at every look
+    const auto there = rig.builds();
+    return there.live->number > before && !there.next;
+  }));
+  CHECK(rig.rows() == rig.fold);
+  rig.put(3, 3, 99);
+  rig.remove(4, 4);
+  REQUIRE(rig.folded());
+  CHECK(rig.rows() == rig.fold);
+  REQUIRE(rig.stop().has_value());
+  const auto names = rig.run(nats::consumer_names(rig.nc, "KV_record"));
+  REQUIRE(names.has_value());
+  CHECK(*names == words{"view-likes"});  // that of the next build has gone
+}
+
+TEST_CASE("X21: a changed definition is built beside the old one, whose rows stay right meanwhile") {
+  index_rig rig;
+  for (int i = 0; i < 50; ++i) rig.put(i, i, i % 7);
+  rig.start();
+  REQUIRE(rig.folded());
+  REQUIRE(rig.stop().has_value());
+  rig.define(R"([ { name = "subject", pointer = "/subject/uri", type = "text", required = true },
+                  { name = "at", value = "rkey", index = true } ])");
+  for (int i = 0; i < 20; ++i) rig.put(i, i, 100 + i);
+  rig.start();
+  REQUIRE(rig.folded());
+  REQUIRE(rig.waits_for([&] { return !rig.builds().next.has_value(); }));
+  CHECK(rig.rows() == rig.fold);
+  const auto again = view::query(rig.cfg.index.database, "likes", {}, 1);
+  REQUIRE(again.has_value());
+  CHECK(again->columns.back().name == "at");
   REQUIRE(rig.stop().has_value());
 }

@@ -123,10 +123,15 @@ TEST_CASE("a key whose feature is still to come is accepted with one line, unles
 TEST_CASE("the database's path") {
   config c;
   CHECK(c.sqlite_path() == "./recordkv-data/likes.db");
+  CHECK(c.database() == "sqlite:./recordkv-data/likes.db");
   c.state.dir = "/var/lib/recordkv";
   CHECK(c.sqlite_path() == "/var/lib/recordkv/likes.db");
   c.index.database = "sqlite:/elsewhere/l.db";
   CHECK(c.sqlite_path() == "/elsewhere/l.db");
+  CHECK(c.database() == "sqlite:/elsewhere/l.db");
+  c.index.database = "postgresql://u@h/d";
+  CHECK(c.sqlite_path().empty());
+  CHECK(c.database() == "postgresql://u@h/d");
 }
 
 TEST_CASE("collections by name, prefix and star") {

@@ -86,12 +86,14 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
       {"[repos]\ndids = [\"alice.example\"]",
        "FILE:2: repos.dids: \"alice.example\" is no DID; write did:plc:... or did:web:..."},
       {"[index]\ndatabase = \"likes.db\"",
-       "FILE:2: index.database: wants sqlite: and a path; write \"sqlite:likes.db\" or \"sqlite:/absolute/path.db\""},
+       "FILE:2: index.database: wants sqlite: and a path, or a postgresql:// URL; "
+       "write \"sqlite:likes.db\", \"sqlite:/absolute/path.db\" or \"postgresql://user@host/database\""},
       {"[index]\ndatabase = \"sqlite://likes.db\"",
-       "FILE:2: index.database: wants sqlite: and a path; write \"sqlite:likes.db\" or \"sqlite:/absolute/path.db\""},
+       "FILE:2: index.database: wants sqlite: and a path, or a postgresql:// URL; "
+       "write \"sqlite:likes.db\", \"sqlite:/absolute/path.db\" or \"postgresql://user@host/database\""},
       {"[index]\ndatabase = \"sqlite::memory:\"",
-       "FILE:2: index.database: rows must outlive the process; write \"sqlite:likes.db\" or "
-       "\"sqlite:/absolute/path.db\""},
+       "FILE:2: index.database: rows must outlive the process; "
+       "write \"sqlite:likes.db\", \"sqlite:/absolute/path.db\" or \"postgresql://user@host/database\""},
       // what would be unsafe to ignore
       {"[kv]\nverify = \"full\"",
        "FILE:2: kv.verify: signatures are not verified yet; write kv.verify = \"none\" and see README"},
@@ -103,9 +105,9 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
       {"[nats]\ntls_cert = \"me.pem\"",
        "FILE:2: nats.tls_cert: a client certificate has two files; write both nats.tls_cert and nats.tls_key"},
       {"[repos]\nmode = \"list\"", "FILE:2: repos.mode: backfill is still to come; write repos.mode = \"live\""},
-      {"[index]\ndatabase = \"postgresql://u:secret@h/d\"",
-       "FILE:2: index.database: PostgreSQL is still to come; write \"sqlite:likes.db\" or "
-       "\"sqlite:/absolute/path.db\""},
+      {"[index]\ndatabase = \"postgresql:u:secret@h/d\"",
+       "FILE:2: index.database: wants a whole postgresql:// URL; "
+       "write \"sqlite:likes.db\", \"sqlite:/absolute/path.db\" or \"postgresql://user@host/database\""},
   };
   for (const auto& [text, expected] : table) {
     INFO(text);
@@ -164,12 +166,16 @@ TEST_CASE("secrets are neither shown nor repeated in messages") {
   CHECK(show("nats.url", "nats://u:p,@/x@h:1,tls://v:q@i:2") == "\"nats://u:***@h:1,tls://v:***@i:2\" (--set)");
   CHECK(show("nats.url", "nats://h:4222") == "\"nats://h:4222\" (--set)");
   CHECK(show("source.url", "wss://u:p@relay.example") == "\"wss://u:***@relay.example\" (--set)");
+  CHECK(show("index.database", "postgresql://u:p,@/x@h:1,i/d") == "\"postgresql://u:***@h:1,i/d\" (--set)");
+  CHECK(show("index.database", "postgres://h/d?password=hush&sslpassword=hush&user=u") ==
+        "\"postgres://h/d?password=***&sslpassword=***&user=u\" (--set)");
+  CHECK(must({{}, {}, {"index.database=postgresql://u:p@h/d"}}).database() == "postgresql://u:p@h/d");
   CHECK(must({{}, {}, {"nats.url=nats://u:p@h:4222"}}).nats.url == "nats://u:p@h:4222");
 
   for (const std::string bad :
        {"nats.url=http://u:hush@h", "nats.url=u:hush@h", "nats.url=nats://a,b:hush@h,x://u:hush@i",
-        "index.database=postgresql://u:hush@h/d", "http.admin_token={hush=1", "source.url=https://u:hush@h",
-        "source.kind=x://u:hush@h"}) {
+        "index.database=postgresql:u:hush@h/d", "index.database=x://u:hush@h/d?password=hush",
+        "http.admin_token={hush=1", "source.url=https://u:hush@h", "source.kind=x://u:hush@h"}) {
     const auto c = load_config({{}, {}, {bad}});
     INFO(bad);
     if (bad.starts_with("http.admin_token"))

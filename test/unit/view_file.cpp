@@ -1,175 +1,214 @@
-#include "recordkv/view/plan.hpp"
-
-#include <catch2/catch_test_macros.hpp>
-
-#include <filesystem>
-#include <fstream>
-
-#include <unistd.h>
+// View files: what is read out of them, the form in which they are kept, and their tests.
+#include "view_plan_fixture.hpp"
 
 using namespace recordkv;
 using namespace recordkv::view;
+using namespace recordkv::view::test;
 
-namespace {
-
-class temporary {
- public:
-  explicit temporary(std::string_view text)
-      : path_(std::filesystem::temp_directory_path() / fmt::format("recordkv-view-{}-{}.toml", getpid(), ++count_)) {
-    std::ofstream(path_) << text;
+TEST_CASE("the views that ship are whole, and their tests pass") {
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(RECORDKV_SOURCE_ROOT "/config/views")) {
+    const auto file = entry.path().string();
+    INFO(file);
+    ++files;
+    const auto plans = load_plans(file);
+    if (!plans) FAIL(plans.error().text);
+    REQUIRE(plans->size() == 1);
+    CHECK(plans->front().name == entry.path().stem().string());
+    CHECK_FALSE(plans->front().indexes.empty());
+    std::size_t ran = 0;
+    const auto failures = check_plans(file, &ran);
+    REQUIRE(failures.has_value());
+    CHECK(*failures == lines{});
+    CHECK(ran >= 3);
   }
-  ~temporary() { std::filesystem::remove(path_); }
-  std::string path() const { return path_.string(); }
-  std::string neutral(std::string text) const {
-    for (auto at = text.find(path()); at != text.npos; at = text.find(path())) text.replace(at, path().size(), "FILE");
-    return text;
-  }
-
- private:
-  static inline int count_ = 0;
-  std::filesystem::path path_;
-};
-
-std::string complaint(std::string_view text) {
-  const temporary file(text);
-  const auto plans = load_plans(file.path());
-  if (plans) return "";
-  CHECK(plans.error().code == errc::bad_config);
-  return file.neutral(plans.error().text);
+  CHECK(files == 6);
 }
 
-}  // namespace
-
 TEST_CASE("the likes view that ships") {
-  const std::string file = std::string(RECORDKV_SOURCE_ROOT) + "/config/views/likes.toml";
+  const std::string file = RECORDKV_SOURCE_ROOT "/config/views/likes.toml";
   const auto plans = load_plans(file);
   REQUIRE(plans.has_value());
-  REQUIRE(plans->size() == 1);
   const auto& p = plans->front();
   CHECK(p.name == "likes");
-  CHECK(p.collection == "app.bsky.feed.like");
+  CHECK(p.collections == lines{"app.bsky.feed.like"});
   CHECK(p.file == file);
   CHECK(p.line > 0);
-  REQUIRE(p.columns.size() == 3);
-  CHECK(p.columns[0].name == "subject");
+  lines names;
+  for (const auto& c : p.columns) names.push_back(c.name);
+  CHECK(names == lines{"subject", "subject_did", "subject_collection", "subject_rkey", "subject_cid", "created_at"});
   CHECK(p.columns[0].pointer == "/subject/uri");
   CHECK(p.columns[0].required);
-  CHECK(p.columns[0].index);
-  CHECK(p.columns[1].name == "subject_cid");
-  CHECK(p.columns[2].name == "created_at");
-  CHECK_FALSE(p.columns[2].required);
-  const auto failures = check_plans(file);
-  REQUIRE(failures.has_value());
-  CHECK(*failures == std::vector<std::string>{});
+  CHECK(p.columns[0].at_uri);
+  CHECK(p.columns[1].from == origin::uri_did);
+  CHECK_FALSE(p.columns[1].at_uri);
+  CHECK(p.columns[5].type == column_type::text);
+  CHECK(p.indexes == std::vector<lines>{{"subject"}});
+  CHECK(p.count_by == lines{"subject"});
+  CHECK_FALSE(p.many());
+  CHECK_FALSE(p.has_hooks());
 }
 
 TEST_CASE("several views in a file, each with its line") {
   const temporary file(
       "[[view]]\nname = \"a\"\ncollection = \"x.y.a\"\ncolumns = [ { name = \"n\", pointer = \"/n\", type = "
       "\"integer\" } "
-      "]\n\n[[view]]\nname = \"b\"\ncollection = \"x.y.b\"\n[[view.columns]]\nname = \"t\"\npointer = \"/t\"\n");
+      "]\n\n[[view]]\nname = \"b\"\ncollections = [\"x.y.b\", \"x.z.*\"]\n[[view.columns]]\nname = \"t\"\npointer = "
+      "\"/t\"\n");
   const auto plans = load_plans(file.path());
   REQUIRE(plans.has_value());
   REQUIRE(plans->size() == 2);
   CHECK((*plans)[0].columns[0].type == column_type::integer);
   CHECK((*plans)[0].line == 1);
   CHECK((*plans)[1].columns[0].name == "t");
+  CHECK((*plans)[1].collections == lines{"x.y.b", "x.z.*"});
   CHECK((*plans)[1].line == 6);
 }
 
-TEST_CASE("a wrong view file: the message names file, line and key and says what to write") {
-  const std::string head = "[[view]]\nname = \"v\"\ncollection = \"a.b.c\"\n";
-  const std::string good = head + "columns = [ { name = \"x\", pointer = \"/x\", type = \"integer\" } ]\n";
-  const std::string rest = "collection = \"a.b.c\"\ncolumns = [ { name = \"x\", pointer = \"/x\" } ]\n";
-  const auto column = [&](std::string_view c) { return fmt::format("{}columns = [\n  {{ {} }},\n]\n", head, c); };
-  const std::vector<std::pair<std::string, std::string>> table{
-      {"", "FILE:1: [[view]]: is missing; a view file holds at least one"},
-      {"[view]\nname = \"v\"\n", "FILE:1: view: write [[view]] with two brackets, since a file may hold several"},
-      {"[[veiw]]\n", "FILE:1: veiw: unknown key; known are view"},
-      {head,
-       "FILE:1: view.columns: is missing; write columns = [ { name = \"subject\", pointer = \"/subject/uri\" } ]"},
-      {good + "colums = 1\n", "FILE:5: view.colums: unknown key; known are name, collection, columns, test"},
-      {good + "each = \"/facets\"\n", "FILE:5: view.each: is still to come; one record gives one row"},
-      {good + good, "FILE:5: view.name: \"v\" stands above already; name each view once"},
-      {"[[view]]\ncollection = \"a.b.c\"\ncolumns = [ { name = \"x\", pointer = \"/x\" } ]\n",
-       "FILE:1: view.name: is missing; write name = \"likes\""},
-      {"[[view]]\nname = \"Likes\"\n" + rest,
-       "FILE:2: view.name: \"Likes\" cannot name a table; use up to 48 of a-z, 0-9 and _, a letter first, not "
-       "recordkv_... or sqlite_..."},
-      {"[[view]]\nname = \"recordkv_position\"\n" + rest,
-       "FILE:2: view.name: \"recordkv_position\" cannot name a table; use up to 48 of a-z, 0-9 and _, a letter first, "
-       "not recordkv_... or sqlite_..."},
-      {"[[view]]\nname = \"sqlite_x\"\n" + rest,
-       "FILE:2: view.name: \"sqlite_x\" cannot name a table; use up to 48 of a-z, 0-9 and _, a letter first, not "
-       "recordkv_... or sqlite_..."},
-      {"[[view]]\nname = 5\n" + rest, "FILE:2: view.name: wants text in quotes; write name = \"likes\""},
-      {"[[view]]\nname = \"v\"\ncollection = \"app.bsky.*\"\ncolumns = [ { name = \"x\", pointer = \"/x\" } ]\n",
-       "FILE:3: view.collection: \"app.bsky.*\" is no collection; write one whole, such as \"app.bsky.feed.like\""},
-      {column("pointer = \"/x\""), "FILE:5: view.columns.name: is missing; write name = \"subject\""},
-      {column("name = \"x\""), "FILE:5: view.columns.pointer: is missing; write pointer = \"/subject/uri\""},
-      {column("name = \"x y\", pointer = \"/x\""),
-       "FILE:5: view.columns.name: \"x y\" cannot name a column; use up to 48 of a-z, 0-9 and _, a letter first"},
-      {column("name = \"did\", pointer = \"/x\""),
-       "FILE:5: view.columns.name: every view has a column \"did\" already; choose another"},
-      {column("name = \"x\", pointer = \"/x\" },\n  { name = \"x\", pointer = \"/y\""),
-       "FILE:6: view.columns.name: \"x\" stands above already; name each column once"},
-      {column("name = \"x\", pointer = \"subject\""),
-       "FILE:5: view.columns.pointer: \"subject\" is no JSON pointer; write one such as \"/subject/uri\", ~ as ~0"},
-      {column("name = \"x\", pointer = \"/a~2\""),
-       "FILE:5: view.columns.pointer: \"/a~2\" is no JSON pointer; write one such as \"/subject/uri\", ~ as ~0"},
-      {column("name = \"x\", pointer = \"/x\", type = \"string\""),
-       "FILE:5: view.columns.type: \"string\" is no type; choose text, integer, real, boolean, timestamp or json"},
-      {column("name = \"x\", pointer = \"/x\", required = \"yes\""),
-       "FILE:5: view.columns.required: wants true or false; the default is required = false"},
-      {column("name = \"x\", pointer = \"/x\", indexed = true"),
-       "FILE:5: view.columns.indexed: unknown key; known are name, pointer, type, required, index"},
-      {head + "columns = []\n",
-       "FILE:1: view.columns: is missing; write columns = [ { name = \"subject\", pointer = \"/subject/uri\" } ]"},
-      {head + "columns = [\"x\"]\n",
-       "FILE:4: view.columns: write columns = [ { name = \"subject\", pointer = \"/subject/uri\" } ]"},
-      {good + "[view.test]\nrecord = \"{}\"\n", "FILE:5: view.test: write [[view.test]] with two brackets"},
-      {good + "[[view.test]]\nrecord = \"{\"\nrow = {}\n", "FILE:6: view.test.record: is no JSON; write it in '…'"},
-      {good + "[[view.test]]\nrecord = \"{}\"\n",
-       "FILE:5: view.test.row: write the row that is expected, or rejected = true where there must be none"},
-      {good + "[[view.test]]\nrecord = \"{}\"\nrow = { y = 1 }\n",
-       "FILE:7: view.test.row.y: the view has no such column"},
-      {good + "[[view.test]]\nrecord = \"{}\"\nrow = { x = \"1\" }\n",
-       "FILE:7: view.test.row.x: is not of the column's type, integer"},
-      {good + "[[view.test]]\nrow = {}\n", "FILE:5: view.test.record: is missing; write record = \"{}\""},
-  };
-  for (const auto& [text, expected] : table) {
-    INFO(text);
-    CHECK(complaint(text) == expected);
+TEST_CASE("every key of a view finds its place") {
+  const auto p = planned(R"(each = "/facets"
+where = [ { pointer = "/a", prefix = "p" }, { record = "/b", exists = false }, { pointer = "", equals = "x\"y" } ]
+count = ["x", "n"]
+index = [["x", "did"], ["idx"]]
+on_put = '''
+-- the author's "comment", with a :colon and {braces}
+INSERT INTO {table}(did, rkey) VALUES (:did, ':rkey {}') /* 'and' another */ ; DELETE FROM {table} WHERE n > 5'''
+on_delete = "UPDATE {table} SET n = n - 1 WHERE did = :did AND rkey = :rkey"
+columns = [
+  { name = "x", pointer = "/x", index = true },
+  { name = "n", type = "integer", default = 5 },
+  { name = "t", record = "/t", type = "real", required = true },
+  { name = "w", value = "time", type = "timestamp" } ])");
+  CHECK(p.many());
+  CHECK(p.has_hooks());
+  CHECK(p.each == "/facets");
+  REQUIRE(p.where.size() == 3);
+  CHECK(p.where[0].what == term::kind::prefix);
+  CHECK(p.where[0].operand == "p");
+  CHECK(p.where[1].what == term::kind::absent);
+  CHECK(p.where[1].of_record);
+  CHECK(p.where[2].operand == R"("x\"y")");
+  CHECK(p.count_by == lines{"x", "n"});
+  CHECK(p.indexes == std::vector<lines>{{"x"}, {"x", "did"}, {"idx"}});
+  CHECK(p.columns[1].fallback == cell(std::int64_t{5}));
+  CHECK(p.columns[2].from == origin::record);
+  CHECK(p.columns[3].from == origin::time);
+  CHECK(p.on_put.find("comment") == std::string::npos);  // whoever binds parameters meets no comment
+  CHECK(p.on_put.find("another") == std::string::npos);
+  CHECK(p.on_put.find("VALUES (:did, ':rkey {}')") != std::string::npos);
+}
+
+TEST_CASE("a definition comes back from the database as the same plan") {
+  for (const auto& entry : std::filesystem::directory_iterator(RECORDKV_SOURCE_ROOT "/config/views")) {
+    INFO(entry.path());
+    const auto plans = load_plans(entry.path().string());
+    REQUIRE(plans.has_value());
+    const auto& p = plans->front();
+    CHECK(p.definition.find("test") == std::string::npos);
+    const auto back = plan_from_definition(p.definition);
+    if (!back) FAIL(back.error().text);
+    CHECK(back->hash() == p.hash());
+    CHECK(back->definition == p.definition);
+    CHECK(back->columns.size() == p.columns.size());
   }
+  CHECK(plan_from_definition("[[view]]\n").error().code == errc::bad_config);
+  CHECK(plan_from_definition("\xff").error().code == errc::bad_config);
+}
+
+TEST_CASE("a definition has one form, however it was laid out") {
+  const auto a = planned(R"(columns = [ { name = "x", pointer = "/x", default = 16, type = "integer" } ]
+where = [ { pointer = "/y", equals = 'a"b' } ]
+on_put = """
+UPDATE {table}
+  SET x = 1 -- one"""
+[[view.test]]
+record = "{}"
+row = { x = 16 })");
+  const auto b = planned(
+      "on_put = \"UPDATE {table}\\n  SET x = 1 -- eins\"\n# a remark\n[[view.where]]\nequals = "
+      "\"a\\\"b\"\npointer='/y'\n[[view.columns]]\ntype = \"integer\"\ndefault = 0x10\nname = "
+      "\"x\"\npointer = \"/x\"\n");
+  CHECK(a.definition == b.definition);
+  CHECK(a.hash() == b.hash());
+  CHECK(a.definition.starts_with("[[view]]\n"));
+  const auto c = planned(R"(columns = [ { name = "x", pointer = "/x", default = 17, type = "integer" } ])");
+  CHECK(c.definition != a.definition);
+}
+
+TEST_CASE("the views that docs/views.md shows are whole") {
+  std::ifstream in(RECORDKV_SOURCE_ROOT "/docs/views.md");
+  const std::string page(std::istreambuf_iterator<char>(in), {});
+  lines names;
+  for (auto at = page.find("```toml"); at != page.npos; at = page.find("```toml", at)) {
+    at = page.find('\n', at) + 1;
+    const auto end = page.find("```", at);
+    const auto block = page.substr(at, end - at);
+    at = end + 3;
+    if (!block.starts_with("[[view]]")) continue;  // a piece of one
+    INFO(block);
+    const temporary file(block);
+    const auto plans = load_plans(file.path());
+    if (!plans) FAIL(plans.error().text);
+    names.push_back(plans->at(0).name);
+    CHECK(check_plans(file.path()).value() == lines{});
+  }
+  CHECK(names == lines{"my_reposts", "mentions", "busy"});
+}
+
+TEST_CASE("a file that cannot be read") {
   CHECK(complaint("[[view]\n").starts_with("FILE:1: "));
+  CHECK(complaint("[[view]]\nname = \"v\"\nname = \"w\"\n").starts_with("FILE:3: "));
   CHECK(load_plans("/nowhere/v.toml").error().text ==
         "cannot read view file /nowhere/v.toml: No such file or directory");
+  CHECK(load_plans("/tmp").error().text == "cannot read view file /tmp: Is a directory");
 }
 
 TEST_CASE("tests inside a view file tell what differs") {
   const std::string head =
-      "[[view]]\nname = \"v\"\ncollection = \"a.b.c\"\ncolumns = [\n  { name = \"t\", pointer = \"/t\" },\n"
+      "[[view]]\nname = \"v\"\ncollections = [\"a.b.c\", \"d.*\"]\ncolumns = [\n  { name = \"t\", pointer = \"/t\" },\n"
       "  { name = \"n\", pointer = \"/n\", type = \"integer\", required = true },\n"
       "  { name = \"r\", pointer = \"/r\", type = \"real\" },\n  { name = \"b\", pointer = \"/b\", type = \"boolean\" "
       "},\n"
       "  { name = \"j\", pointer = \"/j\", type = \"json\" },\n]\n";
-  const auto failures = [&](std::string_view tests) {
-    const temporary file(head + std::string(tests));
-    auto out = check_plans(file.path());
+  const auto failures_of = [&](std::string_view text, std::size_t expected) {
+    const temporary file(text);
+    std::size_t ran = 0;
+    auto out = check_plans(file.path(), &ran);
     if (!out) FAIL(out.error().text);
+    CHECK(ran == expected);
     for (auto& line : *out) line = file.neutral(line);
     return *out;
   };
-  using lines = std::vector<std::string>;
-  CHECK(failures("").empty());
+  const auto failures = [&](std::string_view tests, std::size_t n = 1) {
+    return failures_of(head + std::string(tests), n);
+  };
+  CHECK(failures("", 0).empty());
   CHECK(failures("[[view.test]]\nrecord = '{\"t\":\"a\",\"n\":1,\"r\":2,\"b\":true,\"j\":[1, 2]}'\n"
                  "row = { t = \"a\", n = 1, r = 2, b = true, j = '[ 1,2 ]' }\n")
             .empty());
   CHECK(failures("[[view.test]]\nrecord = '{\"n\":1,\"t\":\"a\"}'\nrow = { n = 2 }\n") ==
         lines{"FILE:11: view v: column t: expected NULL, got \"a\"", "FILE:11: view v: column n: expected 2, got 1"});
   CHECK(failures("[[view.test]]\nrecord = '{}'\nrow = { n = 2 }\n") ==
-        lines{"FILE:11: view v: the record is rejected: a required column is missing or of another type"});
+        lines{"FILE:11: view v: the record is rejected: column n, /n in the record, is missing"});
   CHECK(failures("[[view.test]]\nrecord = '{\"n\":1}'\nrejected = true\n") ==
-        lines{"FILE:11: view v: the record gives a row, but should be rejected"});
-  CHECK(failures("[[view.test]]\nrecord = '{}'\nrejected = true\n").empty());
+        lines{"FILE:11: view v: the record gives 1 row, but should be rejected"});
+  CHECK(failures("[[view.test]]\nrecord = '{}'\nrejected = true\n[[view.test]]\nrecord = '{'\nrejected = true\n", 2)
+            .empty());
+  CHECK(failures("[[view.test]]\nrecord = '{\"n\":1}'\nrows = []\n") ==
+        lines{"FILE:11: view v: expected 0 rows, got 1"});
+
+  const std::string each =
+      "[[view]]\nname = \"v\"\ncollection = \"a.b.c\"\neach = \"/l\"\nwhere = [ { pointer = \"\", exists = true } ]\n"
+      "columns = [ { name = \"u\", pointer = \"\", type = \"at-uri\" }, { name = \"who\", value = \"uri\" },\n"
+      "{ name = \"at\", value = \"time\", type = \"timestamp\" } ]\n[[view.test]]\ndid = \"did:web:x.y\"\nrkey = "
+      "\"self\"\ntime = \"2024-01-01T01:00:00+01:00\"\n";
+  CHECK(failures_of(each + "record = '{\"l\":[\"at://did:plc:a\",null,1]}'\nrows = [ { u = \"at://did:plc:a\", who = "
+                           "\"at://did:web:x.y/a.b.c/self\", at = \"2024-01-01T00:00:00Z\" }, { who = "
+                           "\"at://did:web:x.y/a.b.c/self\", at = \"2024-01-01T00:00:00Z\" } ]\n",
+                    1)
+            .empty());
+  CHECK(failures_of(each + "record = '{\"l\":[\"at://did:plc:a\"]}'\nrows = [ { u = \"at://did:plc:a\", u_did = "
+                           "\"did:plc:b\", who = \"at://did:web:x.y/a.b.c/self\", at = \"2024-01-01T00:00:00Z\" } ]\n",
+                    1) == lines{"FILE:8: view v: row 0: column u_did: expected \"did:plc:b\", got \"did:plc:a\""});
+  CHECK(failures_of(each + "record = '{}'\nrows = [ {}, {} ]\n", 1) == lines{"FILE:8: view v: expected 2 rows, got 0"});
 }

@@ -1,4 +1,4 @@
-// What the tests of the view store share: a directory that goes away, the likes plan, and short ways to call.
+// What the tests of a database of views share: a directory that goes away, small plans, and short ways to call.
 #pragma once
 
 #include "recordkv/view/store.hpp"
@@ -25,81 +25,150 @@ struct directory {
   }
   ~directory() { std::filesystem::remove_all(path); }
   std::string file(std::string_view name = "views.db") const { return (path / name).string(); }
+  std::string database(std::string_view name = "views.db") const { return "sqlite:" + file(name); }
   std::filesystem::path path;
   static inline int count = 0;
 };
 
-/// Runs one task to its end and hands out what it returned. One loop for all: it has to outlive every store.
+/// One loop for all: it has to outlive every store.
+inline asio::io_context& loop() {
+  static asio::io_context io;
+  return io;
+}
+
+/// Runs one task to its end and hands out what it returned.
 template <class T>
 T run(task<T> t) {
-  static asio::io_context io;
   std::optional<T> out;
-  asio::co_spawn(io, std::move(t), [&](std::exception_ptr e, T r) {
+  asio::co_spawn(loop(), std::move(t), [&](std::exception_ptr e, T r) {
     if (e) std::rethrow_exception(e);
     out = std::move(r);
   });
-  io.restart();
-  io.run();
+  loop().restart();
+  loop().run();
   return std::move(*out);
 }
 
-inline plan likes() {
-  return {.name = "likes",
-          .collection = "app.bsky.feed.like",
-          .columns = {{.name = "subject", .pointer = "/subject/uri", .required = true, .index = true},
-                      {.name = "n", .pointer = "/n", .type = column_type::integer},
-                      {.name = "yes", .pointer = "/yes", .type = column_type::boolean}},
-          .file = "likes.toml"};
+/// What a call gave, or the end of the test with its words.
+template <class T>
+T must(result<T> r) {
+  if (!r) FAIL(r.error().text);
+  if constexpr (!std::is_void_v<T>) return std::move(*r);
 }
 
-inline change put(std::string did, std::string rkey, std::string_view subject) {
+inline plan planned(const std::string& body) { return must(plan_from_definition(fmt::format("[[view]]\n{}\n", body))); }
+
+constexpr std::string_view like = "app.bsky.feed.like";
+
+/// One row a record: subject (counted, indexed), n, yes.
+inline plan likes(std::string_view more = {}) {
+  auto p = planned(fmt::format(R"(name = "likes"
+collection = "app.bsky.feed.like"
+columns = [ {{ name = "subject", pointer = "/subject", required = true }},
+  {{ name = "n", pointer = "/n", type = "integer" }}, {{ name = "yes", pointer = "/yes", type = "boolean" }} ]
+count = ["subject"]
+index = [["subject"]]
+{})",
+                               more));
+  p.file = "likes.toml";
+  return p;
+}
+
+/// One row a tag: tag (counted), may be NULL.
+inline plan tags() {
+  return planned(R"(name = "tags"
+collection = "app.bsky.feed.like"
+each = "/tags"
+columns = [ { name = "tag", pointer = "/t" } ]
+count = ["tag"])");
+}
+
+inline change put(std::string did, std::string rkey, std::string_view subject, std::uint64_t seq = 1) {
   return {.did = std::move(did),
-          .collection = "app.bsky.feed.like",
+          .collection = std::string(like),
           .rkey = std::move(rkey),
-          .json = fmt::format(R"({{"subject":{{"uri":"{}"}},"n":7,"yes":true}})", subject)};
+          .seq = seq,
+          .rows = {{cell(std::string(subject)), cell(std::int64_t{7}), cell(std::int64_t{1})}}};
 }
 
 inline change del(std::string did, std::string rkey) {
-  return {
-      .erase = true, .did = std::move(did), .collection = "app.bsky.feed.like", .rkey = std::move(rkey), .json = {}};
+  return {.erase = true, .did = std::move(did), .collection = std::string(like), .rkey = std::move(rkey)};
+}
+
+inline change misfit(std::string did, std::string rkey, std::string reason, std::uint64_t seq = 1) {
+  auto c = del(std::move(did), std::move(rkey));
+  c.erase = false;
+  c.seq = seq;
+  c.misfit = std::move(reason);
+  return c;
+}
+
+inline change tagged(std::string did, std::string rkey, const std::vector<std::string>& list) {
+  auto c = del(std::move(did), std::move(rkey));
+  c.erase = false;
+  for (const auto& t : list) c.rows.push_back({t.empty() ? cell() : cell(t)});
+  return c;
 }
 
 inline position at(std::uint64_t seq) { return {"2026-01-01T00:00:00Z", 1, {{"0", seq}, {"a", seq + 1}}}; }
 
-inline std::unique_ptr<store> must_open(const std::string& path, std::chrono::milliseconds patience = 5s) {
-  auto s = store::open(path, patience);
-  if (!s) FAIL(s.error().text);
-  return std::move(*s);
+inline std::unique_ptr<store> must_open(const directory& d, std::chrono::milliseconds patience = 5s) {
+  return must(store::open(loop(), d.database(), patience));
 }
 
-/// "did/rkey subject" for each row.
-inline std::vector<std::string> rows(const std::string& path, const std::vector<condition>& where = {}) {
-  auto found = query(path, "likes", where, 1000);
-  if (!found) FAIL(found.error().text);
-  std::vector<std::string> out;
-  for (const auto& r : *found) out.push_back(fmt::format("{}/{} {}", r[0].second, r[2].second, r[3].second));
-  return out;
+/// A view from its beginning to the moment when its first build is live, and empty.
+inline std::uint64_t must_live(store& s, const plan& p, position start = {}) {
+  const auto next = must(run(s.look(p.name))).next;
+  const auto b = must(run(s.begin(p, std::move(start), 0, next ? next->number : 0)));
+  REQUIRE(must(run(s.ready(p, b.number, {"0"}, {"0"}))));
+  return b.number;
 }
 
-inline store::applied must_apply(store& s, std::vector<change> changes, position from, position to) {
-  auto done = run(s.apply(likes(), std::move(changes), std::move(from), std::move(to)));
-  if (!done) FAIL(done.error().text);
-  return *done;
-}
-
-inline position position_of(const std::string& path) {
-  auto p = read_position(path, "likes");
-  if (!p) FAIL(p.error().text);
-  return *p;
+inline std::string shown(const cell& c) {
+  if (const auto* s = std::get_if<std::string>(&c)) return *s;
+  if (const auto* n = std::get_if<std::int64_t>(&c)) return fmt::to_string(*n);
+  if (const auto* r = std::get_if<double>(&c)) return fmt::to_string(*r);
+  return "NULL";
 }
 
 using lines = std::vector<std::string>;
 
+/// Rows of a table, cells parted by a blank; the collection is left out, as it is the same in all.
+inline lines rows(const directory& d, const std::string& table = "likes", const std::vector<condition>& where = {}) {
+  const auto found = must(query(d.database(), table, where, 100'000));
+  lines out;
+  for (const auto& r : found.rows) {
+    std::string line;
+    for (std::size_t i = 0; i < r.size(); ++i)
+      if (found.columns[i].name != "collection") line += (line.empty() ? "" : " ") + shown(r[i]);
+    out.push_back(line);
+  }
+  return out;
+}
+
 /// Another program's hand on the file.
 struct other {
-  explicit other(const std::string& path) { REQUIRE(sqlite3_open(path.c_str(), &db) == SQLITE_OK); }
+  explicit other(const directory& d) {
+    REQUIRE(sqlite3_open(d.file().c_str(), &db) == SQLITE_OK);
+    sqlite3_busy_timeout(db, 10'000);
+  }
   ~other() { sqlite3_close(db); }
-  void run(const char* sql) { REQUIRE(sqlite3_exec(db, sql, nullptr, nullptr, nullptr) == SQLITE_OK); }
+  other(const other&) = delete;
+  void run(const std::string& sql) const {
+    INFO(sql);
+    REQUIRE(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  }
+  /// First column of each row, as text.
+  lines ask(const std::string& sql) const {
+    lines out;
+    const auto take = [](void* to, int, char** values, char**) {
+      static_cast<lines*>(to)->emplace_back(values[0] == nullptr ? "NULL" : values[0]);
+      return 0;
+    };
+    INFO(sql);
+    REQUIRE(sqlite3_exec(db, sql.c_str(), take, &out, nullptr) == SQLITE_OK);
+    return out;
+  }
   sqlite3* db = nullptr;
 };
 

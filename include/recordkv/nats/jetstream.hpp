@@ -85,6 +85,7 @@ struct consumer_spec {
   acks policy = acks::each;
   bool headers_only = false;
   bool last_per_subject = false;
+  bool filters_follow = false;  ///< a durable of ours whose filters are others is made anew, not refused
   bool stream_returns = false;  ///< a stream that is gone will be made again by its owner: wait for it
   std::uint64_t start_seq = 0;  ///< 0: from the first message
   bool once = false;            ///< next() answers errc::closed when the server says that it has nothing more

@@ -71,7 +71,8 @@ class pull_consumer final : public inbox {
   std::string name_;   // the durable, or the ephemeral's name
   std::uint64_t incarnation_ = 0;
   std::uint64_t connects_ = 0;
-  std::uint64_t expected_ = 0;  // consumer sequence of the next delivery; 0: any
+  std::uint64_t expected_ = 1;  // consumer sequence of the next delivery; a rewind begins at 1
+  bool anew_ = false;           // the next rewind makes the consumer anew, whatever a reset could do
   std::uint64_t pending_ = 0;
   intake taken_;
   std::size_t credit_ = 0;  // messages asked for and not delivered

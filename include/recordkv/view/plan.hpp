@@ -1,13 +1,12 @@
 // A view's definition, compiled: what to take from a record and where it goes.
 //
-// Owns: the `[[view]]` table of a TOML file, its check, the extraction of a row from a record, its DDL.
-// Refuses to know: databases' connections, NATS, positions. Pure.
+// Owns: the `[[view]]` table of a TOML file, its check, the extraction of rows from a record.
+// Refuses to know: databases, NATS, positions. Pure.
 #pragma once
 
 #include "recordkv/core/result.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -17,35 +16,95 @@ namespace recordkv::view {
 
 enum class column_type { text, integer, real, boolean, timestamp, json };
 
-struct column {
-  std::string name;
-  std::string pointer;  ///< JSON pointer (RFC 6901) into the record
-  column_type type = column_type::text;
-  bool required = false;
-  bool index = false;
+/// A cell; monostate is SQL NULL. A boolean is 0 or 1; a timestamp is UTC text, "2024-11-05T12:00:00.000000Z", whatever
+/// zone and precision the record has; JSON is its text. No text holds U+0000, which PostgreSQL can't keep: such a value
+/// counts as one of another type.
+using cell = std::variant<std::monostate, std::int64_t, double, std::string>;
+using cells = std::vector<cell>;
+
+/// Where a column's value comes from.
+enum class origin {
+  element,  ///< `pointer` into the element of `each`; into the record where there is no `each`
+  record,   ///< `record`: a pointer into the record, although there is an `each`
+  uri_did,  ///< a part of the at-uri in the column before it that is of type "at-uri"
+  uri_collection,
+  uri_rkey,
+  did,  ///< `value`: a fact about the record that does not stand in it
+  collection,
+  rkey,
+  uri,
+  cid,
+  rev,
+  time,
+  link_kind,  ///< `extract = "links"`: the three columns that it makes
+  link_path,
+  link_target,
+  hooks,  ///< neither: set to `fallback` when the row is made, and then the hooks' alone
 };
 
-/// A cell; monostate is SQL NULL.
-using cell = std::variant<std::monostate, std::int64_t, double, std::string>;
+struct column {
+  std::string name;
+  column_type type = column_type::text;
+  origin from = origin::element;
+  std::string pointer;    ///< JSON pointer (RFC 6901)
+  bool at_uri = false;    ///< a text that must be an AT-URI
+  bool required = false;  ///< a record without it does not fit
+  cell fallback;          ///< `default`: taken where the record has no value, or one of another type
+};
+
+/// One term of `where`; they are joined by "and".
+struct term {
+  enum class kind { equals, prefix, exists, absent } what = kind::exists;
+  bool of_record = false;  ///< looks into the record although there is an `each`
+  std::string pointer;
+  std::string operand;  ///< equals: JSON text as boost::json writes it; prefix: the text
+};
 
 struct plan {
-  std::string name;        ///< view and table; [a-z][a-z0-9_]*, ≤ 48
-  std::string collection;  ///< exactly this NSID
-  std::vector<column> columns;
-  std::string file;  ///< where it was defined, for messages
+  std::string name;                      ///< view and table; [a-z][a-z0-9_]*, ≤ 48, no "__"
+  std::vector<std::string> collections;  ///< exact NSIDs, or prefixes as "app.bsky.graph.*"; none covers another
+  std::string each;                      ///< empty, or a pointer to an array, "*" for every element on the way
+  bool links = false;                    ///< every link in a record, one row each
+  std::vector<column> columns;           ///< as in the table, those made from an at-uri in their places
+  std::vector<term> where;
+  std::vector<std::string> count_by;              ///< columns whose values are counted, each in a table of its own
+  std::vector<std::vector<std::string>> indexes;  ///< columns of each secondary index
+  std::string on_put, on_delete;                  ///< SQL, or empty; see docs/views.md
+  std::string definition;                         ///< the view's table as TOML, without its tests; one form only
+  std::string file;                               ///< where it was defined, for messages
   unsigned line = 0;
 
-  /// Changes whenever the rows it would produce, or their shape, change.
+  /// True when rows are numbered within their record: the key is did, collection, rkey, idx.
+  bool many() const noexcept { return links || !each.empty(); }
+  bool has_hooks() const noexcept { return !on_put.empty() || !on_delete.empty(); }
+  bool wants(std::string_view collection) const noexcept;
+
+  /// 16 hex digits that change whenever the rows it would produce, or their shape, change.
   std::string hash() const;
 };
 
-/// The cells of `columns` in order. nullopt: a required column is missing or of another type (no row for this record).
-std::optional<std::vector<cell>> extract(const plan& p, std::string_view record_json);
+/// A record as it stands in the store.
+struct record {
+  std::string_view did, collection, rkey;
+  std::string_view cid, rev, time;  ///< of its headers; empty where absent
+  std::string_view json;
+};
+
+/// What a record gives. `misfit` says why it does not fit the view; then there are no rows. No rows and no misfit:
+/// `where` does not want it, or `each` found nothing.
+struct extraction {
+  std::vector<cells> rows;  ///< each in the order of the plan's columns; the index of a row is its place
+  std::string misfit;
+};
+extraction extract(const plan& p, const record& r);
 
 /// All views of one file. A mistake is errc::bad_config with "file:line: key: what to do".
 result<std::vector<plan>> load_plans(const std::string& file);
 
-/// Runs the `[[view.test]]` rows of a file: one line of text per failure, empty when all pass.
-result<std::vector<std::string>> check_plans(const std::string& file);
+/// A plan from plan::definition, as an earlier process left it in the database.
+result<plan> plan_from_definition(const std::string& definition);
+
+/// Runs the `[[view.test]]` rows of a file: one line of text per failure, empty when all pass. `ran` counts them.
+result<std::vector<std::string>> check_plans(const std::string& file, std::size_t* ran = nullptr);
 
 }  // namespace recordkv::view

@@ -1,95 +1,164 @@
-// A view's rows and its position in the store, in one SQLite database, changed in one transaction.
+// A view's rows and its position in the store, in one database, changed in one transaction.
 //
-// Owns: the tables of views, table `recordkv_position`, the one thread that speaks to SQLite.
-// Refuses to know: NATS, and what a change means: it is told which keys changed and how.
+// Owns: the contract of a database of views. Implementations: SQLite (src/view/sqlite/store.cpp) and PostgreSQL
+// (src/view/postgres/store.cpp). Refuses to know: NATS, and how a record becomes rows.
+//
+// A view has up to two builds at a time. The live one's table bears the view's name and answers. The next one, made
+// when the definition has changed, a rebuild is wanted or the store is another, stands beside it under NAME__next and
+// takes the name in one transaction once it has caught up. Readers never see a half-built table, nor none.
+//
+//   table            NAME               NAME__next                the rows
+//                    NAME_by_COLUMN     NAME__next_by_COLUMN      for each `count`: COLUMN, count
+//                    NAME_rejects       NAME__next_rejects        uri, reason, seq
+//   recordkv_builds  one row a build: number, live or next, hash, definition, position
 #pragma once
 
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
 #include "recordkv/view/plan.hpp"
+#include "recordkv/view/position.hpp"
+
+#include <boost/asio/io_context.hpp>
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace recordkv::view {
 
-/// Up to where a view has folded the store (docs/invariants.md X21). Two positions are of the same history only when
-/// `created` and `generation` agree.
-struct position {
-  std::string created;                       ///< the store's creation time as nats-server tells it
-  std::uint64_t generation = 0;              ///< key `meta` of bucket `repo`
-  std::map<std::string, std::uint64_t> seq;  ///< by partition label: every message of it at or below is folded in
-  bool operator==(const position&) const = default;
+struct build {
+  std::uint64_t number = 0;  ///< its identity in this database; grows, and is never used again
+  bool live = false;
+  std::string hash;              ///< plan::hash() of what it was built from
+  std::string definition;        ///< plan::definition of it
+  position at;                   ///< `created` empty: nothing was ever folded in, the table stands empty
+  std::uint64_t bulk_until = 0;  ///< not 0: being loaded in bulk, up to this sequence; it has no indexes yet
 };
 
-/// One key's newest value, in store order.
+struct builds {
+  std::optional<build> live, next;
+  bool rebuild_wanted = false;
+};
+
+/// One key's newest value, in store order, as rows.
 struct change {
   bool erase = false;
-  std::string did;
-  std::string collection;
-  std::string rkey;
-  std::string json;  ///< empty when erase
+  std::string did, collection, rkey;
+  std::uint64_t seq = 0;    ///< of its message in the store
+  std::vector<cells> rows;  ///< of extract(); empty: older rows of the key go, none come
+  std::string misfit;       ///< of extract(); not empty: goes to the rejects
+  // Only where plan::has_hooks(), for :cid, :rev, :time and :record.
+  std::string cid, rev, time, json;
 };
 
 class store {
  public:
-  /// Opens (creates) the database and the directories above it, with WAL. `path`: a file. errc::storage with the path,
-  /// SQLite's reason and a remedy. `patience`: how long any call waits for another program's lock.
-  static result<std::unique_ptr<store>> open(const std::string& path,
+  virtual ~store() = default;
+
+  /// Opens (creates) what a configuration's `index.database` names: "sqlite:PATH" with PATH absolute or relative to the
+  /// working directory, or a postgresql:// URL. `patience`: how long any call waits for another program's lock.
+  /// errc::storage with the place, the reason and a remedy; errc::bad_config for any other scheme. For PostgreSQL a
+  /// server that is not there yet is no error here: the first call says so.
+  static result<std::unique_ptr<store>> open(asio::io_context& io, const std::string& database,
                                              std::chrono::milliseconds patience = std::chrono::seconds(5));
-  ~store();  // joins the thread; the io_context that runs the callers must outlive the store
-  store(const store&) = delete;
 
-  /// Creates the plan's table, or, when its hash differs from the stored one, drops rows and position and creates it
-  /// anew (`rebuilt` says so). Returns the position to go on from: empty `created` when there is none.
-  /// errc::mismatch: a table of that name stands there which is no view's.
-  /// The plan must live until a call returns; calls run one after another, in the order in which they were awaited.
-  struct opened {
-    position at;
-    bool rebuilt = false;
-  };
-  task<result<opened>> prepare(const plan& p);
+  // All calls: the arguments must live until they return. Calls for one view run one after another, in the order in
+  // which they were awaited. errc::storage: the database failed; nothing was changed, and the same call may be tried
+  // again (a lost connection to PostgreSQL is made anew by the next call). Its text holds "locked" where another
+  // program holds a lock, "full" where the disk is. errc::conflict: the build is no longer there, or stands elsewhere;
+  // look again.
 
-  /// Applies changes and moves the position from `previous` to `next`, all in one transaction: the partitions that
-  /// `next` names; others belong to other processes and stay. errc::conflict, nothing changed: what is stored of these
-  /// partitions is not `previous` (another writer), or the history is another. Rejected records (extract gave no row)
-  /// have their older row deleted and are counted in the result. Changes of other collections than the plan's are
-  /// passed over; of several changes of one key the last wins. Large batches are cheaper by the row (each random key
-  /// dirties a page or two): while far behind, 50,000 changes at a time fold more than twice as fast as 5,000.
+  /// Which builds there are.
+  virtual task<result<builds>> look(std::string view) = 0;
+
+  /// Begins a next build, empty, at `start`, and drops a next one that is there. Where the view has no live build, an
+  /// empty live one comes with it, so that a reader finds a table from the first moment on. The wish for a rebuild is
+  /// fulfilled by it. `expected_next`: number of the next build that look() told, 0 for none; errc::conflict when there
+  /// is another by now. errc::mismatch: a table of that name stands there which is no view's.
+  /// errc::bad_config: the database does not understand one of the plan's hooks.
+  /// `bulk_until` not 0: until sequence so and so the build is loaded in bulk, see apply(); unless the plan has hooks,
+  /// which may ask for rows by their key: then it is not, and build::bulk_until of the answer says 0.
+  virtual task<result<build>> begin(const plan& p, position start, std::uint64_t bulk_until,
+                                    std::uint64_t expected_next) = 0;
+
+  /// Applies changes and moves the position of build `number` from `previous` to `next`, all in one transaction: the
+  /// partitions that `next` names; others belong to other processes and stay. errc::conflict, nothing changed: what is
+  /// stored of these partitions is not `previous`, the history is another, or the build is gone. Of several changes of
+  /// one key the last wins. What the database refuses of a single record (a hook's constraint) makes that one a reject
+  /// and lets the others pass.
+  /// While the build is loaded in bulk, changes must be of keys that were never handed in before, each at most once:
+  /// its rows are appended, and erasures are nothing.
   struct applied {
     std::uint64_t rows = 0;      ///< written: created or overwritten
-    std::uint64_t rejected = 0;  ///< records that gave no row
-    std::uint64_t erased = 0;    ///< rows that were there and no longer are
+    std::uint64_t rejected = 0;  ///< records that did not fit
+    std::uint64_t erased = 0;    ///< rows that were there and no longer are; not counted in bulk
+    bool live = false;           ///< the build is the live one, by now
   };
-  task<result<applied>> apply(const plan& p, std::vector<change> changes, position previous, position next);
+  virtual task<result<applied>> apply(const plan& p, std::uint64_t number, const std::vector<change>& changes,
+                                      position previous, position next) = 0;
 
-  /// Forgets rows and position of a view, of all partitions, in one transaction; it is then as after the first
-  /// prepare(). errc::conflict: its history is no longer that of `seen`; another process cleared it before.
-  task<result<void>> clear(const plan& p, position seen);
+  /// Ends the bulk of build `number`: key, indexes, counters and triggers, in one transaction. Takes seconds a million
+  /// rows. Nothing where it is not in bulk.
+  virtual task<result<void>> end_bulk(const plan& p, std::uint64_t number) = 0;
 
- private:
-  struct impl;
-  explicit store(std::unique_ptr<impl> i);
-  std::unique_ptr<impl> impl_;
+  /// Says that these partitions of next build `number` have caught up. Once all of `all_partitions` have been said to,
+  /// in the same transaction: the build takes the view's name and what bore it goes. True when it has. The indexes must
+  /// be there (end_bulk), else errc::refused. errc::conflict: there is no such next build; it may be live already.
+  virtual task<result<bool>> ready(const plan& p, std::uint64_t number, std::vector<std::string> partitions,
+                                   std::vector<std::string> all_partitions) = 0;
+
+  /// Drops the next build, if it has this number.
+  virtual task<result<void>> abandon(std::string view, std::uint64_t number) = 0;
+
+  /// Asks whoever keeps the view to rebuild it. errc::not_found: there is no such view.
+  virtual task<result<void>> want_rebuild(std::string view) = 0;
+
+  /// Rejects of the live build, at most `limit`, oldest first.
+  struct reject {
+    std::string uri, reason;
+    std::uint64_t seq = 0;  ///< of the message that did not fit
+  };
+  virtual task<result<std::vector<reject>>> rejects(std::string view, std::size_t limit) = 0;
+
+  /// Tries single records again, outside the order of the store: a change counts only while the live build still has a
+  /// reject of its uri with its sequence. Returns how many now fit.
+  virtual task<result<std::uint64_t>> retry(const plan& p, std::vector<change> changes) = 0;
+
+  /// Every view that has a build here, by name.
+  virtual task<result<std::vector<std::string>>> views() = 0;
+
+  /// Removes all of a view's tables and builds.
+  virtual task<result<void>> drop(std::string view) = 0;
 };
 
-/// Read-only look-ups for commands; blocking, for use outside the loop. Columns by name, as text; a column that is NULL
-/// is left out. They see the last whole batch, also while the next one is being written.
-using row = std::vector<std::pair<std::string, std::string>>;
+/// An answer of a view, for commands: columns by name, as the view's definition types them.
+struct answer {
+  struct heading {
+    std::string name;
+    column_type type = column_type::text;
+  };
+  std::vector<heading> columns;
+  std::vector<cells> rows;
+};
 struct condition {
   std::string column;
-  std::string value;
+  std::string value;  ///< as text; booleans as "true" and "false"
 };
-/// Rows that meet all conditions, ordered by did, collection, rkey. errc::not_found: no such database or view;
-/// errc::bad_config: no such column. Booleans may be asked for as "true" and "false".
-result<std::vector<row>> query(const std::string& path, const std::string& view, const std::vector<condition>& where,
-                               std::size_t limit);
 
-/// Where a view stands, for `wait` and `status`; errors as for query().
-result<position> read_position(const std::string& path, const std::string& view);
+/// Rows that meet all conditions. `table`: a view (ordered by its key), or one of its counters, NAME_by_COLUMN (ordered
+/// by count, largest first), or NAME_rejects. Blocking and read-only, for use outside the loop; sees the last whole
+/// transaction. errc::not_found: no such database or view; errc::bad_config: no such column, or a value that is none of
+/// its type; each says what there is.
+result<answer> query(const std::string& database, const std::string& table, const std::vector<condition>& where,
+                     std::size_t limit);
+
+/// Which builds a view has, as store::look() tells, for commands: blocking and read-only; errors as for query().
+result<builds> read_builds(const std::string& database, const std::string& view);
+
+/// A database URL without its password, for messages.
+std::string without_password(const std::string& database);
 
 }  // namespace recordkv::view

@@ -1,0 +1,92 @@
+#include "line_pipe.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace recordkv::cli {
+namespace {
+
+void open_anew(asio::posix::stream_descriptor& into, int fd, int mode) {
+  struct stat what{};
+  if (fstat(fd, &what) != 0) return;
+  int mine = -1;
+  if (S_ISFIFO(what.st_mode) || isatty(fd) != 0)
+    mine = open(fmt::format("/proc/self/fd/{}", fd).c_str(), mode | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  else if (S_ISSOCK(what.st_mode))
+    mine = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (mine < 0) return;
+  boost::system::error_code ec;
+  into.assign(mine, ec);
+  if (ec) ::close(mine);
+}
+
+result<void> write_straight(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const auto n = ::write(fd, text.data(), text.size());
+    if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
+    if (n < 0 && errno == EPIPE) return fail(errc::closed, "the reader has gone");
+    if (n < 0 && errno != EINTR)
+      return fail(errc::storage, "standard output: {}",
+                  boost::system::error_code(errno, boost::system::system_category()).message());
+  }
+  return {};
+}
+
+}  // namespace
+
+line_output::line_output(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { open_anew(pipe_, fd, O_WRONLY); }
+
+task<result<void>> line_output::write(std::string_view text) {
+  if (closed_) co_return fail(errc::closed, "the reader has gone");
+  if (!pipe_.is_open()) co_return write_straight(fd_, text);
+  auto [ec, n] = co_await asio::async_write(pipe_, asio::buffer(text), use_task);
+  if (closed_ || ec == asio::error::broken_pipe || ec == asio::error::connection_reset)
+    co_return fail(errc::closed, "the reader has gone");
+  if (ec) co_return fail(errc::storage, "standard output: {}", ec.message());
+  co_return result<void>{};
+}
+
+task<> line_output::reader_gone() { co_await pipe_.async_wait(asio::posix::stream_descriptor::wait_error, use_task); }
+
+// Closed, not cancelled: a write of several pieces may just be between two of them, and would begin the next.
+void line_output::close() noexcept {
+  closed_ = true;
+  boost::system::error_code ignored;
+  pipe_.close(ignored);
+}
+
+line_input::line_input(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { open_anew(pipe_, fd, O_RDONLY); }
+
+task<std::uint64_t> line_input::next() {
+  std::array<char, 16384> buffer;
+  for (;;) {
+    std::size_t n = 0;
+    if (closed_) co_return 0;
+    if (pipe_.is_open()) {
+      auto [ec, got] = co_await pipe_.async_read_some(asio::buffer(buffer), use_task);
+      n = ec ? 0 : got;
+    } else {
+      const auto got = ::read(fd_, buffer.data(), buffer.size());
+      n = got > 0 ? static_cast<std::size_t>(got) : 0;
+    }
+    if (n == 0) co_return 0;
+    const auto lines = std::count(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(n), '\n');
+    if (lines > 0) co_return static_cast<std::uint64_t>(lines);
+  }
+}
+
+void line_input::close() noexcept {
+  closed_ = true;
+  boost::system::error_code ignored;
+  pipe_.close(ignored);
+}
+
+}  // namespace recordkv::cli

@@ -1,0 +1,289 @@
+// `view`: what the views are, how far they are, and what can be done with one.
+#include "commands.hpp"
+
+#include "lock_table.hpp"
+#include "progress.hpp"
+#include "recordkv/atproto/syntax.hpp"
+#include "recordkv/kv/partition_set.hpp"
+#include "recordkv/kv/record_key.hpp"
+#include "recordkv/kv/store_meta.hpp"
+#include "recordkv/view/store.hpp"
+#include "stages.hpp"
+#include "status_facts.hpp"
+#include "view_changes.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/json.hpp>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace recordkv::cli {
+namespace json = boost::json;
+namespace {
+
+using namespace std::chrono_literals;
+
+/// What the processes that keep a view say of it, taken together.
+struct keeping {
+  std::size_t processes = 0;
+  double events = 0, lag_messages = 0, lag_seconds = 0;
+  double position = -1, goal = 0;  // of the next build; -1: none
+  bool indexed = false;
+  std::string trouble;
+};
+
+double number(const json::object& o, std::string_view key) {
+  const auto* v = o.if_contains(key);
+  return v && v->is_number() ? v->to_number<double>() : 0;
+}
+
+keeping keeping_of(const std::vector<lock_row>& rows, const std::string& view) {
+  keeping k;
+  for (const auto& r : rows) {
+    if (!r.live || text_of(r.report, "view") != view) continue;
+    ++k.processes;
+    k.events += number(r.report, "events");
+    k.lag_messages += number(r.report, "lag_messages");
+    k.lag_seconds = std::max(k.lag_seconds, number(r.report, "lag_seconds"));
+    if (const auto* b = r.report.if_contains("building"); b && b->is_object()) {
+      const auto at = number(b->get_object(), "position");
+      k.position = k.position < 0 ? at : std::min(k.position, at);
+      k.goal = std::max(k.goal, number(b->get_object(), "goal"));
+      k.indexed = text_of(b->get_object(), "indexed") == "true";
+    }
+    if (text_of(r.report, "state") == "stalled")
+      k.trouble = text_of(r.report, "cause") + ": " + text_of(r.report, "reason");
+  }
+  return k;
+}
+
+/// The partitions of a view that no live process takes.
+std::vector<std::string> kept_by_nobody(const std::vector<lock_row>& rows, const std::string& view,
+                                        unsigned partitions) {
+  auto left = kv::partition_labels(partitions);
+  for (const auto& r : rows) {
+    const auto share = kv::partition_set::of_name(r.key, "view-" + view, partitions);
+    if (!r.live || !share) continue;
+    std::erase_if(left, [&](const auto& l) { return std::ranges::find(share->labels(), l) != share->labels().end(); });
+  }
+  return left;
+}
+
+double part_of(const keeping& k) { return k.goal > 0 ? std::clamp(k.position / k.goal, 0.0, 1.0) : 0; }
+
+std::string state_of(const view::builds& b, const keeping& k) {
+  const bool answers = b.live && !b.live->at.created.empty();
+  std::string out = answers ? "answers" : b.live ? "empty" : "never built";
+  if (b.next) out += fmt::format(", next build {:.0f} %", part_of(k) * 100);
+  if (b.rebuild_wanted) out += ", rebuild wanted";
+  if (k.processes == 0) out += ", kept by nobody";
+  if (!k.trouble.empty()) out += ", STALLED (" + k.trouble + ")";
+  return out;
+}
+
+task<> pause(std::chrono::milliseconds d) {
+  asio::steady_timer t(co_await asio::this_coro::executor, d);
+  co_await t.async_wait(use_task);
+}
+
+/// A view that has no database yet has no builds.
+result<view::builds> builds_of(const config& cfg, const std::string& name) {
+  auto b = view::read_builds(cfg.database(), name);
+  if (!b && b.error().code == errc::not_found) return view::builds{};
+  return b;
+}
+
+task<int> list(session s, invocation i) {
+  auto plans = stages::configured_views(s.cfg);
+  if (!plans) co_return complain(plans.error());
+  auto before = co_await read_locks(s.nc);
+  if (!before) co_return complain(before.error());
+  const auto from = std::chrono::steady_clock::now();
+  co_await pause(2100ms);  // a report is renewed every second: two of them make a rate
+  auto after = co_await read_locks(s.nc);
+  if (!after) co_return complain(after.error());
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
+  if (!i.json) fmt::print("{:<16} {:>12} {:>8} {:>10}  {}\n", "view", "behind", "lag", "events/s", "state");
+  for (const auto& p : *plans) {
+    auto b = builds_of(s.cfg, p.name);
+    if (!b) co_return complain(b.error());
+    const auto k = keeping_of(*after, p.name);
+    const double rate = std::max(0.0, k.events - keeping_of(*before, p.name).events) / seconds;
+    if (i.json) {
+      json::object o{{"view", p.name},
+                     {"state", state_of(*b, k)},
+                     {"processes", k.processes},
+                     {"lag_messages", k.lag_messages},
+                     {"lag_seconds", k.lag_seconds},
+                     {"events_per_second", rate}};
+      o["build"] = b->live ? json::value(b->live->number) : json::value(nullptr);
+      o["next"] = b->next ? json::value(part_of(k)) : json::value(nullptr);
+      fmt::print("{}\n", json::serialize(o));
+    } else {
+      fmt::print("{:<16} {:>12.0f} {:>6.1f} s {:>10.0f}  {}\n", p.name, k.lag_messages, k.lag_seconds, rate,
+                 state_of(*b, k));
+    }
+  }
+  co_return done;
+}
+
+std::string seq_range(const view::position& at) {
+  std::uint64_t low = UINT64_MAX, high = 0;
+  for (const auto& [label, seq] : at.seq) {
+    low = std::min(low, seq);
+    high = std::max(high, seq);
+  }
+  if (at.seq.empty()) return "nothing folded yet";
+  return low == high ? fmt::format("folded up to sequence {}", low)
+                     : fmt::format("folded up to sequence {} to {}, by partition", low, high);
+}
+
+task<int> show(session s, invocation i) {
+  auto locks = co_await read_locks(s.nc);
+  if (!locks) co_return complain(locks.error());
+  auto b = view::read_builds(s.cfg.database(), i.view);
+  if (!b) co_return complain(b.error());
+  fmt::print("view      {}: {}\ndatabase  {}\n", i.view, state_of(*b, keeping_of(*locks, i.view)),
+             view::without_password(s.cfg.database()));
+  for (const auto* one : {b->live ? &*b->live : nullptr, b->next ? &*b->next : nullptr})
+    if (one != nullptr)
+      fmt::print("{:<9} build {}, definition {}, {}\n", one->live ? "live" : "next", one->number, one->hash,
+                 seq_range(one->at));
+  if (b->live) fmt::print("\n{}\n", b->live->definition);
+  co_return done;
+}
+
+task<result<void>> follow_rebuild(session s, const std::string& name, std::uint64_t old) {
+  progress bar("view " + name);
+  for (;;) {
+    auto b = view::read_builds(s.cfg.database(), name);
+    if (!b) co_return b.error();
+    if (b->live && b->live->number != old && !b->rebuild_wanted) co_return result<void>{};
+    auto locks = co_await read_locks(s.nc);
+    const auto k = locks ? keeping_of(*locks, name) : keeping{};
+    const auto idle = locks ? kept_by_nobody(*locks, name, s.cfg.kv.partitions) : std::vector<std::string>{};
+    if (!idle.empty())
+      co_return fail(
+          errc::unreachable, "no process keeps {} of view {}: it is rebuilt as soon as one with stage index does",
+          idle.size() == s.cfg.kv.partitions ? "any part" : fmt::format("partitions {}", fmt::join(idle, ",")), name);
+    bar.show(b->next ? part_of(k) : 0, !b->next    ? "waiting for its process"
+                                       : k.indexed ? fmt::format("catching up, {:.0f} of {:.0f}", k.position, k.goal)
+                                                   : fmt::format("sequence {:.0f} of {:.0f}", k.position, k.goal));
+    co_await pause(200ms);
+  }
+}
+
+task<int> rebuild(session s, invocation i) {
+  auto rows = view::store::open(s.nc.io(), s.cfg.database());
+  if (!rows) co_return complain(rows.error());
+  auto there = co_await (*rows)->look(i.view);
+  if (!there) co_return complain(there.error());
+  if (there->next) co_return complain(fail(errc::conflict, "view {} is being rebuilt already", i.view));
+  if (auto wish = co_await (*rows)->want_rebuild(i.view); !wish) co_return complain(wish.error());
+  auto followed = co_await follow_rebuild(s, i.view, there->live ? there->live->number : 0);
+  if (!followed) co_return complain(followed.error());
+  fmt::print("view {} is rebuilt\n", i.view);
+  co_return done;
+}
+
+// The message that did not fit, if it is still the newest of its key, as the view's definition reads it now.
+task<result<std::optional<view::change>>> again(session s, const stages::view_reading& how, view::store::reject r) {
+  const auto u = atproto::parse_at_uri(r.uri);
+  if (!u || u->rkey.empty()) co_return std::nullopt;
+  const auto key = kv::record_key::of(u->authority, u->collection, u->rkey, how.partitions).text();
+  auto m = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, how.prefix + key);
+  if (!m && m.error().code == errc::not_found) co_return std::nullopt;
+  if (!m) co_return m.error();
+  if (m->seq != r.seq) co_return std::nullopt;  // a newer one is on its way to the view by itself
+  const view::record record{.did = u->authority,
+                            .collection = u->collection,
+                            .rkey = u->rkey,
+                            .cid = m->header_value("cid"),
+                            .rev = m->header_value("rev"),
+                            .time = m->header_value("time"),
+                            .json = m->data};
+  auto taken = view::extract(how.plan, record);
+  view::change c{.did = std::string(u->authority),
+                 .collection = std::string(u->collection),
+                 .rkey = std::string(u->rkey),
+                 .seq = r.seq,
+                 .rows = std::move(taken.rows),
+                 .misfit = std::move(taken.misfit),
+                 .cid = std::string(record.cid),
+                 .rev = std::string(record.rev),
+                 .time = std::string(record.time),
+                 .json = m->data};
+  co_return c;
+}
+
+task<int> retry(session s, invocation i) {
+  auto plans = stages::configured_views(s.cfg);
+  if (!plans) co_return complain(plans.error());
+  const auto p = std::ranges::find(*plans, i.view, &view::plan::name);
+  if (p == plans->end())
+    co_return complain(fail(errc::bad_config, "there is no view \"{}\"; `recordkv view list` names them", i.view));
+  auto meta = co_await kv::read_meta(s.nc);
+  if (!meta) co_return complain(meta.error());
+  auto rows = view::store::open(s.nc.io(), s.cfg.database());
+  if (!rows) co_return complain(rows.error());
+  auto there = co_await (*rows)->look(i.view);
+  if (!there) co_return complain(there.error());
+  if (!there->live || there->live->hash != p->hash())
+    co_return complain(fail(errc::mismatch,
+                            "view {} was built from another definition; what did not fit is read again by "
+                            "the build of the new one",
+                            i.view));
+  auto rejects = co_await (*rows)->rejects(i.view, i.limit);
+  if (!rejects) co_return complain(rejects.error());
+  const stages::view_reading how(*p, fmt::format("$KV.{}.", s.cfg.kv.bucket), meta->partitions);
+  std::vector<view::change> changes;
+  for (auto& r : *rejects) {
+    auto one = co_await again(s, how, std::move(r));
+    if (!one) co_return complain(one.error());
+    if (*one) changes.push_back(std::move(**one));
+  }
+  auto fit = co_await (*rows)->retry(*p, std::move(changes));
+  if (!fit) co_return complain(fit.error());
+  fmt::print("{} of {} rejects fit now\n", *fit, rejects->size());
+  co_return *fit == rejects->size() ? done : no;
+}
+
+int check(const invocation& i, const config& cfg) {
+  auto files = i.files;
+  if (files.empty()) {
+    auto named = stages::view_files(cfg);
+    if (!named) return complain(named.error());
+    files = std::move(*named);
+  }
+  int answer = done;
+  for (const auto& file : files) {
+    std::size_t ran = 0;
+    auto plans = view::load_plans(file);
+    if (!plans) {
+      answer = complain(plans.error());
+      continue;
+    }
+    auto failures = view::check_plans(file, &ran);
+    if (!failures) return complain(failures.error());
+    for (const auto& f : *failures) fmt::print(stderr, "{}\n", f);
+    if (!failures->empty() && answer == done) answer = no;
+    for (const auto& p : *plans) fmt::print("{}: view {}, definition {}\n", file, p.name, p.hash());
+    fmt::print("{}: {} of {} tests pass\n", file, ran - failures->size(), ran);
+  }
+  if (answer == done && i.files.empty())
+    if (auto all = stages::configured_views(cfg); !all) return complain(all.error());
+  return answer;
+}
+
+}  // namespace
+
+int view_command(const invocation& i, const config& cfg) {
+  if (i.action == "check") return check(i, cfg);
+  if (i.action == "list") return with_nats(cfg, [&](session s) { return list(s, i); });
+  if (i.action == "show") return with_nats(cfg, [&](session s) { return show(s, i); });
+  if (i.action == "rebuild") return with_nats(cfg, [&](session s) { return rebuild(s, i); });
+  return with_nats(cfg, [&](session s) { return retry(s, i); });
+}
+
+}  // namespace recordkv::cli

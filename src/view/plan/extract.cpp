@@ -1,0 +1,246 @@
+// From a record to its rows.
+//
+// Owns: what becomes of each column's value, and the bounds of what one record may give.
+// Refuses to know: how a plan is written, and where rows go. The record is hostile: its depth, its size and the size of
+// what it would become are bounded, and a misfit's reason holds nothing of it.
+#include "plan/links.hpp"
+#include "plan/pointer.hpp"
+#include "plan/timestamp.hpp"
+#include "plan/where.hpp"
+#include "recordkv/atproto/syntax.hpp"
+#include "recordkv/view/plan.hpp"
+
+#include <boost/json/monotonic_resource.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace recordkv::view {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t max_depth = 128;  // the network's records may nest deeper than the parser's default of 32
+constexpr std::size_t max_json = 16 << 20;
+constexpr std::size_t max_rows = 10'000;
+constexpr std::size_t max_text = 16 << 20;  ///< bytes of text in all rows of one record
+
+/// PostgreSQL's index entries take 2,704 bytes. Both databases have to give the same answers, so both have the bound.
+constexpr std::size_t max_indexed = 2000;
+
+bool is_part_of(std::string_view name, const column& c) {
+  if (name == c.name) return true;
+  if (!c.at_uri || !name.starts_with(c.name)) return false;
+  const auto part = name.substr(c.name.size());
+  return part == "_did" || part == "_collection" || part == "_rkey";
+}
+
+/// How long a column's text may be without outgrowing an index that it, or a part of it, stands in.
+std::size_t longest(const plan& p, const column& c) {
+  std::size_t out = max_text;
+  for (const auto& index : p.indexes)
+    if (std::ranges::any_of(index, [&](const auto& n) { return is_part_of(n, c); }))
+      out = std::min(out, max_indexed / index.size());
+  if (std::ranges::any_of(p.count_by, [&](const auto& n) { return is_part_of(n, c); }))
+    out = std::min(out, max_indexed);
+  return out;
+}
+
+/// Whether JSON text holds an escaped U+0000: \u0000 behind an even number of backslashes.
+bool holds_zero(std::string_view text) {
+  for (auto at = text.find("\\u0000"); at != text.npos; at = text.find("\\u0000", at + 1)) {
+    std::size_t before = 0;
+    while (before < at && text[at - 1 - before] == '\\') ++before;
+    if (before % 2 == 0) return true;
+  }
+  return false;
+}
+
+class extractor {
+ public:
+  extractor(const plan& p, const record& r, const json::value& root) : p_(p), r_(r), root_(root) {}
+
+  extraction run() {
+    if (p_.links) {
+      for (auto& l : links_of(root_)) add_link(l);
+    } else if (p_.each.empty()) {
+      if (wanted(p_, root_, root_)) add(root_);
+    } else {
+      auto visit = [this](const json::value& element) {
+        ++seen_;
+        return !wanted(p_, root_, element) || add(element);
+      };
+      for_each_element(root_, p_.each, visit);
+    }
+    if (!out_.misfit.empty()) out_.rows.clear();
+    return std::move(out_);
+  }
+
+ private:
+  bool misfit(std::string why) {
+    out_.misfit = std::move(why);
+    return false;
+  }
+
+  void add_link(link& l) {
+    cells row;
+    row.reserve(p_.columns.size());
+    for (const auto& c : p_.columns) {
+      if (c.from == origin::link_kind) row.emplace_back(std::string(l.kind));
+      if (c.from == origin::link_path) row.emplace_back(std::move(l.path));
+      if (c.from == origin::link_target) row.emplace_back(std::string(l.target));
+    }
+    out_.rows.push_back(std::move(row));
+  }
+
+  /// One row; false when the record does not fit.
+  bool add(const json::value& element) {
+    if (out_.rows.size() == max_rows) return misfit(fmt::format("more than {} elements at {}", max_rows, p_.each));
+    cells row;
+    row.reserve(p_.columns.size());
+    for (const auto& c : p_.columns) {
+      row.push_back(cell_of(c, element));
+      if (std::holds_alternative<std::monostate>(row.back())) {
+        if (c.required) return misfit(described(c));
+      } else if (const auto* text = std::get_if<std::string>(&row.back())) {
+        text_ += text->size();
+        if (text_ > max_text) return misfit(fmt::format("its rows would take more than {} MiB", max_text >> 20));
+      }
+    }
+    out_.rows.push_back(std::move(row));
+    return true;
+  }
+
+  cell cell_of(const column& c, const json::value& element) {
+    switch (c.from) {
+      case origin::element: return value_of(c, find(element, c.pointer));
+      case origin::record: return value_of(c, find(root_, c.pointer));
+      case origin::uri_did: return uri_ && uri_->authority.starts_with("did:") ? present(uri_->authority) : cell{};
+      case origin::uri_collection: return uri_ ? present(uri_->collection) : cell{};
+      case origin::uri_rkey: return uri_ ? present(uri_->rkey) : cell{};
+      case origin::did: return fact(c, r_.did);
+      case origin::collection: return fact(c, r_.collection);
+      case origin::rkey: return fact(c, r_.rkey);
+      case origin::uri: return fact(c, fmt::format("at://{}/{}/{}", r_.did, r_.collection, r_.rkey));
+      case origin::cid: return fact(c, r_.cid);
+      case origin::rev: return fact(c, r_.rev);
+      case origin::time: return fact(c, r_.time);
+      case origin::link_kind:
+      case origin::link_path:
+      case origin::link_target: return {};  // add_link's
+      case origin::hooks: return c.fallback;
+    }
+    return {};
+  }
+
+  static cell present(std::string_view s) { return s.empty() ? cell{} : cell(std::string(s)); }
+
+  cell fact(const column& c, std::string_view s) {
+    flaw_ = "is not known of this record";
+    if (s.empty()) return c.fallback;
+    flaw_ = "is none of its type";
+    return otherwise(c, text_cell(c, s));
+  }
+
+  cell value_of(const column& c, const json::value* v) {
+    uri_.reset();
+    if (v == nullptr || v->is_null()) {
+      flaw_ = "is missing";
+      return otherwise(c, {});
+    }
+    flaw_ = "is none of its type";
+    return otherwise(c, typed(c, *v));
+  }
+
+  /// The value, or the column's default in place of NULL.
+  cell otherwise(const column& c, cell value) {
+    if (!std::holds_alternative<std::monostate>(value)) return value;
+    if (c.at_uri)
+      if (const auto* text = std::get_if<std::string>(&c.fallback)) uri_ = atproto::parse_at_uri(*text);
+    return c.fallback;
+  }
+
+  cell typed(const column& c, const json::value& v) {
+    switch (c.type) {
+      case column_type::text:
+      case column_type::timestamp:
+        if (v.is_string()) return text_cell(c, v.get_string());
+        break;
+      case column_type::integer:
+        if (v.is_int64()) return v.get_int64();
+        break;
+      case column_type::real:
+        if (v.is_double() && std::isfinite(v.get_double())) return v.get_double();
+        if (v.is_int64()) return static_cast<double>(v.get_int64());
+        if (v.is_uint64()) return static_cast<double>(v.get_uint64());
+        break;
+      case column_type::boolean:
+        if (v.is_bool()) return std::int64_t{v.get_bool() ? 1 : 0};
+        break;
+      case column_type::json:
+        if (auto text = json::serialize(v); !holds_zero(text)) return text;
+        flaw_ = "holds U+0000, which a database cannot keep";
+        break;
+    }
+    return {};
+  }
+
+  cell text_cell(const column& c, std::string_view s) {
+    if (c.type == column_type::timestamp) {
+      auto time = utc_microseconds(s);
+      return time ? cell(std::move(*time)) : cell{};
+    }
+    if (s.contains('\0')) {
+      flaw_ = "holds U+0000, which a database cannot keep";
+      return {};
+    }
+    // Looking for the bound costs more than copying the text, so usual texts are not asked for theirs.
+    if (s.size() > 200 && s.size() > longest(p_, c)) {
+      flaw_ = "is too long for the index or counter that it stands in";
+      return {};
+    }
+    if (c.at_uri) {
+      uri_ = atproto::parse_at_uri(s);
+      if (!uri_) return {};
+    }
+    return std::string(s);
+  }
+
+  std::string described(const column& c) const {
+    std::string where;
+    if (c.from == origin::element && !p_.each.empty())
+      where = fmt::format(", {} in element {} of {}", c.pointer.empty() ? "itself" : c.pointer, seen_ - 1, p_.each);
+    else if (c.from == origin::element || c.from == origin::record)
+      where = fmt::format(", {} in the record", c.pointer.empty() ? "all" : c.pointer);
+    return fmt::format("column {}{}, {}", c.name, where, flaw_);
+  }
+
+  const plan& p_;
+  const record& r_;
+  const json::value& root_;
+  extraction out_;
+  std::size_t seen_ = 0;                ///< elements of `each`
+  std::size_t text_ = 0;                ///< bytes in all rows so far
+  std::string_view flaw_;               ///< why the latest cell is NULL
+  std::optional<atproto::at_uri> uri_;  ///< in the latest column of type at-uri; views into the record or the plan
+};
+
+}  // namespace
+
+extraction extract(const plan& p, const record& r) {
+  if (r.json.size() > max_json) return {.rows = {}, .misfit = fmt::format("longer than {} MiB", max_json >> 20)};
+  // A like is 250 bytes and a post a few thousand: the usual record is parsed without touching the heap.
+  unsigned char buffer[16 * 1024];
+  json::monotonic_resource memory(buffer, sizeof(buffer));
+  json::parse_options options;
+  options.max_depth = max_depth;
+  json::error_code ec;
+  const json::value root = json::parse(r.json, ec, &memory, options);
+  if (ec) return {.rows = {}, .misfit = fmt::format("no JSON: {}", ec.message())};
+  if (!root.is_object()) return {.rows = {}, .misfit = "JSON, but no object"};
+  return extractor(p, r, root).run();
+}
+
+}  // namespace recordkv::view

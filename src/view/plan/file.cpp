@@ -1,0 +1,278 @@
+// A file of views.
+//
+// Owns: the keys of `[[view]]` and how they go together, and the one form in which a definition is kept.
+// Refuses to know: what a column is made of (plan_columns.cpp), what a hook may say (hooks.cpp).
+#include "plan/file.hpp"
+
+#include "plan/columns.hpp"
+#include "plan/hooks.hpp"
+#include "plan/pointer.hpp"
+#include "recordkv/atproto/syntax.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+namespace recordkv::view {
+namespace {
+
+constexpr std::string_view like_collections = R"(collections = [ "app.bsky.feed.post", "app.bsky.graph.*" ])";
+
+/// An NSID, the beginning of one with ".*", or "*".
+bool is_pattern(std::string_view s) {
+  if (s == "*" || atproto::is_nsid(s)) return true;
+  return s.ends_with(".*") && atproto::is_nsid(fmt::format("{}.any.name", s.substr(0, s.size() - 2)));
+}
+
+/// What both would take; NATS refuses filters of which one covers another.
+bool overlap(std::string_view a, std::string_view b) {
+  const auto covers = [](std::string_view wide, std::string_view narrow) {
+    return wide.ends_with('*') && narrow.starts_with(wide.substr(0, wide.size() - 1));
+  };
+  return a == b || covers(a, b) || covers(b, a);
+}
+
+void read_view_name(plan& p, fields& t) {
+  auto name = t.needed_text("name", "likes");
+  if (!name) return;
+  const auto begins = [&](std::string_view with) { return name->starts_with(with); };
+  if (!is_name(*name) || begins("recordkv_") || begins("sqlite_") || begins("pg_"))
+    t.wrong("name",
+            "\"{}\" cannot name a table; use up to 48 of a-z, 0-9 and _, a letter first, not recordkv_..., sqlite_... "
+            "or pg_...",
+            *name);
+  else if (name->contains("__") || name->ends_with("_rejects"))
+    t.wrong("name", "\"{}\" could be a table that goes with another view; use no \"__\" and no \"_rejects\" at the end",
+            *name);
+  p.name = std::move(*name);
+}
+
+void add_collection(plan& p, fields& t, std::string_view key, std::string pattern, const toml::source_position& at) {
+  if (!is_pattern(pattern))
+    t.wrong_at(at, key,
+               fmt::format("\"{}\" is no collection; write one whole, such as \"app.bsky.feed.like\", or "
+                           "\"app.bsky.graph.*\" for all that begin so, or \"*\"",
+                           pattern));
+  for (const auto& other : p.collections)
+    if (overlap(other, pattern))
+      t.wrong_at(at, key, fmt::format("\"{}\" and \"{}\" overlap; leave the narrower one out", other, pattern));
+  p.collections.push_back(std::move(pattern));
+}
+
+void read_collections(plan& p, fields& t) {
+  if (t.has("collection") && t.has("collections"))
+    t.wrong("collections", "stands beside collection; leave one of them out");
+  else if (!t.has("collections") && !t.has("collection"))
+    t.wrong("collection", "is missing; write collection = \"app.bsky.feed.like\"");
+  if (const auto* const one = t.get("collection"))
+    if (auto text = t.text("collection", "app.bsky.feed.like"))
+      add_collection(p, t, "collection", std::move(*text), one->source().begin);
+  for (auto& [text, at] : t.texts("collections", like_collections))
+    add_collection(p, t, "collections", std::move(text), at);
+  if (p.collections.size() > 100) t.wrong("collections", "more than 100; take a wider pattern and a where");
+}
+
+void read_many(plan& p, fields& t) {
+  if (auto path = t.text("each", "/facets")) {
+    if (!is_pointer(*path) || path->empty())
+      t.wrong("each", "\"{}\" is no path to an array; write one such as \"/facets\" or \"/facets/*/features\"", *path);
+    p.each = std::move(*path);
+  }
+  if (const auto extract = t.text("extract", "links")) {
+    if (*extract != "links") t.wrong("extract", "\"{}\" is unknown; write extract = \"links\"", *extract);
+    p.links = true;
+    for (const std::string_view key : {"columns", "each", "where"})
+      if (t.has(key))
+        t.wrong(key, "has no place beside extract = \"links\", which makes the columns itself; leave it out");
+  }
+}
+
+/// Whether values of this column can be looked up; says why not.
+bool sortable(const plan& p, fields& t, std::string_view key, const std::string& name, const toml::source_position& at,
+              bool key_columns) {
+  const auto* const c = column_of(p, name);
+  if (c != nullptr && c->type != column_type::json) return true;
+  if (c == nullptr && key_columns && is_key_column(p, name)) return true;
+  if (c != nullptr)
+    t.wrong_at(at, key,
+               fmt::format("column \"{}\" is of type json and has no order; take out what you look for with a "
+                           "pointer of its own",
+                           name));
+  else if (is_key_column(p, name) && name != "idx")
+    t.wrong_at(at, key,
+               fmt::format(
+                   "\"{}\" is of the key; make a column of it, {{ name = \"its_{}\", value = \"{}\" }}, and count that",
+                   name, name, name));
+  else
+    t.wrong_at(at, key, fmt::format("the view has no column \"{}\"; name one of columns", name));
+  return false;
+}
+
+void read_counts(plan& p, fields& t) {
+  for (auto& [name, at] : t.texts("count", "count = [ \"subject\" ]")) {
+    if (!sortable(p, t, "count", name, at, false)) continue;
+    if (std::ranges::find(p.count_by, name) != p.count_by.end())
+      t.wrong_at(at, "count", fmt::format("\"{}\" stands twice; name it once", name));
+    if (name == "count")
+      t.wrong_at(at, "count", "a counter's table has a column \"count\" of its own; give this column another name");
+    if (p.name.size() + name.size() > 53)  // NAME__next_by_COLUMN is a table, and PostgreSQL cuts names at 63 bytes
+      t.wrong_at(at, "count", "the names of view and column have more than 53 letters together; shorten one of them");
+    p.count_by.push_back(std::move(name));
+  }
+  if (p.count_by.size() > 16) t.wrong("count", "more than 16 counters; a second view may have the others");
+}
+
+void read_indexes(plan& p, fields& t) {
+  constexpr std::string_view like = R"(write index = [ ["subject", "created_at"] ], a list of lists)";
+  const auto* const v = t.get("index");
+  if (v == nullptr) return;
+  if (!v->is_array() || v->as_array()->empty()) return t.wrong("index", "{}", like);
+  for (const auto& item : *v->as_array()) {
+    const auto at = item.source().begin;
+    const auto* const list = item.as_array();
+    if (list == nullptr || list->empty()) {
+      t.wrong_at(at, "index", like);
+      continue;
+    }
+    std::vector<std::string> names;
+    for (const auto& n : *list) {
+      const auto name = n.value_exact<std::string>();
+      if (!name) t.wrong_at(n.source().begin, "index", like);
+      if (!name || !sortable(p, t, "index", *name, n.source().begin, true)) continue;
+      if (std::ranges::find(names, *name) != names.end())
+        t.wrong_at(n.source().begin, "index", fmt::format("\"{}\" stands twice in one index; name it once", *name));
+      names.push_back(*name);
+    }
+    if (list->size() > 8)
+      t.wrong_at(at, "index", "more than 8 columns in one index; the first few are what is looked up");
+    if (names.size() == list->size() && std::ranges::find(p.indexes, names) != p.indexes.end())
+      t.wrong_at(at, "index",
+                 fmt::format("an index on {} is there already; leave this one out", fmt::join(names, ", ")));
+    p.indexes.push_back(std::move(names));
+  }
+  if (p.indexes.size() > 32) t.wrong("index", "more than 32 indexes; each makes every change slower");
+}
+
+void read_hook(plan& p, fields& t, std::string_view key, std::string& out) {
+  const auto sql = t.text(key, "UPDATE {table} SET …");
+  if (!sql) return;
+  auto checked = check_hook(*sql, p.name);
+  if (!checked.mistake.empty()) t.wrong(key, "{}", checked.mistake);
+  out = std::move(checked.sql);
+}
+
+/// The view's table as TOML without its tests; the same text however it was laid out.
+std::string canonical(const plan& p, const toml::table& view) {
+  toml::table copy = view;
+  copy.erase("test");
+  if (!p.on_put.empty()) copy.insert_or_assign("on_put", p.on_put);
+  if (!p.on_delete.empty()) copy.insert_or_assign("on_delete", p.on_delete);
+  const auto inlined = [](auto& self, toml::node& n) -> void {
+    if (auto* const t = n.as_table()) {
+      t->is_inline(true);
+      for (auto&& [key, value] : *t) self(self, value);
+    } else if (auto* const list = n.as_array()) {
+      for (auto& value : *list) self(self, value);
+    }
+  };
+  for (auto&& [key, value] : copy) inlined(inlined, value);
+  copy.is_inline(false);
+  std::ostringstream out;
+  out << "[[view]]\n" << toml::toml_formatter{copy, toml::format_flags::allow_unicode_strings} << '\n';
+  return out.str();
+}
+
+definition read_view(const toml::table& table, mistakes& m) {
+  definition d;
+  plan& p = d.of;
+  fields t(m, table, "view.");
+  p.file = m.file();
+  p.line = t.line();
+  t.only({"name", "collection", "collections", "columns", "where", "each", "extract", "count", "index", "on_put",
+          "on_delete", "test"});
+  read_view_name(p, t);
+  read_collections(p, t);
+  read_many(p, t);
+  if (p.links) {
+    add_link_columns(p);
+  } else {
+    read_columns(p, t);
+    read_where(p, t);
+  }
+  read_counts(p, t);
+  read_indexes(p, t);
+  read_hook(p, t, "on_put", p.on_put);
+  read_hook(p, t, "on_delete", p.on_delete);
+  p.definition = canonical(p, table);
+  read_examples(d, t);
+  return d;
+}
+
+/// Tables that a view makes beside its own.
+bool goes_with(const plan& p, std::string_view name) {
+  return std::ranges::any_of(p.count_by, [&](const auto& by) { return name == fmt::format("{}_by_{}", p.name, by); });
+}
+
+std::vector<definition> read_views(const toml::table& root, mistakes& m) {
+  fields file(m, root, "");
+  file.only({"view"});
+  std::vector<definition> out;
+  for (const auto* const table : file.tables("view", "[[view]] with two brackets, since a file may hold several")) {
+    out.push_back(read_view(*table, m));
+    const auto& name = out.back().of.name;
+    fields t(m, *table, "view.");
+    for (std::size_t i = 0; i + 1 < out.size(); ++i) {
+      if (out[i].of.name == name && !name.empty())
+        t.wrong("name", "\"{}\" stands above already; name each view once", name);
+      if (goes_with(out[i].of, name) || goes_with(out.back().of, out[i].of.name))
+        t.wrong("name", "a counter of one view would have the name of the other, \"{}\" and \"{}\"; rename one",
+                out[i].of.name, name);
+    }
+  }
+  if (out.empty() && m.first().empty()) m.add({1, 1}, "[[view]]: is missing; a view file holds at least one");
+  return out;
+}
+
+result<std::vector<definition>> read_text(std::string_view text, const std::string& file) {
+  mistakes m(file);
+  std::vector<definition> out;
+  try {
+    out = read_views(toml::parse(text, file), m);
+  } catch (const toml::parse_error& e) {
+    return fail(errc::bad_config, "{}:{}: {}", file, e.source().begin.line, e.description());
+  }
+  if (!m.first().empty()) return fail(errc::bad_config, "{}", m.first());
+  return out;
+}
+
+}  // namespace
+
+result<std::vector<definition>> read_definitions(const std::string& file) {
+  std::error_code ec;
+  std::ifstream in(file, std::ios::binary);
+  if (std::filesystem::is_directory(file, ec) || !in)
+    return fail(errc::bad_config, "cannot read view file {}: {}", file, std::strerror(in ? EISDIR : errno));
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  return read_text(text, file);
+}
+
+result<std::vector<plan>> load_plans(const std::string& file) {
+  auto read = read_definitions(file);
+  if (!read) return read.error();
+  std::vector<plan> out;
+  for (auto& d : *read) out.push_back(std::move(d.of));
+  return out;
+}
+
+result<plan> plan_from_definition(const std::string& definition) {
+  auto read = read_text(definition, "the definition in the database");
+  if (!read) return read.error();
+  if (read->size() != 1) return fail(errc::bad_config, "the definition in the database holds {} views", read->size());
+  return std::move(read->front().of);
+}
+
+}  // namespace recordkv::view

@@ -1,0 +1,37 @@
+// A view file as read: its plans, and the examples that stand beside them.
+//
+// Owns: what a `[[view.test]]` says.
+// Refuses to know: how a row is extracted.
+#pragma once
+
+#include "plan/reader.hpp"
+#include "recordkv/view/plan.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace recordkv::view {
+
+/// One `[[view.test]]`: a record and the rows that it must give.
+struct example {
+  using row = std::map<std::string, cell, std::less<>>;  ///< by column; one that is left out means NULL
+  std::string record;
+  std::string did, collection, rkey, cid, rev, time;
+  bool rejected = false;  ///< it must be a misfit
+  std::vector<row> rows;  ///< none: `where` must not want it
+  unsigned line = 0;
+};
+
+struct definition {
+  plan of;
+  std::vector<example> examples;
+};
+
+/// Adds the tests of a view whose columns are known.
+void read_examples(definition& d, fields view);
+
+/// All of a file, checked. A mistake is errc::bad_config; the one that stands first in the file is told.
+result<std::vector<definition>> read_definitions(const std::string& file);
+
+}  // namespace recordkv::view

@@ -1,0 +1,20 @@
+// The SQL of `on_put` and `on_delete`, as far as it can be judged without a database.
+//
+// Owns: which marks may stand in it, so that a shadow build stays apart and both databases read it alike.
+// Refuses to know: SQL's grammar; a database tells the rest when it prepares the statement.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace recordkv::view {
+
+struct hook_check {
+  std::string sql;      ///< without comments, so that whoever binds parameters meets none
+  std::string mistake;  ///< what is wrong and what to write; empty when nothing is
+};
+
+/// `view`: the name that must not be written out. Parameters are :did :collection :rkey :uri :cid :rev :time :record.
+hook_check check_hook(std::string_view sql, std::string_view view);
+
+}  // namespace recordkv::view

@@ -1,0 +1,21 @@
+// A batch of changes into a build, together with its position.
+//
+// Owns: how that is one transaction and few round trips; which record is to blame when PostgreSQL refuses a batch; when
+// a lost COMMIT counts as done. Refuses to know: the statements themselves, and the order of calls.
+#pragma once
+
+#include "postgres/session.hpp"
+
+#include "recordkv/view/store.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace recordkv::view::postgres {
+
+/// store::apply() and store::retry() on a session that is the caller's until they return.
+task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t number, const std::vector<change>& changes,
+                                   const position& previous, const position& next);
+task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<change>& changes);
+
+}  // namespace recordkv::view::postgres

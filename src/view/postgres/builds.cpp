@@ -1,0 +1,234 @@
+#include "postgres/builds.hpp"
+
+#include "sql/position_text.hpp"
+#include "sql/statements.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+namespace recordkv::view::postgres {
+namespace {
+
+constexpr std::size_t longest_name = 63;  // PostgreSQL cuts off what is longer, and two names become one
+
+/// What a bulk's end may take: a few hundred million rows.
+constexpr std::chrono::hours patience_of_a_finish{6};
+
+/// A row of build_fields. What nobody but us could have written there, and is unreadable, means that it is no build.
+std::optional<stored_build> read_build(const reply& r, int row) {
+  stored_build b;
+  b.of.number = r.number(row, 0);
+  b.view = r.text(row, 1);
+  b.of.live = r.text(row, 2) == "t";
+  b.of.hash = r.text(row, 3);
+  b.of.definition = r.text(row, 4);
+  auto counted = parse_names(r.text(row, 5));
+  b.of.at.created = r.text(row, 6);
+  b.of.at.generation = r.number(row, 7);
+  auto seq = parse_seq(r.text(row, 8));
+  b.of.bulk_until = r.number(row, 9);
+  auto ready = parse_names(r.text(row, 10));
+  b.wanted = r.text(row, 11) == "t";
+  if (!counted || !seq || !ready) return std::nullopt;
+  b.counted = std::move(*counted);
+  b.of.at.seq = std::move(*seq);
+  b.ready = std::move(*ready);
+  return b;
+}
+
+request exists(const std::string& table) { return {"SELECT to_regclass($1) IS NOT NULL", {identifier(table)}}; }
+
+std::vector<request> bare(std::vector<std::string> statements) {
+  std::vector<request> out;
+  out.reserve(statements.size());
+  for (auto& sql : statements) out.push_back({std::move(sql), {}});
+  return out;
+}
+
+void append(std::vector<request>& to, std::vector<std::string> statements) {
+  for (auto& sql : statements) to.push_back({std::move(sql), {}});
+}
+
+/// What others may do with a table, as statements.
+request grants_of(const std::string& table) {
+  return {
+      "SELECT format('GRANT %s ON TABLE %I TO %s%s', a.privilege_type, $2::text, CASE WHEN a.grantee = 0 THEN "
+      "'PUBLIC' ELSE quote_ident(r.rolname) END, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) "
+      "FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee "
+      "WHERE c.oid = to_regclass($1) AND a.grantee <> c.relowner",
+      {identifier(table), table}};
+}
+
+/// Who reads holds us up, and while we wait everybody else waits behind us. We give way before PostgreSQL would look
+/// for a deadlock (after a second) and end one of the two, who might be the reader.
+task<result<void>> shut_out(session& s, const stored_build& live) {
+  if (!live.whole) co_return result<void>{};
+  std::string tables;
+  for (const auto& t : live.names().tables()) tables += (tables.empty() ? "" : ", ") + identifier(t);
+  const auto limit = fmt::format("SET LOCAL lock_timeout = '{}ms'", std::min<std::int64_t>(s.patience.count(), 400));
+  std::vector<request> lock{{limit, {}}, {fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables), {}}};
+  auto locked = co_await s.run(fmt::format("take the place of view {}", live.view), std::move(lock));
+  if (!locked) co_return locked.error();
+  co_return result<void>{};
+}
+
+/// GRANTs that give people the rights on the tables of `to` that they have on those of `from`; the names are the same.
+task<result<std::vector<request>>> rights_on(session& s, naming from, naming to) {
+  const auto kept = to.tables();
+  std::vector<request> looks;
+  for (const auto& t : from.tables())
+    if (std::ranges::find(kept, t) != kept.end()) looks.push_back(grants_of(t));
+  auto found = co_await s.run("read who may read the view", std::move(looks));
+  if (!found) co_return found.error();
+  std::vector<request> out;
+  for (const auto& r : *found)
+    for (int i = 0; i < r.rows(); ++i) out.push_back({std::string(r.text(i, 0)), {}});
+  co_return out;
+}
+
+}  // namespace
+
+const stored_build* find(const stored_builds& all, bool live) {
+  const auto at = std::ranges::find_if(all, [&](const stored_build& b) { return b.whole && b.of.live == live; });
+  return at == all.end() ? nullptr : &*at;
+}
+
+task<result<void>> begin_change(session& s, std::string view) {
+  std::vector<request> all{{"BEGIN", {}},
+                           {"SET LOCAL synchronous_commit = on", {}},
+                           {"SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", {"recordkv " + view}}};
+  auto done = co_await s.run("lock the builds of a view", std::move(all));
+  if (!done) co_return done.error();
+  co_return result<void>{};
+}
+
+task<result<stored_builds>> builds_of(session& s, std::string view, bool lock) {
+  std::vector<request> ask{{builds_of_view() + (lock ? " FOR UPDATE" : ""), {view}}};
+  auto got = co_await s.run("read its builds", std::move(ask));
+  if (!got) co_return got.error();
+  stored_builds out;
+  const auto& r = got->back();
+  for (int i = 0; i < r.rows(); ++i)
+    if (auto b = read_build(r, i)) out.push_back(std::move(*b));
+  std::vector<request> looks;
+  for (const auto& b : out)
+    for (const auto& t : b.names().tables()) looks.push_back(exists(t));
+  if (looks.empty()) co_return out;
+  auto there = co_await s.run("look for its tables", std::move(looks));
+  if (!there) co_return there.error();
+  auto at = there->begin();
+  for (auto& b : out)
+    for (std::size_t i = 0; i < b.names().tables().size(); ++i) b.whole = (at++)->text(0, 0) == "t" && b.whole;
+  co_return out;
+}
+
+task<result<stored_build>> begin_with(session& s, const plan& p, std::uint64_t number) {
+  std::vector<request> ask{{"BEGIN", {}}, {build_of_number() + " FOR UPDATE", {fmt::to_string(number)}}};
+  auto got = co_await s.run(fmt::format("lock build {} of view {}", number, p.name), std::move(ask));
+  if (!got) co_return got.error();
+  auto b = got->back().rows() == 1 ? read_build(got->back(), 0) : std::nullopt;
+  if (!b || b->view != p.name || b->of.hash != p.hash())
+    co_return fail(errc::conflict, "build {} of view {} is no longer there: another process has rebuilt it", number,
+                   p.name);
+  co_return std::move(*b);
+}
+
+task<result<void>> no_strangers(session& s, const plan& p, const stored_builds& ours) {
+  std::set<std::string> own;
+  for (const auto& b : ours)
+    for (auto& t : b.names().tables()) own.insert(t);
+  std::vector<std::string> names;
+  for (const bool live : {true, false})
+    for (auto& t : naming(p, 0, live).tables()) {
+      if (t.size() > longest_name)
+        co_return fail(errc::bad_config,
+                       "{}:{}: view.name: table {} would have a name of {} letters, and PostgreSQL takes {}; choose "
+                       "shorter names for the view and what it counts",
+                       p.file, p.line, t, t.size(), longest_name);
+      if (!own.contains(t)) names.push_back(std::move(t));
+    }
+  std::vector<request> looks;
+  for (const auto& t : names) looks.push_back(exists(t));
+  if (looks.empty()) co_return result<void>{};
+  auto there = co_await s.run("look for its tables", std::move(looks));
+  if (!there) co_return there.error();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if ((*there)[i].text(0, 0) == "t")
+      co_return fail(errc::mismatch, "table {} exists and is not of view {}; rename the view in {}, or drop the table",
+                     names[i], p.name, p.file);
+  co_return result<void>{};
+}
+
+task<result<build>> make_build(session& s, const plan& p, bool live, position start, std::uint64_t bulk_until) {
+  build b{.live = live, .hash = p.hash(), .definition = p.definition, .at = start, .bulk_until = bulk_until};
+  request insert{insert_build(),
+                 {p.name, live ? "true" : "false", b.hash, b.definition, names_text(p.count_by), start.created,
+                  fmt::to_string(start.generation), seq_text(start.seq), fmt::to_string(bulk_until)}};
+  std::vector<request> one;
+  one.push_back(std::move(insert));
+  auto made = co_await s.run("begin a build", std::move(one));
+  if (!made) co_return made.error();
+  b.number = made->back().number(0, 0);
+  const naming n(p, b.number, live);
+  auto tables = co_await s.run("create its tables", bare(create_tables(dialect::postgres, p, n)));
+  if (!tables) co_return tables.error();
+  if (bulk_until == 0)
+    if (auto done = co_await finish_build(s, p, n); !done) co_return done.error();
+  co_return b;
+}
+
+task<result<void>> finish_build(session& s, const plan& p, naming n) {
+  std::vector<request> all{{"SET LOCAL statement_timeout = '6h'", {}},
+                           {"SET LOCAL maintenance_work_mem = '256MB'", {}},
+                           {"SET LOCAL work_mem = '128MB'", {}},
+                           {"SET LOCAL enable_seqscan = on", {}},
+                           {"SET LOCAL enable_hashjoin = on", {}}};
+  append(all, create_indexes(dialect::postgres, p, n));
+  append(all, fill_counters(p, n));
+  append(all, create_triggers(dialect::postgres, p, n));
+  // The planner must not believe in an empty table until the server comes by to look.
+  for (const auto& t : n.tables()) all.push_back({"ANALYZE " + identifier(t), {}});
+  all.push_back({"SET LOCAL statement_timeout = '60s'", {}});
+  auto done = co_await s.run("build its indexes", std::move(all), patience_of_a_finish);
+  if (!done) co_return done.error();
+  co_return result<void>{};
+}
+
+task<result<void>> drop_build(session& s, stored_build b) {
+  const auto n = b.names();
+  auto all = bare(drop_triggers(dialect::postgres, n));
+  append(all, drop_tables(n));
+  all.push_back({erase_build(), {fmt::to_string(b.of.number)}});
+  auto done = co_await s.run(fmt::format("drop build {} of view {}", b.of.number, b.view), std::move(all));
+  if (!done) co_return done.error();
+  co_return result<void>{};
+}
+
+task<result<void>> swap_builds(session& s, const plan& p, const stored_build* live, stored_build next) {
+  const auto doing = fmt::format("take the place of view {}", p.name);
+  auto names = next.names();
+  names.live = true;
+  std::vector<request> grants;
+  if (live != nullptr) {
+    if (auto locked = co_await shut_out(s, *live); !locked) co_return locked.error();
+    auto rights = co_await rights_on(s, live->names(), names);
+    if (!rights) co_return rights.error();
+    grants = std::move(*rights);
+    if (auto done = co_await drop_build(s, *live); !done) co_return done.error();
+  }
+  auto all = bare(drop_triggers(dialect::postgres, next.names()));
+  append(all, rename_to_live(next.names()));
+  append(all, create_triggers(dialect::postgres, p, names));
+  all.push_back({enliven_build(), {fmt::to_string(next.of.number)}});
+  std::ranges::move(grants, std::back_inserter(all));
+  auto done = co_await s.run(doing, std::move(all));
+  if (!done) co_return done.error();
+  co_return result<void>{};
+}
+
+request set_position(std::uint64_t number, const position& to) {
+  return {move_build(), {to.created, fmt::to_string(to.generation), seq_text(to.seq), fmt::to_string(number)}};
+}
+
+}  // namespace recordkv::view::postgres

@@ -1,0 +1,117 @@
+// Questions to a PostgreSQL database of views: read-only, on a connection and a loop of their own.
+#include "databases.hpp"
+#include "postgres/connection.hpp"
+#include "sql/query_text.hpp"
+
+#include "postgres/text.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include <charconv>
+#include <limits>
+
+namespace recordkv::view {
+namespace {
+
+using namespace postgres;
+
+constexpr std::chrono::seconds patience{5};
+
+cell cell_of(std::string_view text, column_type t) {
+  std::int64_t whole = 0;
+  double real = 0;
+  switch (t) {
+    case column_type::boolean: return std::int64_t{text == "t" ? 1 : 0};
+    case column_type::integer: std::from_chars(text.data(), text.data() + text.size(), whole); return whole;
+    case column_type::real: std::from_chars(text.data(), text.data() + text.size(), real); return real;
+    case column_type::text:
+    case column_type::timestamp:
+    case column_type::json: break;
+  }
+  return std::string(text);
+}
+
+/// None where the database holds no tables of ours at all.
+task<result<std::vector<live_view>>> live_views(connection& db) {
+  std::vector<live_view> out;
+  std::vector<request> look{{"SELECT to_regclass('recordkv_builds') IS NOT NULL", {}}};
+  auto there = co_await db.run(std::move(look));
+  if (!there) co_return there.error();
+  if (there->back().refused()) co_return db.failure("read it", there->back());
+  if (there->back().text(0, 0) != "t") co_return out;
+  std::vector<request> ask{{"SELECT view, definition FROM recordkv_builds WHERE live ORDER BY view", {}}};
+  auto got = co_await db.run(std::move(ask));
+  if (!got) co_return got.error();
+  const auto& r = got->back();
+  if (r.refused()) co_return db.failure("read its builds", r);
+  for (int i = 0; i < r.rows(); ++i) out.push_back({std::string(r.text(i, 0)), std::string(r.text(i, 1))});
+  co_return out;
+}
+
+/// A view may take another's place between the look at its definition and the rows. Then the columns are others, and it
+/// is asked once more.
+task<result<answer>> ask(connection& db, const std::string& place, const std::string& table,
+                         const std::vector<condition>& where, std::size_t limit) {
+  const auto most = std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max());
+  if (auto up = co_await db.ready(); !up) co_return up.error();
+  for (const bool again : {false, true}) {
+    auto views = co_await live_views(db);
+    if (!views) co_return views.error();
+    auto asked = compile_question(dialect::postgres, place, *views, table, where);
+    if (!asked) co_return asked.error();
+    request one{.sql = asked->sql, .parameters = {}};
+    for (const auto& v : asked->values) one.parameters.push_back(plain(v));
+    one.parameters.emplace_back(fmt::to_string(most));
+    std::vector<request> all;
+    all.push_back(std::move(one));
+    auto got = co_await db.run(std::move(all));
+    if (!got) co_return got.error();
+    const auto& r = got->back();
+    if (r.refused() && !again && r.state().starts_with("42")) continue;
+    if (r.refused()) co_return db.failure("read rows", r);
+    answer out{.columns = std::move(asked->columns), .rows = {}};
+    for (int row = 0; row < r.rows(); ++row) {
+      auto& cells_of_row = out.rows.emplace_back();
+      for (int i = 0; i < r.columns(); ++i)
+        cells_of_row.push_back(
+            r.is_null(row, i) ? cell() : cell_of(r.text(row, i), out.columns[static_cast<std::size_t>(i)].type));
+    }
+    co_return out;
+  }
+  co_return fail(errc::storage, "database {}: view {} changes too often to be read", place, table);
+}
+
+}  // namespace
+
+result<answer> query_postgres(const std::string& url, const std::string& table, const std::vector<condition>& where,
+                              std::size_t limit) {
+  if (auto good = connection::check(url); !good) return good.error();
+  asio::io_context io(1);
+  connection db(io, url, patience);
+  const auto place = without_password(url);
+  result<answer> out = fail(errc::storage, "database {}: no answer", place);
+  asio::co_spawn(io, ask(db, place, table, where, limit), [&](const std::exception_ptr& e, result<answer> got) {
+    db.drop();  // what still waits on its socket would keep the loop going
+    if (e) std::rethrow_exception(e);
+    out = std::move(got);
+  });
+  io.run();
+  return out;
+}
+
+result<builds> read_builds_postgres(const std::string& url, const std::string& view) {
+  asio::io_context io(1);
+  auto rows = open_postgres(io, url, patience);
+  if (!rows) return rows.error();
+  result<builds> out = fail(errc::storage, "database {}: no answer", without_password(url));
+  asio::co_spawn(io, (*rows)->look(view), [&](const std::exception_ptr& e, result<builds> got) {
+    rows->reset();  // what still waits on its socket would keep the loop going
+    if (e) std::rethrow_exception(e);
+    out = std::move(got);
+  });
+  io.run();
+  if (out && !out->live) return fail(errc::not_found, "there is no view {} in {} yet", view, without_password(url));
+  return out;
+}
+
+}  // namespace recordkv::view

@@ -1,0 +1,258 @@
+#include "postgres/rows.hpp"
+
+#include "postgres/text.hpp"
+#include "sql/statements.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <tuple>
+
+namespace recordkv::view::postgres {
+namespace {
+
+/// A B-tree of PostgreSQL takes 2,704 bytes an entry, its own share included.
+constexpr std::size_t most_indexed = 2'600;
+
+std::string_view type_of(column_type t) {
+  switch (t) {
+    case column_type::integer: return "bigint";
+    case column_type::real: return "double precision";
+    case column_type::boolean: return "boolean";
+    case column_type::timestamp: return "timestamptz";
+    case column_type::json: return "json";
+    case column_type::text: break;
+  }
+  return "text";
+}
+
+/// The keys of some changes, as three arrays.
+struct key_arrays {
+  array_text did, collection, rkey;
+  void add(const change& c) {
+    did.add(std::string_view(c.did));
+    collection.add(std::string_view(c.collection));
+    rkey.add(std::string_view(c.rkey));
+  }
+  std::vector<value> done() && {
+    std::vector<value> out;
+    for (auto* const a : {&did, &collection, &rkey}) out.emplace_back(std::move(*a).done());
+    return out;
+  }
+};
+
+constexpr std::string_view of_key = "t.did = k.did AND t.collection = k.collection AND t.rkey = k.rkey";
+
+/// A reject's uri is indexed, too. One so long is no record that anybody has.
+std::string reject_uri(const change& c) { return at_uri_of(c).substr(0, most_indexed); }
+
+}  // namespace
+
+void writing::add(request r, std::string_view hook) {
+  requests.push_back(std::move(r));
+  because.push_back(hook);
+}
+
+result<row_writer> row_writer::make(const plan& p, const naming& n, bool bulk) {
+  row_writer out(p, n, bulk);
+  for (auto [which, text, into] :
+       {std::tuple("on_put", &p.on_put, &out.on_put_), std::tuple("on_delete", &p.on_delete, &out.on_delete_)}) {
+    auto compiled = compile_hook(*text, n.rows());
+    if (!compiled)
+      return fail(errc::bad_config, "{}:{}: view.{}: {}; mend the SQL", p.file, p.line, which, compiled.error().text);
+    *into = std::move(*compiled);
+  }
+  return out;
+}
+
+std::vector<request> row_writer::hooks_to_parse() const {
+  std::vector<request> out;
+  for (const auto* const all : {&on_put_, &on_delete_})
+    for (const auto& h : *all) out.push_back({.sql = h.sql, .parameters = {}, .only_parsed = true});
+  return out;
+}
+
+fates row_writer::fates_of(const std::vector<change>& changes) const {
+  std::vector<const change*> chosen;
+  for (const auto& c : changes)
+    if (p_.wants(c.collection)) chosen.push_back(&c);  // else not of this view, whoever handed it in
+  if (!bulk_) {
+    const auto key = [](const change* c) { return std::tie(c->did, c->collection, c->rkey); };
+    // They stand in one array, so their addresses are their order. The newest of a key comes first and stays.
+    std::ranges::sort(chosen, [&](const change* a, const change* b) {
+      const auto order = key(a) <=> key(b);
+      return order != 0 ? order < 0 : a > b;
+    });
+    const auto rest = std::ranges::unique(chosen, [&](const change* a, const change* b) { return key(a) == key(b); });
+    chosen.erase(rest.begin(), rest.end());
+    if (p_.has_hooks()) std::ranges::sort(chosen);
+  }
+  fates out;
+  out.reserve(chosen.size());
+  for (const auto* const c : chosen) {
+    fate f{.of = c};
+    if (!c->erase) f.misfit = c->misfit;
+    // Told before the row is written, as in bulk there is no index yet to complain. Columns are extract()'s to bound.
+    if (f.misfit.empty() && c->did.size() + c->collection.size() + c->rkey.size() > most_indexed)
+      f.misfit = "its key is too long for PostgreSQL to index";
+    f.rows = !c->erase && f.misfit.empty() && !c->rows.empty();
+    out.push_back(std::move(f));
+  }
+  return out;
+}
+
+request row_writer::which_have_rows(const fates& all) const {
+  key_arrays keys;
+  for (const auto& f : all) keys.add(*f.of);
+  return {
+      fmt::format("SELECT k.at FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k(did, collection, "
+                  "rkey, at) WHERE EXISTS (SELECT 1 FROM {} AS t WHERE {})",
+                  identifier(n_.rows()), of_key),
+      std::move(keys).done()};
+}
+
+writing row_writer::write(std::span<const fate> these, bool by_copy) const {
+  writing w;
+  if (!p_.has_hooks()) {
+    if (!bulk_) erase(w, these);
+    if (!by_copy) put(w, these);
+    if (!bulk_) trim(w, these);
+    settle_rejects(w, these);
+  } else {
+    // A hook may look at rows of other keys: each key is done with before the next one begins.
+    for (const auto& f : these) {
+      const std::span<const fate> one(&f, 1);
+      erase(w, one);
+      put(w, one);
+      trim(w, one);
+      run_hooks(w, f);
+      settle_rejects(w, one);
+    }
+  }
+  for (const auto& f : these) {
+    if (f.rows) w.rows += p_.many() ? f.of->rows.size() : 1;
+    if (!f.misfit.empty()) ++w.rejected;
+  }
+  return w;
+}
+
+void row_writer::erase(writing& w, std::span<const fate> these) const {
+  key_arrays keys;
+  for (const auto& f : these)
+    if (!f.rows) keys.add(*f.of);
+  if (keys.did.size() == 0) return;
+  w.erasing.push_back(w.requests.size());
+  w.add({fmt::format("DELETE FROM {} AS t USING unnest($1::text[], $2::text[], $3::text[]) AS k(did, collection, rkey) "
+                     "WHERE {}",
+                     identifier(n_.rows()), of_key),
+         std::move(keys).done()});
+}
+
+void row_writer::put(writing& w, std::span<const fate> these) const {
+  const auto columns = table_columns(p_);
+  key_arrays keys;
+  std::vector<array_text> rest(columns.size() - 3);
+  for (const auto& f : these) {
+    const auto n = !f.rows ? 0 : p_.many() ? f.of->rows.size() : 1;
+    for (std::size_t i = 0; i < n; ++i) {
+      keys.add(*f.of);
+      std::size_t at = 0;
+      if (p_.many()) rest[at++].add(cell(static_cast<std::int64_t>(i)));
+      for (auto c = f.of->rows[i].begin(); at < rest.size() && c != f.of->rows[i].end(); ++c) rest[at++].add(*c);
+    }
+  }
+  if (keys.did.size() == 0) return;
+  auto parameters = std::move(keys).done();
+  for (auto& a : rest) parameters.emplace_back(std::move(a).done());
+  std::string source = "SELECT * FROM unnest(";
+  for (std::size_t i = 0; i < columns.size(); ++i)
+    source += fmt::format("{}${}::{}[]", i == 0 ? "" : ", ", i + 1, type_of(columns[i].type));
+  source += ')';
+  if (bulk_) {
+    std::string names;
+    for (const auto& c : columns) names += (names.empty() ? "" : ", ") + identifier(c.name);
+    w.add({fmt::format("INSERT INTO {} ({}) {}", identifier(n_.rows()), names, source), std::move(parameters)});
+  } else {
+    w.add({upsert_row(p_, n_, source), std::move(parameters)});
+  }
+}
+
+/// Rows are overwritten in place and those beyond are cut off.
+void row_writer::trim(writing& w, std::span<const fate> these) const {
+  if (!p_.many()) return;
+  key_arrays keys;
+  array_text counts;
+  for (const auto& f : these) {
+    if (!f.rows) continue;
+    keys.add(*f.of);
+    counts.add(cell(static_cast<std::int64_t>(f.of->rows.size())));
+  }
+  if (counts.size() == 0) return;
+  auto parameters = std::move(keys).done();
+  parameters.emplace_back(std::move(counts).done());
+  w.erasing.push_back(w.requests.size());
+  w.add({fmt::format("DELETE FROM {} AS t USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS k(did, "
+                     "collection, rkey, n) WHERE {} AND t.idx >= k.n",
+                     identifier(n_.rows()), of_key),
+         std::move(parameters)});
+}
+
+void row_writer::settle_rejects(writing& w, std::span<const fate> these) const {
+  array_text good, bad, reasons, seqs;
+  for (const auto& f : these) {
+    const auto uri = reject_uri(*f.of);
+    (f.misfit.empty() ? good : bad).add(std::string_view(uri));
+    if (f.misfit.empty()) continue;
+    reasons.add(std::string_view(f.misfit));
+    seqs.add(cell(static_cast<std::int64_t>(f.of->seq)));
+  }
+  const auto table = identifier(n_.rejects());
+  if (good.size() > 0 && !bulk_)
+    w.add({fmt::format("DELETE FROM {} AS t USING unnest($1::text[]) AS k(uri) WHERE t.uri = k.uri", table),
+           {std::move(good).done()}});
+  if (bad.size() == 0) return;
+  w.add({fmt::format("INSERT INTO {} (uri, reason, seq) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON "
+                     "CONFLICT (uri) DO UPDATE SET reason = excluded.reason, seq = excluded.seq",
+                     table),
+         {std::move(bad).done(), std::move(reasons).done(), std::move(seqs).done()}});
+}
+
+void row_writer::run_hooks(writing& w, const fate& f) const {
+  if (!f.hooks || (!f.rows && !f.had)) return;
+  for (const auto& h : f.rows ? on_put_ : on_delete_) {
+    request r{.sql = h.sql, .parameters = {}};
+    for (const auto p : h.parameters) r.parameters.push_back(hook_value(p, *f.of));
+    w.add(std::move(r), f.rows ? "on_put" : "on_delete");
+  }
+}
+
+std::string row_writer::refusal(const writing& w, std::size_t at, std::string_view reason) {
+  if (at >= w.because.size() || w.because[at].empty()) return std::string(reason);
+  return fmt::format("{}: {}", w.because[at], reason);
+}
+
+std::string row_writer::copy_statement() const {
+  std::string names;
+  for (const auto& c : table_columns(p_)) names += (names.empty() ? "" : ", ") + identifier(c.name);
+  return fmt::format("COPY {} ({}) FROM STDIN", identifier(n_.rows()), names);
+}
+
+void row_writer::copy_lines(const fate& f, bool many, std::string& into) {
+  if (!f.rows) return;
+  const auto n = many ? f.of->rows.size() : 1;
+  for (std::size_t i = 0; i < n; ++i) {
+    copy_field(into, std::string_view(f.of->did));
+    into += '\t';
+    copy_field(into, std::string_view(f.of->collection));
+    into += '\t';
+    copy_field(into, std::string_view(f.of->rkey));
+    if (many) into += fmt::format("\t{}", i);
+    for (const auto& c : f.of->rows[i]) {
+      into += '\t';
+      copy_field(into, c);
+    }
+    into += '\n';
+  }
+}
+
+}  // namespace recordkv::view::postgres

@@ -1,0 +1,78 @@
+// Changes as requests that write them into one build's tables.
+//
+// Owns: what becomes of each key, and the statements that bring it about, many keys each.
+// Refuses to know: connections, transactions, positions. Pure.
+#pragma once
+
+#include "postgres/connection.hpp"
+#include "sql/hook_text.hpp"
+#include "sql/naming.hpp"
+
+#include "recordkv/view/store.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recordkv::view::postgres {
+
+/// What becomes of a key: rows, or none with or without a reject.
+struct fate {
+  const change* of = nullptr;
+  bool rows = false;
+  std::string misfit;
+  bool had = false;  ///< with hooks only: the key has rows so far
+  bool hooks = true;
+};
+using fates = std::vector<fate>;
+
+/// Requests, and what their answers tell.
+struct writing {
+  std::vector<request> requests;
+  std::vector<std::size_t> erasing;       ///< which of them say how many rows are gone
+  std::vector<std::string_view> because;  ///< "on_put" or "on_delete" for each that is a hook's
+  std::uint64_t rows = 0, rejected = 0;
+
+  void add(request r, std::string_view hook = {});
+};
+
+class row_writer {
+ public:
+  /// errc::bad_config: a hook with a parameter that there is not.
+  static result<row_writer> make(const plan& p, const naming& n, bool bulk);
+
+  /// The last change of each key, in the order of the keys; with hooks in that of the store. In bulk all, as they come.
+  fates fates_of(const std::vector<change>& changes) const;
+
+  /// Which of the keys have rows: a row for each that does, its place in the list from 1.
+  request which_have_rows(const fates& all) const;
+
+  /// All of it but, when `by_copy`, the rows.
+  writing write(std::span<const fate> these, bool by_copy = false) const;
+
+  std::string copy_statement() const;
+  static void copy_lines(const fate& f, bool many, std::string& into);
+
+  /// Hooks, to be looked at by the server before any of them runs.
+  std::vector<request> hooks_to_parse() const;
+
+  /// `reason` for a refusal of request `at`, as a reject tells it.
+  static std::string refusal(const writing& w, std::size_t at, std::string_view reason);
+
+ private:
+  row_writer(const plan& p, naming n, bool bulk) : p_(p), n_(std::move(n)), bulk_(bulk) {}
+  void erase(writing& w, std::span<const fate> these) const;
+  void put(writing& w, std::span<const fate> these) const;
+  void trim(writing& w, std::span<const fate> these) const;
+  void settle_rejects(writing& w, std::span<const fate> these) const;
+  void run_hooks(writing& w, const fate& f) const;
+
+  const plan& p_;
+  naming n_;
+  bool bulk_;
+  std::vector<hook_statement> on_put_, on_delete_;
+};
+
+}  // namespace recordkv::view::postgres

@@ -1,0 +1,245 @@
+// The store in PostgreSQL: its calls, and the connections that they go through.
+//
+// A view has a connection of its own, so that the minutes in which one view's indexes are built do not hold up another,
+// and so that several views are several processes of the server. There are eight at most, which the views beyond share:
+// a server has a hundred for everybody, and eight of ours can keep any machine busy.
+#include "databases.hpp"
+#include "postgres/apply.hpp"
+#include "postgres/builds.hpp"
+#include "postgres/rows.hpp"
+#include "postgres/session.hpp"
+#include "sql/position_text.hpp"
+#include "sql/statements.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace recordkv::view {
+namespace {
+
+using namespace postgres;
+
+constexpr std::size_t most_connections = 8;
+
+task<result<std::vector<reply>>> commit(session& s) {
+  std::vector<request> one{{"COMMIT", {}}};
+  return s.run("commit", std::move(one));
+}
+
+task<result<builds>> look_now(session& s, std::string view) {
+  auto all = co_await builds_of(s, std::move(view), false);
+  if (!all) co_return all.error();
+  builds out;
+  for (const auto& b : *all) {
+    if (!b.whole) continue;
+    (b.of.live ? out.live : out.next) = b.of;
+    out.rebuild_wanted = out.rebuild_wanted || b.wanted;
+  }
+  co_return out;
+}
+
+/// The hooks, as the server would read them: what it refuses now it would refuse of every record.
+task<result<void>> check_hooks(session& s, const plan& p, std::uint64_t number) {
+  auto writer = row_writer::make(p, naming(p, number, false), false);
+  if (!writer) co_return writer.error();
+  auto all = writer->hooks_to_parse();
+  if (all.empty()) co_return result<void>{};
+  auto answers = co_await s.db.run(std::move(all));
+  if (!answers) co_return answers.error();
+  const auto& last = answers->back();
+  if (last.refused() && last.state().starts_with("42"))
+    co_return fail(errc::bad_config, "{}:{}: view.on_put or on_delete: {}; mend the SQL", p.file, p.line,
+                   last.reason());
+  if (last.refused()) co_return s.db.failure("look at the hooks", last);
+  co_return result<void>{};
+}
+
+task<result<build>> begin_now(session& s, const plan& p, position start, std::uint64_t bulk_until,
+                              std::uint64_t expected_next) {
+  if (auto begun = co_await begin_change(s, p.name); !begun) co_return begun.error();
+  auto all = co_await builds_of(s, p.name, true);
+  if (!all) co_return all.error();
+  const auto* const next = find(*all, false);
+  const bool live = find(*all, true) != nullptr;
+  if ((next != nullptr ? next->of.number : 0) != expected_next)
+    co_return fail(errc::conflict, "view {} has another next build by now: another process has begun one", p.name);
+  if (auto done = co_await no_strangers(s, p, *all); !done) co_return done.error();
+  for (const auto& b : *all)
+    if (!b.of.live || !live)  // a live one that somebody has taken tables away from is none
+      if (auto done = co_await drop_build(s, b); !done) co_return done.error();
+  position nowhere;
+  if (!live)
+    if (auto made = co_await make_build(s, p, true, std::move(nowhere), 0); !made) co_return made.error();
+  // Hooks may ask for rows by their key, and see others than they would have; there is no loading past them.
+  auto made = co_await make_build(s, p, false, std::move(start), p.has_hooks() ? 0 : bulk_until);
+  if (!made) co_return made.error();
+  if (auto done = co_await check_hooks(s, p, made->number); !done) co_return done.error();
+  std::vector<request> wish{{want_build(), {"false", p.name}}, {"COMMIT", {}}};
+  if (auto done = co_await s.run("begin a build", std::move(wish)); !done) co_return done.error();
+  co_return made;
+}
+
+task<result<void>> end_bulk_now(session& s, const plan& p, std::uint64_t number) {
+  auto b = co_await begin_with(s, p, number);
+  if (!b) co_return b.error();
+  if (b->of.bulk_until == 0) co_return result<void>{};
+  if (auto done = co_await finish_build(s, p, b->names()); !done) co_return done.error();
+  std::vector<request> last{{end_bulk_of_build(), {fmt::to_string(number)}}, {"COMMIT", {}}};
+  if (auto done = co_await s.run("end a bulk", std::move(last)); !done) co_return done.error();
+  co_return result<void>{};
+}
+
+task<result<bool>> ready_now(session& s, const plan& p, std::uint64_t number, std::vector<std::string> partitions,
+                             std::vector<std::string> all_partitions) {
+  if (auto begun = co_await begin_change(s, p.name); !begun) co_return begun.error();
+  auto all = co_await builds_of(s, p.name, true);
+  if (!all) co_return all.error();
+  const auto b = std::ranges::find_if(*all, [&](const stored_build& x) { return x.of.number == number; });
+  if (b == all->end() || !b->whole || b->of.hash != p.hash())
+    co_return fail(errc::conflict, "build {} of view {} is no longer there: another process has rebuilt it", number,
+                   p.name);
+  if (b->of.live) co_return fail(errc::conflict, "build {} of view {} is the live one already", number, p.name);
+  if (b->of.bulk_until != 0)
+    co_return fail(errc::refused, "build {} of view {} is still being loaded in bulk; end that first", number, p.name);
+  std::set<std::string> caught_up(b->ready.begin(), b->ready.end());
+  caught_up.insert(partitions.begin(), partitions.end());
+  const bool enough = std::ranges::all_of(all_partitions, [&](const auto& one) { return caught_up.contains(one); });
+  if (enough) {
+    const auto live = std::ranges::find_if(*all, [](const stored_build& x) { return x.of.live; });
+    const auto* const older = live == all->end() ? nullptr : &*live;
+    if (auto done = co_await swap_builds(s, p, older, *b); !done) co_return done.error();
+  } else {
+    std::vector<request> note;
+    note.push_back({ready_build(), {names_text({caught_up.begin(), caught_up.end()}), fmt::to_string(number)}});
+    if (auto done = co_await s.run("note who has caught up", std::move(note)); !done) co_return done.error();
+  }
+  if (auto done = co_await commit(s); !done) co_return done.error();
+  co_return enough;
+}
+
+/// The next build if it has this number, or all builds for nullopt.
+task<result<void>> drop_now(session& s, std::string view, std::optional<std::uint64_t> number) {
+  if (auto begun = co_await begin_change(s, view); !begun) co_return begun.error();
+  auto all = co_await builds_of(s, view, true);
+  if (!all) co_return all.error();
+  for (const auto& b : *all)
+    if (!number || (b.of.number == *number && !b.of.live))
+      if (auto done = co_await drop_build(s, b); !done) co_return done.error();
+  if (auto done = co_await commit(s); !done) co_return done.error();
+  co_return result<void>{};
+}
+
+task<result<void>> want_rebuild_now(session& s, std::string view) {
+  std::vector<request> one{{want_build(), {"true", view}}};
+  auto done = co_await s.run("ask for a rebuild", std::move(one));
+  if (!done) co_return done.error();
+  if (done->back().affected() == 0) co_return fail(errc::not_found, "there is no view {} in the database", view);
+  co_return result<void>{};
+}
+
+task<result<std::vector<store::reject>>> rejects_now(session& s, std::string view, std::size_t limit) {
+  auto all = co_await builds_of(s, view, false);
+  if (!all) co_return all.error();
+  const auto* const live = find(*all, true);
+  if (live == nullptr) co_return fail(errc::not_found, "there is no view {} in the database", view);
+  const auto most = std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max());
+  std::vector<request> one{{list_rejects(live->names()), {fmt::to_string(most)}}};
+  auto got = co_await s.run("read rejects", std::move(one));
+  if (!got) co_return got.error();
+  std::vector<store::reject> out;
+  const auto& r = got->back();
+  for (int i = 0; i < r.rows(); ++i)
+    out.push_back({std::string(r.text(i, 0)), std::string(r.text(i, 1)), r.number(i, 2)});
+  co_return out;
+}
+
+task<result<std::vector<std::string>>> views_now(session& s) {
+  std::vector<request> one{{list_views(), {}}};
+  auto got = co_await s.run("read its builds", std::move(one));
+  if (!got) co_return got.error();
+  std::vector<std::string> out;
+  const auto& r = got->back();
+  for (int i = 0; i < r.rows(); ++i) out.emplace_back(r.text(i, 0));
+  co_return out;
+}
+
+class postgres_store final : public store {
+ public:
+  postgres_store(asio::io_context& io, std::string url, std::chrono::milliseconds patience)
+      : io_(io), url_(std::move(url)), patience_(patience) {}
+
+  task<result<builds>> look(std::string view) override {
+    auto& s = of(view);
+    return s.call(look_now(s, std::move(view)));
+  }
+  task<result<build>> begin(const plan& p, position start, std::uint64_t bulk_until,
+                            std::uint64_t expected_next) override {
+    auto& s = of(p.name);
+    return s.call(begin_now(s, p, std::move(start), bulk_until, expected_next));
+  }
+  task<result<applied>> apply(const plan& p, std::uint64_t number, const std::vector<change>& changes,
+                              position previous, position next) override {
+    auto& s = of(p.name);
+    co_return co_await s.call(postgres::apply(s, p, number, changes, previous, next));
+  }
+  task<result<void>> end_bulk(const plan& p, std::uint64_t number) override {
+    auto& s = of(p.name);
+    return s.call(end_bulk_now(s, p, number));
+  }
+  task<result<bool>> ready(const plan& p, std::uint64_t number, std::vector<std::string> partitions,
+                           std::vector<std::string> all_partitions) override {
+    auto& s = of(p.name);
+    return s.call(ready_now(s, p, number, std::move(partitions), std::move(all_partitions)));
+  }
+  task<result<void>> abandon(std::string view, std::uint64_t number) override {
+    auto& s = of(view);
+    return s.call(drop_now(s, std::move(view), number));
+  }
+  task<result<void>> want_rebuild(std::string view) override {
+    auto& s = of(view);
+    return s.call(want_rebuild_now(s, std::move(view)));
+  }
+  task<result<std::vector<reject>>> rejects(std::string view, std::size_t limit) override {
+    auto& s = of(view);
+    return s.call(rejects_now(s, std::move(view), limit));
+  }
+  task<result<std::uint64_t>> retry(const plan& p, std::vector<change> changes) override {
+    auto& s = of(p.name);
+    co_return co_await s.call(postgres::retry(s, p, changes));
+  }
+  task<result<std::vector<std::string>>> views() override {
+    auto& s = of("");
+    return s.call(views_now(s));
+  }
+  task<result<void>> drop(std::string view) override {
+    auto& s = of(view);
+    return s.call(drop_now(s, std::move(view), std::nullopt));
+  }
+
+ private:
+  session& of(const std::string& view) {
+    const auto known = sessions_of_.find(view);
+    if (known != sessions_of_.end()) return *known->second;
+    if (sessions_.size() < most_connections) sessions_.push_back(std::make_unique<session>(io_, url_, patience_));
+    auto* const chosen = sessions_[sessions_of_.size() % sessions_.size()].get();
+    sessions_of_.emplace(view, chosen);
+    return *chosen;
+  }
+
+  asio::io_context& io_;
+  std::string url_;
+  std::chrono::milliseconds patience_;
+  std::vector<std::unique_ptr<session>> sessions_;
+  std::map<std::string, session*> sessions_of_;
+};
+
+}  // namespace
+
+result<std::unique_ptr<store>> open_postgres(asio::io_context& io, const std::string& url,
+                                             std::chrono::milliseconds patience) {
+  if (auto good = connection::check(url); !good) return good.error();
+  return std::unique_ptr<store>(std::make_unique<postgres_store>(io, url, patience));
+}
+
+}  // namespace recordkv::view

@@ -1,0 +1,37 @@
+// A hook's SQL, compiled for one table of one build.
+//
+// Owns: the language of `on_put` and `on_delete`: statements parted by ";", {table}, and the named parameters.
+// Refuses to know: SQL beyond its strings and comments, and when a hook runs.
+//
+// Both hooks run after the rows were written or erased, in the same transaction: on_put once for each record that has
+// rows, on_delete once for each key that had rows and has none any more.
+#pragma once
+
+#include "recordkv/core/result.hpp"
+#include "recordkv/view/store.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recordkv::view {
+
+enum class hook_parameter { did, collection, rkey, uri, cid, rev, time, record };
+
+struct hook_statement {
+  std::string sql;                         ///< parameters as $1, $2 …
+  std::vector<hook_parameter> parameters;  ///< what $1, $2 … stand for
+};
+
+/// `text` with {table} replaced by the quoted `table` and each :name by a $N, outside of strings, quoted names and
+/// comments; "::" is left alone. Empty statements are left out. errc::bad_config: a parameter that there is not.
+result<std::vector<hook_statement>> compile_hook(std::string_view text, std::string_view table);
+
+/// The value of a parameter, NULL where the change does not have it.
+std::optional<std::string> hook_value(hook_parameter p, const change& c);
+
+/// "at://did/collection/rkey"
+std::string at_uri_of(const change& c);
+
+}  // namespace recordkv::view

@@ -1,0 +1,57 @@
+// The builds in an SQLite database: finding them, making their tables, letting one take another's place.
+//
+// Owns: recordkv_builds in SQLite. All of it runs inside a transaction of the caller's.
+// Refuses to know: rows, threads.
+#pragma once
+
+#include "sql/naming.hpp"
+#include "sqlite/database.hpp"
+
+#include "recordkv/view/store.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace recordkv::view {
+
+struct stored_build {
+  std::string view;
+  build of;
+  std::vector<std::string> counted;
+  std::vector<std::string> ready;  ///< partitions that have caught up
+  bool wanted = false;
+
+  naming names() const { return {view, of.number, of.live, counted}; }
+};
+
+/// The table itself, and the end of the one that stood in its place before.
+result<void> found_builds(database& db);
+
+/// The builds of a view, the live one first. `whole`: only those whose tables are all there.
+enum class which { all, whole };
+result<std::vector<stored_build>> builds_of(database& db, const std::string& view, which those);
+
+/// What store::look() says of them.
+builds told(const std::vector<stored_build>& stored);
+
+/// Build `number` when it is of this plan; errc::conflict else.
+result<stored_build> build_of(database& db, const plan& p, std::uint64_t number);
+
+result<bool> exists(database& db, const std::string& name);
+
+/// Makes a build's tables; with key, indexes and triggers unless it is to be loaded in bulk.
+result<build> make_build(database& db, const plan& p, bool live, const position& start, std::uint64_t bulk_until);
+
+/// Key, indexes, counters and triggers of rows that are there.
+result<void> finish_build(database& db, const plan& p, const naming& n);
+
+result<void> drop_build(database& db, const stored_build& b);
+
+/// `next` takes the view's name; `live`, if any, goes.
+result<void> swap_builds(database& db, const plan& p, const stored_build& next);
+
+result<void> set_position(database& db, std::uint64_t number, const position& to);
+
+}  // namespace recordkv::view

@@ -1,0 +1,170 @@
+#include "sqlite/database.hpp"
+
+namespace recordkv::view {
+namespace {
+
+template <class... Fs>
+struct overloaded : Fs... {
+  using Fs::operator()...;
+};
+
+std::string_view remedy(int code) {
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return "another program keeps it locked: end that program's transaction (an open sqlite3 shell?), or give this "
+             "process a database of its own";
+    case SQLITE_FULL: return "free some disk space; nothing was changed";
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN: return "check that the directory exists and may be written to";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return "move the file away and start again: views are rebuilt from the store";
+    default: return "see the reason above; nothing was changed";
+  }
+}
+
+/// What a guest's statement may not do. SQLite asks while it compiles.
+int guard(void*, int action, const char* table, const char*, const char*, const char*) {
+  switch (action) {
+    case SQLITE_TRANSACTION:
+    case SQLITE_SAVEPOINT:
+    case SQLITE_ATTACH:
+    case SQLITE_DETACH:
+    case SQLITE_PRAGMA: return SQLITE_DENY;
+    case SQLITE_INSERT:
+    case SQLITE_UPDATE:
+    case SQLITE_DELETE: return std::string_view(table) == "recordkv_builds" ? SQLITE_DENY : SQLITE_OK;
+    default: return SQLITE_OK;
+  }
+}
+
+}  // namespace
+
+void statement::bind(int at, std::string_view text) {
+  // A null pointer would bind NULL instead of the empty text.
+  sqlite3_bind_text64(stmt_.get(), at, text.data() == nullptr ? "" : text.data(), text.size(), SQLITE_STATIC,
+                      SQLITE_UTF8);
+}
+
+void statement::bind(int at, std::int64_t n) { sqlite3_bind_int64(stmt_.get(), at, n); }
+
+void statement::bind_null(int at) { sqlite3_bind_null(stmt_.get(), at); }
+
+void statement::bind_cell(int at, const cell& c) {
+  std::visit(overloaded{[&](std::monostate) { bind_null(at); }, [&](std::int64_t n) { bind(at, n); },
+                        [&](double d) { sqlite3_bind_double(stmt_.get(), at, d); },
+                        [&](const std::string& s) { bind(at, std::string_view(s)); }},
+             c);
+}
+
+int statement::step() {
+  const int code = sqlite3_step(stmt_.get());
+  if (code != SQLITE_ROW) reset();
+  return code;
+}
+
+void statement::reset() { sqlite3_reset(stmt_.get()); }
+int statement::columns() const { return sqlite3_column_count(stmt_.get()); }
+std::string_view statement::name(int at) const { return sqlite3_column_name(stmt_.get(), at); }
+bool statement::is_null(int at) const { return sqlite3_column_type(stmt_.get(), at) == SQLITE_NULL; }
+std::int64_t statement::integer(int at) const { return sqlite3_column_int64(stmt_.get(), at); }
+double statement::real(int at) const { return sqlite3_column_double(stmt_.get(), at); }
+
+std::string_view statement::text(int at) const {
+  const auto* const bytes = reinterpret_cast<const char*>(sqlite3_column_text(stmt_.get(), at));
+  if (bytes == nullptr) return {};
+  return {bytes, static_cast<std::size_t>(sqlite3_column_bytes(stmt_.get(), at))};
+}
+
+result<database> database::open(const std::string& path, access how, std::chrono::milliseconds patience) {
+  database d;
+  d.path_ = path;
+  sqlite3* raw = nullptr;
+  const int mode = how == access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int code = sqlite3_open_v2(path.c_str(), &raw, mode | SQLITE_OPEN_NOMUTEX, nullptr);
+  d.db_.reset(raw);  // also after a failure: the handle carries the reason
+  if (code != SQLITE_OK) return d.failure("open it");
+  sqlite3_extended_result_codes(raw, 1);
+  sqlite3_busy_timeout(raw, static_cast<int>(patience.count()));
+  return d;
+}
+
+result<statement> database::prepare(const std::string& sql) {
+  sqlite3_stmt* raw = nullptr;
+  const int code = sqlite3_prepare_v3(db_.get(), sql.c_str(), static_cast<int>(sql.size()) + 1,
+                                      SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
+  if (code != SQLITE_OK) return failure("prepare a statement");
+  return statement(raw);
+}
+
+result<void> database::run(const std::string& sql) {
+  if (sqlite3_exec(db_.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
+    return failure(sql.substr(0, sql.find(' ')));
+  return {};
+}
+
+result<void> database::run(const std::vector<std::string>& statements) {
+  for (const auto& sql : statements)
+    if (auto done = run(sql); !done) return done.error();
+  return {};
+}
+
+result<statement> database::prepare_guest(const std::string& sql) {
+  sqlite3_set_authorizer(db_.get(), guard, nullptr);
+  auto made = prepare(sql);
+  sqlite3_set_authorizer(db_.get(), nullptr, nullptr);
+  return made;
+}
+
+std::string_view database::reason() const { return sqlite3_errmsg(db_.get()); }
+
+bool database::statement_failed() const {
+  if (sqlite3_get_autocommit(db_.get()) != 0) return false;  // it took the transaction with it
+  switch (sqlite3_errcode(db_.get())) {
+    case SQLITE_ERROR:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+    case SQLITE_RANGE:
+    case SQLITE_AUTH: return true;
+    default: return (sqlite3_errcode(db_.get()) & 0xff) == SQLITE_CONSTRAINT;
+  }
+}
+
+error database::failure(std::string_view doing) const {
+  return fail(errc::storage, "database {}: cannot {}: {}; {}", path_, doing, sqlite3_errmsg(db_.get()),
+              remedy(sqlite3_errcode(db_.get())));
+}
+
+result<savepoint> savepoint::begin(database& d) {
+  if (auto done = d.run("SAVEPOINT recordkv"); !done) return done.error();
+  return savepoint(d);
+}
+
+result<void> savepoint::keep() { return db_->run("RELEASE recordkv"); }
+result<void> savepoint::undo() { return db_->run("ROLLBACK TO recordkv; RELEASE recordkv"); }
+
+result<transaction> transaction::begin(database& d) {
+  // IMMEDIATE: waiting for the write lock happens here, where nothing has been read yet, and never in the middle.
+  if (auto done = d.run("BEGIN IMMEDIATE"); !done) return done.error();
+  return transaction(d);
+}
+
+result<transaction> transaction::read(database& d) {
+  if (auto done = d.run("BEGIN"); !done) return done.error();
+  return transaction(d);
+}
+
+result<void> transaction::commit() {
+  if (auto done = db_->run("COMMIT"); !done) return done.error();
+  db_ = nullptr;
+  return {};
+}
+
+transaction::~transaction() {
+  // It fails only where SQLite has rolled back by itself (disk full), which is what is wanted.
+  if (db_ != nullptr) static_cast<void>(db_->run("ROLLBACK"));
+}
+
+}  // namespace recordkv::view

@@ -1,0 +1,92 @@
+// Questions to an SQLite database of views: read-only, blocking, one snapshot.
+#include "databases.hpp"
+#include "sql/query_text.hpp"
+#include "sqlite/builds.hpp"
+#include "sqlite/database.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+
+namespace recordkv::view {
+namespace {
+
+result<database> open_to_read(const std::string& path) {
+  std::error_code ec;
+  if (!std::filesystem::exists(path, ec))
+    return fail(errc::not_found, "there is no database {} yet; run recordkv with stage index first", path);
+  return database::open(path, database::access::read_only, std::chrono::seconds(5));
+}
+
+/// None where the database holds no tables of ours at all: an empty or foreign file has no views.
+result<std::vector<live_view>> live_views(database& db) {
+  std::vector<live_view> out;
+  auto any = db.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'recordkv_builds'");
+  if (!any) return any.error();
+  int code = any->step();
+  if (code == SQLITE_DONE) return out;
+  if (code != SQLITE_ROW) return db.failure("read it");
+  any->reset();
+  auto s = db.prepare("SELECT view, definition FROM recordkv_builds WHERE live ORDER BY view");
+  if (!s) return s.error();
+  while ((code = s->step()) == SQLITE_ROW) out.push_back({std::string(s->text(0)), std::string(s->text(1))});
+  if (code != SQLITE_DONE) return db.failure("read its builds");
+  return out;
+}
+
+cell cell_at(const statement& s, int at, column_type t) {
+  if (s.is_null(at)) return {};
+  switch (t) {
+    case column_type::integer:
+    case column_type::boolean: return s.integer(at);
+    case column_type::real: return s.real(at);
+    case column_type::text:
+    case column_type::timestamp:
+    case column_type::json: break;
+  }
+  return std::string(s.text(at));
+}
+
+}  // namespace
+
+result<answer> query_sqlite(const std::string& path, const std::string& table, const std::vector<condition>& where,
+                            std::size_t limit) {
+  auto db = open_to_read(path);
+  if (!db) return db.error();
+  // One read transaction: the table can't be swapped between the look at its definition and the rows.
+  auto t = transaction::read(*db);
+  if (!t) return t.error();
+  auto views = live_views(*db);
+  if (!views) return views.error();
+  auto asked = compile_question(dialect::sqlite, path, *views, table, where);
+  if (!asked) return asked.error();
+  auto s = db->prepare(asked->sql);
+  if (!s) return s.error();
+  int at = 1;
+  for (const auto& v : asked->values) s->bind_cell(at++, v);
+  s->bind(at, static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max())));
+  answer out{.columns = std::move(asked->columns), .rows = {}};
+  int code = SQLITE_DONE;
+  while ((code = s->step()) == SQLITE_ROW) {
+    auto& row = out.rows.emplace_back();
+    for (int i = 0; i < s->columns(); ++i) row.push_back(cell_at(*s, i, out.columns[static_cast<std::size_t>(i)].type));
+  }
+  if (code != SQLITE_DONE) return db->failure("read rows");
+  return out;
+}
+
+result<builds> read_builds_sqlite(const std::string& path, const std::string& view) {
+  auto db = open_to_read(path);
+  if (!db) return db.error();
+  auto t = transaction::read(*db);
+  if (!t) return t.error();
+  auto views = live_views(*db);
+  if (!views) return views.error();
+  if (std::ranges::find(*views, view, &live_view::name) == views->end())
+    return fail(errc::not_found, "there is no view {} in {} yet", view, path);
+  auto found = builds_of(*db, view, which::whole);
+  if (!found) return found.error();
+  return told(*found);
+}
+
+}  // namespace recordkv::view

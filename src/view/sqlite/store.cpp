@@ -1,0 +1,281 @@
+#include "sqlite/store.hpp"
+
+#include "recordkv/core/crash_point.hpp"
+
+#include "databases.hpp"
+#include "sql/position_text.hpp"
+#include "sql/statements.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <set>
+
+namespace recordkv::view {
+namespace {
+
+/// WAL lets readers go on while a batch is written. synchronous=NORMAL syncs at checkpoints only: rows and position
+/// share a transaction, so after a power cut the database is older but whole, and the view goes on from the older
+/// position. FULL would buy nothing, as the store can always be read again. legacy_alter_table: a renaming concerns the
+/// table alone; the newer way also looks through everybody's views and fails at one that names a table which is away
+/// for a moment.
+/// secure_delete=FAST: as distributions build SQLite, dropping a table would write it once more, as zeros, and take
+/// four times as long at the swap.
+constexpr auto settings =
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-131072; PRAGMA temp_store=MEMORY;"
+    "PRAGMA wal_autocheckpoint=16000; PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON;"
+    "PRAGMA recursive_triggers=ON;"  // else INSERT OR REPLACE in a hook would delete behind the counters' back
+
+    "PRAGMA secure_delete=FAST";
+
+/// While a bulk ends: sorts may spill to a file, as a table of any size must not have to fit into memory.
+constexpr auto sorting = "PRAGMA temp_store=FILE; PRAGMA cache_size=-262144; PRAGMA threads=1";
+constexpr auto sorted = "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-131072; PRAGMA threads=0";
+
+struct sorting_settings {
+  explicit sorting_settings(database& d) : db(d) { static_cast<void>(db.run(sorting)); }  // slower without, not wrong
+  ~sorting_settings() { static_cast<void>(db.run(sorted)); }
+  sorting_settings(const sorting_settings&) = delete;
+  database& db;
+};
+
+const stored_build* find(const std::vector<stored_build>& all, bool live) {
+  const auto at = std::ranges::find_if(all, [&](const stored_build& b) { return b.of.live == live; });
+  return at == all.end() ? nullptr : &*at;
+}
+
+}  // namespace
+
+result<void> sqlite_store::settle(database& db) {
+  if (auto done = db.run(settings); !done) return done.error();
+  return found_builds(db);
+}
+
+result<builds> sqlite_store::look_now(const std::string& view) {
+  auto t = transaction::read(db_);
+  if (!t) return t.error();
+  auto whole = builds_of(db_, view, which::whole);
+  if (!whole) return whole.error();
+  return told(*whole);
+}
+
+/// A table that stands under one of our names, or will have to give way to one, must be ours.
+result<void> sqlite_store::no_strangers(const plan& p, const std::vector<stored_build>& ours) {
+  std::set<std::string> own;
+  for (const auto& b : ours)
+    for (auto& table : b.names().tables()) own.insert(std::move(table));
+  for (const bool live : {true, false})
+    for (const auto& table : naming(p, 0, live).tables()) {
+      if (own.contains(table)) continue;
+      auto there = exists(db_, table);
+      if (!there) return there.error();
+      if (*there)
+        return fail(errc::mismatch, "table {} exists and is not of view {}; rename the view in {}, or drop the table",
+                    table, p.name, p.file);
+    }
+  return {};
+}
+
+result<build> sqlite_store::begin_now(const plan& p, const position& start, std::uint64_t bulk_until,
+                                      std::uint64_t expected_next) {
+  auto t = transaction::begin(db_);
+  if (!t) return t.error();
+  auto all = builds_of(db_, p.name, which::all);
+  if (!all) return all.error();
+  auto whole = builds_of(db_, p.name, which::whole);
+  if (!whole) return whole.error();
+  const auto* const next = find(*whole, false);
+  const auto* const live = find(*whole, true);
+  if ((next != nullptr ? next->of.number : 0) != expected_next)
+    return fail(errc::conflict, "view {} has another next build by now: another process has begun one", p.name);
+  if (auto done = no_strangers(p, *all); !done) return done.error();
+  for (const auto& b : *all)
+    if (!b.of.live || live == nullptr)  // a live one that somebody has taken tables away from is none
+      if (auto done = drop_build(db_, b); !done) return done.error();
+  if (live == nullptr)
+    if (auto made = make_build(db_, p, true, {}, 0); !made) return made.error();
+  // Hooks may ask for rows by their key, and see others than they would have; there is no loading past them.
+  auto made = make_build(db_, p, false, start, p.has_hooks() ? 0 : bulk_until);
+  if (!made) return made.error();
+  if (p.has_hooks())  // a hook that SQLite does not understand is told now, and not for each record
+    if (auto rows = sqlite_rows::prepare(db_, p, naming(p, made->number, false), false); !rows) return rows.error();
+  if (auto done = wish(p.name, false); !done) return done.error();
+  if (auto done = t->commit(); !done) return done.error();
+  prepared_.clear();
+  return made;
+}
+
+result<sqlite_rows*> sqlite_store::rows_of(const plan& p, const stored_build& b) {
+  const auto names = b.names();
+  const bool bulk = b.of.bulk_until != 0;
+  if (const auto at = prepared_.find(b.of.number); at != prepared_.end() && at->second.is_of(names, bulk))
+    return &at->second;
+  auto made = sqlite_rows::prepare(db_, p, names, bulk);
+  if (!made) return made.error();
+  return &prepared_.insert_or_assign(b.of.number, std::move(*made)).first->second;
+}
+
+result<store::applied> sqlite_store::apply_now(const plan& p, std::uint64_t number, const std::vector<change>& changes,
+                                               const position& previous, const position& next) {
+  auto t = transaction::begin(db_);
+  if (!t) return t.error();
+  auto b = build_of(db_, p, number);
+  if (!b) prepared_.erase(number);
+  if (!b) return b.error();
+  // The transaction holds the write lock: nobody writes between this look and the move.
+  const auto to = moved(b->of.at, previous, next);
+  if (!to)
+    return fail(errc::conflict,
+                "view {} is no longer where this process left it: another one writes to it, or rebuilt it", p.name);
+  auto rows = rows_of(p, *b);
+  if (!rows) return rows.error();
+  applied count{.live = b->of.live};
+  if (auto done = (*rows)->write(db_, p, changes, count); !done) return done.error();
+  if (auto done = set_position(db_, number, *to); !done) return done.error();
+  crash_point("view.before_commit");
+  if (auto done = t->commit(); !done) return done.error();
+  crash_point("view.after_commit");
+  return count;
+}
+
+result<void> sqlite_store::end_bulk_now(const plan& p, std::uint64_t number) {
+  const sorting_settings with(db_);
+  auto t = transaction::begin(db_);
+  if (!t) return t.error();
+  auto b = build_of(db_, p, number);
+  if (!b) return b.error();
+  if (b->of.bulk_until == 0) return {};
+  if (auto done = finish_build(db_, p, b->names()); !done) return done.error();
+  auto s = db_.prepare(end_bulk_of_build());
+  if (!s) return s.error();
+  s->bind(1, static_cast<std::int64_t>(number));
+  if (s->step() != SQLITE_DONE) return db_.failure("end a bulk");
+  return t->commit();
+}
+
+result<bool> sqlite_store::ready_now(const plan& p, std::uint64_t number, const std::vector<std::string>& partitions,
+                                     const std::vector<std::string>& all_partitions) {
+  auto t = transaction::begin(db_);
+  if (!t) return t.error();
+  auto b = build_of(db_, p, number);
+  if (!b) return b.error();
+  if (b->of.live) return fail(errc::conflict, "build {} of view {} is the live one already", number, p.name);
+  if (b->of.bulk_until != 0)
+    return fail(errc::refused, "build {} of view {} is still being loaded in bulk; end that first", number, p.name);
+  std::set<std::string> caught_up(b->ready.begin(), b->ready.end());
+  caught_up.insert(partitions.begin(), partitions.end());
+  const bool all = std::ranges::all_of(all_partitions, [&](const auto& label) { return caught_up.contains(label); });
+  if (all) {
+    if (auto done = swap_builds(db_, p, *b); !done) return done.error();
+  } else {
+    auto s = db_.prepare(ready_build());
+    if (!s) return s.error();
+    const auto text = names_text({caught_up.begin(), caught_up.end()});
+    s->bind(1, text);
+    s->bind(2, static_cast<std::int64_t>(number));
+    if (s->step() != SQLITE_DONE) return db_.failure("note who has caught up");
+  }
+  if (auto done = t->commit(); !done) return done.error();
+  if (all) prepared_.clear();
+  return all;
+}
+
+result<void> sqlite_store::abandon_now(const std::string& view, std::uint64_t number) {
+  auto t = transaction::begin(db_);
+  if (!t) return t.error();
+  auto all = builds_of(db_, view, which::all);
+  if (!all) return all.error();
+  const auto* const next = find(*all, false);
+  if (next == nullptr || next->of.number != number) return {};
+  if (auto done = drop_build(db_, *next); !done) return done.error();
+  prepared_.erase(number);
+  return t->commit();
+}
+
+result<void> sqlite_store::wish(const std::string& view, bool wanted) {
+  auto s = db_.prepare(want_build());
+  if (!s) return s.error();
+  s->bind(1, std::int64_t{wanted ? 1 : 0});
+  s->bind(2, view);
+  if (s->step() != SQLITE_DONE) return db_.failure("ask for a rebuild");
+  return {};
+}
+
+result<void> sqlite_store::want_rebuild_now(const std::string& view) {
+  auto t = transaction::begin(db_);
+  if (!t) return t.error();
+  if (auto done = wish(view, true); !done) return done.error();
+  if (db_.changes() == 0) return fail(errc::not_found, "there is no view {} in the database", view);
+  return t->commit();
+}
+
+result<std::vector<store::reject>> sqlite_store::rejects_now(const std::string& view, std::size_t limit) {
+  auto t = transaction::read(db_);
+  if (!t) return t.error();
+  auto whole = builds_of(db_, view, which::whole);
+  if (!whole) return whole.error();
+  const auto* const live = find(*whole, true);
+  if (live == nullptr) return fail(errc::not_found, "there is no view {} in the database", view);
+  auto s = db_.prepare(list_rejects(live->names()));
+  if (!s) return s.error();
+  s->bind(1, static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max())));
+  std::vector<reject> out;
+  int code = SQLITE_DONE;
+  while ((code = s->step()) == SQLITE_ROW)
+    out.push_back({std::string(s->text(0)), std::string(s->text(1)), static_cast<std::uint64_t>(s->integer(2))});
+  if (code != SQLITE_DONE) return db_.failure("read rejects");
+  return out;
+}
+
+result<std::uint64_t> sqlite_store::retry_now(const plan& p, const std::vector<change>& changes) {
+  auto t = transaction::begin(db_);
+  if (!t) return t.error();
+  auto whole = builds_of(db_, p.name, which::whole);
+  if (!whole) return whole.error();
+  const auto* const live = find(*whole, true);
+  if (live == nullptr) return fail(errc::not_found, "there is no view {} in the database", p.name);
+  if (live->of.hash != p.hash())
+    return fail(errc::conflict, "view {} was built from another definition; try again once it is rebuilt", p.name);
+  auto rows = rows_of(p, *live);
+  if (!rows) return rows.error();
+  std::uint64_t fitting = 0;
+  for (const auto& c : changes) {
+    bool fits = false;
+    if (auto done = (*rows)->retry(db_, p, c, fits); !done) return done.error();
+    fitting += fits ? 1 : 0;
+  }
+  if (auto done = t->commit(); !done) return done.error();
+  return fitting;
+}
+
+result<std::vector<std::string>> sqlite_store::views_now() {
+  auto s = db_.prepare(list_views());
+  if (!s) return s.error();
+  std::vector<std::string> out;
+  int code = SQLITE_DONE;
+  while ((code = s->step()) == SQLITE_ROW) out.emplace_back(s->text(0));
+  if (code != SQLITE_DONE) return db_.failure("read its builds");
+  return out;
+}
+
+result<void> sqlite_store::drop_now(const std::string& view) {
+  auto t = transaction::begin(db_);
+  if (!t) return t.error();
+  auto all = builds_of(db_, view, which::all);
+  if (!all) return all.error();
+  for (const auto& b : *all)
+    if (auto done = drop_build(db_, b); !done) return done.error();
+  prepared_.clear();
+  return t->commit();
+}
+
+result<std::unique_ptr<store>> open_sqlite(const std::string& path, std::chrono::milliseconds patience) {
+  std::error_code ec;  // a directory that can't be made shows when SQLite opens the file, with the reason
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ec);
+  auto db = database::open(path, database::access::read_write, patience);
+  if (!db) return db.error();
+  if (auto done = sqlite_store::settle(*db); !done) return done.error();
+  return std::unique_ptr<store>(std::make_unique<sqlite_store>(std::move(*db)));
+}
+
+}  // namespace recordkv::view

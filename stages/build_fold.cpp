@@ -1,0 +1,261 @@
+#include "build_fold.hpp"
+
+#include "recordkv/core/crash_point.hpp"
+#include "recordkv/core/timestamp.hpp"
+#include "recordkv/kv/record_key.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+
+namespace recordkv::stages {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What may gather while a transaction runs. Larger ones are no faster, and a crash repeats one.
+constexpr std::size_t most_changes = 50'000;
+constexpr std::size_t most_bytes = std::size_t{32} << 20;
+// Messages between two looks at the rest of the loop: some milliseconds.
+constexpr std::ptrdiff_t at_a_time = 1024;
+
+}  // namespace
+
+build_fold::build_fold(view_part& part, view::plan plan, view::build of, std::function<task<>()> stop_live)
+    : part_(part),
+      plan_(std::move(plan)),
+      build_(std::move(of)),
+      stop_live_(std::move(stop_live)),
+      reading_(plan_, part.prefix(), part.ctx.cfg.kv.partitions),
+      inbox_(part.ctx.nc, consumer(), part.shown.counted, part.ctx.facts.api_level, [this] { return lowest() + 1; }),
+      children_(part.ctx.nc.io().get_executor()) {
+  // Of the position only our share counts: the rest belongs to other processes and moves without us.
+  std::erase_if(build_.at.seq,
+                [&](const auto& l) { return std::ranges::find(part_.labels, l.first) == part_.labels.end(); });
+  ahead_ = build_.at;
+}
+
+std::string build_fold::durable_of(const view_part& part, const view::build& b) {
+  return b.live ? part.share.key() : fmt::format("{}-{}{}", part.share.base, b.hash, part.share.share->suffix());
+}
+
+nats::consumer_spec build_fold::consumer() const {
+  return {.stream = part_.stream(),
+          .durable = durable_of(part_, build_),
+          .filters = subjects_of(plan_, part_.prefix(), part_.subject_labels()),
+          .policy = nats::acks::all,
+          .filters_follow = true,
+          .still_ours = [this] { return part_.owner.confirm(); },
+          .credit = 32'768,
+          .max_bytes = std::size_t{32} << 20};
+}
+
+task<result<void>> build_fold::run() {
+  auto done = co_await inbox_.attach();
+  if (done) {
+    log::info("index", "view {}: {} build {} goes on from sequence {}", part_.name, build_.live ? "live" : "next",
+              build_.number, lowest());
+    children_.spawn(watch());
+    if (!build_.live) children_.spawn(bring_in());
+    done = co_await fold();
+  }
+  close();
+  co_await children_.join();
+  if (done && children_.failure()) done = *children_.failure();
+  co_return done;
+}
+
+void build_fold::close() noexcept {
+  inbox_.close();
+  moved_.notify();
+  closing_.notify();
+}
+
+// Looked at beside the work, which may wait for a database for long.
+task<> build_fold::watch() {
+  while (!inbox_.closed()) {
+    not_moving_ = co_await inbox_.why_not_moving(5s);
+    if (!inbox_.closed()) co_await closing_.wait_for(500ms);
+  }
+}
+
+task<result<void>> build_fold::fold() {
+  for (;;) {
+    auto batch = co_await inbox_.next();
+    if (children_.failure()) co_return result<void>{};  // told by run()
+    if (!batch) co_return batch.error().code == errc::closed ? result<void>{} : result<void>{batch.error()};
+    if (inbox_.incarnation() != checked_) {  // rewound: perhaps by a reconnect to a server that lost something
+      auto same = co_await still_the_same();
+      if (!same && same.error().code != errc::timed_out && same.error().code != errc::unreachable) co_return same;
+      if (!same) {
+        if (auto again = co_await inbox_.attach(); !again) log::warn("index", "{}", again.error().text);
+        continue;
+      }
+      checked_ = inbox_.incarnation();
+    }
+    if (auto taken = co_await take(std::move(*batch)); !taken) co_return taken;
+  }
+}
+
+task<result<void>> build_fold::still_the_same() {
+  auto now = co_await part_.read_history();
+  if (!now) co_return now.error();
+  // Not what is committed, but what has been read: it is on its way to be.
+  if (now->holds(ahead_)) co_return result<void>{};
+  co_return fail(errc::conflict, "view {}: the store is another", part_.name);
+}
+
+// A bulk ends at a message boundary: what came later may be of keys that were loaded already.
+task<result<void>> build_fold::take(std::vector<nats::message> batch) {
+  auto* from = batch.data();
+  auto* const to = from + batch.size();
+  if (build_.bulk_until != 0) {
+    auto* const later = std::find_if(from, to, [&](const nats::message& m) {
+      return nats::parse_delivery(m.reply())->stream_seq > build_.bulk_until;
+    });
+    co_await gather_all(from, later);
+    from = later;
+    if (later != to) {
+      while (writing_ && !inbox_.closed()) co_await moved_.wait();
+      bulk_passed_ = true;
+      moved_.notify();
+      while (build_.bulk_until != 0 && !inbox_.closed()) co_await moved_.wait();
+    }
+  }
+  co_await gather_all(from, to);
+  co_return result<void>{};
+}
+
+// The loop is everybody's: a long batch lets others in between, the renewal of our own lock among them.
+task<> build_fold::gather_all(nats::message* from, nats::message* to) {
+  while (from != to && !inbox_.closed()) {
+    auto* const end = from + std::min<std::ptrdiff_t>(to - from, at_a_time);
+    co_await gather(from, end);
+    from = end;
+    if (from != to) co_await asio::post(asio::use_awaitable);
+  }
+}
+
+task<> build_fold::gather(nats::message* from, nats::message* to) {
+  while (writing_ && !inbox_.closed() && (waiting_.changes.size() >= most_changes || waiting_.bytes >= most_bytes))
+    co_await moved_.wait();
+  if (inbox_.closed()) co_return;
+  auto fresh = changes_of(reading_, from, to, ahead_, part_.shown.counted);
+  for (const auto& l : part_.labels) ahead_.seq[l] = std::max(ahead_.seq[l], fresh.last);
+  if (build_.live)
+    for (const auto* m : {from, to - 1}) waiting_.times.emplace_back(m->header_value("time"));
+  for (const auto* m = from; m != to; ++m) waiting_.bytes += m->data().size();
+  if (waiting_.changes.empty())
+    waiting_.changes = std::move(fresh.changes);
+  else
+    std::ranges::move(fresh.changes, std::back_inserter(waiting_.changes));
+  waiting_.last = std::move(*(to - 1));
+  if (!std::exchange(writing_, true)) children_.spawn(write());
+}
+
+task<result<void>> build_fold::write() {
+  result<void> done;
+  while (done && waiting_.last) done = co_await write_one();
+  writing_ = false;
+  if (!done) close();
+  moved_.notify();
+  co_return done;
+}
+
+task<result<void>> build_fold::write_one() {
+  const auto now = std::exchange(waiting_, {});
+  const auto next = ahead_;
+  const auto begun = std::chrono::steady_clock::now();
+  auto done = co_await part_.patiently(
+      [&] { return part_.rows.apply(plan_, build_.number, now.changes, build_.at, next); }, true);
+  if (!done) co_return done.error();
+  build_.at = next;
+  auto& shown = part_.shown;
+  shown.transaction.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+  shown.counted.add("rows", {}, done->rows);
+  if (done->rejected) shown.counted.add("left_out", "rejected", done->rejected);
+  for (const auto& t : now.times)
+    if (const auto age = seconds_since(t)) shown.visible.observe(*age);
+  if (build_.bulk_until != 0) crash_point("view.in_bulk");
+  inbox_.settle(now.last);
+  crash_point("view.after_ack");
+  moved_.notify();
+  // Another process has brought our next build in: its durable is the view's from now on.
+  if (done->live != build_.live) co_return fail(errc::conflict, "view {}: build {} is live", part_.name, build_.number);
+  co_return result<void>{};
+}
+
+// From an empty table to the view's name: load in bulk, index, catch up, let the live one end, take the name.
+task<result<void>> build_fold::bring_in() {
+  auto done = co_await come_to_the_end();
+  if (done && build_.bulk_until != 0) {
+    log::info("index", "view {}: build {} is loaded; making its indexes", part_.name, build_.number);
+    done = co_await part_.patiently([&] { return part_.rows.end_bulk(plan_, build_.number); }, true);
+    if (done) crash_point("view.after_bulk");
+    if (done) build_.bulk_until = 0;
+    moved_.notify();
+    if (done) done = co_await come_to_the_end();
+  }
+  if (done && stop_live_) {
+    co_await stop_live_();
+    done = co_await come_to_the_end();
+  }
+  if (done) done = co_await take_the_name();
+  if (!done) close();
+  co_return done;
+}
+
+/// Returns once everything that the store has now, as far as the view wants it, is folded in.
+task<result<void>> build_fold::come_to_the_end() {
+  std::optional<std::uint64_t> goal;
+  for (;;) {
+    if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", part_.name);
+    if (build_.bulk_until != 0 && bulk_passed_) co_return result<void>{};
+    if (!goal) goal = co_await end_of_subjects();
+    if (goal) goal_ = *goal;
+    if (goal && lowest() >= *goal) co_return result<void>{};
+    // Nothing has moved for a while: NATS does not answer, or what we wait for was overwritten or purged.
+    if (!co_await moved_.wait_for(500ms)) goal.reset();
+  }
+}
+
+/// The sequence of the last message under the view's subjects; nullopt: not known just now.
+task<std::optional<std::uint64_t>> build_fold::end_of_subjects() {
+  std::uint64_t last = 0;
+  for (const auto& subject : subjects_of(plan_, part_.prefix(), part_.subject_labels())) {
+    auto m = co_await nats::last_message(part_.ctx.nc, part_.stream(), subject);
+    if (!m && m.error().code != errc::not_found) co_return std::nullopt;
+    if (m) last = std::max(last, m->seq);
+  }
+  co_return last;
+}
+
+task<result<void>> build_fold::take_the_name() {
+  const auto all = kv::partition_labels(part_.share.partitions);
+  crash_point("view.before_swap");
+  auto swapped = co_await part_.rows.ready(plan_, build_.number, part_.labels, all);
+  if (!swapped && swapped.error().code == errc::storage) {
+    // A reader's long transaction, say. The live build, which has made way, goes on until the next attempt.
+    log::warn("index", "view {}: {}; the old rows go on answering", part_.name, swapped.error().text);
+    co_await part_.pause.wait_for(3s);
+    co_return fail(errc::conflict, "view {}: build {} has not taken its name", part_.name, build_.number);
+  }
+  if (!swapped) co_return swapped.error();
+  swapped_ = *swapped;
+  // Else other processes' partitions have not caught up. Ours go on; the last one swaps.
+  for (bool still_next = !swapped_; still_next;) {
+    co_await moved_.wait_for(1s);
+    if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", part_.name);
+    auto now = co_await part_.patiently([&] { return part_.rows.look(part_.name); }, true);
+    if (!now) co_return now.error();
+    still_next = now->next && now->next->number == build_.number;
+    swapped_ = now->live && now->live->number == build_.number;
+  }
+  if (swapped_) {
+    crash_point("view.after_swap");
+    log::info("index", "view {}: build {} answers now", part_.name, build_.number);
+  }
+  co_return fail(errc::conflict, "view {}: build {} is live", part_.name, build_.number);
+}
+
+}  // namespace recordkv::stages

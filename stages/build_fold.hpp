@@ -1,0 +1,86 @@
+// One build of a view, folded from the store: its consumer, its batches, its position.
+//
+// Owns: the durable consumer of the build, what was read and is not yet written, and, for a next build, the way from an
+// empty table to the view's name: bulk, catching up, the swap. Refuses to know: which builds there should be
+// (index.cpp), SQL, and what a row is made of.
+//
+// Reading goes on while a transaction runs: what gathers meanwhile is the next transaction, so that batches grow with
+// the distance, and far behind they are large, where a database is fastest.
+#pragma once
+
+#include "recordkv/core/nursery.hpp"
+#include "recordkv/nats/pull_consumer.hpp"
+#include "view_changes.hpp"
+#include "view_part.hpp"
+
+#include <functional>
+#include <optional>
+
+namespace recordkv::stages {
+
+class build_fold {
+ public:
+  /// `stop_live`: asked of a next build before it takes the name; returns when the live one writes no more. Empty: the
+  /// live one goes on (its partitions are shared between processes, or it is not folded).
+  build_fold(view_part& part, view::plan plan, view::build of, std::function<task<>()> stop_live = {});
+
+  /// Folds until closed. errc::conflict: the builds are no longer what they were, look again (also after the swap).
+  task<result<void>> run();
+  void close() noexcept;
+
+  const view::build& of() const noexcept { return build_; }
+  bool swapped() const noexcept { return swapped_; }
+  const nats::pull_consumer& inbox() const noexcept { return inbox_; }
+  /// Why the consumer does not move although something waits, or empty.
+  const std::string& why_not_moving() const noexcept { return not_moving_; }
+  std::uint64_t lowest() const { return lowest_of(build_.at, part_.labels); }
+  /// Up to where it has to come before it can take the name; 0: not known yet.
+  std::uint64_t goal() const noexcept { return goal_; }
+  /// The name of a build's durable: the view's own for the live one.
+  static std::string durable_of(const view_part& part, const view::build& b);
+
+ private:
+  nats::consumer_spec consumer() const;
+  task<result<void>> fold();
+  task<result<void>> still_the_same();
+  task<result<void>> take(std::vector<nats::message> batch);
+  task<> gather_all(nats::message* from, nats::message* to);
+  task<> gather(nats::message* from, nats::message* to);
+  task<result<void>> write();
+  task<result<void>> write_one();
+
+  task<> watch();
+
+  task<result<void>> bring_in();
+  task<result<void>> come_to_the_end();
+  task<std::optional<std::uint64_t>> end_of_subjects();
+  task<result<void>> take_the_name();
+
+  // What has been read since the last transaction began.
+  struct unwritten {
+    std::vector<view::change> changes;
+    nats::message last;              // to be settled
+    std::vector<std::string> times;  // of the first and the last event of each batch
+    std::size_t bytes = 0;
+  };
+
+  view_part& part_;
+  view::plan plan_;
+  view::build build_;
+  std::function<task<>()> stop_live_;
+  view_reading reading_;
+  nats::pull_consumer inbox_;
+  nursery children_;
+  view::position ahead_;  // up to where has been read; build_.at follows it
+  unwritten waiting_;
+  bool writing_ = false;
+  bool bulk_passed_ = false;  // everything up to bulk_until has been read
+  bool swapped_ = false;
+  std::uint64_t checked_ = 0;  // the incarnation for which the store was found to be the same
+  std::uint64_t goal_ = 0;
+  std::string not_moving_;
+  event closing_;
+  event moved_;  // the position has, or the bulk has ended, or everything has
+};
+
+}  // namespace recordkv::stages

@@ -1,0 +1,79 @@
+// What the builds of one view share in one process: its lock, its figures, its database, its share of the partitions.
+//
+// Owns: the lock's lifetime, the waiting for a database that is in trouble, what the store is now (docs/invariants.md
+// X21). Refuses to know: which builds there are, and how one is folded.
+#pragma once
+
+#include "recordkv/core/figures.hpp"
+#include "recordkv/core/log.hpp"
+#include "recordkv/kv/owner.hpp"
+#include "recordkv/kv/store_meta.hpp"
+#include "recordkv/stage.hpp"
+#include "recordkv/view/store.hpp"
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace recordkv::stages {
+
+/// A store's identity and end. A position counts only for the store it was made from.
+struct history {
+  std::string created;
+  std::uint64_t generation = 0;
+  std::uint64_t last_seq = 0;
+  bool holds(const view::position& at) const;
+};
+
+class view_part {
+ public:
+  /// `report`: the text of the part's report without the braces' inside that figures give.
+  view_part(stage_context& outer, std::string view, kv::claim share, view::store& database,
+            std::function<std::string()> report);
+
+  task<result<history>> read_history();
+
+  /// Calls until the database is well. One that is locked or full is waited for; nothing is lost meanwhile, and
+  /// `status` says it. In the middle of the work (`started`) every trouble of the database is; at the start one that no
+  /// waiting mends ends it.
+  template <class Call>
+  auto patiently(Call call, bool started) -> decltype(call()) {
+    for (;;) {
+      auto done = co_await call();
+      if (done || done.error().code != errc::storage) {
+        trouble_.clear();
+        co_return done;
+      }
+      if (trouble_.empty()) log::warn("index", "view {}: {}; trying again", name, done.error().text);
+      trouble_ = done.error().text;
+      const bool passes = trouble_passes();
+      if (owner.lost() || closing || (!started && !passes)) co_return done;
+      co_await pause.wait_for(std::chrono::seconds(1));
+    }
+  }
+
+  /// Brings `shown.condition` up to date; `not_moving`: why a consumer does not move, or empty.
+  void note_health(const std::string& not_moving);
+
+  std::string stream() const { return "KV_" + ctx.cfg.kv.bucket; }
+  std::string prefix() const { return "$KV." + ctx.cfg.kv.bucket + "."; }
+  /// The labels in a subject: "*" when the share is all.
+  std::vector<std::string> subject_labels() const;
+
+  std::string name;
+  kv::claim share;
+  figures shown;
+  stage_context ctx;  // counts into `shown`
+  view::store& rows;
+  kv::owner owner;
+  std::vector<std::string> labels;
+  event pause;  // whoever waits looks again
+  bool closing = false;
+
+ private:
+  cause trouble_cause() const;
+  bool trouble_passes() const;
+  std::string trouble_;
+};
+
+}  // namespace recordkv::stages
