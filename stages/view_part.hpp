@@ -27,7 +27,7 @@ struct history {
 
 class view_part {
  public:
-  /// `report`: the text of the part's report without the braces' inside that figures give.
+  /// `report`: what stands in the lock's value, a JSON object's text; asked at each renewal.
   view_part(stage_context& outer, std::string view, kv::claim share, view::store& database,
             std::function<std::string()> report);
 
