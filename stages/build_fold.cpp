@@ -13,8 +13,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What may gather while a transaction runs. Larger ones are no faster, and a crash repeats one.
-constexpr std::size_t most_changes = 50'000;
+// What may gather while a transaction runs. Larger ones are slower: their rows are out of the processor's caches before
+// they are written, and a crash repeats one.
+constexpr std::size_t most_changes = 8192;
 constexpr std::size_t most_bytes = std::size_t{32} << 20;
 // Messages between two looks at the rest of the loop: some milliseconds.
 constexpr std::ptrdiff_t at_a_time = 1024;
@@ -43,7 +44,9 @@ nats::consumer_spec build_fold::consumer() const {
   return {.stream = part_.stream(),
           .durable = durable_of(part_, build_),
           .filters = subjects_of(plan_, part_.prefix(), part_.subject_labels()),
-          .policy = nats::acks::all,
+          // Where a build stands is in the database alone. The live one acknowledges so that NATS can show its progress;
+          // for all of a store that would cost the server half of its work.
+          .policy = build_.live ? nats::acks::all : nats::acks::none,
           .filters_follow = true,
           .still_ours = [this] { return part_.owner.confirm(); },
           .credit = 32'768,

@@ -66,6 +66,8 @@ task<result<void>> view_keeper::keep() {
       co_await part_.pause.wait_for(1s);
     } else if (done.error().code != errc::conflict && done.error().code != errc::closed) {
       co_return done;
+    } else {
+      co_await part_.pause.wait_for(50ms);  // whatever conflicts again and again must not take the loop for itself
     }
   }
   co_return result<void>{};

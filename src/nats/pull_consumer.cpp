@@ -201,7 +201,7 @@ std::vector<message> pull_consumer::take() {
       status(m);
       continue;
     }
-    if (d->consumer_seq != expected_ && spec_.policy != acks::none) {
+    if (d->consumer_seq != expected_ && (spec_.policy != acks::none || !spec_.durable.empty())) {
       rewind_wanted_ = true;  // somebody else was given what lies between, or it was lost on the way
       rewind_reason_ = "the consumer sequence jumped";
       // A reset leaves the pull requests of a predecessor standing until the server has seen him gone, and they may be
@@ -224,13 +224,14 @@ std::vector<message> pull_consumer::take() {
   return out;
 }
 
-// Credit accounting, not errors: 404, 408 and 409 end a pull request and tell what it still had.
+// Credit accounting, not errors: 404, 408 and 409 end a pull request and tell what it still had, which may be nothing:
+// others stand beside it. Without a number all of them are gone with the consumer.
 void pull_consumer::status(const message& m) {
   const auto code = m.header_value("Status");
   idle_ = code == "100";
   if (idle_) return;
-  const auto left = number(m.header_value("Nats-Pending-Messages"));
-  credit_ = left && left < credit_ ? credit_ - left : 0;
+  const auto left = m.header_value("Nats-Pending-Messages");
+  credit_ -= left.empty() ? credit_ : std::min<std::size_t>(credit_, number(left));
   const auto words = m.header_value("Description");
   if (code == "409" && (words.find("Deleted") != words.npos || words.find("Leadership") != words.npos)) {
     rewind_wanted_ = true;

@@ -248,6 +248,18 @@ class Rig:
 
     # facts
 
+    def machine(self) -> dict:
+        """An environment in which a page's commands mean this rig: `recordkv` with its configuration, `nats` with its server."""
+        os.makedirs(self.path("bin"))
+        tools = {"recordkv": f'"{program("RECORDKV", "recordkv")}" --config "{self.config}"',
+                 "nats": f'"{program("RECORDKV_NATS_CLI", "nats")}"'}
+        for name, command in tools.items():
+            with open(self.path("bin", name), "w", encoding="utf-8") as f:
+                f.write(f'#!/bin/sh\nexec {command} "$@"\n')
+            os.chmod(self.path("bin", name), 0o755)
+        return {**plain_environment(), "PATH": f"{self.path('bin')}:{os.environ['PATH']}", "NATS_URL": self.url,
+                "HOME": self.directory}
+
     def api(self, what: str, **body) -> dict:
         """A JetStream API call over a connection that is kept."""
         try:

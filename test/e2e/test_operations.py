@@ -9,7 +9,7 @@ import re
 import subprocess
 import unittest
 
-from rig import ROOT, SLOW, Rig, free_port, plain_environment, program, wait_for
+from rig import ROOT, SLOW, Rig, free_port, wait_for
 
 PAGE = os.path.join(ROOT, "docs", "operations.md")
 EVENTS = 6000
@@ -25,18 +25,6 @@ def blocks() -> list:
 
 
 class OperationsTest(unittest.TestCase):
-    def machine(self, rig: Rig) -> dict:
-        """An environment in which the page's commands mean this rig."""
-        os.makedirs(rig.path("bin"))
-        tools = {"recordkv": f'"{program("RECORDKV", "recordkv")}" --config "{rig.config}"',
-                 "nats": f'"{program("RECORDKV_NATS_CLI", "nats")}"'}
-        for name, command in tools.items():
-            with open(rig.path("bin", name), "w", encoding="utf-8") as f:
-                f.write(f'#!/bin/sh\nexec {command} "$@"\n')
-            os.chmod(rig.path("bin", name), 0o755)
-        return {**plain_environment(), "PATH": f"{rig.path('bin')}:{os.environ['PATH']}", "NATS_URL": rig.url,
-                "HOME": rig.directory}
-
     def run_block(self, rig: Rig, line: int, commands: str, environment: dict) -> None:
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands.replace(HTTP, rig.settings["http.listen"])],
                               cwd=rig.directory, env=environment, text=True, stdin=subprocess.DEVNULL,
@@ -51,7 +39,7 @@ class OperationsTest(unittest.TestCase):
         with Rig() as rig:
             rig.settings["http.listen"] = f"127.0.0.1:{free_port()}"
             rig.settings["source.silent_after"] = "1h"  # the network ends before the test does
-            environment = self.machine(rig)
+            environment = rig.machine()
             rig.nats()
             rig.simulator("--events", EVENTS, "--rate", 400 // SLOW, "--accounts", 500)
             part = rig.recordkv(name="first")

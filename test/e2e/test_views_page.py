@@ -12,7 +12,7 @@ import subprocess
 import tomllib
 import unittest
 
-from rig import ROOT, SLOW, Rig, die_with_parent, plain_environment, program, wait_for
+from rig import ROOT, SLOW, Rig, die_with_parent, wait_for
 
 import fold_views
 import view_tables
@@ -33,18 +33,6 @@ def blocks() -> list:
 
 
 class ViewsPageTest(unittest.TestCase):
-    def machine(self, rig: Rig) -> dict:
-        """An environment in which the page's commands mean this rig. Its configuration is the rig's, but for what views there are."""
-        os.makedirs(rig.path("bin"))
-        tools = {"recordkv": f'"{program("RECORDKV", "recordkv")}" --config "{rig.config}"',
-                 "nats": f'"{program("RECORDKV_NATS_CLI", "nats")}"'}
-        for name, command in tools.items():
-            with open(rig.path("bin", name), "w", encoding="utf-8") as f:
-                f.write(f'#!/bin/sh\nexec {command} "$@"\n')
-            os.chmod(rig.path("bin", name), 0o755)
-        shutil.copytree(os.path.join(ROOT, "config", "views"), rig.path("config", "views"))
-        return {**plain_environment(), "PATH": f"{rig.path('bin')}:{os.environ['PATH']}", "NATS_URL": rig.url, "HOME": rig.directory}
-
     def run_block(self, rig: Rig, line: int, commands: str, environment: dict) -> str:
         """What a block prints. A process that it leaves running goes on; the end of the test ends it."""
         log = rig.path(f"line-{line}.log")
@@ -90,7 +78,8 @@ class ViewsPageTest(unittest.TestCase):
             rig.settings["index.views"] = ["config/views/*.toml"]
             rig.settings["index.database"] = "sqlite:views.db"
             rig.settings["source.silent_after"] = "1h"  # the network ends before the test does
-            environment = self.machine(rig)
+            environment = rig.machine()
+            shutil.copytree(os.path.join(ROOT, "config", "views"), rig.path("config", "views"))
             rig.nats()
             rig.simulator("--events", EVENTS, "--accounts", 200)
             rig.recordkv("ingest,kv", name="store")

@@ -227,6 +227,32 @@ TEST_CASE("X21: a position that another process moved ends the stage") {
   CHECK(rig.ended->error().code == errc::not_owner);
 }
 
+TEST_CASE("X21: a database that its own crash has set back is folded on from there") {
+  index_rig rig;
+  rig.put(0, 1, 1);
+  rig.start();
+  REQUIRE(rig.folded());
+  const auto before = rig.position();
+  rig.put(0, 2, 2);
+  rig.put(1, 3, 3);
+  REQUIRE(rig.folded());
+  {
+    auto plans = stages::configured_views(rig.cfg);
+    REQUIRE(plans.has_value());
+    auto crashed = view::store::open(rig.io, rig.cfg.index.database);
+    REQUIRE(crashed.has_value());
+    const auto live = rig.builds().live;
+    REQUIRE(live.has_value());
+    const std::vector<view::change> lost{{.erase = true, .did = accounts[0], .collection = like, .rkey = "2"}};
+    REQUIRE(rig.run((*crashed)->apply(plans->front(), live->number, lost, live->at, before)).has_value());
+  }
+  CHECK_FALSE(rig.rows() == rig.fold);
+  rig.put(0, 4, 4);
+  REQUIRE(rig.folded());
+  CHECK(rig.rows() == rig.fold);
+  REQUIRE(rig.stop().has_value());
+}
+
 TEST_CASE("a view takes exactly its collection") {
   index_rig rig;
   rig.publish("$KV.record." + kv::record_key::of(accounts[0], like + ".more", "1").text(),

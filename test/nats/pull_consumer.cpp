@@ -130,6 +130,25 @@ TEST_CASE("X6: a thief on the same durable is noticed by the jump, and nothing i
   CHECK(rig.waits_for([&] { return rig.info("S").messages == 0; }));
 }
 
+TEST_CASE("X6: without acknowledgements a thief on the same durable is noticed, too") {
+  consumer_rig rig;
+  rig.fill(4, false);
+  std::uint64_t at = 1;
+  auto in = rig.attach(rig.nc, rig.spec(nats::acks::none), rig.a_level(), [&] { return at; });
+  CHECK(rig.taken(*in, 4) == range(1, 4));
+  at = 5;
+  auto thief = rig.connect();
+  auto stolen = thief->subscribe("stolen");
+  REQUIRE(stolen.has_value());
+  REQUIRE(thief->publish("$JS.API.CONSUMER.MSG.NEXT.S.d", "stolen", {}, R"({"batch":3,"expires":20000000000})")
+              .has_value());
+  REQUIRE(rig.run(thief->flush()).has_value());
+  rig.fill(12, false);
+  CHECK(rig.taken(*in, 12) == range(5, 16));
+  CHECK(rig.counters.value("consumer_rewinds") >= 1);
+  CHECK_FALSE(stolen->take().empty());
+}
+
 TEST_CASE("X6: a consumer that is deleted before anything was asked of it is made again") {
   consumer_rig rig;
   rig.fill(6);
@@ -207,6 +226,28 @@ TEST_CASE("no more is delivered than was asked for while nobody takes it") {
   }
   const auto rest = rig.taken(*in, 200 - got);
   CHECK(rest.back() == "200");
+}
+
+TEST_CASE("a request that is completed ends for itself, and is no reason to ask for the others' messages again") {
+  consumer_rig rig;
+  rig.fill(15);
+  auto s = rig.spec();
+  s.credit = 16;
+  auto in = rig.attach(rig.nc, s, rig.api_level());
+  CHECK(rig.taken(*in, 15) == range(1, 15));  // 1 is left of the first request
+  const auto wait_for_next = [&](std::size_t n, std::optional<result<words>>& got) {
+    asio::co_spawn(rig.io, take(*in, n), [&](std::exception_ptr, result<words> r) { got = std::move(r); });
+    REQUIRE(rig.run(rig.nc.flush()).has_value());
+  };
+  std::optional<result<words>> later, last;
+  wait_for_next(2, later);
+  REQUIRE(rig.waits_for([&] { return rig.consumer("num_waiting") == 2; }));  // 15 more have been asked for
+  rig.fill(2);  // the server serves both in turn, so it completes the first
+  REQUIRE(rig.waits_for([&] { return later.has_value(); }));
+  wait_for_next(1, last);
+  rig.fill(100);
+  REQUIRE(rig.waits_for([&] { return last.has_value() && rig.consumer("num_waiting") == 0; }));
+  CHECK(rig.api("CONSUMER.INFO.S.d").at("delivered").as_object().at("consumer_seq").as_int64() <= 17 + 16);
 }
 
 TEST_CASE("while the server says nothing it asks again, and nothing comes twice or out of order") {

@@ -163,6 +163,26 @@ TEST_CASE("postgres: a COMMIT whose answer is lost counts as done when it was, a
   CHECK(table(server.url(), "likes_by_subject") == lines{"x|3"});
 }
 
+TEST_CASE("postgres: a COMMIT whose answer is lost stays in doubt while another build of the view goes on") {
+  recordkv::test::postgres_process server;
+  const plan p = plan_of(server.directory(), likes_text);
+  opened o(server.url());
+  cutter between(o.io, server);
+  auto made = store::open(o.io, between.url(), 5s);
+  REQUIRE(made.has_value());
+  auto& cut = **made;
+  const auto live = o.live(p, at(1));
+  const auto next = o.must(o.views->begin(p, at(1), 0, 0));
+  const auto apply = [&](const build& b) {
+    return o.run(cut.apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2)));
+  };
+  between.cut = cutter::when::after_commit;
+  CHECK(apply(live).error().code == errc::storage);
+  CHECK(apply(next)->rows == 1);
+  CHECK(apply(live)->rows == 1);
+  CHECK(apply(live).error().code == errc::conflict);
+}
+
 TEST_CASE("postgres: another program's lock and a full disk are told in those words") {
   recordkv::test::postgres_process server;
   server.sql("CREATE TABLE held (x text)");

@@ -89,11 +89,6 @@ task<result<std::vector<request>>> rights_on(session& s, naming from, naming to)
 
 }  // namespace
 
-const stored_build* find(const stored_builds& all, bool live) {
-  const auto at = std::ranges::find_if(all, [&](const stored_build& b) { return b.whole && b.of.live == live; });
-  return at == all.end() ? nullptr : &*at;
-}
-
 task<result<void>> begin_change(session& s, std::string view) {
   std::vector<request> all{{"BEGIN", {}},
                            {"SET LOCAL synchronous_commit = on", {}},

@@ -5,29 +5,12 @@
 #pragma once
 
 #include "postgres/session.hpp"
-#include "sql/naming.hpp"
+#include "sql/stored_build.hpp"
 
-#include "recordkv/view/store.hpp"
-
-#include <optional>
+#include <cstdint>
 #include <string>
-#include <vector>
 
 namespace recordkv::view::postgres {
-
-struct stored_build {
-  std::string view;
-  build of;
-  std::vector<std::string> counted;
-  std::vector<std::string> ready;  ///< partitions that have caught up
-  bool wanted = false;
-  bool whole = true;  ///< its tables are all there
-
-  naming names() const { return {view, of.number, of.live, counted}; }
-};
-using stored_builds = std::vector<stored_build>;
-
-const stored_build* find(const stored_builds& all, bool live);
 
 /// BEGIN, and the lock that all share who change which builds a view has. It survives no crash: what it makes is on
 /// disk.

@@ -30,13 +30,7 @@ task<result<std::vector<reply>>> commit(session& s) {
 task<result<builds>> look_now(session& s, std::string view) {
   auto all = co_await builds_of(s, std::move(view), false);
   if (!all) co_return all.error();
-  builds out;
-  for (const auto& b : *all) {
-    if (!b.whole) continue;
-    (b.of.live ? out.live : out.next) = b.of;
-    out.rebuild_wanted = out.rebuild_wanted || b.wanted;
-  }
-  co_return out;
+  co_return told(*all);
 }
 
 /// The hooks, as the server would read them: what it refuses now it would refuse of every record.

@@ -72,27 +72,22 @@ result<bool> exists(database& db, const std::string& name) {
   return code == SQLITE_ROW;
 }
 
-result<std::vector<stored_build>> builds_of(database& db, const std::string& view, which those) {
+result<stored_builds> builds_of(database& db, const std::string& view) {
   auto s = db.prepare(builds_of_view());
   if (!s) return s.error();
   s->bind(1, view);
-  std::vector<stored_build> out;
+  stored_builds out;
   int code = SQLITE_DONE;
   while ((code = s->step()) == SQLITE_ROW)
     if (auto b = read_build(*s)) out.push_back(std::move(*b));
   if (code != SQLITE_DONE) return db.failure("read its builds");
-  std::vector<stored_build> whole;
-  for (auto& b : out) {
-    bool all = true;
-    if (those == which::whole)
-      for (const auto& t : b.names().tables()) {
-        auto there = exists(db, t);
-        if (!there) return there.error();
-        all = all && *there;
-      }
-    if (all) whole.push_back(std::move(b));
-  }
-  return whole;
+  for (auto& b : out)
+    for (const auto& t : b.names().tables()) {
+      auto there = exists(db, t);
+      if (!there) return there.error();
+      b.whole = b.whole && *there;
+    }
+  return out;
 }
 
 result<stored_build> build_of(database& db, const plan& p, std::uint64_t number) {
@@ -160,7 +155,7 @@ result<void> drop_build(database& db, const stored_build& b) {
 }
 
 result<void> swap_builds(database& db, const plan& p, const stored_build& next) {
-  auto all = builds_of(db, p.name, which::all);
+  auto all = builds_of(db, p.name);
   if (!all) return all.error();
   for (const auto& b : *all)
     if (b.of.live)
@@ -174,15 +169,6 @@ result<void> swap_builds(database& db, const plan& p, const stored_build& next) 
   if (!s) return s.error();
   s->bind(1, static_cast<std::int64_t>(next.of.number));
   return one_step(db, *s, "put a build in its place");
-}
-
-builds told(const std::vector<stored_build>& stored) {
-  builds out;
-  for (const auto& b : stored) {
-    (b.of.live ? out.live : out.next) = b.of;
-    out.rebuild_wanted = out.rebuild_wanted || b.wanted;
-  }
-  return out;
 }
 
 }  // namespace recordkv::view

@@ -4,37 +4,19 @@
 // Refuses to know: rows, threads.
 #pragma once
 
-#include "sql/naming.hpp"
+#include "sql/stored_build.hpp"
 #include "sqlite/database.hpp"
 
-#include "recordkv/view/store.hpp"
-
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <vector>
 
 namespace recordkv::view {
-
-struct stored_build {
-  std::string view;
-  build of;
-  std::vector<std::string> counted;
-  std::vector<std::string> ready;  ///< partitions that have caught up
-  bool wanted = false;
-
-  naming names() const { return {view, of.number, of.live, counted}; }
-};
 
 /// The table itself, and the end of the one that stood in its place before.
 result<void> found_builds(database& db);
 
-/// The builds of a view, the live one first. `whole`: only those whose tables are all there.
-enum class which { all, whole };
-result<std::vector<stored_build>> builds_of(database& db, const std::string& view, which those);
-
-/// What store::look() says of them.
-builds told(const std::vector<stored_build>& stored);
+/// The builds of a view, the live one first.
+result<stored_builds> builds_of(database& db, const std::string& view);
 
 /// Build `number` when it is of this plan; errc::conflict else.
 result<stored_build> build_of(database& db, const plan& p, std::uint64_t number);

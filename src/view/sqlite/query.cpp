@@ -84,7 +84,7 @@ result<builds> read_builds_sqlite(const std::string& path, const std::string& vi
   if (!views) return views.error();
   if (std::ranges::find(*views, view, &live_view::name) == views->end())
     return fail(errc::not_found, "there is no view {} in {} yet", view, path);
-  auto found = builds_of(*db, view, which::whole);
+  auto found = builds_of(*db, view);
   if (!found) return found.error();
   return told(*found);
 }
