@@ -44,8 +44,8 @@ nats::consumer_spec build_fold::consumer() const {
   return {.stream = part_.stream(),
           .durable = durable_of(part_, build_),
           .filters = subjects_of(plan_, part_.prefix(), part_.subject_labels()),
-          // Where a build stands is in the database alone. The live one acknowledges so that NATS can show its progress;
-          // for all of a store that would cost the server half of its work.
+          // Where a build stands is in the database alone. The live one acknowledges so that NATS can show its
+          // progress; for all of a store that would cost the server half of its work.
           .policy = build_.live ? nats::acks::all : nats::acks::none,
           .filters_follow = true,
           .still_ours = [this] { return part_.owner.confirm(); },

@@ -189,6 +189,7 @@ task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<c
   if (live->of.hash != p.hash())
     co_return fail(errc::conflict, "view {} was built from another definition; try again once it is rebuilt", p.name);
   std::vector<request> looks;
+  looks.reserve(changes.size());
   for (const auto& c : changes) looks.push_back({same_reject(live->names()), {at_uri_of(c), fmt::to_string(c.seq)}});
   if (looks.empty()) co_return 0;
   auto there = co_await s.run("read rejects", std::move(looks));

@@ -144,6 +144,7 @@ task<result<void>> no_strangers(session& s, const plan& p, const stored_builds& 
       if (!own.contains(t)) names.push_back(std::move(t));
     }
   std::vector<request> looks;
+  looks.reserve(names.size());
   for (const auto& t : names) looks.push_back(exists(t));
   if (looks.empty()) co_return result<void>{};
   auto there = co_await s.run("look for its tables", std::move(looks));

@@ -141,8 +141,9 @@ task<result<std::vector<store::reject>>> rejects_now(session& s, std::string vie
   std::vector<request> one{{list_rejects(live->names()), {fmt::to_string(most)}}};
   auto got = co_await s.run("read rejects", std::move(one));
   if (!got) co_return got.error();
-  std::vector<store::reject> out;
   const auto& r = got->back();
+  std::vector<store::reject> out;
+  out.reserve(static_cast<std::size_t>(r.rows()));
   for (int i = 0; i < r.rows(); ++i)
     out.push_back({std::string(r.text(i, 0)), std::string(r.text(i, 1)), r.number(i, 2)});
   co_return out;
@@ -152,8 +153,9 @@ task<result<std::vector<std::string>>> views_now(session& s) {
   std::vector<request> one{{list_views(), {}}};
   auto got = co_await s.run("read its builds", std::move(one));
   if (!got) co_return got.error();
-  std::vector<std::string> out;
   const auto& r = got->back();
+  std::vector<std::string> out;
+  out.reserve(static_cast<std::size_t>(r.rows()));
   for (int i = 0; i < r.rows(); ++i) out.emplace_back(r.text(i, 0));
   co_return out;
 }

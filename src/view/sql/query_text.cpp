@@ -50,7 +50,7 @@ std::optional<cell> value_of(column_type t, const std::string& text, std::string
 
 /// A column as it is shown, and as it is compared.
 std::string expression(dialect d, const answer::heading& h) {
-  const auto name = identifier(h.name);
+  auto name = identifier(h.name);
   if (d == dialect::sqlite) return name;
   if (h.type == column_type::json) return name + "::text";
   return name;
@@ -119,6 +119,7 @@ result<question> compile_question(dialect d, const std::string& place, const std
     const auto c = std::ranges::find(out.columns, w.column, &answer::heading::name);
     if (c == out.columns.end()) {
       std::vector<std::string> names;
+      names.reserve(out.columns.size());
       for (const auto& known : out.columns) names.push_back(known.name);
       return fail(errc::bad_config, "view {} has no column {}; it has: {}", table, w.column, joined(names));
     }

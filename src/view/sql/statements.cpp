@@ -108,6 +108,7 @@ std::vector<std::string> rename_to_live(const naming& next) {
   const auto from = next.tables();
   const auto to = live.tables();
   std::vector<std::string> out;
+  out.reserve(from.size());
   for (std::size_t i = 0; i < from.size(); ++i)
     out.push_back(fmt::format("ALTER TABLE {} RENAME TO {}", identifier(from[i]), identifier(to[i])));
   return out;
