@@ -37,6 +37,7 @@ class Postgres:
         self.directory = tempfile.mkdtemp(prefix="rkv-pg-", dir="/tmp")  # short: a socket's path has 107 letters
         self.data = os.path.join(self.directory, "data")
         self.log = os.path.join(self.directory, "log")
+        self.port = str(settings.get("port", 5432))
         self.process = None
         # PostgreSQL refuses to run as root.
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -71,7 +72,7 @@ class Postgres:
             return f.read()
 
     def url(self) -> str:
-        return f"postgresql:///postgres?host={self.directory}&user=recordkv"
+        return f"postgresql:///postgres?host={self.directory}&port={self.port}&user=recordkv"
 
     def query(self, sql: str) -> str:
         """What `psql -At` prints, without the last newline."""
@@ -95,7 +96,7 @@ class Postgres:
             self.process = subprocess.Popen([os.path.join(self.bin, "postgres"), "-D", self.data], stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=out, cwd=self.directory, preexec_fn=die_with_parent, **self.as_user())
         deadline = time.monotonic() + 60 * SLOW
-        while subprocess.run([os.path.join(self.bin, "pg_isready"), "-q", "-h", self.directory]).returncode:
+        while subprocess.run([os.path.join(self.bin, "pg_isready"), "-q", "-h", self.directory, "-p", self.port]).returncode:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("PostgreSQL does not start:\n" + self.text())
             time.sleep(0.05)
@@ -111,6 +112,20 @@ class Postgres:
             except ProcessLookupError:
                 pass
         self.process.wait(10)
+
+    def serve_tls(self, certificate: str, key: str, user: str, password: str) -> None:
+        """On TCP, by TLS alone, to one user with a password. The settings must name listen_addresses and port."""
+        for source, name in ((certificate, "server.crt"), (key, "server.key")):
+            target = os.path.join(self.data, name)
+            shutil.copyfile(source, target)
+            shutil.chown(target, self.user)
+            os.chmod(target, 0o600)
+        self.query(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'; GRANT CREATE ON SCHEMA public TO {user}")
+        with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
+            f.write("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+        with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
+            f.write("ssl = on\n")
+        self.restart()
 
     def stop(self) -> None:
         """In an orderly manner: sessions are ended, data is written."""

@@ -7,7 +7,9 @@ import json
 import os
 import unittest
 
-from rig import ROOT, Rig, wait_for
+from authority import Authority
+from postgres import Postgres
+from rig import ROOT, Rig, free_port, wait_for
 
 ME = "did:plc:44ybard66vv44zksje25o7dz"
 POST = f"at://{ME}/app.bsky.feed.post/3kabcdefghijk"
@@ -74,6 +76,35 @@ class ViewCommandsTest(unittest.TestCase):
             self.assertIn("no process keeps any part", self.ask(rig, 3, "view", "rebuild", "likes"))
             rig.recordkv("index", name="later")  # the wish stands
             wait_for("it is rebuilt", lambda: json.loads(self.ask(rig, 0, "view", "list", "--json"))["build"] > again["build"], 60)
+
+    def test_postgres_with_tls_and_a_password(self):
+        port = free_port()
+        with Postgres(listen_addresses="127.0.0.1", port=port) as server, Rig() as rig:
+            ours, others = Authority(rig.directory, "ours"), Authority(rig.directory, "others")
+            server.serve_tls(*ours.sign("server", "DNS:localhost"), "views", "right-secret")
+
+            def url(password: str, authority: Authority) -> str:
+                return (f"postgresql://views:{password}@localhost:{port}/postgres?sslmode=verify-full"
+                        f"&sslrootcert={authority.certificate}")
+            rig.nats()
+            for password, authority, why in (("wrong-secret", ours, "password authentication failed"),
+                                             ("right-secret", others, "certificate verify failed")):
+                with self.subTest(why):
+                    rig.settings["index.database"] = url(password, authority)
+                    said = self.ask(rig, 1, "query", "likes")
+                    self.assertIn(why, said)
+                    self.assertNotIn("-secret", said)
+            part = rig.recordkv("index", name="refused")
+            wait_for("it says why", lambda: "certificate verify failed" in part.text(), 60)
+            part.kill()
+            self.assertNotIn("-secret", part.text())
+            rig.settings["index.database"] = url("right-secret", ours)
+            part = rig.recordkv("index", name="taken")
+            self.ask(rig, 0, "put", LIKE, like(POST), "--wait")
+            self.assertEqual(json.loads(self.ask(rig, 0, "query", "likes", "--json"))["subject"], POST)
+            self.assertEqual(server.query("SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'views'"), "t")
+            self.assertEqual(part.stop(), 0)
+            self.assertNotIn("-secret", part.text() + self.ask(rig, 0, "config", "show"))
 
     def test_what_does_not_fit(self):
         with Rig() as rig:
