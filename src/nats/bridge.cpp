@@ -4,6 +4,7 @@
 #include "recordkv/core/log.hpp"
 
 #include <nats/nats.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <boost/asio/post.hpp>
 
@@ -15,6 +16,11 @@ namespace recordkv::nats {
 namespace {
 
 constexpr int read_size = 256 * 1024;
+constexpr std::string_view deaf = "the connection stands and nothing can be read from it; making it anew";
+
+// How long what was published may lie in nats.c's buffer. Together with the half lease for which an owner writes
+// without asking (kv::owner::fresh) it is less than a lease: nobody else can have taken his place meanwhile.
+constexpr std::chrono::milliseconds longest_unsent{2000};
 
 // The descriptor on its way to the loop: closed if the loop never runs again.
 struct owned_fd {
@@ -131,6 +137,8 @@ void bridge::attached(int socket) {
   socket_.assign(socket, ignored);
   records_.attached(socket);
   write_waiting_ = false;
+  perishable_.clear();
+  written_ = 0;
   attached_at_ = std::chrono::steady_clock::now();
   up_ = true;
   to_.turned(true);
@@ -144,14 +152,21 @@ void bridge::lost() {
   to_.turned(false);
   const bool quick = std::chrono::steady_clock::now() - attached_at_ < std::chrono::seconds(1);
   quick_losses_ = quick ? quick_losses_ + 1 : 0;
-  if (quick_losses_ >= 3) renew();
+  if (quick_losses_ >= 3) drop(deaf);
 }
 
 // nats.c keeps its parser's state over a reconnect (3.4.1, event-loop mode): cut off in the middle of a message it
 // takes what comes next for the rest of it. Of a short rest every later connection is lost at its first read, behind a
 // long one it stays deaf (connection.cpp listens for an echo). Only a new connection has a new parser.
-void bridge::renew() {
-  log::warn("nats", "the connection stands and nothing can be read from it; making it anew");
+void bridge::start_over() { drop(deaf); }
+
+// Whatever is unsent goes with it: the socket is shut before nats.c can write once more.
+void bridge::drop(std::string_view why) {
+  log::warn("nats", "{}", why);
+  if (socket_.is_open()) ::shutdown(socket_.native_handle(), SHUT_RDWR);
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  if (up_.exchange(false)) to_.turned(false);
   make_anew();
 }
 
@@ -182,13 +197,6 @@ void bridge::make_anew() {
   try_later(std::chrono::milliseconds(refused ? 2'000 : 300));
 }
 
-void bridge::start_over() {
-  boost::system::error_code ignored;
-  socket_.close(ignored);
-  if (up_.exchange(false)) to_.turned(false);
-  renew();
-}
-
 void bridge::read_turn() {
   socket_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
     if (ec || !up_) return;
@@ -206,8 +214,13 @@ void bridge::read_turn() {
 void bridge::write_turn() {
   write_posted_ = false;
   if (!up_ || !write_wanted_ || write_waiting_) return;
+  if (perished())
+    return drop(
+        "stopped, or cut off, with messages on their way; they are dropped with the connection, which is made anew");
   errno = 0;  // as in read_turn
+  const auto before = buffered();
   natsConnection_ProcessWriteEvent(nc_);
+  note_written(before);
   if (!write_wanted_ || !up_) return;
   write_waiting_ = true;  // the socket's buffer is full
   socket_.async_wait(asio::posix::stream_descriptor::wait_write, [this](boost::system::error_code ec) {
@@ -215,6 +228,31 @@ void bridge::write_turn() {
     write_waiting_ = false;
     write_turn();
   });
+}
+
+std::uint64_t bridge::buffered() const { return static_cast<std::uint64_t>(std::max(0, natsConnection_Buffered(nc_))); }
+
+// A few marks a second are enough: those that come soon after one count as old as it.
+void bridge::note_perishable() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto end = written_ + buffered();
+  if (perishable_.empty() || now - perishable_.back().at > std::chrono::milliseconds(50))
+    perishable_.push_back({end, now});
+  else
+    perishable_.back().end = end;
+}
+
+void bridge::note_written(std::uint64_t buffered_before) {
+  const auto left = buffered();
+  written_ += buffered_before - std::min(buffered_before, left);
+  while (!perishable_.empty() && (left == 0 || perishable_.front().end <= written_)) perishable_.pop_front();
+}
+
+// A process that was stopped (SIGSTOP, a machine asleep) would write on waking what it meant to write before, past
+// somebody who has taken its place and written newer values since (X7). Whoever published asks before he sends it
+// again.
+bool bridge::perished() const {
+  return !perishable_.empty() && std::chrono::steady_clock::now() - perishable_.front().at > longest_unsent;
 }
 
 result<void> bridge::publish(const char* subject, const char* reply, const header_list& headers,

@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -44,6 +45,8 @@ class bridge {
   bool up() const noexcept { return up_; }
 
   result<void> publish(const char* subject, const char* reply, const header_list& headers, std::string_view data);
+  /// What has just been published must not be written when it has waited too long (connection::publish).
+  void note_perishable();
   result<__natsSubscription*> subscribe(const char* subject);
   static void drain(__natsSubscription* from, std::vector<message>& into);
   static void unsubscribe(__natsSubscription* gone);
@@ -67,7 +70,7 @@ class bridge {
   template <class Work>
   void later(Work work);
   void shut();
-  void renew();
+  void drop(std::string_view why);
   void given_up(const std::string& why);
   void try_later(std::chrono::milliseconds pause);
   void make_anew();
@@ -75,6 +78,9 @@ class bridge {
   void lost();
   void read_turn();
   void write_turn();
+  std::uint64_t buffered() const;
+  void note_written(std::uint64_t buffered_before);
+  bool perished() const;
 
   asio::io_context& io_;
   std::shared_ptr<bridge*> self_ = std::make_shared<bridge*>(this);
@@ -87,6 +93,14 @@ class bridge {
   std::shared_ptr<std::atomic<bool>> closed_;  // nats.c has said that it has ended
   std::atomic<bool> closing_{false};           // by ourselves: not worth telling
   bool write_waiting_ = false;
+  // Perishable messages that nats.c still has to write: the last byte of some, counted since the attach, and when the
+  // first of them came.
+  struct mark {
+    std::uint64_t end;
+    std::chrono::steady_clock::time_point at;
+  };
+  std::deque<mark> perishable_;
+  std::uint64_t written_ = 0;  // bytes, since the attach
   tls_records records_;
   nats_config config_;
   std::string refusal_;  // the last that was told

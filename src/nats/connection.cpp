@@ -90,7 +90,7 @@ struct connection::impl {
     if (auto again = raw.subscribe((inbox + ".>").c_str())) inbox_subscription = *again;
   }
 
-  // Nothing else would tell that nats.c hears nothing (bridge::renew).
+  // Nothing else would tell that nats.c hears nothing (bridge::start_over).
   void listen_for_echo() {
     heard = false;
     (void)raw.publish((inbox + ".e").c_str(), nullptr, {}, {});
@@ -183,8 +183,10 @@ task<> connection::wait_up() {
 }
 
 result<void> connection::publish(const std::string& subject, const std::string& reply, const header_list& headers,
-                                 std::string_view data) {
-  return impl_->raw.publish(subject.c_str(), reply.empty() ? nullptr : reply.c_str(), headers, data);
+                                 std::string_view data, bool perishable) {
+  auto sent = impl_->raw.publish(subject.c_str(), reply.empty() ? nullptr : reply.c_str(), headers, data);
+  if (sent && perishable) impl_->raw.note_perishable();
+  return sent;
 }
 
 task<result<message>> connection::request(request_spec what, std::chrono::milliseconds timeout) {

@@ -85,7 +85,7 @@ void publisher::send(ordinal o) {
     headers.push_back({"Nats-Expected-Last-Sequence", std::to_string(fence_ + (o - fence_ordinal_))});
     sent = nc_.publish(i.subject, reply, headers, i.payload);
   } else {
-    sent = nc_.publish(i.subject, reply, i.headers, i.payload);
+    sent = nc_.publish(i.subject, reply, i.headers, i.payload, spec_.leave.fresh != nullptr);
   }
   high_sent_ = std::max(high_sent_, o + 1);
   ++unanswered_;
@@ -116,7 +116,11 @@ void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply)
     backoff_.reset();
     if (!trouble_.empty()) log::info(spec_.name, "stream {} takes messages again", spec_.stream);
     trouble_.clear();
-    send_waiting();
+    // The answer may have lain there while we were stopped: what waits behind it asks, as a put does.
+    if (sent_ < window_.next() && spec_.leave.fresh && !spec_.leave.fresh())
+      doubt(sent_, "this process was stopped or cut off; asking whether it is still its to write");
+    else
+      send_waiting();
   }
   if (doubt_ && unanswered_ == 0) woken_.notify();
 }

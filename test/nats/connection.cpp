@@ -3,6 +3,9 @@
 #include "recordkv/nats/pull_consumer.hpp"
 
 #include <boost/asio/steady_timer.hpp>
+#include <catch2/generators/catch_generators.hpp>
+
+#include <thread>
 
 using namespace recordkv;
 using namespace recordkv::test;
@@ -158,6 +161,28 @@ TEST_CASE("after a kill -9 it reconnects by itself, subscriptions survive, and i
   }));
   CHECK(got[0].subject() == "news.c");
   CHECK(got[0].data() == "fresh");
+}
+
+TEST_CASE("X7: what is perishable and was not written before the process was stopped is not written when it wakes") {
+  nats_rig rig;
+  auto other = rig.connect();
+  auto heard = other->subscribe("x");
+  REQUIRE(heard.has_value());
+  REQUIRE(rig.run(other->flush()).has_value());
+  const bool perishable = GENERATE(true, false);
+  REQUIRE(rig.nc.publish("x", "", {}, "before", perishable).has_value());
+  std::this_thread::sleep_for(2100ms);  // the loop stands still, as under SIGSTOP
+  if (perishable) REQUIRE(rig.waits_for([&] { return rig.nc.connects() == 2; }));
+  REQUIRE(rig.run(rig.nc.flush()).has_value());
+  REQUIRE(rig.nc.publish("x", "", {}, "after", perishable).has_value());
+  REQUIRE(rig.run(rig.nc.flush()).has_value());
+  words got;
+  REQUIRE(rig.waits_for([&] {
+    for (const auto& m : heard->take()) got.emplace_back(m.data());
+    return !got.empty() && got.back() == "after";
+  }));
+  CHECK(got == (perishable ? words{"after"} : words{"before", "after"}));
+  CHECK(rig.nc.connects() == (perishable ? 2 : 1));
 }
 
 TEST_CASE("while the server is away the loop does not freeze") {

@@ -88,6 +88,36 @@ TEST_CASE("X10: a refused ordinal reopens every later one, and answers to an old
   CHECK(rig.out->floor() == 4);
 }
 
+TEST_CASE("X7: what waits behind a probe is not sent by who may have lost his place meanwhile") {
+  publisher_rig rig;
+  rig.stream("S", plain);
+  scripted_stream stream(rig, "fake.>");
+  bool ours = true;
+  int asked = 0;
+  auto s = spec();
+  s.leave = {.fresh = [&] { return ours; },
+             .renew = [&]() -> task<bool> {
+               ++asked;
+               co_return ours;
+             }};
+  rig.open(std::move(s));
+  rig.put(counted("fake", 3, 3));
+  REQUIRE(stream.has(3));
+  stream.refuse(stream.all[0]);
+  REQUIRE(stream.has(4));
+  ours = false;  // it was stopped; the answer has lain there
+  stream.ack(stream.all[3]);
+  REQUIRE(rig.waits_for([&] { return asked > 1; }));
+  REQUIRE(rig.run(rig.nc.flush()).has_value());
+  REQUIRE(stream.has(4));
+  CHECK(stream.data() == words{"0", "1", "2", "0"});
+  ours = true;
+  REQUIRE(stream.has(5));
+  stream.ack(stream.all[4]);
+  REQUIRE(stream.has(6));
+  CHECK(stream.data() == words{"0", "1", "2", "0", "1", "2"});
+}
+
 TEST_CASE("X10: what is not answered in time is sent again with all behind it") {
   publisher_rig rig;
   rig.stream("S", plain);

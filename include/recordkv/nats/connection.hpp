@@ -86,8 +86,10 @@ class connection {
 
   /// Hands a message to nats.c, which writes it at the end of this turn of the loop. Never blocks, never suspends.
   /// errc::unreachable while down: nothing was sent.
+  /// `perishable`: may not be written any more once it has waited for 2 s, because this process was stopped or nobody
+  /// read: the connection is dropped with it, and made anew (docs/invariants.md X7).
   result<void> publish(const std::string& subject, const std::string& reply, const header_list& headers,
-                       std::string_view data);
+                       std::string_view data, bool perishable = false);
 
   /// Sends and waits for one reply. While down it waits for the connection within `timeout`. errc::timed_out.
   task<result<message>> request(request_spec what, std::chrono::milliseconds timeout = std::chrono::seconds(5));
