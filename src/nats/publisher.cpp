@@ -214,7 +214,8 @@ task<> publisher::watch() {
 
 task<bool> publisher::may_write() {
   if (!spec_.leave.fresh || spec_.leave.fresh()) co_return true;
-  co_return co_await spec_.leave.renew();
+  // The answer may have been there before we were stopped.
+  co_return co_await spec_.leave.renew() && spec_.leave.fresh();
 }
 
 task<> publisher::recover() {
@@ -231,7 +232,8 @@ task<> publisher::recover() {
       continue;
     }
     connects_ = nc_.connects();
-    if (!co_await may_write() || !co_await consult_stream()) continue;
+    // Leave last: nothing may suspend between it and the sending.
+    if (!co_await consult_stream() || !co_await may_write()) continue;
     // One goes ahead: while the stream refuses, nothing else is worth sending.
     doubt_ = false;
     window_.resent();

@@ -106,7 +106,7 @@ class DivisionTest(unittest.TestCase):
         now, and the store's puts have no fence. It asks for its lock before it sends anything."""
         with Rig(**{"ingest.max_msgs": 5_000}) as rig:
             rig.nats()
-            rig.simulator("--events", 30_000, "--rate", 2500, "--accounts", 40, "--churn", 250_000, "--wait-for-client")
+            rig.simulator("--events", 60_000, "--rate", 2500, "--accounts", 40, "--churn", 250_000, "--wait-for-client")
             rig.recordkv("ingest,index")
             old = rig.recordkv("kv", "old")
             for _ in range(2):
