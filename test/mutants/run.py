@@ -62,7 +62,7 @@ def build(tree: str) -> bool:
     out = os.path.join(tree, "build")
     cached = {"CXX": "ccache clang++-19", "CC": "ccache clang-19"} if shutil.which("ccache") else {}
     habits = "pch_defines,time_macros,include_file_mtime,include_file_ctime"
-    environment = {**cached, **os.environ, "CCACHE_SLOPPINESS": habits}
+    environment = {**cached, **os.environ, "CCACHE_SLOPPINESS": habits, "CCACHE_NAMESPACE": tree}
     setup = ["meson", "setup", out, "-Dbuildtype=release"]
     if not os.path.isdir(out) and not call("meson", setup, 120, cwd=tree, env=environment):
         return False
