@@ -2,8 +2,8 @@
 
 Owns: one connection as an application holds it (SQLite by Python's module, PostgreSQL by a psql that is fed), and the
 rules that each answer must keep. Refuses to know: why the view might break them.
-Words: DATABASE VIEW COUNTED FLOOR DID RKEY KIND. The row of that key is always there; KIND "statement" asks in statements of
-their own, "transaction" asks all of them in one.
+Words: DATABASE VIEW COUNTED FLOOR DID RKEY KIND. The row of that key is always there; KIND "statement" counts the whole table and
+asks for the row in statements of their own, "transaction" does so in one, "row" asks for the row alone, as often as it was told.
 """
 
 import json
@@ -77,7 +77,7 @@ class Rules:
         if len(self.seen["wrong"]) < 20:
             self.seen["wrong"].append(f"{time.strftime('%H:%M:%S')}: {what}")
 
-    def take(self, counts: list, rows: list) -> None:
+    def take_counts(self, counts: list) -> None:
         seen, count, total = self.seen, counts[0]["standing"], counts[0]["counted"]
         seen["least"] = count if seen["least"] is None else min(seen["least"], count)
         seen["most"] = max(seen["most"], count)
@@ -89,6 +89,9 @@ class Rules:
         self.last = count
         if total != count:
             self.wrong(f"{count} rows, and the counter counts {total}")
+
+    def take_row(self, rows: list) -> None:
+        seen = self.seen
         if len(rows) != 1:
             self.wrong("a row that is always there was not")
             return
@@ -102,12 +105,17 @@ def main(database: str, view: str, counted: str, floor: str, did: str, rkey: str
     queries = [f"SELECT (SELECT count(*) FROM {view} WHERE {counted} IS NOT NULL) AS standing, "
                f"(SELECT sum(count) FROM {view}_by_{counted}) AS counted",
                f"SELECT * FROM {view} WHERE did = '{did}' AND rkey = '{rkey}'"]
+    if kind == "row":
+        queries = queries[1:]
     rules = Rules(int(floor))
     began = time.monotonic()
     while not select.select([sys.stdin], [], [], 0)[0]:
         asked = time.monotonic()
         try:
-            rules.take(*reader.ask(queries, kind == "transaction"))
+            *counts, rows = reader.ask(queries, kind == "transaction")
+            if counts:
+                rules.take_counts(*counts)
+            rules.take_row(rows)
         except (sqlite3.Error, RuntimeError, OSError, ValueError) as e:
             rules.wrong(f"{type(e).__name__}: {e}")
         rules.seen["reads"] += 1
