@@ -1,3 +1,5 @@
+// Over 300 lines: dialling, reading, writing and the end of a connection share one state, nats.c's callbacks come from
+// any thread into it, and the order of their steps is only to be seen side by side.
 #include "bridge.hpp"
 
 #include "dial.hpp"

@@ -246,8 +246,6 @@ class Rig:
         return subprocess.run([*head, *words], input=stdin, text=True, capture_output=True, timeout=seconds * SLOW,
                               cwd=self.directory, env=plain_environment(inherit), preexec_fn=die_with_parent)
 
-    # facts
-
     def machine(self) -> dict:
         """An environment in which a page's commands mean this rig: `recordkv` with its configuration, `nats` with its server."""
         os.makedirs(self.path("bin"))
@@ -259,6 +257,8 @@ class Rig:
             os.chmod(self.path("bin", name), 0o755)
         return {**plain_environment(), "PATH": f"{self.path('bin')}:{os.environ['PATH']}", "NATS_URL": self.url,
                 "HOME": self.directory}
+
+    # facts
 
     def api(self, what: str, **body) -> dict:
         """A JetStream API call over a connection that is kept."""

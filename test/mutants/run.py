@@ -58,7 +58,7 @@ def call(what: str, command: list[str], seconds: int, **options) -> bool:
 
 
 def build(tree: str) -> bool:
-    """Through ccache where it is there: a mutant is one changed file."""
+    """A mutant is one changed file, and ninja builds no more. A cached precompiled header names its tree, hence the namespace."""
     out = os.path.join(tree, "build")
     cached = {"CXX": "ccache clang++-19", "CC": "ccache clang-19"} if shutil.which("ccache") else {}
     habits = "pch_defines,time_macros,include_file_mtime,include_file_ctime"

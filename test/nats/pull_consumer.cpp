@@ -61,6 +61,20 @@ struct consumer_rig : nats_rig {
   int first_ = 1;
 };
 
+/// Another client of the same durable, to whom the next three messages are promised.
+struct thief {
+  explicit thief(consumer_rig& rig) : nc(rig.connect()) {
+    auto subscribed = nc->subscribe("stolen");
+    REQUIRE(subscribed.has_value());
+    stolen = std::move(*subscribed);
+    REQUIRE(
+        nc->publish("$JS.API.CONSUMER.MSG.NEXT.S.d", "stolen", {}, R"({"batch":3,"expires":20000000000})").has_value());
+    REQUIRE(rig.run(nc->flush()).has_value());
+  }
+  std::unique_ptr<nats::connection> nc;
+  nats::subscription stolen;
+};
+
 }  // namespace
 
 TEST_CASE("X6: the next client gets what the dead one left, in order") {
@@ -117,16 +131,11 @@ TEST_CASE("X6: a thief on the same durable is noticed by the jump, and nothing i
   auto in = rig.attach(rig.nc, rig.spec(), rig.a_level());
   CHECK(rig.taken(*in, 4, 4) == range(1, 4));
   REQUIRE(rig.waits_for([&] { return rig.consumer("num_ack_pending") == 0; }));
-  auto thief = rig.connect();
-  auto stolen = thief->subscribe("stolen");
-  REQUIRE(stolen.has_value());
-  REQUIRE(thief->publish("$JS.API.CONSUMER.MSG.NEXT.S.d", "stolen", {}, R"({"batch":3,"expires":20000000000})")
-              .has_value());
-  REQUIRE(rig.run(thief->flush()).has_value());
+  thief other(rig);
   rig.fill(12);  // shared out between the two
   CHECK(rig.taken(*in, 12, 12) == range(5, 16));
   CHECK(rig.counters.value("consumer_rewinds") >= 1);
-  CHECK_FALSE(stolen->take().empty());
+  CHECK_FALSE(other.stolen.take().empty());
   CHECK(rig.waits_for([&] { return rig.info("S").messages == 0; }));
 }
 
@@ -137,16 +146,11 @@ TEST_CASE("X6: without acknowledgements a thief on the same durable is noticed, 
   auto in = rig.attach(rig.nc, rig.spec(nats::acks::none), rig.a_level(), [&] { return at; });
   CHECK(rig.taken(*in, 4) == range(1, 4));
   at = 5;
-  auto thief = rig.connect();
-  auto stolen = thief->subscribe("stolen");
-  REQUIRE(stolen.has_value());
-  REQUIRE(thief->publish("$JS.API.CONSUMER.MSG.NEXT.S.d", "stolen", {}, R"({"batch":3,"expires":20000000000})")
-              .has_value());
-  REQUIRE(rig.run(thief->flush()).has_value());
+  thief other(rig);
   rig.fill(12, false);
   CHECK(rig.taken(*in, 12) == range(5, 16));
   CHECK(rig.counters.value("consumer_rewinds") >= 1);
-  CHECK_FALSE(stolen->take().empty());
+  CHECK_FALSE(other.stolen.take().empty());
 }
 
 TEST_CASE("X6: a consumer that is deleted before anything was asked of it is made again") {

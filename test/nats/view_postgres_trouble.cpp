@@ -78,6 +78,20 @@ class cutter {
   asio::local::stream_protocol::acceptor acceptor_;
 };
 
+/// A server, a store on it, and one behind a cutter.
+struct cut_rig {
+  cut_rig() {
+    auto made = store::open(o.io, between.url(), 5s);
+    if (!made) FAIL(made.error().text);
+    cut = std::move(*made);
+  }
+  recordkv::test::postgres_process server;
+  const plan p = plan_of(server.directory(), likes_text);
+  opened o{server.url()};
+  cutter between{o.io, server};
+  std::unique_ptr<store> cut;
+};
+
 }  // namespace
 
 TEST_CASE("postgres: a server that is killed, and sessions that it ends: the next call connects anew") {
@@ -133,16 +147,11 @@ TEST_CASE("postgres: a server that ends in the middle of a batch has written not
 }
 
 TEST_CASE("postgres: a COMMIT whose answer is lost counts as done when it was, and is done when it was not") {
-  recordkv::test::postgres_process server;
-  const plan p = plan_of(server.directory(), likes_text);
-  opened o(server.url());
-  cutter between(o.io, server);
-  auto made = store::open(o.io, between.url(), 5s);
-  REQUIRE(made.has_value());
-  auto& cut = **made;
+  cut_rig rig;
+  auto& [server, p, o, between, cut] = rig;
   const auto b = o.live(p, at(1));
   const auto apply = [&](std::uint64_t from, std::uint64_t to) {
-    return o.run(cut.apply(p, b.number, {like(p, "did:a", fmt::to_string(to), "x")}, at(from), at(to)));
+    return o.run(cut->apply(p, b.number, {like(p, "did:a", fmt::to_string(to), "x")}, at(from), at(to)));
   };
   REQUIRE(apply(1, 2).has_value());
   between.cut = cutter::when::before_commit;
@@ -164,17 +173,12 @@ TEST_CASE("postgres: a COMMIT whose answer is lost counts as done when it was, a
 }
 
 TEST_CASE("postgres: a COMMIT whose answer is lost stays in doubt while another build of the view goes on") {
-  recordkv::test::postgres_process server;
-  const plan p = plan_of(server.directory(), likes_text);
-  opened o(server.url());
-  cutter between(o.io, server);
-  auto made = store::open(o.io, between.url(), 5s);
-  REQUIRE(made.has_value());
-  auto& cut = **made;
+  cut_rig rig;
+  auto& [server, p, o, between, cut] = rig;
   const auto live = o.live(p, at(1));
   const auto next = o.must(o.views->begin(p, at(1), 0, 0));
   const auto apply = [&](const build& b) {
-    return o.run(cut.apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2)));
+    return o.run(cut->apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2)));
   };
   between.cut = cutter::when::after_commit;
   CHECK(apply(live).error().code == errc::storage);

@@ -26,8 +26,10 @@ namespace recordkv::nats {
 /// Leave to write, for whoever may have lost it while he was stopped or cut off (docs/invariants.md X7). Both empty: it
 /// can't be lost.
 struct permit {
-  std::function<bool()> fresh;        ///< certainly still ours
-  std::function<task<bool>()> renew;  ///< asks; false: nothing is known, or it is lost (then its owner closes us)
+  std::function<bool()> fresh;  ///< certainly still ours
+  /// Asks; false: nothing is known, or it is lost (then its owner closes us). True counts only while fresh() holds,
+  /// too: the answer may have lain there while the process was stopped.
+  std::function<task<bool>()> renew;
 };
 
 struct publisher_spec {

@@ -25,7 +25,6 @@ constexpr auto settings =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-131072; PRAGMA temp_store=MEMORY;"
     "PRAGMA wal_autocheckpoint=16000; PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON;"
     "PRAGMA recursive_triggers=ON;"  // else INSERT OR REPLACE in a hook would delete behind the counters' back
-
     "PRAGMA secure_delete=FAST";
 
 /// While a bulk ends: sorts may spill to a file, as a table of any size must not have to fit into memory. What they
