@@ -16,6 +16,9 @@ constexpr int header = 5;
 constexpr int largest_record = header + (1 << 14) + 256;
 // A write waits as well, until TCP has taken all of it: what a dead peer may cost.
 constexpr unsigned patience_ms = 15'000;
+// How much must fit into the socket. A part of a record stays in the kernel and holds the whole packet it came with:
+// up to 17 pieces of 32 KiB, on the loopback interface. Without room for a packet more the kernel closes the window.
+constexpr int room = 1 << 20;
 
 bool begins_record(unsigned char first) { return first >= 0x14 && first <= 0x17; }  // a line begins with a letter
 
@@ -38,6 +41,7 @@ std::size_t tls_records::ready() {
     kind_ = begins_record(head[0]) ? kind::tls : kind::plain;
     if (kind_ == kind::plain) return all;
     ::setsockopt(socket_, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+    wake_at(room);  // Linux makes room for it and keeps that; SO_RCVBUF would be cut to rmem_max, and end its tuning
   }
   const int record = n < header ? header : header + head[3] * 256 + head[4];
   int there = 0;
