@@ -1,12 +1,9 @@
-// Over 300 lines: dialling, reading, writing and the end of a connection share one state, nats.c's callbacks come from
-// any thread into it, and the order of their steps is only to be seen side by side.
 #include "bridge.hpp"
 
 #include "dial.hpp"
 #include "recordkv/core/log.hpp"
 
 #include <nats/nats.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <boost/asio/post.hpp>
 
@@ -19,10 +16,8 @@ namespace {
 
 constexpr int read_size = 256 * 1024;
 constexpr std::string_view deaf = "the connection stands and nothing can be read from it; making it anew";
-
-// How long what was published may lie in nats.c's buffer. Together with the half lease for which an owner writes
-// without asking (kv::owner::fresh) it is less than a lease: nobody else can have taken his place meanwhile.
-constexpr std::chrono::milliseconds longest_unsent{2000};
+constexpr std::string_view too_late =
+    "stopped, or cut off, with messages on their way; they are dropped with the connection, which is made anew";
 
 // The descriptor on its way to the loop: closed if the loop never runs again.
 struct owned_fd {
@@ -38,7 +33,7 @@ struct owned_fd {
 
 }  // namespace
 
-bridge::bridge(asio::io_context& io, listener to) : io_(io), to_(std::move(to)), socket_(io), retry_(io) {}
+bridge::bridge(asio::io_context& io, listener to) : io_(io), to_(std::move(to)), socket_(io), retry_(io), look_(io) {}
 
 bridge::~bridge() {
   shut();
@@ -57,6 +52,7 @@ void bridge::shut() {
   up_ = false;
   if (!nc_) return;
   closing_ = true;
+  if (socket_.is_open()) perishable::spare(socket_.native_handle());
   natsConnection_Close(nc_);
   closed_->wait(false);  // nats.c tells of the end on a thread of its own, and that is its last word
   natsConnection_Destroy(std::exchange(nc_, nullptr));
@@ -139,7 +135,7 @@ void bridge::attached(int socket) {
   socket_.assign(socket, ignored);
   records_.attached(socket);
   write_waiting_ = false;
-  perishable_.clear();
+  perishable_.attached(socket);
   written_ = 0;
   attached_at_ = std::chrono::steady_clock::now();
   up_ = true;
@@ -162,10 +158,10 @@ void bridge::lost() {
 // long one it stays deaf (connection.cpp listens for an echo). Only a new connection has a new parser.
 void bridge::start_over() { drop(deaf); }
 
-// Whatever is unsent goes with it: the socket is shut before nats.c can write once more.
+// Whatever is unsent goes with it: the socket is dead before nats.c can write once more.
 void bridge::drop(std::string_view why) {
   log::warn("nats", "{}", why);
-  if (socket_.is_open()) ::shutdown(socket_.native_handle(), SHUT_RDWR);
+  if (socket_.is_open()) perishable::cut(socket_.native_handle());
   boost::system::error_code ignored;
   socket_.close(ignored);
   if (up_.exchange(false)) to_.turned(false);
@@ -216,13 +212,11 @@ void bridge::read_turn() {
 void bridge::write_turn() {
   write_posted_ = false;
   if (!up_ || !write_wanted_ || write_waiting_) return;
-  if (perished())
-    return drop(
-        "stopped, or cut off, with messages on their way; they are dropped with the connection, which is made anew");
+  if (late()) return drop(too_late);
   errno = 0;  // as in read_turn
   const auto before = buffered();
   natsConnection_ProcessWriteEvent(nc_);
-  note_written(before);
+  written_ += before - std::min(before, buffered());
   if (!write_wanted_ || !up_) return;
   write_waiting_ = true;  // the socket's buffer is full
   socket_.async_wait(asio::posix::stream_descriptor::wait_write, [this](boost::system::error_code ec) {
@@ -234,27 +228,22 @@ void bridge::write_turn() {
 
 std::uint64_t bridge::buffered() const { return static_cast<std::uint64_t>(std::max(0, natsConnection_Buffered(nc_))); }
 
-// A few marks a second are enough: those that come soon after one count as old as it.
+bool bridge::late() { return perishable_.late(written_, std::chrono::steady_clock::now()); }
+
 void bridge::note_perishable() {
-  const auto now = std::chrono::steady_clock::now();
-  const auto end = written_ + buffered();
-  if (perishable_.empty() || now - perishable_.back().at > std::chrono::milliseconds(50))
-    perishable_.push_back({end, now});
-  else
-    perishable_.back().end = end;
+  const bool looking = perishable_.on_the_way();
+  perishable_.published(written_ + buffered(), std::chrono::steady_clock::now());
+  if (!looking) look_for_late();
 }
 
-void bridge::note_written(std::uint64_t buffered_before) {
-  const auto left = buffered();
-  written_ += buffered_before - std::min(buffered_before, left);
-  while (!perishable_.empty() && (left == 0 || perishable_.front().end <= written_)) perishable_.pop_front();
-}
-
-// A process that was stopped (SIGSTOP, a machine asleep) would write on waking what it meant to write before, past
-// somebody who has taken its place and written newer values since (X7). Whoever published asks before he sends it
-// again.
-bool bridge::perished() const {
-  return !perishable_.empty() && std::chrono::steady_clock::now() - perishable_.front().at > longest_unsent;
+// Where nobody reads nothing is written any more, and no turn would notice.
+void bridge::look_for_late() {
+  look_.expires_after(std::chrono::milliseconds(250));
+  look_.async_wait([this](boost::system::error_code ec) {
+    if (ec || !up_) return;
+    if (late()) return drop(too_late);
+    if (perishable_.on_the_way()) look_for_late();
+  });
 }
 
 result<void> bridge::publish(const char* subject, const char* reply, const header_list& headers,

@@ -4,6 +4,7 @@
 // Refuses to know: requests, inboxes, JetStream. nats.c is included here, in dial.cpp and in message.cpp only.
 #pragma once
 
+#include "perishable.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/message.hpp"
@@ -15,7 +16,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -45,7 +45,7 @@ class bridge {
   bool up() const noexcept { return up_; }
 
   result<void> publish(const char* subject, const char* reply, const header_list& headers, std::string_view data);
-  /// What has just been published must not be written when it has waited too long (connection::publish).
+  /// What has just been published must not arrive late (connection::publish).
   void note_perishable();
   result<__natsSubscription*> subscribe(const char* subject);
   static void drain(__natsSubscription* from, std::vector<message>& into);
@@ -79,8 +79,8 @@ class bridge {
   void read_turn();
   void write_turn();
   std::uint64_t buffered() const;
-  void note_written(std::uint64_t buffered_before);
-  bool perished() const;
+  void look_for_late();
+  bool late();
 
   asio::io_context& io_;
   std::shared_ptr<bridge*> self_ = std::make_shared<bridge*>(this);
@@ -93,21 +93,15 @@ class bridge {
   std::shared_ptr<std::atomic<bool>> closed_;  // nats.c has said that it has ended
   std::atomic<bool> closing_{false};           // by ourselves: not worth telling
   bool write_waiting_ = false;
-  // Perishable messages that nats.c still has to write: the last byte of some, counted since the attach, and when the
-  // first of them came.
-  struct mark {
-    std::uint64_t end;
-    std::chrono::steady_clock::time_point at;
-  };
-  std::deque<mark> perishable_;
-  std::uint64_t written_ = 0;  // bytes, since the attach
+  perishable perishable_;
+  std::uint64_t written_ = 0;  // bytes given to the kernel, since the attach
   tls_records records_;
   nats_config config_;
   std::string refusal_;  // the last that was told
   std::chrono::steady_clock::time_point attached_at_;
   int quick_losses_ = 0;  // in a row, each within a second of its attach
   std::uint64_t renewals_ = 0;
-  asio::steady_timer retry_;
+  asio::steady_timer retry_, look_;
 };
 
 }  // namespace recordkv::nats

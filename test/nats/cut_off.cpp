@@ -1,5 +1,5 @@
 // A connection that breaks in the middle of a message: what nats.c's parser still waits for must not swallow what the
-// next connection brings.
+// next connection brings. And one that is cut off for a while: nothing perishable may come late.
 #include "../support/nats_process.hpp"
 
 #include <catch2/generators/catch_generators.hpp>
@@ -51,11 +51,13 @@ void forward(int client, int server, const char* last_words) {
     }
 }
 
-/// A process between client and server. The first connection ends with `last_words`, later ones are left alone.
+/// A process between client and server. The first connection ends with `last_words`, if any; others are left alone.
 class cutting_proxy {
  public:
-  cutting_proxy(std::uint16_t to, const std::string& last_words) {
+  explicit cutting_proxy(std::uint16_t to, const std::string& last_words = "") {
     const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    constexpr int room = 4096;
+    ::setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     auto at = loopback(0);
     socklen_t size = sizeof at;
     REQUIRE(::bind(listener, reinterpret_cast<sockaddr*>(&at), size) == 0);
@@ -67,7 +69,7 @@ class cutting_proxy {
     if (pid_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       ::signal(SIGPIPE, SIG_IGN);
-      for (const char* words = last_words.c_str();; words = nullptr) {
+      for (const char* words = last_words.empty() ? nullptr : last_words.c_str();; words = nullptr) {
         const int client = ::accept(listener, nullptr, nullptr);
         const int server = ::socket(AF_INET, SOCK_STREAM, 0);
         if (::connect(server, reinterpret_cast<const sockaddr*>(&target), sizeof target) == 0)
@@ -84,6 +86,9 @@ class cutting_proxy {
   }
   cutting_proxy(const cutting_proxy&) = delete;
   std::string url() const { return fmt::format("nats://127.0.0.1:{}", port_); }
+  /// As a network that is cut: nothing goes through, and nobody is told.
+  void hold() const { ::kill(pid_, SIGSTOP); }
+  void go_on() const { ::kill(pid_, SIGCONT); }
 
  private:
   std::uint16_t port_ = 0;
@@ -117,4 +122,35 @@ TEST_CASE("cut off in the middle of a message, it is connected again and hears w
     REQUIRE(heard);
     CHECK(heard->has_value());
   }
+}
+
+TEST_CASE("X7: what is perishable does not arrive late when the network does, though the kernel has taken it") {
+  captured_log log;
+  nats_process server;
+  const cutting_proxy proxy(server.port());
+  asio::io_context io(1);
+  nats::connection nc(io), other(io);
+  REQUIRE(nc.start({.url = proxy.url()}).has_value());
+  REQUIRE(other.start({.url = server.url()}).has_value());
+  auto heard = other.subscribe("x");
+  REQUIRE(heard.has_value());
+  REQUIRE(run_coroutine(io, other.flush())->has_value());
+  REQUIRE(run_coroutine(io, nc.flush())->has_value());
+
+  const bool is_perishable = GENERATE(true, false);
+  proxy.hold();  // its few kilobytes of room are full at once
+  REQUIRE(nc.publish("filler", "", {}, std::string(64 << 10, 'f'), is_perishable).has_value());
+  REQUIRE(nc.publish("x", "", {}, "before", is_perishable).has_value());
+  if (is_perishable) REQUIRE(becomes(io, [&] { return !nc.up(); }));
+  proxy.go_on();
+  if (is_perishable) REQUIRE(becomes(io, [&] { return nc.connects() == 2; }));
+  REQUIRE(run_coroutine(io, nc.flush())->has_value());
+  REQUIRE(nc.publish("x", "", {}, "after", is_perishable).has_value());
+  std::vector<std::string> got;
+  REQUIRE(becomes(io, [&] {
+    for (const auto& m : heard->take()) got.emplace_back(m.data());
+    return !got.empty() && got.back() == "after";
+  }));
+  CHECK(got == (is_perishable ? std::vector<std::string>{"after"} : std::vector<std::string>{"before", "after"}));
+  CHECK(nc.connects() == (is_perishable ? 2 : 1));
 }
