@@ -16,8 +16,11 @@ up() {
 demo() {
   local url=
   sim_out=$(mktemp)
-  "$build_dir/test/recordkv-sim" --die-with-parent --events 0 --past 20000 --rate "${RECORDKV_DEMO_RATE:-200}" \
-    --base "$(date +%s)000000" --print 3 >"$sim_out" 2>&1 &
+  # Its events are as far apart as the rate says (as fast as it goes: next to nothing), and its past ends now.
+  local rate=${RECORDKV_DEMO_RATE:-200} step=2
+  [ "$rate" -eq 0 ] || step=$((1000000 / rate > 2 ? 1000000 / rate : 2))
+  "$build_dir/test/recordkv-sim" --die-with-parent --events 0 --past 20000 --rate "$rate" --step "$step" \
+    --base "$(($(date +%s) * 1000000 - 20000 * step))" --print 3 >"$sim_out" 2>&1 &
   sim_pid=$! main_pid=
   trap 'kill $sim_pid 2>/dev/null || true; wait $sim_pid 2>/dev/null || true; rm -f "$sim_out"' EXIT
   while [ -z "$url" ]; do

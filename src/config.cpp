@@ -24,6 +24,12 @@ constexpr auto other_variables = std::to_array<std::string_view>(
      "RECORDKV_SEEDS", "RECORDKV_LAYOUTS", "RECORDKV_SLOW"});
 constexpr std::string_view test_variables = "RECORDKV_TEST_";
 
+/// What Kubernetes, and a Docker link, tell of a service called `recordkv`: they put it there unasked, so it must not
+/// stop the start. No section is called `service` or `port`.
+bool tells_of_a_service(std::string_view name) {
+  return name.starts_with("RECORDKV_SERVICE_") || name == "RECORDKV_PORT" || name.starts_with("RECORDKV_PORT_");
+}
+
 /// Values so far, and per row of the table who set it last.
 struct merged {
   config values;
@@ -112,6 +118,7 @@ result<void> take_text(const key_row& key, const std::string& text, const std::s
 
 result<void> take_variable(const std::string& name, const std::string& value, merged& into) {
   if (std::ranges::find(other_variables, name) != other_variables.end() || name.starts_with(test_variables)) return {};
+  if (tells_of_a_service(name)) return {};
   for (const auto& key : all_keys())
     if (variable_of(key.name) == name) return take_text(key, value, name, into);
   // Guess the section's underscore back into a dot, so that the nearest key can be found.

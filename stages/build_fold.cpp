@@ -17,8 +17,25 @@ using namespace std::chrono_literals;
 // they are written, and a crash repeats one.
 constexpr std::size_t most_changes = 8192;
 constexpr std::size_t most_bytes = std::size_t{32} << 20;
-// Messages between two looks at the rest of the loop: some milliseconds.
+// Messages between two looks at the rest of the loop, and two at what they have become: some milliseconds. Their bytes,
+// because a record may become five hundred times its size in rows (view::extract bounds each).
 constexpr std::ptrdiff_t at_a_time = 1024;
+constexpr std::size_t bytes_at_a_time = std::size_t{256} << 10;
+
+const nats::message* some_of(const nats::message* from, const nats::message* to) {
+  std::size_t bytes = 0;
+  const auto* end = from;
+  while (end != to && end - from < at_a_time && bytes < bytes_at_a_time) bytes += (end++)->data().size();
+  return end;
+}
+
+std::size_t size_of(const view::change& c) {
+  std::size_t sum = c.json.size();
+  for (const auto& row : c.rows)
+    for (const auto& value : row)
+      sum += sizeof value + (std::holds_alternative<std::string>(value) ? std::get<std::string>(value).size() : 0);
+  return sum;
+}
 
 }  // namespace
 
@@ -40,7 +57,7 @@ std::string build_fold::durable_of(const view_part& part, const view::build& b) 
   return b.live ? part.share.key() : fmt::format("{}-{}{}", part.share.base, b.hash, part.share.share->suffix());
 }
 
-nats::consumer_spec build_fold::consumer() const {
+nats::consumer_spec build_fold::consumer() {
   return {.stream = part_.stream(),
           .durable = durable_of(part_, build_),
           .filters = subjects_of(plan_, part_.prefix(), part_.subject_labels()),
@@ -48,13 +65,14 @@ nats::consumer_spec build_fold::consumer() const {
           // progress; for all of a store that would cost the server half of its work.
           .policy = build_.live ? nats::acks::all : nats::acks::none,
           .filters_follow = true,
-          .still_ours = [this] { return part_.owner.confirm(); },
+          .still_ours = [this] { return still_ours(); },
           .credit = 32'768,
           .max_bytes = std::size_t{32} << 20};
 }
 
 task<result<void>> build_fold::run() {
   auto done = co_await inbox_.attach();
+  if (done) done = co_await still_the_same();
   if (done) {
     log::info("index", "view {}: {} build {} goes on from sequence {}", part_.name, build_.live ? "live" : "next",
               build_.number, lowest());
@@ -74,6 +92,12 @@ void build_fold::close() noexcept {
   closing_.notify();
 }
 
+double build_fold::oldest_seconds() const noexcept {
+  if (in_flight() == 0) return 0;
+  const auto since = written_now_.messages > 0 ? written_now_.since : waiting_.since;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
+
 // Looked at beside the work, which may wait for a database for long.
 task<> build_fold::watch() {
   while (!inbox_.closed()) {
@@ -87,19 +111,17 @@ task<result<void>> build_fold::fold() {
     auto batch = co_await inbox_.next();
     if (children_.failure()) co_return result<void>{};  // told by run()
     if (!batch) co_return batch.error().code == errc::closed ? result<void>{} : result<void>{batch.error()};
-    if (inbox_.incarnation() != checked_) {  // rewound: perhaps by a reconnect to a server that lost something
-      auto same = co_await still_the_same();
-      if (!same && same.error().code != errc::timed_out && same.error().code != errc::unreachable) co_return same;
-      if (!same) {
-        if (auto again = co_await inbox_.attach(); !again) log::warn("index", "{}", again.error().text);
-        continue;
-      }
-      checked_ = inbox_.incarnation();
-    }
     if (auto taken = co_await take(std::move(*batch)); !taken) co_return taken;
   }
 }
 
+task<result<void>> build_fold::still_ours() {
+  auto mine = co_await part_.owner.confirm();
+  if (!mine) co_return mine;
+  co_return co_await still_the_same();
+}
+
+// A server may have lost something in its crash, or was given another store.
 task<result<void>> build_fold::still_the_same() {
   auto now = co_await part_.read_history();
   if (!now) co_return now.error();
@@ -132,7 +154,7 @@ task<result<void>> build_fold::take(std::vector<nats::message> batch) {
 // The loop is everybody's: a long batch lets others in between, the renewal of our own lock among them.
 task<> build_fold::gather_all(nats::message* from, nats::message* to) {
   while (from != to && !inbox_.closed()) {
-    auto* const end = from + std::min<std::ptrdiff_t>(to - from, at_a_time);
+    auto* const end = from + (some_of(from, to) - from);
     co_await gather(from, end);
     from = end;
     if (from != to) co_await asio::post(asio::use_awaitable);
@@ -143,11 +165,13 @@ task<> build_fold::gather(nats::message* from, nats::message* to) {
   while (writing_ && !inbox_.closed() && (waiting_.changes.size() >= most_changes || waiting_.bytes >= most_bytes))
     co_await moved_.wait();
   if (inbox_.closed()) co_return;
+  if (!waiting_.last) waiting_.since = std::chrono::steady_clock::now();
+  waiting_.messages += static_cast<std::size_t>(to - from);
   auto fresh = changes_of(reading_, from, to, ahead_, part_.shown.counted);
   for (const auto& l : part_.labels) ahead_.seq[l] = std::max(ahead_.seq[l], fresh.last);
   if (build_.live)
     for (const auto* m : {from, to - 1}) waiting_.times.emplace_back(m->header_value("time"));
-  for (const auto* m = from; m != to; ++m) waiting_.bytes += m->data().size();
+  for (const auto& c : fresh.changes) waiting_.bytes += size_of(c);
   if (waiting_.changes.empty())
     waiting_.changes = std::move(fresh.changes);
   else
@@ -167,10 +191,12 @@ task<result<void>> build_fold::write() {
 
 task<result<void>> build_fold::write_one() {
   const auto now = std::exchange(waiting_, {});
+  written_now_ = {now.messages, now.since};
   const auto next = ahead_;
   const auto begun = std::chrono::steady_clock::now();
   auto done = co_await part_.patiently(
       [&] { return part_.rows.apply(plan_, build_.number, now.changes, build_.at, next); }, true);
+  written_now_.messages = 0;
   if (!done) co_return done.error();
   build_.at = next;
   auto& shown = part_.shown;
@@ -199,9 +225,12 @@ task<result<void>> build_fold::bring_in() {
     moved_.notify();
     if (done) done = co_await come_to_the_end();
   }
+  while (done && std::chrono::steady_clock::now() < part_.next_swap && !inbox_.closed())
+    co_await moved_.wait_for(part_.next_swap - std::chrono::steady_clock::now());
   if (done && stop_live_) {
-    co_await stop_live_();
     done = co_await come_to_the_end();
+    if (done) co_await stop_live_();
+    if (done) done = co_await come_to_the_end();
   }
   if (done) done = co_await take_the_name();
   if (!done) close();
@@ -238,9 +267,9 @@ task<result<void>> build_fold::take_the_name() {
   crash_point("view.before_swap");
   auto swapped = co_await part_.rows.ready(plan_, build_.number, part_.labels, all);
   if (!swapped && swapped.error().code == errc::storage) {
-    // A reader's long transaction, say. The live build, which has made way, goes on until the next attempt.
+    // A reader's long transaction, say. The live build, which has made way, goes on for as long.
     log::warn("index", "view {}: {}; the old rows go on answering", part_.name, swapped.error().text);
-    co_await part_.pause.wait_for(3s);
+    part_.next_swap = std::chrono::steady_clock::now() + 3s;
     co_return fail(errc::conflict, "view {}: build {} has not taken its name", part_.name, build_.number);
   }
   if (!swapped) co_return swapped.error();

@@ -34,14 +34,18 @@ class build_fold {
   /// Why the consumer does not move although something waits, or empty.
   const std::string& why_not_moving() const noexcept { return not_moving_; }
   std::uint64_t lowest() const { return lowest_of(build_.at, part_.labels); }
+  /// Messages read and not yet folded in, and since when the oldest of them has been here.
+  std::size_t in_flight() const noexcept { return waiting_.messages + written_now_.messages; }
+  double oldest_seconds() const noexcept;
   /// Up to where it has to come before it can take the name; 0: not known yet.
   std::uint64_t goal() const noexcept { return goal_; }
   /// The name of a build's durable: the view's own for the live one.
   static std::string durable_of(const view_part& part, const view::build& b);
 
  private:
-  nats::consumer_spec consumer() const;
+  nats::consumer_spec consumer();
   task<result<void>> fold();
+  task<result<void>> still_ours();
   task<result<void>> still_the_same();
   task<result<void>> take(std::vector<nats::message> batch);
   task<> gather_all(nats::message* from, nats::message* to);
@@ -61,7 +65,8 @@ class build_fold {
     std::vector<view::change> changes;
     nats::message last;              // to be settled
     std::vector<std::string> times;  // of the first and the last event of each batch
-    std::size_t bytes = 0;
+    std::size_t bytes = 0, messages = 0;
+    std::chrono::steady_clock::time_point since;  // of the first message
   };
 
   view_part& part_;
@@ -73,10 +78,13 @@ class build_fold {
   nursery children_;
   view::position ahead_;  // up to where has been read; build_.at follows it
   unwritten waiting_;
+  struct {
+    std::size_t messages = 0;
+    std::chrono::steady_clock::time_point since;
+  } written_now_;  // by the transaction that runs
   bool writing_ = false;
   bool bulk_passed_ = false;  // everything up to bulk_until has been read
   bool swapped_ = false;
-  std::uint64_t checked_ = 0;  // the incarnation for which the store was found to be the same
   std::uint64_t goal_ = 0;
   std::string not_moving_;
   event closing_;

@@ -22,6 +22,8 @@ bool followed::wants(const atproto::glance& g) {
     if (touches && chained_) begun_.add(kv::encode_part(g.did));
     return touches;
   }
+  // Its state may be written anew while bucket `repo` is read, and then stand behind the end of that reading.
+  if (!certain_) begun_.add(kv::encode_part(g.did));
   return !certain_ || begun_.contains(kv::encode_part(g.did));
 }
 

@@ -6,7 +6,7 @@
 // With a collection filter an account begins with its first commit that touches a wanted collection; from then on every
 // commit of it passes whole, because the chain of commits needs it. As long as it is not known who has begun (`certain`
 // is false: an earlier run's frames still stand in the buffer, or bucket `repo` is still being read), nothing is
-// dropped.
+// dropped, and whoever passes counts as begun: more may pass than is needed, never less.
 #pragma once
 
 #include "begun_accounts.hpp"

@@ -3,6 +3,8 @@
 #include "recordkv/core/log.hpp"
 #include "recordkv/kv/record_key.hpp"
 
+#include <algorithm>
+
 namespace recordkv::stages {
 
 using firehose::frame;
@@ -53,13 +55,14 @@ task<result<void>> frame_intake::take_notice(const frame& f) {
       ctx_.counters.add("notices", "future_cursor");
       log::warn("ingest", "{} counts from lower numbers than our cursor: a new epoch begins", ctx_.cfg.source.url);
       mark_.renumbered();
+      passed_seq_ = 0;
       cursor_.begin_epoch();
       break;
     case frame::notice::unreadable:
       ctx_.counters.add("markers", f.info.did.empty() ? "unreadable_unknown" : "unreadable");
-      if (f.info.did.empty()) break;
+      if (f.info.did.empty() || !cursor_.value()) break;  // before the first cursor nothing was promised
       co_return co_await buffer(fmt::format(R"({{"marker":"unreadable","did":"{}"}})", f.info.did), f.info.did,
-                                passed_seq_);  // it has no number: it counts with the one before
+                                std::max(passed_seq_, *cursor_.value()));  // no number: it counts with the one before
     case frame::notice::none: break;
   }
   co_return result<void>{};

@@ -20,6 +20,8 @@ class frame_intake {
 
   /// Suspends while the buffer is full. Errors are the publisher's, or the cursor's first write's.
   task<result<void>> take(firehose::frame f);
+  /// Reading begins at another place.
+  void begin() noexcept { passed_seq_ = 0; }
   std::uint64_t buffered() const noexcept { return buffered_; }
   /// A first cursor that can't be written is no longer waited for.
   void close() noexcept {

@@ -101,8 +101,10 @@ class ingest_stage final : public stage {
       }
       auto read = co_await read_frames();
       const bool ended = read.has_error() && read.error().code == errc::closed && !closing_;
-      while (ended && !closing_) co_await woken_.wait();  // a file was read to its end; the cursor is still kept
+      // A file was read to its end. The cursor is still kept, and what the buffer loses is read again.
+      while (ended && !closing_ && !out_of_place()) co_await woken_.wait_for(500ms);
       source_.reset();
+      if (ended && !closing_) continue;
       if (read.has_error() && read.error().code != errc::conflict) co_return read;
       if (outbox_.halted() == nats::halt::foreign) {
         if (owner_.lost()) co_return fail(errc::not_owner, "ingest: another process writes the buffer");
@@ -128,6 +130,7 @@ class ingest_stage final : public stage {
     place_lost_ = false;
     outbox_.attach(stream->state);
     mark_.begin(stream->state);
+    intake_.begin();
     followed_.certain(false);
     ++places_;
     source_ = make_source(ctx_, at);
@@ -148,6 +151,7 @@ class ingest_stage final : public stage {
       asked_source_.reset();
       if (out_of_place()) co_return fail(errc::conflict, "the buffer's place was lost");
       if (!frames) co_return frames.error();
+      note_lag(*frames);
       for (auto& f : *frames) {
         if (auto passed = co_await intake_.take(std::move(f)); !passed) co_return passed;
       }
@@ -201,7 +205,7 @@ class ingest_stage final : public stage {
     const bool over = store->messages >= ctx_.cfg.kv.max_keys;
     if (over != over_mark_)
       log::warn("ingest", "the store holds {} keys, kv.max_keys is {}: ingest {}", store->messages,
-                ctx_.cfg.kv.max_keys, over ? "pauses; raise kv.max_keys or narrow source.collections" : "goes on");
+                ctx_.cfg.kv.max_keys, over ? "pauses; raise kv.max_keys and restart, or remove keys" : "goes on");
     over_mark_ = over;
   }
 
@@ -249,6 +253,13 @@ class ingest_stage final : public stage {
               now);
     else
       ill.good();
+  }
+
+  // How old the newest frame was when it came. A recording has no present to be behind of.
+  void note_lag(const std::vector<firehose::frame>& frames) {
+    if (frames.empty() || frames.back().info.time <= 0 || ctx_.cfg.source.kind == "file") return;
+    const std::chrono::duration<double> now = system_clock::now().time_since_epoch();
+    figures_.lag_seconds = std::max(0.0, now.count() - frames.back().info.time);
   }
 
   void refresh() {

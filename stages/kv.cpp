@@ -189,7 +189,9 @@ class kv_stage final : public stage {
     figures_.lag_messages = inbox_.pending();
     figures_.lag_seconds = inbox_.lag_seconds();
     figures_.in_flight = apply_.unsettled();
-    figures_.oldest_unsettled_seconds = outbox_.oldest().count();
+    const auto oldest = apply_.oldest();
+    figures_.oldest_unsettled_seconds =
+        oldest ? std::chrono::duration<double>(std::chrono::steady_clock::now() - *oldest).count() : 0;
   }
 
   std::string report() {

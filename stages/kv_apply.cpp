@@ -1,5 +1,6 @@
 #include "kv_apply.hpp"
 
+#include "recordkv/atproto/syntax.hpp"
 #include "recordkv/config.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/kv/record_key.hpp"
@@ -14,6 +15,19 @@ using atproto::record_change;
 using atproto::record_flaw;
 using atproto::repo_event;
 using std::chrono::milliseconds;
+
+namespace {
+
+// An account has some dozens of collections. One that goes on and on would make its state outgrow what NATS takes.
+constexpr std::size_t most_collection_bytes = std::size_t{16} << 10;
+// atproto.com, TID and repository: a rev from the future is refused. How far is left open; relays take five minutes.
+constexpr std::chrono::minutes future{5};
+
+bool from_the_future(const std::string& rev, std::chrono::system_clock::time_point now) {
+  return std::chrono::microseconds(atproto::tid_micros(rev)) > now.time_since_epoch() + future;
+}
+
+}  // namespace
 
 kv_apply::kv_apply(nats::inbox& in, nats::outbox& out, state_port states, apply_rules rules, meters& counters)
     : in_(in), out_(out), states_(std::move(states)), rules_(std::move(rules)), counters_(counters) {}
@@ -87,6 +101,11 @@ task<result<void>> kv_apply::apply(nats::message from, repo_event e) {
 }
 
 task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
+  if (from_the_future(e.rev, rules_.now())) {  // taken, it would make every later one look older
+    counters_.add("left_out", "future_rev");
+    hold(out_.skip(), std::move(from), nullptr);
+    co_return result<void>{};
+  }
   account& a = touch(e.did);
   // Several Jetstream events of one rev make up a commit, so only an older rev is a repetition there (X8).
   const bool older = e.proofless ? e.rev < a.newest.rev : e.rev <= a.newest.rev;
@@ -107,6 +126,10 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
       counters_.add("left_out", "unwanted");
       continue;
     }
+    if (!begins_collection(a, c.collection)) {
+      counters_.add("left_out", "too_many_collections");
+      continue;
+    }
     auto written = c.what == atproto::action::remove || c.flaw != record_flaw::none ? co_await erase_record(e, c)
                                                                                     : co_await write_record(e, c);
     if (!written && written.error().code == errc::too_large) continue;
@@ -115,8 +138,6 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
       co_return written.error();
     }
     last = *written;
-    auto& known = a.newest.collections;
-    if (std::find(known.begin(), known.end(), c.collection) == known.end()) known.push_back(c.collection);
   }
   a.newest.rev = std::move(e.rev);
   a.newest.data = std::move(e.data);
@@ -127,8 +148,21 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
   co_return result<void>{};
 }
 
+/// Whether it may have records there. It remembers where it has, or once had.
+bool kv_apply::begins_collection(account& a, const std::string& collection) {
+  auto& known = a.newest.collections;
+  std::size_t bytes = collection.size();
+  for (const auto& c : known) {
+    if (c == collection) return true;
+    bytes += c.size();
+  }
+  if (bytes > most_collection_bytes) return false;
+  known.push_back(collection);
+  return true;
+}
+
 bool kv_apply::chain_broken(const account& a, const repo_event& e) const {
-  return !a.newest.data.empty() && !e.prev_data.empty() && e.prev_data != a.newest.data;
+  return !a.newest.data.empty() && !e.proofless && e.prev_data != a.newest.data;
 }
 
 task<result<nats::ordinal>> kv_apply::write_record(const repo_event& e, const record_change& c) {
@@ -182,7 +216,7 @@ void kv_apply::note_stream_event(nats::message from, const repo_event& e) {
   const bool begun = !a.newest.rev.empty() || a.newest.stale();
   const bool blind = e.kind == event_kind::oversize || e.kind == event_kind::unreadable;
   if (!begun && !blind) return skip(std::move(from), "not_begun");
-  if (e.kind == event_kind::sync && (e.rev <= a.newest.rev || e.data == a.newest.data))
+  if (e.kind == event_kind::sync && (e.rev <= a.newest.rev || (!e.data.empty() && e.data == a.newest.data)))
     return skip(std::move(from), "older");
   if (e.kind == event_kind::account) {
     a.newest.upstream_status = e.active ? "" : e.status.empty() ? "inactive" : e.status;
@@ -205,7 +239,8 @@ void kv_apply::skip(nats::message from, std::string_view why) {
 
 void kv_apply::hold(nats::ordinal last, nats::message from, account* who) {
   if (who) ++who->held;
-  waiting_.push_back({last, std::move(from), who, who ? who->newest : kv::repo_state{}});
+  waiting_.push_back(
+      {last, std::move(from), who, who ? who->newest : kv::repo_state{}, std::chrono::steady_clock::now()});
   if (out_.floor() > last) out_.moved().notify();  // it was the only thing in flight
 }
 
@@ -239,6 +274,7 @@ void kv_apply::abandon() noexcept {
 std::vector<nats::message> kv_apply::collect_durable() {
   std::vector<nats::message> durable;
   const auto floor = out_.floor();
+  if (!waiting_.empty()) settling_since_ = waiting_.front().since;
   for (; !waiting_.empty() && waiting_.front().last < floor; waiting_.pop_front()) {
     auto& e = waiting_.front();
     durable.push_back(std::move(e.from));
@@ -281,11 +317,13 @@ task<result<void>> kv_apply::settle() {
       co_await out_.moved().wait_for(milliseconds(200));
       continue;
     }
+    settling_ = durable.size();
     if (auto written = co_await write_states(); !written) {
       abandon();  // take() may be waiting for room that nobody will make
       co_return written;
     }
     for (const auto& m : durable) in_.settle(m);
+    settling_ = 0;
     freed_.notify();
     // Waiting a little gathers several events of an account into one write; only acknowledgements are late by it.
     if (taking_ && waiting_.size() < rules_.unsettled_events / 2) co_await pause_.wait_for(rules_.gather);

@@ -15,6 +15,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -41,6 +42,7 @@ struct apply_rules {
   std::size_t cached_accounts = 250'000;
   std::size_t unsettled_events = 20'000;
   std::chrono::milliseconds gather{0};  ///< between two writes of states
+  std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 };
 
 class kv_apply {
@@ -54,7 +56,13 @@ class kv_apply {
   /// Ends settle() without waiting for what is not durable.
   void abandon() noexcept;
 
-  std::size_t unsettled() const noexcept { return waiting_.size(); }
+  std::size_t unsettled() const noexcept { return waiting_.size() + settling_; }
+  /// Since when the oldest event is neither settled nor given up: its puts, its state or its acknowledgement is
+  /// awaited.
+  std::optional<std::chrono::steady_clock::time_point> oldest() const noexcept {
+    if (settling_ > 0) return settling_since_;
+    return waiting_.empty() ? std::nullopt : std::optional(waiting_.front().since);
+  }
   /// Accounts that became, or were found, desynchronised since the start.
   std::uint64_t stale_seen() const noexcept { return stale_seen_; }
 
@@ -72,6 +80,7 @@ class kv_apply {
     nats::message from;
     account* who;  // null when no state changes
     kv::repo_state after;
+    std::chrono::steady_clock::time_point since;
   };
 
   task<result<void>> load_missing(const std::vector<atproto::repo_event>& events);
@@ -80,6 +89,7 @@ class kv_apply {
   task<result<nats::ordinal>> write_record(const atproto::repo_event& e, const atproto::record_change& c);
   task<result<nats::ordinal>> erase_record(const atproto::repo_event& e, const atproto::record_change& c);
   void note_stream_event(nats::message from, const atproto::repo_event& e);
+  bool begins_collection(account& a, const std::string& collection);
   bool chain_broken(const account& a, const atproto::repo_event& e) const;
   void skip(nats::message from, std::string_view why);
   void desynchronise(account& a, std::string why);
@@ -97,6 +107,8 @@ class kv_apply {
   std::unordered_map<std::string, account> accounts_;
   std::list<std::string> recent_;  // least recently used first
   std::deque<event_in_flight> waiting_;
+  std::size_t settling_ = 0;  // durable, and their states on the way
+  std::chrono::steady_clock::time_point settling_since_;
   std::vector<account*> dirty_;
   std::uint64_t stale_seen_ = 0;
   bool taking_ = true;

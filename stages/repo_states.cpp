@@ -33,6 +33,8 @@ task<result<std::vector<state_port::stored>>> repo_states::load(std::vector<std:
     auto& e = (*found)[k];
     auto& into = out[asked[k]];
     into.seq = e.seq;
+    // Written anew while they are read it may stand behind the end of that reading.
+    if (e.seq != 0) begun_.add(kv::encode_part(dids[asked[k]]));
     if (e.seq == 0 || e.deleted) continue;
     auto state = kv::parse_repo_state(e.value);
     if (!state) co_return fail(errc::malformed, "bucket repo, account {}: {}", dids[asked[k]], state.error().text);

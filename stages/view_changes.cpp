@@ -7,10 +7,18 @@
 namespace recordkv::stages {
 namespace {
 
+// Every DID, NSID and record key is of these (atproto::is_did and the others say more, at five times the cost). What is
+// not may not be text at all for a database: PostgreSQL refuses NUL and what is no UTF-8.
+bool visible(std::string_view s) {
+  return std::ranges::all_of(s, [](char c) { return c > ' ' && c <= '~'; });
+}
+
 /// The key's parts, when it is the one key that this record has.
 std::optional<kv::record_key> key_of(std::string_view text, unsigned partitions) {
   auto key = kv::record_key::parse(text);
-  if (!key || key->partition != kv::partition_of(key->did, partitions) || key->text() != text) return std::nullopt;
+  if (!key || !visible(key->did) || !visible(key->collection) || !visible(key->rkey) ||
+      key->partition != kv::partition_of(key->did, partitions) || key->text() != text)
+    return std::nullopt;
   return key;
 }
 

@@ -246,6 +246,8 @@ void view_keeper::refresh() {
   const auto* const shown = live_ ? live_.get() : next_.get();
   part_.shown.lag_messages = shown ? shown->inbox().pending() : 0;
   part_.shown.lag_seconds = shown ? shown->inbox().lag_seconds() : 0;
+  part_.shown.in_flight = shown ? shown->in_flight() : 0;
+  part_.shown.oldest_unsettled_seconds = shown ? shown->oldest_seconds() : 0;
 }
 
 std::string view_keeper::report() {

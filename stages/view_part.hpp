@@ -69,6 +69,8 @@ class view_part {
   std::vector<std::string> labels;
   event pause;  // whoever waits looks again
   bool closing = false;
+  /// The last swap was refused: until then the live build has its time.
+  std::chrono::steady_clock::time_point next_swap;
 
  private:
   cause trouble_cause() const;

@@ -7,6 +7,7 @@
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/event.hpp"
 #include "recordkv/atproto/frame.hpp"
+#include "recordkv/core/timestamp.hpp"
 
 namespace recordkv::atproto {
 
@@ -41,6 +42,7 @@ struct fields_seen {
   std::string_view did;
   std::string_view name;
   std::string_view message;
+  std::string_view time;
 };
 
 /// The walk over the payload's fields. False when the payload is not well formed.
@@ -59,6 +61,7 @@ bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
       if (key == did_key) seen.did = r.view();
       if (key == (op == -1 ? "error" : "name")) seen.name = r.view();
       if (key == "message") seen.message = r.view();
+      if (key == "time") seen.time = r.view();
     }
     if (!r.skip()) return false;
   }
@@ -86,6 +89,7 @@ result<glance> glance_frame(std::string_view bytes) {
     g.name = shown(seen.name, 64);
   } else {
     note_did(g, seen.did);
+    g.time = epoch_seconds(seen.time).value_or(0);
   }
   return g;
 }

@@ -9,6 +9,7 @@
 #include "recordkv/atproto/frame.hpp"
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/core/timestamp.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
@@ -238,6 +239,7 @@ result<glance> glance_jetstream(std::string_view text) {
   }
   if (g.kind == event_kind::commit && e->body != nullptr) note_collection(g, text_of(*e->body, "collection"));
   note_did(g, e->did);
+  g.time = e->time.empty() ? static_cast<double>(e->time_us) / 1e6 : epoch_seconds(e->time).value_or(0);
   return g;
 }
 

@@ -69,6 +69,12 @@ bool is_tid(std::string_view s) noexcept {
   return std::ranges::all_of(s, [](char c) { return lower(c) || (c >= '2' && c <= '7'); });
 }
 
+std::int64_t tid_micros(std::string_view tid) noexcept {
+  std::uint64_t n = 0;
+  for (const char c : tid) n = n << 5 | static_cast<std::uint64_t>(lower(c) ? c - 'a' + 6 : c - '2');
+  return static_cast<std::int64_t>(n >> 10);  // ten bits of clock identifier
+}
+
 bool is_handle(std::string_view s) noexcept {
   if (s.size() > 253) return false;
   return labels(s, [](std::string_view piece, bool, bool last) {

@@ -24,7 +24,8 @@ constexpr gauge gauges[] = {
      [](const figures& f) { return static_cast<double>(f.bytes); }},
     {"recordkv_lag_messages", "gauge", "Still to be taken in.",
      [](const figures& f) { return static_cast<double>(f.lag_messages); }},
-    {"recordkv_lag_seconds", "gauge", "Age of what was taken in last, while more is waiting.",
+    {"recordkv_lag_seconds", "gauge",
+     "Age of what was taken in last, while more is waiting; of ingest, when it came from the network.",
      [](const figures& f) { return f.lag_seconds; }},
     {"recordkv_in_flight", "gauge", "Taken in and not yet settled.",
      [](const figures& f) { return static_cast<double>(f.in_flight); }},
@@ -166,7 +167,8 @@ std::string prometheus_text(const std::vector<const figures*>& parts) {
   }
   const auto aged = [](const figures* f) { return f->cursor_age_seconds.has_value(); };
   if (std::any_of(parts.begin(), parts.end(), aged)) {
-    head(out, "recordkv_cursor_age_seconds", "gauge", "How long ago the frame at the cursor was read.");
+    head(out, "recordkv_cursor_age_seconds", "gauge",
+         "How long ago the frame behind the cursor was read; 0: none was since.");
     for (const auto* f : parts)
       if (aged(f)) out += fmt::format("recordkv_cursor_age_seconds{{{}}} {}\n", labels_of(*f), *f->cursor_age_seconds);
   }

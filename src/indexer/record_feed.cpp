@@ -61,7 +61,6 @@ class record_feed::impl {
     for (;;) {
       auto got = co_await consumer_->next();
       if (!got) co_return end(got.error());
-      if (auto same = co_await still_the_same(); !same) co_return end(same.error());
       auto batch = sort_out(std::move(*got));
       if (auto mine = co_await still_ours(); !mine) co_return end(mine.error());
       if (batch.size() > 0) co_return batch;
@@ -114,7 +113,7 @@ class record_feed::impl {
     if (closed_) co_return fail(errc::closed, "closed");
     consumer_.emplace(ctx_.nc, consumer(), figures_.counted, ctx_.facts.api_level, [this] { return open_.done() + 1; });
     auto attached = co_await consumer_->attach();
-    checked_ = consumer_->incarnation();
+    if (attached) attached = co_await still_the_same();
     co_return attached;
   }
 
@@ -170,7 +169,10 @@ class record_feed::impl {
     auto floor = co_await acknowledged();
     if (!floor) co_return floor.error();
     if (!*floor) co_return left_.value_or(fresh);
-    if (**floor > store_.last_seq) co_return recreated(**floor, store_.last_seq);
+    if (**floor <= store_.last_seq) co_return **floor;
+    auto now = co_await nats::stream_info(ctx_.nc, stream_);  // while the lock was waited for both may have grown
+    if (!now) co_return now.error();
+    if (**floor > now->last_seq) co_return recreated(**floor, now->last_seq);
     co_return **floor;
   }
 
@@ -186,24 +188,23 @@ class record_feed::impl {
     nats::consumer_spec c{
         .stream = stream_, .durable = spec_.durable, .filters = filter_->subjects(ctx_.cfg.kv.bucket)};
     c.policy = nats::acks::each;
-    if (!spec_.durable.empty()) c.still_ours = [this] { return owner_->confirm(); };
+    c.still_ours = [this] { return may_go_on(); };
     c.credit = 2048;
     return c;
   }
 
-  // Rewound, perhaps by a reconnect to a server that has lost something.
+  task<result<void>> may_go_on() {
+    auto mine = owner_ ? co_await owner_->confirm() : result<void>{};
+    if (!mine) co_return mine;
+    co_return co_await still_the_same();
+  }
+
+  // A server may have lost something in its crash, or was given another store.
   task<result<void>> still_the_same() {
-    while (checked_ != consumer_->incarnation() && !closed_) {
-      auto now = co_await nats::stream_info(ctx_.nc, stream_);
-      if (now && (now->created != store_.created || now->last_seq < open_.given()))
-        co_return recreated(open_.given(), now->last_seq);
-      if (now)
-        checked_ = consumer_->incarnation();
-      else if (now.error().code != errc::timed_out && now.error().code != errc::unreachable)
-        co_return now.error();
-      else
-        co_await pause_.wait_for(300ms);
-    }
+    auto now = co_await nats::stream_info(ctx_.nc, stream_);
+    if (!now) co_return now.error();
+    if (now->created != store_.created || now->last_seq < open_.given())
+      co_return recreated(open_.given(), now->last_seq);
     co_return result<void>{};
   }
 
@@ -270,7 +271,6 @@ class record_feed::impl {
   std::optional<nursery> children_;
   std::optional<nats::pull_consumer> consumer_;
   open_records open_;
-  std::uint64_t checked_ = 0;
   std::optional<error> ended_;
   bool closed_ = false;
   event pause_;

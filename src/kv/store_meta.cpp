@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <chrono>
 
 namespace recordkv::kv {
 namespace json = boost::json;
@@ -79,7 +80,13 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
       co_return opened_store{store_open->state, *meta};
     }
     if (meta.error().code != errc::not_found) co_return meta.error();
-    store_meta fresh{.partitions = partitions, .created = store_open->state.created, .generation = 1};
+    // A restored stream keeps its date of creation (nats-server 2.15.2). Its states do not come with it, so a number
+    // that was never used before tells the views, however far the store has grown meanwhile.
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    store_meta fresh{
+        .partitions = partitions,
+        .created = store_open->state.created,
+        .generation = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count())};
     if (store_open->made) fresh.made.push_back(store.stream());
     if (repo_open->made) fresh.made.push_back(repo.stream());
     auto written = co_await write_meta(nc, fresh);

@@ -36,6 +36,8 @@ error translate(const json::object& e, std::string_view what) {
     case 10164: kind = errc::conflict; break;
     case 10077: kind = description.find("maximum") != std::string::npos ? errc::full : errc::refused; break;
     case 10054: kind = errc::too_large; break;
+    case 10008:
+    case 10009: kind = errc::timed_out; break;  // no leader just now: an election
     case 10039:
     case 10076: kind = errc::unsupported; break;
     default: break;
@@ -97,6 +99,11 @@ json::object create_body(const stream_spec& s) {
   o["discard"] = "new";
   o["storage"] = s.storage;
   o["num_replicas"] = s.replicas;
+  // What leaves a work queue has been dealt with. Who purges it by hand would let the cursor move past what was not.
+  if (s.work_queue) {
+    o["deny_delete"] = true;
+    o["deny_purge"] = true;
+  }
   if (s.kv_bucket) {
     o["allow_direct"] = true;
     o["allow_rollup_hdrs"] = true;

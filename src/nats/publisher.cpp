@@ -6,6 +6,9 @@ namespace recordkv::nats {
 namespace {
 
 constexpr std::size_t max_control_line = 4096;  // nats-server's default; subject, reply and sizes share it
+// What max_payload counts besides: "NATS/1.0", the lines' ends, and the fence that send() adds. A message beyond it
+// would cost the connection, again and again.
+constexpr std::size_t header_lines = 12, fence_line = std::string_view("Nats-Expected-Last-Sequence: \r\n").size() + 20;
 constexpr std::chrono::milliseconds tick{200};
 
 }  // namespace
@@ -48,7 +51,7 @@ void publisher::close() noexcept {
 }
 
 task<result<ordinal>> publisher::put(std::string subject, header_list headers, std::string payload) {
-  std::size_t size = subject.size() + payload.size();
+  std::size_t size = subject.size() + payload.size() + header_lines + (spec_.fenced ? fence_line : 0);
   for (const auto& h : headers) size += std::string_view(h.name).size() + h.value.size() + 4;
   if (size > std::min(max_size_, nc_.max_payload()) || subject.size() + 192 > max_control_line)
     co_return fail(errc::too_large, "{} bytes under a subject of {} can't be stored", size, subject.size());

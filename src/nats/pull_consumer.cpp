@@ -153,7 +153,9 @@ task<result<std::vector<message>>> pull_consumer::next() {
       continue;
     }
     if (rewind_wanted_) {
+      const auto asked_on = nc_.connects();
       auto done = spec_.still_ours ? co_await spec_.still_ours() : result<void>{};
+      if (done && nc_.connects() != asked_on) continue;  // the answer may be of a server that has died since
       if (done) done = co_await rewind(rewind_reason_);
       if (!done && done.error().code == errc::not_found && spec_.stream_returns) {
         co_await nc_.changed().wait_for(tick);

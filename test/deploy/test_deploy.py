@@ -18,6 +18,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 UNITS = {"recordkv.service": "recordkv.service", "recordkv@.service": "recordkv@kv.service"}
+SEVERAL = r"ingest\x2ckv"  # what systemctl makes of recordkv@ingest,kv
 HIGHEST_EXPOSURE = 3.0
 
 
@@ -60,7 +61,7 @@ class UnitTest(unittest.TestCase):
         os.makedirs(ours)
         for unit in UNITS:
             shutil.copy(path("config", unit), ours)
-        for instance in ("ingest", "kv", "index"):  # --root finds no template of an instance by itself
+        for instance in ("ingest", "kv", "index", SEVERAL):  # --root finds no template of an instance by itself
             shutil.copy(path("config", "recordkv@.service"), os.path.join(ours, f"recordkv@{instance}.service"))
         theirs = next(d for d in ("/usr/lib/systemd/system", "/lib/systemd/system") if os.path.isdir(d))
         shutil.copytree(theirs, os.path.join(self.root, "usr/lib/systemd/system"), symlinks=True)
@@ -76,7 +77,7 @@ class UnitTest(unittest.TestCase):
         return done.stdout + done.stderr + ("" if done.returncode == 0 else f"(exit code {done.returncode})")
 
     def test_they_verify(self):
-        for unit in UNITS.values():
+        for unit in (*UNITS.values(), f"recordkv@{SEVERAL}.service"):
             with self.subTest(unit):
                 self.assertEqual(self.verify(unit), "")
 
@@ -101,7 +102,7 @@ class UnitTest(unittest.TestCase):
     def test_one_process_or_several_differ_in_nothing_else(self):
         one, several = (set(text("config", f).split("[Service]")[1].splitlines()) for f in UNITS)
         differing = {line for line in one ^ several if line and not line.startswith("#")}
-        self.assertEqual(differing, {"Environment=RECORDKV_STAGES=%i", "EnvironmentFile=-/etc/recordkv/%i.env"})
+        self.assertEqual(differing, {"Environment=RECORDKV_STAGES=%I", "EnvironmentFile=-/etc/recordkv/%i.env"})
 
 
 class ComposeTest(unittest.TestCase):

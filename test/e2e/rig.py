@@ -210,8 +210,11 @@ class Rig:
         return self.parts[name].start()
 
     def simulator(self, *options, truth: bool = True) -> Part:
+        """Its events are a millisecond apart; the last of a finite history, or of an endless one's past, is of now."""
         port = free_port()
-        command = [program("RECORDKV_SIM", "recordkv-sim"), "--port", str(port), *map(str, options)]
+        before = max((int(n) for what, n in zip(options, options[1:]) if what in ("--events", "--past")), default=0)
+        base = [] if "--base" in options else ["--base", str(int(time.time() * 1e6) - before * 1000)]
+        command = [program("RECORDKV_SIM", "recordkv-sim"), "--port", str(port), *base, *map(str, options)]
         part = self.add("sim", command + (["--truth", self.path("truth.tsv")] if truth else []))
         wait_for("the simulator listens", lambda: "listening" in part.text(), 60)
         self.sim_port = port

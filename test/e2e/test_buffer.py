@@ -3,6 +3,7 @@
 Owns: back-pressure, the loss of the buffer, one owner per stage, and the orderly end.
 """
 
+import json
 import signal
 import time
 import unittest
@@ -11,6 +12,16 @@ from rig import SLOW, Rig, wait_for
 
 EVENTS = 20_000
 LOCKS = ("ingest", "kv", "view-likes")
+
+
+def like_event(n: int) -> bytes:
+    """As Jetstream sends it, with a rev that grows."""
+    digits = "234567abcdefghijklmnopqrstuvwxyz"
+    rev = "3kabcdefgh" + "".join(digits[n // 32 ** k % 32] for k in (2, 1, 0))
+    subject = {"uri": "at://did:plc:44ybard66vv44zksje25o7dz/app.bsky.feed.post/3k", "cid": "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a"}
+    return json.dumps({"did": "did:plc:z72i7hdynmk6r22z27h6tvur", "time_us": 1_725_000_000_000_000 + n, "kind": "commit", "commit": {
+        "rev": rev, "operation": "create", "collection": "app.bsky.feed.like", "rkey": f"n{n}", "cid": subject["cid"],
+        "record": {"$type": "app.bsky.feed.like", "subject": subject, "createdAt": "2024-08-30T00:00:00Z"}}}).encode()
 
 
 def reconnects(report: dict) -> int:
@@ -97,6 +108,40 @@ class LostBufferTest(unittest.TestCase):
             wait_for("the buffer is full", lambda: rig.stream("ingest")["messages"] == 2000)
             rig.api("STREAM.DELETE.ingest")
             wait_for("the new stream is full", lambda: rig.stream("ingest")["messages"] == 2000, 20)
+            rig.recordkv("kv")
+            rig.recordkv("index")
+            rig.check_store(60)
+
+    def test_lost_after_the_end_of_a_file(self):
+        """Nothing more comes from a file that was read to its end. What the buffer then loses is read again."""
+        events = 2000
+        with Rig() as rig:
+            rig.nats()
+            with open(rig.path("frames.bin"), "wb") as file:
+                for n in range(events):
+                    message = like_event(n)
+                    file.write(len(message).to_bytes(4, "little") + message)
+            rig.settings.update({"source.kind": "file", "source.url": rig.path("frames.bin")})
+            ingest = rig.recordkv("ingest")
+            wait_for("all of it is buffered", lambda: rig.stream("ingest")["messages"] == events)
+            rig.api("STREAM.DELETE.ingest")
+            wait_for("all of it is buffered again", lambda: rig.stream("ingest")["messages"] == events, 20)
+            rig.recordkv("kv")
+            wait_for("all of it is stored", lambda: rig.stream("KV_record")["messages"] == events, 60)
+            self.assertTrue(ingest.running())
+            self.assertEqual(ingest.stop(), 0)
+
+    def test_nobody_purges_the_buffer(self):
+        """What was purged would count as settled, and the cursor move past it."""
+        with Rig(**{"ingest.max_msgs": 1000}) as rig:
+            rig.nats()
+            rig.simulator("--events", EVENTS, "--accounts", 500)
+            rig.recordkv("ingest")
+            wait_for("the buffer is full", lambda: rig.stream("ingest")["messages"] == 1000)
+            for request in ("STREAM.PURGE.ingest", "STREAM.MSG.DELETE.ingest"):
+                with self.assertRaisesRegex(Exception, "not permitted"):
+                    rig.api(request, **({"seq": 1} if "MSG" in request else {}))
+            self.assertEqual(rig.stream("ingest")["messages"], 1000)
             rig.recordkv("kv")
             rig.recordkv("index")
             rig.check_store(60)

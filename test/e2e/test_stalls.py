@@ -10,6 +10,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import time
 import unittest
 
 from rig import ROOT, Rig, answer, free_port, program, wait_for
@@ -86,6 +87,21 @@ class MetricsTest(unittest.TestCase):
             absent = {name for name in asked_for if f"\n{name}" not in "\n" + first}
             counted_later = {"recordkv_errors_total", "recordkv_source_reconnects_total"}  # a series from the first on
             self.assertEqual(absent - counted_later, set())
+
+
+class BehindTest(unittest.TestCase):
+    def test_far_behind_the_network_it_is_not_ready(self):
+        """Who reads what is two hours old is told so, although nothing waits in NATS."""
+        with StallRig() as rig:
+            rig.nats()
+            rig.simulator("--events", 100_000, "--rate", 400, "--wait-for-client", "--base", int((time.time() - 7200) * 1e6), truth=False)
+            rig.recordkv()
+            wait_for("records arrive", lambda: rig.stream("KV_record")["messages"] > 100)
+            wait_for("/readyz says so", lambda: "ingest: lags by 7" in rig.ask("/readyz")[1])
+            self.assertEqual(rig.ask("/readyz")[0], 503)
+            behind = re.search(r'^recordkv_lag_seconds\{stage="ingest",part="ingest"\} (\S+)$', rig.ask("/metrics")[1], re.M)
+            self.assertGreater(float(behind[1]), 7000)
+            wait_for("status says so", lambda: rig.report("ingest").get("lag_seconds", 0) > 7000)
 
 
 class StallTest(unittest.TestCase):

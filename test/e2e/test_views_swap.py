@@ -156,6 +156,31 @@ class SwapTest(unittest.TestCase):
     def test_sqlite(self):
         self.swaps("sqlite:views.db", None)
 
+    def test_a_swap_that_is_refused_lets_the_old_rows_live_on(self):
+        """A user's VIEW on the table holds the old one fast. Nothing else comes meanwhile that could wake anybody."""
+        with Postgres() as postgres, ViewsRig(postgres.url(), views="likes.toml") as rig:
+            rig.nats()
+            rig.make_bucket()
+            writer = Writer(rig.url)
+            writer.write([like(0), like(1)])
+            rig.index()
+            wait_for("the view is there", lambda: "answers now" in rig.parts["index-all"].text(), 60)
+            postgres.query("CREATE VIEW mine AS SELECT rkey FROM likes")
+            before = self.table(rig, postgres)
+            rig.change("likes", "/subject/cid")
+            rig.kill_index()
+            rig.index()
+            for number in (2, 3):
+                refusals = rig.parts["index-all"].text().count("the old rows go on answering")
+                wait_for("a swap is refused", lambda: rig.parts["index-all"].text().count("the old rows go on answering") > refusals, 60)
+                writer.write([like(number)])
+                wait_for("the old table has the new row", lambda: postgres.query("SELECT count(*) FROM mine") == str(number + 1), 60, every=0.01)
+                self.assertEqual(self.table(rig, postgres), before)
+            postgres.query("DROP VIEW mine")
+            self.await_swap(rig, postgres, before)
+            writer.close()
+            print(rig.check_views(60, ["likes"]).text())
+
     def test_postgres(self):
         with Postgres() as postgres:
             self.swaps(postgres.url(), postgres)

@@ -35,6 +35,23 @@ TEST_CASE("X1: of refused frames none leaves a hole and none comes twice") {
   CHECK(rig.out->halted() == nats::halt::none);
 }
 
+TEST_CASE("what is as large as the server takes is stored or refused at once, and never costs the connection") {
+  publisher_rig rig;
+  rig.stream("ingest", queue);
+  rig.open(spec());
+  const auto most = rig.nc.max_payload();
+  std::size_t stored = 0;
+  for (std::size_t less = 0; less <= 160; less += 4) {
+    const auto put = rig.run(rig.out->put("ingest.0", {{"seq", "1"}}, std::string(most - less, 'x')));
+    if (!put) CHECK(put.error().code == errc::too_large);
+    stored += put.has_value();
+  }
+  CHECK(stored > 0);
+  REQUIRE(rig.all_durable(stored));
+  CHECK(rig.info("ingest").messages == stored);
+  CHECK(rig.nc.connects() == 1);
+}
+
 TEST_CASE("X1: a full buffer takes exactly the rest once there is room") {
   publisher_rig rig;
   rig.stream("ingest", queue);

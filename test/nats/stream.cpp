@@ -168,6 +168,7 @@ TEST_CASE("X2: the buffer is a work queue that discards new messages and keeps w
   CHECK(c.at("discard").as_string() == "new");
   CHECK(c.at("max_msgs").as_int64() == cfg.ingest.max_msgs);
   CHECK(c.at("max_bytes").as_int64() == cfg.ingest.max_bytes);
+  for (const auto* flag : {"deny_delete", "deny_purge"}) CHECK(c.at(flag).as_bool());
   CHECK(c.at("subjects").as_array().size() == 1);
   for (const auto* p : {"0", "7", "f"}) rig.publish(std::string("ingest.") + p, "frame");
   CHECK(rig.info("ingest").messages == 3);

@@ -1,5 +1,6 @@
 // What becomes of single records and of events that are not commits: stored, deleted, left out and counted.
 #include "kv_apply_rig.hpp"
+#include "recordkv/atproto/syntax.hpp"
 
 using namespace recordkv;
 using namespace recordkv::test;
@@ -89,6 +90,46 @@ TEST_CASE("records of unwanted collections are left out; the account's chain goe
   CHECK(state->rev == rev(3));
   CHECK(state->filter == "f");
   CHECK(state->collections == words{like});
+}
+
+TEST_CASE("an account that begins one collection after another is stopped before its state outgrows NATS") {
+  kv_rig rig;
+  rig.start();
+  const std::string x(60, 'x');
+  const auto collection = [&](unsigned i) { return fmt::format("com.{}.{}.{}.n{}", x, x, x, i); };
+  for (unsigned i = 1; i <= 200; ++i) rig.in.deliver(event_of(alice, i, "a", "create", collection(i)));
+  REQUIRE(rig.settles(200));
+  const auto refused = rig.left_out("too_many_collections");
+  CHECK(refused > 0);
+  CHECK(rig.out.sent.size() == 200 - refused);
+  CHECK(kv::to_json(*rig.states.find(alice)).size() < 20'000);
+  rig.in.deliver(event_of(alice, 201, "b", "create", collection(1)));  // where it has records it may have more
+  REQUIRE(rig.settles(201));
+  CHECK(rig.left_out("too_many_collections") == refused);
+  CHECK(rig.states.find(alice)->rev == rev(201));
+}
+
+TEST_CASE("a rev from the future is left out, and does not make later ones look older") {
+  const auto now = std::chrono::system_clock::time_point(std::chrono::microseconds(atproto::tid_micros(rev(5))));
+  stages::apply_rules rules;
+  rules.now = [now] { return now; };
+  kv_rig rig(rules);
+  rig.start();
+  const auto ahead = [](std::chrono::minutes by) {  // as rev(5), its time `by` later
+    std::string tid(13, '2');
+    auto n = static_cast<std::uint64_t>(atproto::tid_micros(rev(5)) + std::chrono::microseconds(by).count()) << 10;
+    for (auto c = tid.rbegin(); c != tid.rend(); ++c, n >>= 5) *c = "234567abcdefghijklmnopqrstuvwxyz"[n & 31];
+    return tid;
+  };
+  const auto with_rev = [](const std::string& tid, const std::string& rkey) {
+    auto e = event_of(alice, 1, rkey);
+    return e.replace(e.find(rev(1)), rev(1).size(), tid);
+  };
+  rig.in.deliver({with_rev(ahead(6min), "a"), event_of(alice, 2, "b"), with_rev(ahead(4min), "c")});
+  REQUIRE(rig.settles(3));
+  CHECK(rig.left_out("future_rev") == 1);
+  CHECK(rig.out.sent.size() == 2);
+  CHECK(rig.states.find(alice)->rev == ahead(4min));
 }
 
 TEST_CASE("an account begins with its first commit that touches a wanted collection") {

@@ -12,7 +12,10 @@ TEST_CASE("while states can't be written nothing is acknowledged, and afterwards
   REQUIRE(rig.waits_for([&] { return rig.states.saves_begun == 2; }));
   CHECK(rig.in.settled.empty());
   CHECK(rig.logged("2 kv: writing account states: no answer; trying again"));
+  CHECK(rig.apply->unsettled() == 1);
+  CHECK(rig.apply->oldest().has_value());  // its put is durable, its state is not
   REQUIRE(rig.settles(1));
+  REQUIRE(rig.waits_for([&] { return !rig.apply->oldest(); }));
   CHECK(rig.states.saves_begun == 3);
   CHECK(rig.revs_written() == words{rev(1)});
 }

@@ -131,6 +131,19 @@ void nats_process::kill_9() {
   pid_ = 0;
 }
 
+void nats_process::remember() {
+  kill_9();
+  std::filesystem::copy(directory_ / "js", directory_ / "remembered", std::filesystem::copy_options::recursive);
+  start();
+}
+
+void nats_process::set_back() {
+  kill_9();
+  std::filesystem::remove_all(directory_ / "js");
+  std::filesystem::rename(directory_ / "remembered", directory_ / "js");
+  start();
+}
+
 void nats_process::pause() {
   ::kill(pid_, SIGSTOP);
   ::waitpid(pid_, nullptr, WUNTRACED);  // it goes on for a moment

@@ -32,9 +32,11 @@ class nats_process {
   std::string url(std::string_view credentials = {}) const;
   std::uint16_t port() const noexcept { return port_; }
 
-  void kill_9();  ///< and waits until it is gone
-  void start();   ///< again, on the same port and directory
-  void pause();   ///< it stands still, connections stay
+  void kill_9();    ///< and waits until it is gone
+  void start();     ///< again, on the same port and directory
+  void remember();  ///< how its disk stands now; it is killed and started for it
+  void set_back();  ///< killed and started with the disk as remembered
+  void pause();     ///< it stands still, connections stay
   void resume();
 
  private:

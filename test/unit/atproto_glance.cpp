@@ -63,6 +63,16 @@ TEST_CASE("a frame is exactly two canonical items") {
   }
 }
 
+TEST_CASE("the glance tells the event's time, or that it has none") {
+  const auto at = [](std::string_view fields) {
+    return glance_frame(frame("#account", fmt::format(R"({{"seq":5,"did":"did:plc:a"{}}})", fields)))->time;
+  };
+  CHECK(at(R"(,"time":"2026-11-25T12:00:00.500Z")") == 1795608000.5);
+  CHECK(at(R"(,"time":"yesterday")") == 0);
+  CHECK(at(R"(,"time":7)") == 0);
+  CHECK(at("") == 0);
+}
+
 TEST_CASE("a DID that cannot be stored: the glance names the reason and goes on, decoding refuses") {
   made_commit made;
   made.did = "did:plc:" + std::string(505, 'a');

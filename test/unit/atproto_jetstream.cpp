@@ -67,6 +67,8 @@ TEST_CASE("a v1 commit") {
 TEST_CASE("the server's own cursor goes before time_us") {
   const auto text = commit(record_json, R"("cursor":123,)");
   CHECK(glance_jetstream(text)->seq == 123);
+  CHECK(glance_jetstream(R"({"did":"did:plc:a","time_us":1725911162329308,"kind":"identity"})")->time ==
+        1725911162.329308);
   CHECK(decode_event(text)->seq == 123);
   CHECK(decode_event(text)->time == "2026-05-25T14:23:29.132431Z");
 }

@@ -94,6 +94,23 @@ TEST_CASE("variables that scripts and tests use are let pass") {
   CHECK(c.has_value());
 }
 
+TEST_CASE("variables that tell of a service called recordkv are let pass, and only those") {
+  for (const char* name : {"RECORDKV_SERVICE_HOST", "RECORDKV_SERVICE_PORT", "RECORDKV_SERVICE_PORT_HTTP",
+                           "RECORDKV_PORT", "RECORDKV_PORT_2580_TCP", "RECORDKV_PORT_2580_TCP_PROTO",
+                           "RECORDKV_PORT_2580_TCP_PORT", "RECORDKV_PORT_2580_TCP_ADDR"}) {
+    INFO(name);
+    CHECK(load_config({{}, {{name, "tcp://10.0.0.11:2580"}}, {}}).has_value());
+  }
+  for (const char* name : {"RECORDKV_SERVICE", "RECORDKV_SERVICES_HOST", "RECORDKV_PORTS", "RECORDKV_HTTP_PORT"}) {
+    INFO(name);
+    CHECK_FALSE(load_config({{}, {{name, "2580"}}, {}}).has_value());
+  }
+  // A section of that name would be cut off from the environment.
+  const auto keys = show_config({});
+  REQUIRE(keys.has_value());
+  for (const auto& k : *keys) CHECK_FALSE((k.key.starts_with("service") || k.key.starts_with("port")));
+}
+
 TEST_CASE("the process's own variables") {
   setenv("RECORDKV_KV_BUCKET", "a=b", 1);
   const auto all = config_environment();

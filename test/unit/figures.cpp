@@ -55,12 +55,28 @@ TEST_CASE("figures as a report: state, cause and since, and nothing that would b
   f.running = true;
   CHECK(members_of(f).starts_with(R"("state":"running")"));
   const std::chrono::system_clock::time_point then{std::chrono::seconds(1'700'000'000)};
-  f.condition.bad(cause::database, "say \"no\"\n", then);
-  f.condition.bad(cause::disk_full, "say \"no\"\n", then + std::chrono::hours(1));
+  f.condition.bad(cause::disk_full, "say \"no\"\n", then);
   CHECK(members_of(f).starts_with(
       R"("state":"stalled","cause":"disk_full","reason":"say \"no\" ","stalled_since":"2023-11-14T22:13:20Z")"));
   f.condition.good();
   CHECK(members_of(f).starts_with(R"("state":"running")"));
+}
+
+TEST_CASE("an ailment is told since its own cause began") {
+  using std::chrono::hours;
+  const health::time ten{std::chrono::seconds(1'700'000'000)};
+  health h;
+  h.bad(cause::source_silent, "nothing for 60 s", ten);
+  h.bad(cause::source_silent, "nothing for 120 s", ten + hours(1));
+  CHECK(h.present()->reason == "nothing for 120 s");
+  CHECK(h.present()->since == ten);
+  h.bad(cause::nats_down, "no connection to NATS", ten + hours(2));
+  CHECK(h.present()->what == cause::nats_down);
+  CHECK(h.present()->since == ten + hours(2));
+  h.bad(cause::source_silent, "nothing for 60 s", ten + hours(3));  // what was before another cause does not count
+  CHECK(h.present()->since == ten + hours(3));
+  h.good();
+  CHECK_FALSE(h.present().has_value());
 }
 
 TEST_CASE("quantiles are bounds of buckets") {

@@ -115,6 +115,26 @@ TEST_CASE("a delete is not to be refused: on_delete's error is told, the rows go
         lines{"at://a/app.bsky.feed.like/1 on_delete: CHECK constraint failed: line <> '1' 0"});
 }
 
+TEST_CASE("a hook whose table has gone blames no record: nothing is changed until the table is back") {
+  const directory d;
+  auto s = must_open(d);
+  other(d).run("CREATE TABLE log (line)");
+  const plan p = hooked("INSERT INTO log VALUES (:rkey)", "INSERT INTO log VALUES (:rkey)");
+  const auto n = must_live(*s, p);
+  must(run(s->apply(p, n, {hooked_put("a", "1", "x")}, {}, at(1))));
+  const auto before = rows(d);
+  other(d).run("DROP TABLE log");
+  const std::vector<change> next{hooked_put("a", "1", "y"), hooked_put("a", "2", "z")};
+  const auto refused = run(s->apply(p, n, next, at(1), at(2)));
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().code == errc::storage);
+  CHECK(refused.error().text.find("no such table") != std::string::npos);
+  CHECK(rows(d) == before);
+  CHECK(rows(d, "likes_rejects").empty());
+  other(d).run("CREATE TABLE log (line)");
+  CHECK(must(run(s->apply(p, n, next, at(1), at(2)))).rows == 2);
+}
+
 TEST_CASE("a hook that SQLite does not understand is told when the build begins, with file and key") {
   const directory d;
   auto s = must_open(d);

@@ -25,7 +25,7 @@ recordkv::task<recordkv::result<void>> work(recordkv::record_feed& feed) {
       const std::string_view liked = uri && uri->is_string() ? std::string_view(uri->get_string()) : "";
       file << like.seq << '\t' << like.uri() << '\t' << liked << '\n';
     }
-    file.flush();
+    if (!file.flush()) co_return recordkv::fail(recordkv::errc::storage, "{} can't be written", setting("LIKES_FILE"));
     feed.settle(*batch);  // only now: what was not settled comes again after a kill
   }
   co_return feed.ended();

@@ -44,17 +44,17 @@ class histogram {
 
 /// Everything has one meaning in every stage; what a stage has no use for stays at zero.
 struct figures {
-  std::string stage;                         ///< "ingest", "kv", "index"
-  std::string part;                          ///< its lock key: "kv", "kv-0-7", "view-likes"
-  bool standby = false;                      ///< waits for another process's lock
-  bool running = false;                      ///< holds its lock and works
-  std::uint64_t events = 0;                  ///< taken in: frames, buffered events, store messages
-  std::uint64_t bytes = 0;                   ///< their size
-  std::uint64_t lag_messages = 0;            ///< still to be taken in, where that can be known
-  double lag_seconds = 0;                    ///< age of what was taken in last, while more is waiting
-  std::uint64_t in_flight = 0;               ///< taken in and not yet settled
-  double oldest_unsettled_seconds = 0;       ///< since when the oldest of these waits
-  std::optional<double> cursor_age_seconds;  ///< ingest: how long ago the cursor's frame was read
+  std::string stage;                    ///< "ingest", "kv", "index"
+  std::string part;                     ///< its lock key: "kv", "kv-0-7", "view-likes"
+  bool standby = false;                 ///< waits for another process's lock
+  bool running = false;                 ///< holds its lock and works
+  std::uint64_t events = 0;             ///< taken in: frames, buffered events, store messages
+  std::uint64_t bytes = 0;              ///< their size
+  std::uint64_t lag_messages = 0;       ///< still to be taken in, where that can be known
+  double lag_seconds = 0;               ///< age of what was taken in last, while more is waiting; ingest: when it came
+  std::uint64_t in_flight = 0;          ///< taken in and not yet settled
+  double oldest_unsettled_seconds = 0;  ///< since when the oldest of these waits
+  std::optional<double> cursor_age_seconds;  ///< ingest: how long ago the frame behind the cursor was read
   histogram publish;                         ///< from sending to acknowledgement
   histogram transaction;                     ///< of the database
   histogram visible;  ///< from the event's own time to its row: the first and last record of each batch

@@ -40,9 +40,10 @@ class health {
   };
 
   void good() noexcept { present_.reset(); }
-  /// The first call sets the beginning; another reason, or another cause while still ill, keeps it.
+  /// `since` is that of this cause: another reason of the same cause keeps it, another cause begins anew.
   void bad(cause what, std::string reason, time now) {
-    present_ = ailment{what, std::move(reason), present_ ? present_->since : now};
+    const bool goes_on = present_ && present_->what == what;
+    present_ = ailment{what, std::move(reason), goes_on ? present_->since : now};
   }
   const std::optional<ailment>& present() const noexcept { return present_; }
 

@@ -89,8 +89,9 @@ struct consumer_spec {
   bool stream_returns = false;  ///< a stream that is gone will be made again by its owner: wait for it
   std::uint64_t start_seq = 0;  ///< 0: from the first message
   bool once = false;            ///< next() answers errc::closed when the server says that it has nothing more
-  /// Asked before a rewind that a reconnect or a deletion brings: the durable may be another's by now (X7). Its error
-  /// ends next(), except timed_out and unreachable, which try again. Empty: nobody else can have it.
+  /// Asked before a rewind that a reconnect or a deletion brings: the durable may be another's by now (X7), and the
+  /// stream may be another, or cut back to before our place, where nothing would ever be delivered (X21). Its error
+  /// ends next(), except timed_out and unreachable, which try again. Empty: neither can be.
   std::function<task<result<void>>()> still_ours;
   std::size_t credit = 512;  ///< messages asked for at once
   std::size_t max_bytes = std::size_t{8} << 20;

@@ -1,0 +1,46 @@
+// The accounts' states on a real server: which of them are known to have none.
+#include "repo_states.hpp"
+
+#include "../support/nats_process.hpp"
+#include "recordkv/kv/record_key.hpp"
+#include "recordkv/kv/store_meta.hpp"
+
+using namespace recordkv;
+using namespace recordkv::test;
+
+// Written anew while they are read, a state stands behind the end of that reading. Here it is away meanwhile.
+TEST_CASE("an account whose state was read once has begun, whether or not the reading of all of them met it") {
+  nats_rig rig;
+  REQUIRE(rig.run(kv::open_store(rig.nc, "record", 16, 1)).has_value());
+  const std::string did = "did:plc:44ybard66vv44zksje25o7dz", other = "did:plc:abcdefghijklmnopqrstuvwx";
+  const auto subject = "$KV.repo." + kv::repo_key(did, 16);
+  const auto state = kv::to_json({.did = did, .rev = "3kabcdefgh222"});
+  rig.publish(subject, state);
+
+  config cfg;
+  meters counters;
+  figures_board board;
+  stage_context ctx{rig.nc, cfg, counters, {.api_level = rig.api_level()}, &board};
+  kv::owner owner(rig.nc, {.base = "kv", .share = std::nullopt}, [] { return std::string("{}"); });
+  stages::repo_states states(ctx, owner);
+  const auto load = [&](std::string of) {
+    words dids;
+    dids.push_back(std::move(of));
+    return rig.run(states.port().load(std::move(dids)));
+  };
+
+  REQUIRE(load(did).has_value());
+  rig.api("STREAM.PURGE.KV_repo", fmt::format(R"({{"filter":"{}"}})", subject));
+  REQUIRE(rig.info("KV_repo").messages == 1);  // key meta
+  bool learnt = false;
+  asio::co_spawn(rig.io, states.learn_begun([] { return true; }), [&](std::exception_ptr) { learnt = true; });
+  REQUIRE(rig.waits_for([&] { return learnt; }));
+  rig.publish(subject, state);
+
+  const auto again = load(did);
+  REQUIRE(again.has_value());
+  CHECK(again->front().state.rev == "3kabcdefgh222");
+  CHECK(again->front().seq > 0);
+  rig.publish("$KV.repo." + kv::repo_key(other, 16), state);  // nobody but us writes states: it is not looked for
+  CHECK(load(other)->front().seq == 0);
+}
