@@ -31,7 +31,7 @@ void perishable::spare(int socket) noexcept { linger(socket, false); }
 // Not shutdown(), which lets the queue go out first.
 void perishable::cut(int socket) noexcept {
   const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
-  (void)::connect(socket, &nobody, sizeof nobody);
+  [[maybe_unused]] const int ended = ::connect(socket, &nobody, sizeof nobody);
 }
 
 // A few marks a second are enough: those that come soon after one count as old as it.

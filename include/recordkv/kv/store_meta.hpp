@@ -16,8 +16,8 @@ struct store_meta {
   std::string created;            ///< creation time of the store's stream
   std::vector<std::string> made;  ///< streams that recordkv created
   bool put_used = false;          ///< hand-made records stand in the store
-  std::uint64_t generation = 0;   ///< another value than before: views rebuild; made with the states, and goes with them
-  std::uint64_t seq = 0;          ///< of the key, for compare-and-set
+  std::uint64_t generation = 0;  ///< another value than before: views rebuild; made with the states, and goes with them
+  std::uint64_t seq = 0;         ///< of the key, for compare-and-set
 };
 
 task<result<store_meta>> read_meta(nats::connection& nc);            ///< errc::not_found
