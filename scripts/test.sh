@@ -56,6 +56,8 @@ lint() {
   local bad=0
   say "dev: layers"
   python3 scripts/check_layers.py || bad=1
+  say "dev: mutants still apply"
+  for patch in test/mutants/*.patch; do git apply --check "$patch" || bad=1; done
   say "dev: formatting"
   sources | xargs clang-format-19 --dry-run -Werror || bad=1
   say "dev: clang-tidy"

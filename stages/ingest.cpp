@@ -1,5 +1,8 @@
 // The stage `ingest`: from a source to stream `ingest`.
 //
+// Over 300 lines: the loops beside the reading (cursor, health, who has begun) share the place where it reads, and each
+// of their waits is one in which that place may be lost.
+//
 // Owns: the lock, the source, the fenced publisher, the cursor; start, restart and stop of the reading.
 // Refuses to know: what becomes of a frame (frame_intake.hpp), how far the buffer is settled (buffer_mark.hpp).
 #include "buffer_mark.hpp"
