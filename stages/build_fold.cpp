@@ -239,27 +239,33 @@ task<result<void>> build_fold::bring_in() {
 
 /// Returns once everything that the store has now, as far as the view wants it, is folded in.
 task<result<void>> build_fold::come_to_the_end() {
-  std::optional<std::uint64_t> goal;
-  for (;;) {
-    if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", part_.name);
-    if (build_.bulk_until != 0 && bulk_passed_) co_return result<void>{};
-    if (!goal) goal = co_await end_of_subjects();
-    if (goal) goal_ = *goal;
-    if (goal && lowest() >= *goal) co_return result<void>{};
-    // Nothing has moved for a while: NATS does not answer, or what we wait for was overwritten or purged.
-    if (!co_await moved_.wait_for(500ms)) goal.reset();
+  const auto bulk_ends = [this] { return build_.bulk_until != 0 && bulk_passed_; };
+  std::optional<std::uint64_t> end;
+  while (!inbox_.closed() && !bulk_ends()) {
+    const auto at = lowest();
+    if (!end) end = co_await end_of_store();
+    if (end && (at >= *end || (in_flight() == 0 && co_await nothing_between(at, *end)))) co_return result<void>{};
+    // Nobody waits for `moved_` while NATS is asked.
+    if (lowest() == at && !inbox_.closed() && !bulk_ends()) co_await moved_.wait_for(500ms);
   }
+  if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", part_.name);
+  co_return result<void>{};
 }
 
-/// The sequence of the last message under the view's subjects; nullopt: not known just now.
-task<std::optional<std::uint64_t>> build_fold::end_of_subjects() {
-  std::uint64_t last = 0;
+/// The store's last sequence; nullopt: not known just now.
+task<std::optional<std::uint64_t>> build_fold::end_of_store() {
+  if (auto store = co_await nats::stream_info(part_.ctx.nc, part_.stream())) co_return goal_ = store->last_seq;
+  co_return std::nullopt;
+}
+
+/// Whether the store has nothing for the view after `at`, up to `end`. The newest message of its subjects would say so,
+/// too, but for that NATS looks at every key.
+task<bool> build_fold::nothing_between(std::uint64_t at, std::uint64_t end) {
   for (const auto& subject : subjects_of(plan_, part_.prefix(), part_.subject_labels())) {
-    auto m = co_await nats::last_message(part_.ctx.nc, part_.stream(), subject);
-    if (!m && m.error().code != errc::not_found) co_return std::nullopt;
-    if (m) last = std::max(last, m->seq);
+    auto m = co_await nats::next_message(part_.ctx.nc, part_.stream(), subject, at + 1);
+    if (m ? m->seq <= end : m.error().code != errc::not_found) co_return false;
   }
-  co_return last;
+  co_return true;
 }
 
 task<result<void>> build_fold::take_the_name() {

@@ -57,7 +57,8 @@ class build_fold {
 
   task<result<void>> bring_in();
   task<result<void>> come_to_the_end();
-  task<std::optional<std::uint64_t>> end_of_subjects();
+  task<std::optional<std::uint64_t>> end_of_store();
+  task<bool> nothing_between(std::uint64_t at, std::uint64_t end);
   task<result<void>> take_the_name();
 
   // What has been read since the last transaction began.

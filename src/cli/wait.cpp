@@ -57,7 +57,8 @@ task<result<void>> follow(session s, const view::plan& p, const goals& wanted) {
   auto store = co_await kv::read_meta(s.nc);
   if (!store) co_return store.error();
   view::position last;
-  for (auto moved = steady_clock::now();;) {
+  const auto began = steady_clock::now();
+  for (auto moved = began;;) {
     auto there = view::read_builds(s.cfg.database(), p.name);
     if (!there && there.error().code != errc::not_found) co_return there.error();
     // Rows of an earlier definition are not what is waited for, however far they are.
@@ -72,7 +73,9 @@ task<result<void>> follow(session s, const view::plan& p, const goals& wanted) {
       co_return fail(errc::timed_out,
                      "view {} has not moved for {} s; `recordkv status` says who keeps it, and what holds it up",
                      p.name, patience.count());
-    asio::steady_timer pause(co_await asio::this_coro::executor, 10ms);
+    // A twentieth of what was waited already: each look opens the database, beside a build that may take minutes.
+    const auto rest = std::clamp<steady_clock::duration>((steady_clock::now() - began) / 20, 10ms, 250ms);
+    asio::steady_timer pause(co_await asio::this_coro::executor, rest);
     co_await pause.async_wait(use_task);
   }
 }

@@ -229,8 +229,9 @@ std::string_view stored_message::header_value(std::string_view name) const noexc
   return {};
 }
 
-task<result<stored_message>> last_message(connection& nc, std::string stream, std::string subject) {
-  json::object query{{"last_by_subj", subject}};
+namespace {
+
+task<result<stored_message>> message_by(connection& nc, std::string stream, json::object query) {
   auto reply = co_await api(nc, "STREAM.MSG.GET." + stream, json::serialize(query));
   if (!reply) co_return reply.error();
   const auto* m = reply->if_contains("message");
@@ -243,6 +244,16 @@ task<result<stored_message>> last_message(connection& nc, std::string stream, st
   out.data = decode_base64(text(o, "data"));
   out.headers = parse_headers(decode_base64(text(o, "hdrs")));
   co_return out;
+}
+
+}  // namespace
+
+task<result<stored_message>> last_message(connection& nc, std::string stream, std::string subject) {
+  return message_by(nc, std::move(stream), {{"last_by_subj", subject}});
+}
+
+task<result<stored_message>> next_message(connection& nc, std::string stream, std::string subject, std::uint64_t from) {
+  return message_by(nc, std::move(stream), {{"next_by_subj", subject}, {"seq", from}});
 }
 
 }  // namespace recordkv::nats

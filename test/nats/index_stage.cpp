@@ -6,6 +6,8 @@
 #include "recordkv/view/store.hpp"
 #include "stages.hpp"
 
+#include <catch2/generators/catch_generators.hpp>
+
 #include <fstream>
 #include <map>
 
@@ -297,6 +299,19 @@ TEST_CASE("a view takes exactly its collection") {
   rig.put(0, 1, 1);
   rig.start();
   REQUIRE(rig.folded());
+  CHECK(rig.rows() == rig.fold);
+  REQUIRE(rig.stop().has_value());
+}
+
+TEST_CASE(
+    "a view is at the store's end when nothing of its own is left, whatever else comes after, or if it has nothing") {
+  index_rig rig;
+  const bool has_some = GENERATE(true, false);
+  for (int i = 0; has_some && i < 5; ++i) rig.put(i, i, i);
+  for (int i = 0; i < 5; ++i)
+    rig.publish("$KV.record." + kv::record_key::of(accounts[0], "app.bsky.feed.post", std::to_string(i)).text(), "{}");
+  rig.start();
+  REQUIRE(rig.waits_for([&] { return rig.builds().live && rig.builds().live->number > 1 && !rig.builds().next; }));
   CHECK(rig.rows() == rig.fold);
   REQUIRE(rig.stop().has_value());
 }

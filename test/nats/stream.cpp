@@ -148,6 +148,27 @@ TEST_CASE("many reads at once: absent keys and deleted ones stand in their place
   CHECK(rig.update(writing("gone", "again", *deleted)).has_value());
 }
 
+TEST_CASE("the newest message of a wildcard, and the first from a sequence on, or that there is none") {
+  nats_rig rig;
+  rig.stream("S", R"({"subjects":["s.>"]})");
+  for (const auto* subject : {"s.a.1", "s.b.1", "s.a.2", "s.b.2"}) rig.publish(subject, subject);
+  const auto newest = rig.run(nats::last_message(rig.nc, "S", "s.a.*"));
+  REQUIRE(newest.has_value());
+  CHECK(newest->subject == "s.a.2");
+  for (const auto [from, found] : {std::pair(1, 1), std::pair(2, 3), std::pair(3, 3)}) {
+    const auto next = rig.run(nats::next_message(rig.nc, "S", "s.a.*", static_cast<std::uint64_t>(from)));
+    REQUIRE(next.has_value());
+    CHECK(next->seq == static_cast<std::uint64_t>(found));
+    CHECK(next->data == next->subject);
+  }
+  for (const auto& none :
+       {rig.run(nats::next_message(rig.nc, "S", "s.a.*", 4)), rig.run(nats::next_message(rig.nc, "S", "s.a.*", 100)),
+        rig.run(nats::next_message(rig.nc, "S", "s.c.*", 1)), rig.run(nats::last_message(rig.nc, "S", "s.c.*"))}) {
+    REQUIRE(none.has_error());
+    CHECK(none.error().code == errc::not_found);
+  }
+}
+
 TEST_CASE("the server tells its API level; a stream that is not there can not be removed") {
   nats_rig rig;
   CHECK(rig.api_level() >= 1);
