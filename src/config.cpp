@@ -149,7 +149,8 @@ result<void> judge(merged& m) {
     if (key.name == "http.listen") m.values.http.asked_for = m.origin(key) != "default";
     const auto value = written(key, m.values);
     if (!key.only.empty() && value != key.only) return fail(errc::bad_config, "{}: {}", where, key.remedy);
-    if (key.is == support::to_come && value != written(key, defaults))
+    const bool handed_upstream = key.name == "repos.dids" && m.values.source.kind == "jetstream";
+    if (key.is == support::to_come && value != written(key, defaults) && !handed_upstream)
       m.values.warnings.push_back(
           fmt::format("{}: accepted, but has no effect yet: its feature is still to come", where));
   }

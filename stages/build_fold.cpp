@@ -244,7 +244,7 @@ task<result<void>> build_fold::come_to_the_end() {
   while (!inbox_.closed() && !bulk_ends()) {
     const auto at = lowest();
     if (!end) end = co_await end_of_store();
-    if (end && (at >= *end || (in_flight() == 0 && co_await nothing_between(at, *end)))) co_return result<void>{};
+    if (end && (at >= *end || (in_flight() == 0 && co_await nothing_after(at)))) co_return result<void>{};
     // Nobody waits for `moved_` while NATS is asked.
     if (lowest() == at && !inbox_.closed() && !bulk_ends()) co_await moved_.wait_for(500ms);
   }
@@ -258,12 +258,13 @@ task<std::optional<std::uint64_t>> build_fold::end_of_store() {
   co_return std::nullopt;
 }
 
-/// Whether the store has nothing for the view after `at`, up to `end`. The newest message of its subjects would say so,
-/// too, but for that NATS looks at every key.
-task<bool> build_fold::nothing_between(std::uint64_t at, std::uint64_t end) {
+/// Whether the store has nothing for the view after `at`. Not up to some end: a key that stood before it may have been
+/// overwritten since, and its older value is on its way. The newest message of the subjects would say so, too, but for
+/// that NATS looks at every key.
+task<bool> build_fold::nothing_after(std::uint64_t at) {
   for (const auto& subject : subjects_of(plan_, part_.prefix(), part_.subject_labels())) {
     auto m = co_await nats::next_message(part_.ctx.nc, part_.stream(), subject, at + 1);
-    if (m ? m->seq <= end : m.error().code != errc::not_found) co_return false;
+    if (m || m.error().code != errc::not_found) co_return false;
   }
   co_return true;
 }

@@ -37,7 +37,8 @@ class build_fold {
   /// Messages read and not yet folded in, and since when the oldest of them has been here.
   std::size_t in_flight() const noexcept { return waiting_.messages + written_now_.messages; }
   double oldest_seconds() const noexcept;
-  /// Up to where it has to come before it can take the name; 0: not known yet.
+  /// The end of the store when it was last asked for: there, or where nothing of the view's is left before it, the
+  /// build has come to the end; 0: not known yet.
   std::uint64_t goal() const noexcept { return goal_; }
   /// The name of a build's durable: the view's own for the live one.
   static std::string durable_of(const view_part& part, const view::build& b);
@@ -58,7 +59,7 @@ class build_fold {
   task<result<void>> bring_in();
   task<result<void>> come_to_the_end();
   task<std::optional<std::uint64_t>> end_of_store();
-  task<bool> nothing_between(std::uint64_t at, std::uint64_t end);
+  task<bool> nothing_after(std::uint64_t at);
   task<result<void>> take_the_name();
 
   // What has been read since the last transaction began.

@@ -19,7 +19,7 @@ bool followed::wants(const atproto::glance& g) {
   const bool touches = std::any_of(g.collections.begin(), g.collections.end(),
                                    [&](const std::string& c) { return wants_collection(collections_, c); });
   if (g.kind == event_kind::commit && (touches || !chained_)) {
-    if (touches && chained_) begun_.add(kv::encode_part(g.did));
+    if (touches) begun_.add(kv::encode_part(g.did));
     return touches;
   }
   // Its state may be written anew while bucket `repo` is read, and then stand behind the end of that reading.

@@ -102,8 +102,7 @@ task<result<void>> kv_apply::apply(nats::message from, repo_event e) {
 
 task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
   if (from_the_future(e.rev, rules_.now())) {  // taken, it would make every later one look older
-    counters_.add("left_out", "future_rev");
-    hold(out_.skip(), std::move(from), nullptr);
+    leave_out_future(std::move(from), e);
     co_return result<void>{};
   }
   account& a = touch(e.did);
@@ -114,7 +113,7 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
     co_return result<void>{};
   }
   const auto wanted = [&](const record_change& c) { return wants_collection(rules_.collections, c.collection); };
-  if (a.newest.rev.empty() && std::none_of(e.changes.begin(), e.changes.end(), wanted)) {
+  if (a.newest.rev.empty() && std::ranges::none_of(e.changes, wanted)) {
     skip(std::move(from), "unwanted");  // the account has not begun
     co_return result<void>{};
   }
@@ -199,6 +198,18 @@ task<result<nats::ordinal>> kv_apply::erase_record(const repo_event& e, const re
   auto put = co_await out_.put(fmt::format("$KV.{}.{}", rules_.bucket, key), std::move(headers), {});
   if (put) counters_.add("records_deleted");
   co_return put;
+}
+
+// Their clock or ours: one that is slow by minutes makes everything come from the future. What is left out is noted at
+// its account, so that it is known and can be repaired.
+void kv_apply::leave_out_future(nats::message from, const repo_event& e) {
+  counters_.add("left_out", "future_rev");
+  account& a = touch(e.did);
+  const bool touches = std::ranges::any_of(
+      e.changes, [&](const record_change& c) { return wants_collection(rules_.collections, c.collection); });
+  if (a.newest.rev.empty() && !a.newest.stale() && !touches) return skip(std::move(from), "unwanted");
+  desynchronise(a, fmt::format("rev {} is of the future, by the clock of this machine", e.rev));
+  hold(out_.skip(), std::move(from), &a);
 }
 
 // What can't be repaired before accounts can be fetched: it is counted, and the account marked.

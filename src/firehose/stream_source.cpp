@@ -103,7 +103,8 @@ result<> stream_source::dial_failed(const error& e) {
     return {};
   }
   const auto stay_away = ws_->retry_after().value_or(0s);
-  if (e.code != errc::bad_config) {
+  // Where we were let in before, a 404 is of a proxy whose server is just being changed, and passes.
+  if (e.code != errc::bad_config || was_connected_ || from_.seq) {
     drop(word_for(e.code), e.text, stay_away);
     return {};
   }
@@ -119,6 +120,7 @@ result<> stream_source::dial_failed(const error& e) {
 void stream_source::connected(const opening& o) {
   if (!o.hello.empty()) ws_->send_text(o.hello);
   trouble_.clear();
+  was_connected_ = true;
   frames_here_ = 0;
   fresh_ = true;
   log::info(dialect_.part, "connected to {}, {}", spec_.url, place());

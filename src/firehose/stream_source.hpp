@@ -84,6 +84,7 @@ class stream_source final : public frame_source {
   resume_point from_;                     // seq: of the last frame that next() returned
   std::optional<std::uint64_t> suspect_;  // the frame behind this seq has failed once already
   bool fresh_ = false;                    // no numbered frame on this connection yet
+  bool was_connected_ = false;            // once at least: what refuses us later may pass
   std::uint64_t behind_ = 0;              // frames in a row that are not newer than from_.seq
   int resets_ = 0;                        // of the numbering, without a frame in between
 };

@@ -1,5 +1,8 @@
 #include "recordkv/kv/store_meta.hpp"
 
+#include "recordkv/kv/record_key.hpp"
+#include "recordkv/nats/jetstream.hpp"
+
 #include <boost/json.hpp>
 
 #include <algorithm>
@@ -34,6 +37,20 @@ result<store_meta> parse(const std::string& text) {
     for (const auto& e : made->get_array())
       if (e.is_string()) m.made.emplace_back(e.get_string());
   return m;
+}
+
+/// A bucket that somebody else made and filled has the partitions that its keys show.
+task<result<void>> fits_its_keys(nats::connection& nc, const bucket& store, unsigned partitions) {
+  auto first = co_await nats::next_message(nc, store.stream(), "$KV." + store.name() + ".>", 1);
+  if (!first && first.error().code == errc::not_found) co_return result<void>{};
+  if (!first) co_return first.error();
+  const auto key = record_key::parse(std::string_view(first->subject).substr(5 + store.name().size()));
+  if (!key || key->partition == partition_of(key->did, partitions)) co_return result<void>{};
+  co_return fail(
+      errc::mismatch,
+      "bucket {} holds keys that kv.partitions = {} does not make ({}); set it to what they were made with (the "
+      "forerunner's is 16), or use another bucket",
+      store.name(), partitions, first->subject);
 }
 
 }  // namespace
@@ -80,6 +97,7 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
       co_return opened_store{store_open->state, *meta};
     }
     if (meta.error().code != errc::not_found) co_return meta.error();
+    if (auto fits = co_await fits_its_keys(nc, store, partitions); !fits) co_return fits.error();
     // A restored stream keeps its date of creation (nats-server 2.15.2). Its states do not come with it, so a number
     // that was never used before tells the views, however far the store has grown meanwhile.
     const auto now = std::chrono::system_clock::now().time_since_epoch();

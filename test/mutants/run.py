@@ -95,19 +95,19 @@ def main() -> int:
     survivors = 0
     with tempfile.TemporaryDirectory(prefix="recordkv-mutants-") as scratch:
         tree = args.keep or scratch
-        for patch in [None] * (not args.unchecked) + patches:
-            name = name_of(patch) if patch else "unchanged"
+        tests = {tuple(test_of(p)): p for p in patches}  # each once, without its mutant
+        for patch, changed in [(p, False) for p in tests.values() if not args.unchecked] + [(p, True) for p in patches]:
+            name = name_of(patch) if changed else f"unchanged, {test_of(patch)[-1]}"
             copy_tree(tree)
-            if patch and (not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree)):
+            if changed and (not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree)):
                 return 2
             began = time.monotonic()
-            built = os.path.join(tree, "build") if patch else args.build
-            verdict = noticed(tree, built, patch or patches[-1], args.seeds)
+            verdict = noticed(tree, os.path.join(tree, "build") if changed else args.build, patch, args.seeds)
             word = "passes" if verdict is None else "fails"
             print(f"{name}: {word} after {time.monotonic() - began:.0f} s\n{verdict or ''}", flush=True)
-            if not patch and verdict:
+            if not changed and verdict:
                 return 2  # a test that fails anyway says nothing about mutants
-            survivors += patch is not None and verdict is None
+            survivors += changed and verdict is None
     return 1 if survivors else 0
 
 

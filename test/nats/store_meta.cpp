@@ -1,5 +1,6 @@
 // Rule X19: the facts about a store that must not change under it.
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/kv/record_key.hpp"
 
 #include "../support/nats_process.hpp"
 
@@ -59,6 +60,23 @@ TEST_CASE("X19: where partitions are not written down they are 16") {
   REQUIRE(rig.run(repo.update(std::move(w))).has_value());
   CHECK(open(rig, 16).has_value());
   CHECK(open(rig, 8).error().code == errc::mismatch);
+}
+
+TEST_CASE("X19: a bucket that somebody else filled is refused where its keys have other partitions") {
+  nats_rig rig;
+  rig.stream("KV_record",
+             R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","allow_direct":true})");
+  const auto key = kv::record_key::of("did:plc:44ybard66vv44zksje25o7dz", "app.bsky.feed.like", "a", 16).text();
+  rig.publish("$KV.record." + key, "{}");
+  for (const unsigned other : {64u, 8u}) {
+    const auto refused = open(rig, other);
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == errc::mismatch);
+    CHECK(refused.error().text.find(fmt::format("kv.partitions = {} does not make", other)) != std::string::npos);
+    CHECK(refused.error().text.find(key) != std::string::npos);
+    CHECK(rig.run(kv::read_meta(rig.nc)).has_error());  // nothing was written down
+  }
+  CHECK(open(rig, 16).has_value());
 }
 
 TEST_CASE("X19: a store that was recreated is refused, with the remedy") {

@@ -75,3 +75,12 @@ TEST_CASE("events that stand alone are judged alone") {
   CHECK_FALSE(f.wants(commit(alice, {"app.bsky.feed.post"})));
   CHECK_FALSE(f.wants(commit(alice, {})));
 }
+
+TEST_CASE("where events stand alone, too, an account that has begun is heard of") {
+  followed f({"app.bsky.feed.like"}, false);
+  f.certain(true);
+  CHECK_FALSE(f.wants(other(event_kind::account, alice)));
+  CHECK(f.wants(commit(alice, {"app.bsky.feed.like"})));
+  CHECK(f.wants(other(event_kind::account, alice)));
+  CHECK_FALSE(f.wants(commit(alice, {"app.bsky.feed.post"})));
+}

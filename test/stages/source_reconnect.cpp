@@ -78,6 +78,22 @@ TEST_CASE("what will never work is said at once, with the server's words") {
   CHECK(source->trouble().find("No such method") != std::string::npos);
 }
 
+TEST_CASE("what refuses us where we were let in before passes") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  const int status = GENERATE(400, 401, 403, 404, 501);
+  auto spec = rig.spec(relay.url());
+  SECTION("by this process") { relay.then({id(1), drop()}); }
+  SECTION("by an earlier one, which left its cursor") { spec.cursor = 1; }
+  relay.then({refuse(status, "a proxy without its server")});
+  relay.then({id(2)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  const auto wanted = spec.cursor ? numbers{2} : numbers{1, 2};
+  CHECK(seqs(rig.take(*source, wanted.size())) == wanted);
+  CHECK(rig.logged(fmt::format("HTTP {}", status)));
+  CHECK(relay.targets.back() == target("?cursor=1"));
+}
+
 TEST_CASE("an address that is none is said at once") {
   source_rig rig;
   const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec("https://relay.example.com"), rig.counters);

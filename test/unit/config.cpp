@@ -135,6 +135,7 @@ TEST_CASE("a key whose feature is still to come is accepted with one line, unles
                                                "--set: http.admin_token" + rest});
   CHECK(c.kv.on_inactive == "keep");
   CHECK(must({{}, {}, {"http.listen=0.0.0.0:2580"}}).warnings.empty());
+  CHECK(must({{}, {}, {"source.kind=jetstream", "source.url=ws://h", R"(repos.dids=["did:plc:a"])"}}).warnings.empty());
 }
 
 TEST_CASE("the database's path") {
