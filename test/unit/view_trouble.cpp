@@ -2,6 +2,7 @@
 #include "view_fixture.hpp"
 
 #include <fstream>
+#include <latch>
 #include <thread>
 
 #include <signal.h>
@@ -147,6 +148,28 @@ TEST_CASE("a database that another program keeps locked: a bounded wait, then wo
   }
   must(run(s->apply(p, n, {put("a", "1", "x")}, {}, at(1))));  // the same call succeeds once the lock is gone
   CHECK(must(run(s->ready(p, b.number, {"0"}, {"0"}))));
+}
+
+// As processes do that share the views out by partitions, at their first start. SQLite's own patience does not cover
+// it.
+TEST_CASE("opening a new file that somebody else just makes his own: a wait, not a refusal") {
+  const directory d;
+  std::filesystem::create_directories(d.path);
+  const other shell(d);
+  shell.run("PRAGMA journal_mode=DELETE");
+  shell.run("BEGIN IMMEDIATE");
+  shell.run("CREATE TABLE theirs(x)");
+  std::latch begins(1);
+  std::string refusal;
+  std::jthread opener([&] {
+    begins.count_down();
+    if (auto s = store::open(loop(), d.database(), 60s); !s) refusal = s.error().text;
+  });
+  begins.wait();
+  std::this_thread::sleep_for(200ms);  // for it to meet the lock; if it comes later, this proves nothing, and passes
+  shell.run("COMMIT");
+  opener.join();
+  CHECK(refusal.empty());
 }
 
 TEST_CASE("a file that is no database, and one that can't be made") {

@@ -132,6 +132,8 @@ bool database::statement_failed() const {
   }
 }
 
+bool database::busy() const { return (sqlite3_errcode(db_.get()) & 0xff) == SQLITE_BUSY; }
+
 error database::failure(std::string_view doing) const {
   return fail(errc::storage, "database {}: cannot {}: {}; {}", path_, doing, sqlite3_errmsg(db_.get()),
               remedy(sqlite3_errcode(db_.get())));

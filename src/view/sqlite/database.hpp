@@ -70,6 +70,7 @@ class database {
   /// True when the last failure lies in what the statement says or was given, and not in the database: a constraint, a
   /// type, an error that the SQL itself raises. The transaction stands, and another statement may succeed.
   bool statement_failed() const;
+  bool busy() const;  ///< the last failure was somebody else's lock
 
  private:
   struct closer {

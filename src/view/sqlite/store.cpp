@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <limits>
 #include <set>
+#include <thread>
 
 namespace recordkv::view {
 namespace {
@@ -22,7 +23,7 @@ namespace {
 /// secure_delete=FAST: as distributions build SQLite, dropping a table would write it once more, as zeros, and take
 /// four times as long at the swap.
 constexpr auto settings =
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-131072; PRAGMA temp_store=MEMORY;"
+    "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-131072; PRAGMA temp_store=MEMORY;"
     "PRAGMA wal_autocheckpoint=16000; PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON;"
     "PRAGMA recursive_triggers=ON;"  // else INSERT OR REPLACE in a hook would delete behind the counters' back
     "PRAGMA secure_delete=FAST";
@@ -40,9 +41,21 @@ struct sorting_settings {
   database& db;
 };
 
+/// Two that turn a new file into a WAL database at once could wait for each other for ever; so SQLite refuses one of
+/// them without any patience.
+result<void> enter_wal(database& db, std::chrono::milliseconds patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    auto done = db.run("PRAGMA journal_mode=WAL");
+    if (done || !db.busy() || std::chrono::steady_clock::now() >= until) return done;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 }  // namespace
 
-result<void> sqlite_store::settle(database& db) {
+result<void> sqlite_store::settle(database& db, std::chrono::milliseconds patience) {
+  if (auto done = enter_wal(db, patience); !done) return done.error();
   if (auto done = db.run(settings); !done) return done.error();
   return found_builds(db);
 }
@@ -268,7 +281,7 @@ result<std::unique_ptr<store>> open_sqlite(const std::string& path, std::chrono:
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ec);
   auto db = database::open(path, database::access::read_write, patience);
   if (!db) return db.error();
-  if (auto done = sqlite_store::settle(*db); !done) return done.error();
+  if (auto done = sqlite_store::settle(*db, patience); !done) return done.error();
   return std::unique_ptr<store>(std::make_unique<sqlite_store>(std::move(*db)));
 }
 

@@ -21,7 +21,7 @@ class sqlite_store final : public store {
   ~sqlite_store() override { thread_.join(); }  // before the statements and the connection go
 
   /// Settings, and the tables that are ours. Once, before anything else.
-  static result<void> settle(database& db);
+  static result<void> settle(database& db, std::chrono::milliseconds patience);
 
   task<result<builds>> look(std::string view) override;
   task<result<build>> begin(const plan& p, position start, std::uint64_t bulk_until,
