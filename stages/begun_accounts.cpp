@@ -10,28 +10,36 @@ std::uint64_t account_set::hash(std::string_view s) noexcept {
   return h;
 }
 
-task<result<void>> read_begun(nats::connection& nc, int api_level, meters& counters, account_set& into,
-                              std::function<bool()> go_on) {
+task<result<void>> read_states(nats::connection& nc, int api_level, meters& counters,
+                               std::function<void(const nats::message&)> show, std::function<bool()> go_on) {
   auto repo = co_await nats::stream_info(nc, "KV_repo");
   if (!repo) co_return repo.error();
   nats::consumer_spec spec{
       .stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
-  nats::pull_consumer keys(nc, std::move(spec), counters, api_level);
-  if (auto attached = co_await keys.attach(); !attached) co_return attached;
+  nats::pull_consumer states(nc, std::move(spec), counters, api_level);
+  if (auto attached = co_await states.attach(); !attached) co_return attached;
   // Judged by sequence: a key that is overwritten meanwhile comes again behind it, so the end is always reached. The
   // number of messages pending is only an estimate then.
   for (std::uint64_t read = 0; read < repo->last_seq && repo->messages > 0;) {
     if (!go_on()) co_return fail(errc::closed, "reading bucket repo: stopped");
-    auto batch = co_await keys.next();
+    auto batch = co_await states.next();
     if (!batch && batch.error().code == errc::closed) break;  // nothing more is there
     if (!batch) co_return batch.error();
-    for (const auto& m : *batch) {
-      const auto subject = m.subject();
-      into.add(subject.substr(subject.rfind('.') + 1));
-    }
+    for (const auto& m : *batch) show(m);
     read = nats::parse_delivery(batch->back().reply())->stream_seq;
   }
+  // It would go by itself, minutes later.
+  (void)co_await nats::api(nc, "CONSUMER.DELETE.KV_repo." + states.name());
   co_return result<void>{};
+}
+
+task<result<void>> read_begun(nats::connection& nc, int api_level, meters& counters, account_set& into,
+                              std::function<bool()> go_on) {
+  auto add = [&into](const nats::message& m) {
+    const auto subject = m.subject();
+    into.add(subject.substr(subject.rfind('.') + 1));
+  };
+  co_return co_await read_states(nc, api_level, counters, std::move(add), std::move(go_on));
 }
 
 }  // namespace recordkv::stages

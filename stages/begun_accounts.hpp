@@ -26,8 +26,14 @@ class account_set {
   std::unordered_set<std::uint64_t> hashes_;
 };
 
-/// Reads the keys of bucket `repo`, headers only, from the first to what was the last when it began: about 300,000 a
-/// second. Ends early with errc::closed when `go_on` says no.
+/// Shows each message of bucket `repo`, headers only, from the first to what was the last when it began: about 300,000
+/// a second. An account whose state is written meanwhile may be shown twice. Ends early with errc::closed when `go_on`
+/// says no.
+task<result<void>> read_states(
+    nats::connection& nc, int api_level, meters& counters, std::function<void(const nats::message&)> show,
+    std::function<bool()> go_on = [] { return true; });
+
+/// The same, and only who they are.
 task<result<void>> read_begun(nats::connection& nc, int api_level, meters& counters, account_set& into,
                               std::function<bool()> go_on);
 

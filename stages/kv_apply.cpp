@@ -101,10 +101,6 @@ task<result<void>> kv_apply::apply(nats::message from, repo_event e) {
 }
 
 task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
-  if (from_the_future(e.rev, rules_.now())) {  // taken, it would make every later one look older
-    leave_out_future(std::move(from), e);
-    co_return result<void>{};
-  }
   account& a = touch(e.did);
   // Several Jetstream events of one rev make up a commit, so only an older rev is a repetition there (X8).
   const bool older = e.proofless ? e.rev < a.newest.rev : e.rev <= a.newest.rev;
@@ -115,6 +111,10 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
   const auto wanted = [&](const record_change& c) { return wants_collection(rules_.collections, c.collection); };
   if (a.newest.rev.empty() && std::ranges::none_of(e.changes, wanted)) {
     skip(std::move(from), "unwanted");  // the account has not begun
+    co_return result<void>{};
+  }
+  if (from_the_future(e.rev, rules_.now())) {  // taken, it would make every later one look older
+    leave_out_future(std::move(from), e, a);
     co_return result<void>{};
   }
   ++a.held;  // the loop below suspends: this account must not be evicted meanwhile
@@ -202,12 +202,8 @@ task<result<nats::ordinal>> kv_apply::erase_record(const repo_event& e, const re
 
 // Their clock or ours: one that is slow by minutes makes everything come from the future. What is left out is noted at
 // its account, so that it is known and can be repaired.
-void kv_apply::leave_out_future(nats::message from, const repo_event& e) {
+void kv_apply::leave_out_future(nats::message from, const repo_event& e, account& a) {
   counters_.add("left_out", "future_rev");
-  account& a = touch(e.did);
-  const bool touches = std::ranges::any_of(
-      e.changes, [&](const record_change& c) { return wants_collection(rules_.collections, c.collection); });
-  if (a.newest.rev.empty() && !a.newest.stale() && !touches) return skip(std::move(from), "unwanted");
   desynchronise(a, fmt::format("rev {} is of the future, by the clock of this machine", e.rev));
   hold(out_.skip(), std::move(from), &a);
 }

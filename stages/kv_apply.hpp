@@ -88,7 +88,7 @@ class kv_apply {
   task<result<void>> apply_commit(nats::message from, atproto::repo_event e);
   task<result<nats::ordinal>> write_record(const atproto::repo_event& e, const atproto::record_change& c);
   task<result<nats::ordinal>> erase_record(const atproto::repo_event& e, const atproto::record_change& c);
-  void leave_out_future(nats::message from, const atproto::repo_event& e);
+  void leave_out_future(nats::message from, const atproto::repo_event& e, account& a);
   void note_stream_event(nats::message from, const atproto::repo_event& e);
   bool begins_collection(account& a, const std::string& collection);
   bool chain_broken(const account& a, const atproto::repo_event& e) const;

@@ -1,10 +1,10 @@
 #include "status_facts.hpp"
 
+#include "begun_accounts.hpp"
 #include "lock_table.hpp"
 #include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/greeting.hpp"
-#include "recordkv/nats/pull_consumer.hpp"
 #include "stages.hpp"
 
 #include <boost/asio/steady_timer.hpp>
@@ -31,20 +31,11 @@ task<std::optional<std::uint64_t>> count_stale(session s) {
   auto repo = co_await nats::stream_info(s.nc, "KV_repo");
   if (!repo && repo.error().code == errc::not_found) co_return 0;
   if (!repo || repo->messages > countable_accounts) co_return std::nullopt;
-  nats::consumer_spec spec{
-      .stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
   meters counters;
-  nats::pull_consumer states(s.nc, std::move(spec), counters, s.facts.api_level);
-  if (auto attached = co_await states.attach(); !attached) co_return std::nullopt;
   std::uint64_t stale = 0;
-  // By sequence: what is overwritten meanwhile comes again behind it, and the number pending is only an estimate.
-  for (std::uint64_t read = 0; read < repo->last_seq && repo->messages > 0;) {
-    auto batch = co_await states.next();
-    if (!batch) break;
-    for (const auto& m : *batch) stale += m.header_value("status").empty() ? 0 : 1;
-    read = nats::parse_delivery(batch->back().reply())->stream_seq;
-  }
-  (void)co_await nats::api(s.nc, "CONSUMER.DELETE.KV_repo." + states.name());
+  auto count = [&](const nats::message& m) { stale += m.header_value("status").empty() ? 0 : 1; };
+  auto read = co_await stages::read_states(s.nc, s.facts.api_level, counters, count);
+  if (!read) co_return std::nullopt;
   co_return stale;
 }
 

@@ -89,8 +89,7 @@ task<int> wait_for_views(session s, std::string uri, std::string view) {
   if (!uri.empty() && (!u || u->rkey.empty() || !atproto::is_did(u->authority)))
     co_return complain(fail(errc::bad_config, "\"{}\" is no record's AT-URI; write at://DID/COLLECTION/RKEY", uri));
   std::erase_if(*plans, [&](const auto& p) { return !view.empty() && p.name != view; });
-  if (plans->empty() && view.empty()) co_return done;  // there is none
-  if (plans->empty())
+  if (plans->empty() && !view.empty())
     co_return complain(fail(errc::bad_config, "there is no view \"{}\"; `recordkv view list` names them", view));
   auto meta = co_await kv::read_meta(s.nc);
   if (!meta) co_return complain(meta.error());

@@ -125,6 +125,15 @@ class LikesTest(CommandTest):
             self.ask(rig, 0, "del", LIKE)
             wait_for("the like has left the view", lambda: rig.command("likes", "--by", ME).returncode == 1)
 
+    def test_read_your_own_writes_where_no_view_is_kept(self):
+        with Rig() as rig:
+            rig.settings["index.views"] = []
+            rig.nats()
+            self.ask(rig, 0, "put", LIKE, json.dumps(RECORD), "--wait")
+            self.ask(rig, 0, "wait")
+            self.ask(rig, 2, "wait", "--view", "likes")
+            self.assertIn('there is no view "likes"', self.said)
+
     def test_answers_are_the_table(self):
         with Rig() as rig:
             self.served(rig)

@@ -10,6 +10,24 @@ namespace {
 std::string del(const std::string& key) { return key + "=DEL"; }
 constexpr std::string_view record_one = R"(={"n":1})";
 
+std::chrono::system_clock::time_point at_rev_5() {
+  return std::chrono::system_clock::time_point(std::chrono::microseconds(atproto::tid_micros(rev(5))));
+}
+
+/// As rev(5), its time `by` later.
+std::string ahead(std::chrono::minutes by) {
+  std::string tid(13, '2');
+  auto n = static_cast<std::uint64_t>(atproto::tid_micros(rev(5)) + std::chrono::microseconds(by).count()) << 10;
+  for (auto c = tid.rbegin(); c != tid.rend(); ++c, n >>= 5) *c = "234567abcdefghijklmnopqrstuvwxyz"[n & 31];
+  return tid;
+}
+
+/// event_of(alice, 1, rkey), but for its rev.
+std::string with_rev(const std::string& tid, const std::string& rkey) {
+  auto e = event_of(alice, 1, rkey);
+  return e.replace(e.find(rev(1)), rev(1).size(), tid);
+}
+
 }  // namespace
 
 TEST_CASE("a record carries its cid, rev, time and op; a delete is a marker with what it was") {
@@ -110,27 +128,24 @@ TEST_CASE("an account that begins one collection after another is stopped before
 }
 
 TEST_CASE("a rev from the future is left out, and does not make later ones look older") {
-  const auto now = std::chrono::system_clock::time_point(std::chrono::microseconds(atproto::tid_micros(rev(5))));
-  stages::apply_rules rules;
-  rules.now = [now] { return now; };
-  kv_rig rig(rules);
+  kv_rig rig({.now = at_rev_5});
   rig.start();
-  const auto ahead = [](std::chrono::minutes by) {  // as rev(5), its time `by` later
-    std::string tid(13, '2');
-    auto n = static_cast<std::uint64_t>(atproto::tid_micros(rev(5)) + std::chrono::microseconds(by).count()) << 10;
-    for (auto c = tid.rbegin(); c != tid.rend(); ++c, n >>= 5) *c = "234567abcdefghijklmnopqrstuvwxyz"[n & 31];
-    return tid;
-  };
-  const auto with_rev = [](const std::string& tid, const std::string& rkey) {
-    auto e = event_of(alice, 1, rkey);
-    return e.replace(e.find(rev(1)), rev(1).size(), tid);
-  };
   rig.in.deliver({with_rev(ahead(6min), "a"), event_of(alice, 2, "b"), with_rev(ahead(4min), "c")});
   REQUIRE(rig.settles(3));
   CHECK(rig.left_out("future_rev") == 1);
   CHECK(rig.out.sent.size() == 2);
   CHECK(rig.states.find(alice)->rev == ahead(4min));
   CHECK(rig.states.find(alice)->stale());  // what was left out is missing: our own clock may be the wrong one
+}
+
+TEST_CASE("a rev from the future of somebody who is not followed: skipped as what it is, and nobody's loss") {
+  kv_rig rig({.collections = {post}, .now = at_rev_5});
+  rig.start();
+  rig.in.deliver(with_rev(ahead(6min), "a"));  // a like
+  REQUIRE(rig.settles(1));
+  CHECK(rig.left_out("future_rev") == 0);
+  CHECK(rig.counters.value("skipped", "unwanted") == 1);
+  CHECK(rig.states.find(alice) == nullptr);
 }
 
 TEST_CASE("an account begins with its first commit that touches a wanted collection") {
