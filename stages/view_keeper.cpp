@@ -115,7 +115,9 @@ task<result<void>> view_keeper::choose() {
     now = co_await part_.read_history();
     if (!now) co_return now.error();
   } else if (there->next && !resumes) {  // of a definition that is ours no longer, while the live one is right
-    if (auto gone = co_await part_.rows.abandon(plan_.name, there->next->number); !gone) co_return gone;
+    auto gone =
+        co_await part_.patiently([&] { return part_.rows.abandon(plan_.name, there->next->number); }, chosen_before_);
+    if (!gone) co_return gone;
     there->next.reset();
   }
   if (there->live && now->holds(there->live->at)) {

@@ -95,8 +95,10 @@ std::string owner::value() const {
 }
 
 task<result<void>> owner::acquire(patience p) {
-  if (auto opened = co_await lock_.open("file", what_.replicas); !opened) co_return opened.error();
-  for (;;) {
+  for (bool first = true;; first = false) {
+    // Each time: `reset` may have removed the bucket from under who stands by.
+    auto opened = co_await lock_.open("file", what_.replicas);
+    if (!opened && first) co_return opened.error();
     auto expected = co_await await_turn(p);
     standing_by_ = false;
     if (!expected) co_return expected.error();
@@ -268,7 +270,10 @@ task<result<void>> owner::confirm() {
   while (writing_) co_await written_.wait();
   if (lost_ || !held_) co_return fail(errc::not_owner, "{} is not ours", key_);
   if (fresh()) co_return result<void>{};
-  co_return co_await renew_once();
+  auto renewed = co_await renew_once();
+  if (renewed || renewed.error().code == errc::not_owner || renewed.error().code == errc::closed) co_return renewed;
+  // Refused, too, as by a full disk, says nothing of whose it is: it passes, like a server that is away.
+  co_return fail(errc::unreachable, "{}", renewed.error().text);
 }
 
 task<> owner::release() {

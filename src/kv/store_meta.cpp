@@ -94,6 +94,10 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
                        "bucket {} was recreated (now {}, the accounts' states belong to that of {}); run `recordkv "
                        "reset` to begin anew",
                        bucket_name, store_open->state.created, meta->created);
+      // Two that begin a store at once may each have made one of its streams; the faster one wrote down his own.
+      for (const auto& [stream, made] : {std::pair(store.stream(), store_open->made), {repo.stream(), repo_open->made}})
+        if (made && std::ranges::find(meta->made, stream) == meta->made.end())
+          if (auto noted = co_await remember_made(nc, stream); !noted) co_return noted.error();
       co_return opened_store{store_open->state, *meta};
     }
     if (meta.error().code != errc::not_found) co_return meta.error();
@@ -107,6 +111,7 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
         .generation = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count())};
     if (store_open->made) fresh.made.push_back(store.stream());
     if (repo_open->made) fresh.made.push_back(repo.stream());
+    if (auto marker = co_await repo.get("meta"); marker && marker->deleted) fresh.seq = marker->seq;  // by hand
     auto written = co_await write_meta(nc, fresh);
     if (written) co_return opened_store{store_open->state, fresh};
     if (written.error().code != errc::conflict)

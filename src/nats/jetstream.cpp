@@ -33,6 +33,8 @@ error translate(const json::object& e, std::string_view what) {
     case 10014:
     case 10037: kind = errc::not_found; break;
     case 10071:
+    case 10099:
+    case 10100:  // a work queue has a consumer that takes some of the same
     case 10164: kind = errc::conflict; break;
     case 10077: kind = description.find("maximum") != std::string::npos ? errc::full : errc::refused; break;
     case 10054: kind = errc::too_large; break;

@@ -74,6 +74,12 @@ task<result<void>> pull_consumer::make() {
                            ? "CONSUMER.CREATE." + spec_.stream
                            : fmt::format("CONSUMER.DURABLE.CREATE.{}.{}", spec_.stream, spec_.durable);
   auto made = co_await api(nc_, subject, json::serialize(body));
+  // Of a work queue's consumer that was just removed by two at once, the second is told so a moment too early.
+  for (const auto until = steady_clock::now() + std::chrono::seconds(2);
+       !made && made.error().code == errc::conflict && steady_clock::now() < until && !closed_;) {
+    co_await nc_.changed().wait_for(tick);
+    made = co_await api(nc_, subject, json::serialize(body));
+  }
   if (!made) co_return made.error();
   name_ = string_at(*made, "name");
   const auto* pending = made->if_contains("num_pending");

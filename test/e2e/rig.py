@@ -5,7 +5,9 @@ Refuses to know: what a test proves. Programs: $RECORDKV, $RECORDKV_SIM, $RECORD
 """
 
 import base64
+import contextlib
 import ctypes
+import itertools
 import json
 import os
 import re
@@ -29,6 +31,8 @@ PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
 TAIL = 40
+FIRST_PORT, PORTS = 10_000, 64
+offered = itertools.count()
 SLOW = 3 if os.environ.get("RECORDKV_SLOW") else 1  # a sanitizer build wants patience, not other facts
 
 
@@ -40,9 +44,17 @@ def program(variable: str, fallback: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range from which the system gives ports away, and of this process's own block: so nobody takes it before its
+    program binds it, nor while that program is killed and started again."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        blocks = (int(f.read().split()[0]) - FIRST_PORT) // PORTS
+    for _ in range(PORTS):
+        port = FIRST_PORT + os.getpid() % blocks * PORTS + next(offered) % PORTS
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("all ports of this process's block are taken")
 
 
 def plain_environment(inherit: tuple = ()) -> dict:
@@ -222,8 +234,7 @@ class Rig:
         return part
 
     def sim_state(self) -> dict:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.sim_port}/", timeout=10) as answer:
-            return json.load(answer)
+        return json.loads(answer(self.sim_port, "/")[1])
 
     def write_config(self) -> None:
         tables: dict[str, list] = {}

@@ -41,6 +41,8 @@ class CommandTest(unittest.TestCase):
         part = rig.recordkv(stages)
         wait_for("the likes view exists", lambda: os.path.exists(rig.path("state", "likes.db")))
         wait_for("all is folded", lambda: rig.report("view-likes").get("events", 0) > 0 and rig.drained())
+        if set(stages.split(",")) == {"ingest", "kv", "index"}:
+            wait_for("each has said that it runs", lambda: rig.command("status", "--quiet").returncode == 0)
         return part
 
 

@@ -4,6 +4,7 @@ Owns: the kill schedule, its supervisor, and the proof that the kills met someth
 runs, RECORDKV_LAYOUTS ("single split") the processes; a seed replays the same events and the same schedule.
 """
 
+import contextlib
 import os
 import random
 import threading
@@ -144,7 +145,7 @@ class Battle:
         for name in victims:
             self.rig.parts[name].kill()
         if full:
-            self.limit_store(-1)
+            wait_for("the store has room again", lambda: self.limit_store(-1) or True)
             self.filled += 1
         for name in victims:  # all at once is how a machine dies; how fast each comes back is another matter
             self.down[name] = time.monotonic() + (pause if len(victims) == 1 else self.random.uniform(0.0, 1.0))
@@ -163,8 +164,9 @@ class Battle:
         except nats_wire.Failure:
             return False  # not made yet
         until = time.monotonic() + 0.5
-        while time.monotonic() < until and self.rig.stream("KV_record")["messages"] < limit:
-            time.sleep(0.005)
+        with contextlib.suppress(nats_wire.Failure):  # too busy to answer: it fills none the less
+            while time.monotonic() < until and self.rig.stream("KV_record")["messages"] < limit:
+                time.sleep(0.005)
         return True
 
     def settled(self) -> bool:

@@ -176,6 +176,33 @@ TEST_CASE("X7: whose key was taken over learns of it and steps down") {
   CHECK(boost::json::parse(rig.key().value).at("id").as_string() == "another");
 }
 
+TEST_CASE("X7: a renewal that NATS refuses does not say that another has it") {
+  owner_rig rig;
+  kv::owner o(rig.nc, {"kv"}, report);
+  REQUIRE(rig.run(o.acquire()).has_value());
+  rig.update("KV_lock", R"({"max_msg_size":10})");  // as a full disk does
+  REQUIRE(rig.waits_for([&] { return !o.fresh(); }));
+  CHECK(rig.run(o.confirm()).error().code == errc::unreachable);
+  rig.update("KV_lock", R"({"max_msg_size":-1})");
+  CHECK(rig.run(o.confirm()).has_value());
+}
+
+TEST_CASE("X7: who stands by takes it, too, when the bucket was removed meanwhile") {
+  owner_rig rig;
+  bool stop = false;
+  asio::co_spawn(rig.io, keep_renewing(rig.lock, stop, rig.write(elsewhere)), [](std::exception_ptr, result<void>) {});
+  kv::owner o(rig.nc, {"kv"}, report);
+  std::optional<result<void>> mine;
+  asio::co_spawn(rig.io, o.acquire(kv::owner::patience::stand_by),
+                 [&](std::exception_ptr, result<void> r) { mine = r; });
+  REQUIRE(rig.waits_for([&] { return o.standing_by(); }));
+  stop = true;
+  REQUIRE(rig.run(kv::remove_stream(rig.nc, "KV_lock")).has_value());
+  REQUIRE(rig.waits_for([&] { return mine.has_value(); }));
+  CHECK(mine->has_value());
+  CHECK(boost::json::parse(rig.key().value).at("id").as_string() == process_identity::self().id);
+}
+
 TEST_CASE("X7: of two that want it at the same time one gets it") {
   owner_rig rig;
   kv::owner o(rig.nc, {"kv"}, report);

@@ -286,6 +286,22 @@ TEST_CASE("an existing durable with other settings is refused with both sides sh
   CHECK(attached.error().text.find(R"(filter is "s.x", must be "")") != std::string::npos);
 }
 
+TEST_CASE("a work queue's consumer that is just going is waited for") {
+  consumer_rig rig;
+  rig.fill(3);
+  rig.api("CONSUMER.DURABLE.CREATE.S.former",
+          R"({"stream_name":"S","config":{"durable_name":"former","ack_policy":"explicit"}})");
+  nats::pull_consumer in(rig.nc, rig.spec(), rig.counters, rig.api_level());
+  std::optional<result<void>> attached;
+  asio::co_spawn(rig.io, in.attach(), [&](std::exception_ptr, result<void> r) { attached = r; });
+  rig.waits_for([&] { return attached.has_value(); }, 300ms);
+  REQUIRE_FALSE(attached.has_value());
+  rig.api("CONSUMER.DELETE.S.former");
+  REQUIRE(rig.waits_for([&] { return attached.has_value(); }));
+  REQUIRE(attached->has_value());
+  CHECK(rig.taken(in, 3) == range(1, 3));
+}
+
 TEST_CASE("closing ends a next() that waits, also while the server is away") {
   consumer_rig rig;
   rig.fill(1);

@@ -41,6 +41,38 @@ TEST_CASE("X19: the first to open a store writes down what it is") {
   CHECK(meta(rig).generation != m.generation);  // views built on the states of before are of another store
 }
 
+TEST_CASE("X19: of those who open it first at the same time each notes what he made") {
+  nats_rig rig;
+  for (int round = 0; round < 40; ++round) {
+    std::vector<result<kv::opened_store>> opened;
+    const auto begin = [&] {
+      asio::co_spawn(rig.io, kv::open_store(rig.nc, "record", 16, 1),
+                     [&](std::exception_ptr, result<kv::opened_store> r) { opened.push_back(std::move(r)); });
+    };
+    begin();
+    // The second one finds the first stream made, and makes the other at the same time.
+    while (!rig.run(nats::stream_info(rig.nc, "KV_record"))) continue;
+    begin();
+    REQUIRE(rig.waits_for([&] { return opened.size() == 2; }));
+    for (const auto& o : opened) REQUIRE(o.has_value());
+    auto made = meta(rig).made;
+    std::ranges::sort(made);
+    CHECK(made == words{"KV_record", "KV_repo"});
+    for (const auto& stream : made) REQUIRE(rig.run(kv::remove_stream(rig.nc, stream)).has_value());
+  }
+}
+
+TEST_CASE("X19: facts that somebody deleted by hand are written anew") {
+  nats_rig rig;
+  REQUIRE(open(rig).has_value());
+  kv::bucket repo(rig.nc, "repo");
+  kv::write marker{.key = "meta", .expected = meta(rig).seq};
+  marker.headers.push_back({"KV-Operation", "DEL"});
+  REQUIRE(rig.run(repo.update(std::move(marker))).has_value());
+  REQUIRE(open(rig).has_value());
+  CHECK(meta(rig).created == rig.info("KV_record").created);
+}
+
 TEST_CASE("X19: other partitions refuse to start") {
   nats_rig rig;
   REQUIRE(open(rig, 16).has_value());

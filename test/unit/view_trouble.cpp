@@ -150,6 +150,16 @@ TEST_CASE("a database that another program keeps locked: a bounded wait, then wo
   CHECK(must(run(s->ready(p, b.number, {"0"}, {"0"}))));
 }
 
+TEST_CASE("a database of ours is opened beside somebody who writes for long") {
+  const directory d;
+  must_live(*must_open(d), likes());
+  const other shell(d);
+  shell.run("BEGIN IMMEDIATE");
+  const auto beside = store::open(loop(), d.database(), 10ms);
+  REQUIRE(beside.has_value());
+  CHECK(must(run((*beside)->look("likes"))).live);
+}
+
 // As processes do that share the views out by partitions, at their first start. SQLite's own patience does not cover
 // it.
 TEST_CASE("opening a new file that somebody else just makes his own: a wait, not a refusal") {

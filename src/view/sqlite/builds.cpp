@@ -55,6 +55,9 @@ result<void> drop_first_format(database& db) {
 }  // namespace
 
 result<void> found_builds(database& db) {
+  // Mostly they are there: then nothing is to be written, and whoever writes for minutes is not waited for.
+  auto ours = exists(db, "recordkv_builds"), former = exists(db, "recordkv_position");
+  if (ours && former && *ours && !*former) return {};
   auto t = transaction::begin(db);
   if (!t) return t.error();
   if (auto done = drop_first_format(db); !done) return done.error();
