@@ -28,8 +28,8 @@ task<result<void>> read_states(nats::connection& nc, int api_level, meters& coun
     for (const auto& m : *batch) show(m);
     read = nats::parse_delivery(batch->back().reply())->stream_seq;
   }
-  // It would go by itself, minutes later.
-  (void)co_await nats::api(nc, "CONSUMER.DELETE.KV_repo." + states.name());
+  if (nc.up() && go_on())  // it would go by itself, minutes later
+    (void)co_await nats::api(nc, "CONSUMER.DELETE.KV_repo." + states.name());
   co_return result<void>{};
 }
 

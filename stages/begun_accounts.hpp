@@ -27,8 +27,8 @@ class account_set {
 };
 
 /// Shows each message of bucket `repo`, headers only, from the first to what was the last when it began: about 300,000
-/// a second. An account whose state is written meanwhile may be shown twice. Ends early with errc::closed when `go_on`
-/// says no.
+/// a second. An account may be shown more than once: its state is written meanwhile, or reading began anew after a
+/// reconnect. Ends early with errc::closed when `go_on` says no.
 task<result<void>> read_states(
     nats::connection& nc, int api_level, meters& counters, std::function<void(const nats::message&)> show,
     std::function<bool()> go_on = [] { return true; });

@@ -41,16 +41,13 @@ class ingest_stage final : public stage {
   std::string_view name() const override { return "ingest"; }
 
   task<result<void>> run() override {
-    if (auto store =
-            co_await kv::open_store(ctx_.nc, ctx_.cfg.kv.bucket, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
-        !store)
-      co_return store.error();
-    if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
-    auto bucket = co_await cursor_.open(ctx_.cfg.nats.replicas);
-    if (!bucket) co_return bucket.error();
-    if (bucket->made) (void)co_await kv::remember_made(ctx_.nc, "KV_cursor");
+    if (auto there = co_await open_all(); !there) co_return there;
     // There is one ingester; whoever comes second waits to be the next.
     if (auto mine = co_await owner_.acquire(kv::owner::patience::stand_by); !mine) co_return mine;
+    if (auto there = co_await open_all(); !there) {  // `reset` may have come while we stood by
+      co_await owner_.release();
+      co_return there;
+    }
     figures_.running = true;
     nursery children(co_await asio::this_coro::executor);
     owner_.start(children, [this] { stop(); });
@@ -91,6 +88,17 @@ class ingest_stage final : public stage {
     close();
     stopped_ = true;
     outbox_.close();
+  }
+
+  task<result<void>> open_all() {
+    const auto& c = ctx_.cfg;
+    auto store = co_await kv::open_store(ctx_.nc, c.kv.bucket, c.kv.partitions, c.nats.replicas);
+    if (!store) co_return store.error();
+    if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
+    auto bucket = co_await cursor_.open(c.nats.replicas);
+    if (!bucket) co_return bucket.error();
+    if (bucket->made) (void)co_await kv::remember_made(ctx_.nc, "KV_cursor");
+    co_return result<void>{};
   }
 
   // One turn is one reading from one place; it ends when the place must be looked up anew.

@@ -32,11 +32,14 @@ task<std::optional<std::uint64_t>> count_stale(session s) {
   if (!repo && repo.error().code == errc::not_found) co_return 0;
   if (!repo || repo->messages > countable_accounts) co_return std::nullopt;
   meters counters;
-  std::uint64_t stale = 0;
-  auto count = [&](const nats::message& m) { stale += m.header_value("status").empty() ? 0 : 1; };
+  stages::account_set stale;
+  auto count = [&](const nats::message& m) {
+    const auto subject = m.subject();
+    if (!m.header_value("status").empty()) stale.add(subject.substr(subject.rfind('.') + 1));
+  };
   auto read = co_await stages::read_states(s.nc, s.facts.api_level, counters, count);
   if (!read) co_return std::nullopt;
-  co_return stale;
+  co_return stale.size();
 }
 
 // A consumer that should be moving and is not says so even when its process can't.

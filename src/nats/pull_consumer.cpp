@@ -169,6 +169,7 @@ task<result<std::vector<message>>> pull_consumer::next() {
       }
       if (!done && done.error().code != errc::timed_out && done.error().code != errc::unreachable)
         co_return done.error();
+      if (!done) co_await nc_.changed().wait_for(tick);  // it may have been answered at once
       continue;
     }
     renew();

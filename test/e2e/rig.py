@@ -10,6 +10,7 @@ import ctypes
 import itertools
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -32,7 +33,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
 TAIL = 40
 FIRST_PORT, PORTS = 10_000, 64
-offered = itertools.count()
+offered = itertools.count(random.randrange(PORTS))
 SLOW = 3 if os.environ.get("RECORDKV_SLOW") else 1  # a sanitizer build wants patience, not other facts
 
 
@@ -44,16 +45,17 @@ def program(variable: str, fallback: str) -> str:
 
 
 def free_port() -> int:
-    """Below the range from which the system gives ports away, and of this process's own block: so nobody takes it before its
-    program binds it, nor while that program is killed and started again."""
+    """Below the range from which the system gives ports away, so that hardly anybody takes it before its program binds it, nor
+    while that program is killed and started again. Of a block by process id, as tests run beside each other."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
         blocks = (int(f.read().split()[0]) - FIRST_PORT) // PORTS
     for _ in range(PORTS):
-        port = FIRST_PORT + os.getpid() % blocks * PORTS + next(offered) % PORTS
+        # Where there is no room below that range, any port will do.
+        port = FIRST_PORT + os.getpid() % blocks * PORTS + next(offered) % PORTS if blocks > 0 else 0
         with socket.socket() as s, contextlib.suppress(OSError):
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             s.bind(("127.0.0.1", port))
-            return port
+            return s.getsockname()[1]
     raise AssertionError("all ports of this process's block are taken")
 
 

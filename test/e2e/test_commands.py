@@ -5,6 +5,7 @@ Owns: records by hand, the likes view asked, status, reset. How it refuses what 
 
 import json
 import os
+import signal
 import sqlite3
 import unittest
 
@@ -241,6 +242,24 @@ class ResetTest(CommandTest):
             self.ask(rig, 0, "reset", "--yes")
             self.assertEqual(rig.api("STREAM.NAMES")["streams"], ["KV_record"])
             self.assertEqual(rig.api("CONSUMER.NAMES.KV_record")["consumers"], [])
+
+    def test_who_stood_by_meanwhile_begins_anew(self):
+        with Rig() as rig:
+            rig.nats()
+            rig.simulator("--events", 2000, "--accounts", 50)
+            first = rig.recordkv("ingest", "first")
+            wait_for("the first one runs", lambda: rig.report("ingest").get("state") == "running")
+            heir = rig.recordkv("ingest", "heir")
+            wait_for("the other stands by", lambda: "standing by" in heir.text())
+            heir.process.send_signal(signal.SIGSTOP)
+            first.kill()
+            wait_for("its lease is over", lambda: rig.command("reset", "--yes").returncode == 0, every=0.5)
+            self.assertEqual(rig.api("STREAM.NAMES")["streams"] or [], [])
+            heir.process.send_signal(signal.SIGCONT)
+            wait_for("it follows", lambda: rig.report("ingest").get("pid") == heir.process.pid)
+            rig.recordkv("kv,index")
+            rig.check_store(30)
+            wait_for("its cursor is kept", lambda: rig.stream("KV_cursor")["messages"] == 1)
 
 
 if __name__ == "__main__":

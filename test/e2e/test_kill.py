@@ -161,8 +161,8 @@ class Battle:
         try:
             limit = self.rig.stream("KV_record")["messages"] + 20
             self.limit_store(limit)
-        except nats_wire.Failure:
-            return False  # not made yet
+        except nats_wire.Failure as e:
+            return "(100" not in str(e)  # not made yet; but an answer that did not come in time says nothing
         until = time.monotonic() + 0.5
         with contextlib.suppress(nats_wire.Failure):  # too busy to answer: it fills none the less
             while time.monotonic() < until and self.rig.stream("KV_record")["messages"] < limit:

@@ -145,10 +145,11 @@ class StallTest(unittest.TestCase):
         with StallRig(**{"kv.max_keys": 1500}) as rig:
             rig.nats()
             self.flowing(rig, 800)
+            wait_for("it pauses", lambda: ("ingest", "store_full") in rig.stalled_in_metrics(), NAMED_WITHIN)
+            # What gathers upstream meanwhile would fill it again before anybody has looked.
+            rig.parts["sim"].process.send_signal(signal.SIGSTOP)
             rig.named("ingest", "store_full")
             held = rig.stream("KV_record")["last_seq"]
-            # What has gathered upstream meanwhile would fill it again before anybody has looked.
-            rig.parts["sim"].process.send_signal(signal.SIGSTOP)
             rig.api("STREAM.PURGE.KV_record", keep=200)
             wait_for("it is told no longer", lambda: ("ingest", "store_full") not in rig.stalled_in_metrics(), 10)
             rig.parts["sim"].process.send_signal(signal.SIGCONT)

@@ -286,6 +286,28 @@ TEST_CASE("an existing durable with other settings is refused with both sides sh
   CHECK(attached.error().text.find(R"(filter is "s.x", must be "")") != std::string::npos);
 }
 
+TEST_CASE("X6: who is not told whether it is still his asks again, and not at once") {
+  consumer_rig rig;
+  rig.fill(3);
+  int asked = 0;
+  bool known = false;
+  auto spec = rig.spec();
+  spec.still_ours = [&]() -> task<result<void>> {
+    ++asked;
+    if (!known) co_return fail(errc::unreachable, "no room for a renewal");
+    co_return result<void>{};
+  };
+  auto in = rig.attach(rig.nc, std::move(spec), rig.api_level());
+  rig.restart_server();
+  std::optional<result<words>> got;
+  asio::co_spawn(rig.io, take(*in, 3), [&](std::exception_ptr, result<words> r) { got = std::move(r); });
+  REQUIRE(rig.waits_for([&] { return asked > 1; }));
+  CHECK_FALSE(rig.waits_for([&] { return asked > 20 || got.has_value(); }, 1s));
+  known = true;
+  REQUIRE(rig.waits_for([&] { return got.has_value(); }));
+  CHECK(got->has_value());
+}
+
 TEST_CASE("a work queue's consumer that is just going is waited for") {
   consumer_rig rig;
   rig.fill(3);

@@ -65,7 +65,7 @@ class owner {
 
   /// Renews now, unless fresh(), so that whoever was stopped for a while learns whether he still owns before he does
   /// anything else.
-  /// errc::not_owner, with lost() set; errc::unreachable or timed_out: nothing is known, ask again; errc::closed.
+  /// errc::not_owner, with lost() set; errc::unreachable: nothing is known, ask again; errc::closed.
   task<result<void>> confirm();
 
   /// Gives the key back: the next one need not wait. Then renewing ends.
