@@ -4,6 +4,7 @@ Owns: the directory and the server in it; both go at the end, the server also wi
 Refuses to know: what is stored. Programs: $RECORDKV_POSTGRES_BIN, or Debian's newest below /usr/lib/postgresql.
 """
 
+import contextlib
 import glob
 import os
 import pwd
@@ -14,7 +15,7 @@ import subprocess
 import tempfile
 import time
 
-from rig import SLOW, die_with_parent
+from rig import SLOW, die_with_parent, wait_for
 
 FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "40"}
 
@@ -27,6 +28,13 @@ def binaries() -> str:
     if not all_of_them:
         raise FileNotFoundError("no PostgreSQL server: install Debian's postgresql, or set RECORDKV_POSTGRES_BIN")
     return os.path.dirname(max(all_of_them, key=lambda p: int(re.search(r"/(\d+)/bin", p)[1])))
+
+
+def lives(pid: int) -> bool:
+    """One that has ended holds nothing any more, even before it is waited for."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    return False
 
 
 class Postgres:
@@ -102,16 +110,18 @@ class Postgres:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """kill -9 of the server and of all its children: no backend may go on by itself."""
+        """kill -9 of the server and of all its children: no backend may go on by itself, nor hold the shared memory when the
+        next server wants it. Stopped first, the server has no child that is not seen."""
         if self.process is None or self.process.poll() is not None:
             return
+        self.process.send_signal(signal.SIGSTOP)
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
-        for pid in [self.process.pid, *map(int, children.stdout.split())]:
-            try:
+        pids = [self.process.pid, *map(int, children.stdout.split())]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self.process.wait(10)
+        wait_for("all of PostgreSQL is gone", lambda: not any(map(lives, pids)))
 
     def serve_tls(self, certificate: str, key: str, user: str, password: str) -> None:
         """On TCP, by TLS alone, to one user with a password. The settings must name listen_addresses and port."""

@@ -123,6 +123,7 @@ std::vector<int> postgres_process::backends() const {
 
 void postgres_process::kill_9() {
   if (pid_ <= 0) return;
+  ::kill(pid_, SIGSTOP);  // or it might have a child that is not seen
   const auto children = backends();
   ::kill(pid_, SIGKILL);
   for (const int child : children) ::kill(child, SIGKILL);
