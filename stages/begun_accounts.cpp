@@ -11,7 +11,8 @@ std::uint64_t account_set::hash(std::string_view s) noexcept {
 }
 
 task<result<void>> read_states(nats::connection& nc, int api_level, meters& counters,
-                               std::function<void(const nats::message&)> show, std::function<bool()> go_on) {
+                               std::function<void(std::string_view, const nats::message&)> show,
+                               std::function<bool()> go_on) {
   auto repo = co_await nats::stream_info(nc, "KV_repo");
   if (!repo) co_return repo.error();
   nats::consumer_spec spec{
@@ -25,7 +26,7 @@ task<result<void>> read_states(nats::connection& nc, int api_level, meters& coun
     auto batch = co_await states.next();
     if (!batch && batch.error().code == errc::closed) break;  // nothing more is there
     if (!batch) co_return batch.error();
-    for (const auto& m : *batch) show(m);
+    for (const auto& m : *batch) show(m.subject().substr(m.subject().rfind('.') + 1), m);
     read = nats::parse_delivery(batch->back().reply())->stream_seq;
   }
   if (nc.up() && go_on())  // it would go by itself, minutes later
@@ -35,10 +36,7 @@ task<result<void>> read_states(nats::connection& nc, int api_level, meters& coun
 
 task<result<void>> read_begun(nats::connection& nc, int api_level, meters& counters, account_set& into,
                               std::function<bool()> go_on) {
-  auto add = [&into](const nats::message& m) {
-    const auto subject = m.subject();
-    into.add(subject.substr(subject.rfind('.') + 1));
-  };
+  auto add = [&into](std::string_view encoded_did, const nats::message&) { into.add(encoded_did); };
   co_return co_await read_states(nc, api_level, counters, std::move(add), std::move(go_on));
 }
 

@@ -26,11 +26,12 @@ class account_set {
   std::unordered_set<std::uint64_t> hashes_;
 };
 
-/// Shows each message of bucket `repo`, headers only, from the first to what was the last when it began: about 300,000
-/// a second. An account may be shown more than once: its state is written meanwhile, or reading began anew after a
-/// reconnect. Ends early with errc::closed when `go_on` says no.
+/// Shows each state of bucket `repo`, as enc(did) and the message's headers, from the first to what was the last when
+/// it began: about 300,000 a second. An account may be shown more than once: its state is written meanwhile, or reading
+/// began anew after a reconnect. Ends early with errc::closed when `go_on` says no.
 task<result<void>> read_states(
-    nats::connection& nc, int api_level, meters& counters, std::function<void(const nats::message&)> show,
+    nats::connection& nc, int api_level, meters& counters,
+    std::function<void(std::string_view encoded_did, const nats::message&)> show,
     std::function<bool()> go_on = [] { return true; });
 
 /// The same, and only who they are.

@@ -33,9 +33,8 @@ task<std::optional<std::uint64_t>> count_stale(session s) {
   if (!repo || repo->messages > countable_accounts) co_return std::nullopt;
   meters counters;
   stages::account_set stale;
-  auto count = [&](const nats::message& m) {
-    const auto subject = m.subject();
-    if (!m.header_value("status").empty()) stale.add(subject.substr(subject.rfind('.') + 1));
+  auto count = [&](std::string_view encoded_did, const nats::message& m) {
+    if (!m.header_value("status").empty()) stale.add(encoded_did);
   };
   auto read = co_await stages::read_states(s.nc, s.facts.api_level, counters, count);
   if (!read) co_return std::nullopt;

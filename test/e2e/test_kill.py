@@ -146,7 +146,6 @@ class Battle:
             self.rig.parts[name].kill()
         if full:
             wait_for("the store has room again", lambda: self.limit_store(-1) or True)
-            self.filled += 1
         for name in victims:  # all at once is how a machine dies; how fast each comes back is another matter
             self.down[name] = time.monotonic() + (pause if len(victims) == 1 else self.random.uniform(0.0, 1.0))
         self.schedule.append(f"{time.monotonic() - began:.2f} {'+'.join(victims)} ({self.watch.standing} standing)")
@@ -161,6 +160,7 @@ class Battle:
         try:
             limit = self.rig.stream("KV_record")["messages"] + 20
             self.limit_store(limit)
+            self.filled += 1
         except nats_wire.Failure as e:
             return "(100" not in str(e)  # not made yet; but an answer that did not come in time says nothing
         until = time.monotonic() + 0.5

@@ -202,7 +202,7 @@ TEST_CASE("while the server is away the loop does not freeze") {
   t.stop = true;
   settle_down(rig.io);
   INFO("longest gap: " << std::chrono::duration_cast<std::chrono::milliseconds>(t.longest).count() << " ms");
-  CHECK(t.longest < 1500ms);  // the loop would have stood still for the whole attempt
+  CHECK(t.longest < 500ms);
   CHECK(rig.nc.connects() == 2);
 }
 

@@ -20,7 +20,7 @@ class sqlite_store final : public store {
   explicit sqlite_store(database db) : db_(std::move(db)) {}
   ~sqlite_store() override { thread_.join(); }  // before the statements and the connection go
 
-  /// Settings, and the tables that are ours. Once, before anything else.
+  /// Settings, and the tables that are ours. Once, before anything else. `patience`: with others who open it, too.
   static result<void> settle(database& db, std::chrono::milliseconds patience);
 
   task<result<builds>> look(std::string view) override;
