@@ -3,49 +3,82 @@
 #include "recordkv/core/log.hpp"
 #include "recordkv/kv/record_key.hpp"
 
-#include <algorithm>
-
 namespace recordkv::stages {
 
 using firehose::frame;
 using std::chrono::steady_clock;
 
+namespace {
+
+constexpr std::size_t max_before_cursor = 1000;
+
+// A type that is new to us is no fault; a known one without a usable account is.
+std::string_view word_of_unknown(const atproto::glance& g) {
+  return g.name.empty() ? std::string_view("unknown") : std::string_view(g.name);
+}
+
+}  // namespace
+
 task<result<void>> frame_intake::take(firehose::frame f) {
-  if (f.what != frame::notice::none) co_return co_await take_notice(f);
+  if (f.what != frame::notice::none) co_return co_await take_notice(std::move(f));
   const auto seq = f.info.seq;
   if (seq > 0) passed_seq_ = seq;
   if (seq == 0 && f.info.kind != atproto::event_kind::unknown) co_return result<void>{};
-  if (!cursor_.value() && seq > 0)  // "live" means one place from now on
+  if (!cursor_.value() && seq > 0) {  // "live" means one place from now on
     if (auto begun = co_await begin_cursor(seq - 1); !begun) co_return begun;
+    for (auto& early : std::exchange(before_cursor_, {}))
+      if (auto marked = co_await mark_unreadable(early); !marked) co_return marked;
+  }
   if (!followed_.wants(f.info)) {
-    ctx_.counters.add("left_out", f.info.kind == atproto::event_kind::unknown ? "unknown" : "not_followed");
+    const bool unknown = f.info.kind == atproto::event_kind::unknown;
+    ctx_.counters.add("left_out", unknown ? word_of_unknown(f.info) : "not_followed");
     if (seq > 0) mark_.dropped(seq, steady_clock::now());
     co_return result<void>{};
   }
-  co_return co_await buffer(std::move(f.bytes), f.info.did, seq);
+  co_return co_await buffer({.bytes = std::move(f.bytes), .did = std::move(f.info.did), .seq = seq});
 }
 
-task<result<void>> frame_intake::buffer(std::string bytes, const std::string& did, std::uint64_t seq) {
-  const auto subject = "ingest." + kv::partition_of(did, ctx_.cfg.kv.partitions);
+task<result<void>> frame_intake::buffer(parcel p) {
+  const auto subject = "ingest." + kv::partition_of(p.did, ctx_.cfg.kv.partitions);
   nats::header_list headers;
   headers.reserve(4);
   headers.push_back({"source", cursor_.source()});
-  headers.push_back({"seq", std::to_string(seq)});
+  headers.push_back({"seq", std::to_string(p.seq)});
   headers.push_back({"epoch", std::to_string(cursor_.epoch())});
+  if (p.late) headers.push_back({"late", "1"});
   auto marker_headers = headers;
-  auto put = co_await outbox_.put(subject, std::move(headers), std::move(bytes));
+  auto put = co_await outbox_.put(subject, std::move(headers), std::move(p.bytes));
   if (!put && put.error().code == errc::too_large) {
     ctx_.counters.add("markers", "oversize");
     put = co_await outbox_.put(subject, std::move(marker_headers),
-                               fmt::format(R"({{"marker":"oversize","did":"{}"}})", did));
+                               fmt::format(R"({{"marker":"oversize","did":"{}"}})", p.did));
   }
   if (!put) co_return put.error();
-  mark_.accepted(outbox_.sequence_of(*put), seq, steady_clock::now());
+  mark_.accepted(outbox_.sequence_of(*put), p.seq, steady_clock::now());
   ++buffered_;
   co_return result<void>{};
 }
 
-task<result<void>> frame_intake::take_notice(const frame& f) {
+// The account of what could not be read.
+task<result<void>> frame_intake::mark_unreadable(const frame& f) {
+  ctx_.counters.add("markers", f.info.did.empty() ? "unreadable_unknown" : "unreadable");
+  if (f.info.did.empty()) co_return result<void>{};
+  co_return co_await buffer(
+      {.bytes = fmt::format(R"({{"marker":"unreadable","did":"{}","reason":"{}"}})", f.info.did, f.info.name),
+       .did = f.info.did,
+       .seq = place()});
+}
+
+// It came behind newer ones; stage kv knows by its account's rev whether it is lost, and the cursor does not go back.
+task<result<void>> frame_intake::take_late(frame f) {
+  if (!cursor_.value() || !followed_.wants(f.info)) {
+    ctx_.counters.add("left_out", "not_followed");
+    co_return result<void>{};
+  }
+  co_return co_await buffer({.bytes = std::move(f.bytes), .did = std::move(f.info.did), .seq = place(), .late = true});
+}
+
+task<result<void>> frame_intake::take_notice(frame f) {
   switch (f.what) {
     case frame::notice::outdated_cursor:
       ctx_.counters.add("notices", "outdated_cursor");
@@ -59,10 +92,10 @@ task<result<void>> frame_intake::take_notice(const frame& f) {
       cursor_.begin_epoch();
       break;
     case frame::notice::unreadable:
-      ctx_.counters.add("markers", f.info.did.empty() ? "unreadable_unknown" : "unreadable");
-      if (f.info.did.empty() || !cursor_.value()) break;  // before the first cursor nothing was promised
-      co_return co_await buffer(fmt::format(R"({{"marker":"unreadable","did":"{}"}})", f.info.did), f.info.did,
-                                std::max(passed_seq_, *cursor_.value()));  // no number: it counts with the one before
+      if (cursor_.value() || f.info.did.empty()) co_return co_await mark_unreadable(f);
+      if (before_cursor_.size() < max_before_cursor) before_cursor_.push_back(std::move(f));
+      break;
+    case frame::notice::late: co_return co_await take_late(std::move(f));
     case frame::notice::none: break;
   }
   co_return result<void>{};

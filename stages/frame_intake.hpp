@@ -11,6 +11,9 @@
 #include "recordkv/nats/publisher.hpp"
 #include "recordkv/stage.hpp"
 
+#include <algorithm>
+#include <vector>
+
 namespace recordkv::stages {
 
 class frame_intake {
@@ -21,7 +24,10 @@ class frame_intake {
   /// Suspends while the buffer is full. Errors are the publisher's, or the cursor's first write's.
   task<result<void>> take(firehose::frame f);
   /// Reading begins at another place.
-  void begin() noexcept { passed_seq_ = 0; }
+  void begin() noexcept {
+    passed_seq_ = 0;
+    before_cursor_.clear();
+  }
   std::uint64_t buffered() const noexcept { return buffered_; }
   /// A first cursor that can't be written is no longer waited for.
   void close() noexcept {
@@ -30,8 +36,19 @@ class frame_intake {
   }
 
  private:
-  task<result<void>> take_notice(const firehose::frame& f);
-  task<result<void>> buffer(std::string bytes, const std::string& did, std::uint64_t seq);
+  task<result<void>> take_notice(firehose::frame f);
+  task<result<void>> take_late(firehose::frame f);
+  /// A message for the buffer; `seq` is what the cursor may say once it has left it.
+  struct parcel {
+    std::string bytes;
+    std::string did;
+    std::uint64_t seq = 0;
+    bool late = false;
+  };
+  task<result<void>> buffer(parcel p);
+  task<result<void>> mark_unreadable(const firehose::frame& f);
+  /// What has no number of its own counts with the one before it.
+  std::uint64_t place() const { return std::max(passed_seq_, cursor_.value().value_or(0)); }
   task<result<void>> begin_cursor(std::uint64_t value);
 
   stage_context& ctx_;
@@ -40,6 +57,7 @@ class frame_intake {
   nats::publisher& outbox_;
   buffer_mark& mark_;
   std::uint64_t buffered_ = 0, passed_seq_ = 0;
+  std::vector<firehose::frame> before_cursor_;  // unreadable ones; with the first number they get a place
   bool closing_ = false;
   event pause_;
 };

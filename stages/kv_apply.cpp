@@ -46,9 +46,7 @@ task<result<void>> kv_apply::take() {
     events.reserve(batch->size());
     for (const auto& m : *batch) {
       auto e = atproto::decode_event(m.data());
-      if (!e) counters_.add("left_out", "malformed");
-      if (!e) log::debug("kv", "event left out: {}", e.error().text);
-      events.push_back(e ? std::move(*e) : repo_event{.kind = event_kind::unknown});
+      events.push_back(e ? std::move(*e) : undecoded(m, e.error()));
     }
     if (auto loaded = co_await load_missing(events); !loaded) co_return loaded;
     for (std::size_t i = 0; i < events.size(); ++i)
@@ -88,7 +86,10 @@ task<result<void>> kv_apply::load_missing(const std::vector<repo_event>& events)
 
 task<result<void>> kv_apply::apply(nats::message from, repo_event e) {
   switch (e.kind) {
-    case event_kind::commit: co_return co_await apply_commit(std::move(from), std::move(e));
+    case event_kind::commit:
+      if (!lost_by_lateness(from, e)) co_return co_await apply_commit(std::move(from), std::move(e));
+      leave_out(std::move(from), e, "late", fmt::format("rev {} came after newer ones", e.rev));
+      break;
     case event_kind::sync:
     case event_kind::account:
     case event_kind::oversize:
@@ -114,23 +115,27 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
     co_return result<void>{};
   }
   if (from_the_future(e.rev, rules_.now())) {  // taken, it would make every later one look older
-    leave_out_future(std::move(from), e, a);
+    leave_out(std::move(from), e, "future_rev",
+              fmt::format("rev {} is of the future, by the clock of this machine", e.rev));
     co_return result<void>{};
   }
   ++a.held;  // the loop below suspends: this account must not be evicted meanwhile
-  if (chain_broken(a, e)) desynchronise(a, "a commit is missing before rev " + e.rev);
+  if (chain_broken(a, e)) desynchronise(a, from, "gap", "a commit is missing before rev " + e.rev);
   std::optional<nats::ordinal> last;
   for (const auto& c : e.changes) {
     if (!wanted(c)) {
       counters_.add("left_out", "unwanted");
       continue;
     }
-    if (!begins_collection(a, c.collection)) {
-      counters_.add("left_out", "too_many_collections");
+    if (c.flaw != record_flaw::none) {
+      leave_out_record(from, e, c, atproto::name(c.flaw));
       continue;
     }
-    auto written = c.what == atproto::action::remove || c.flaw != record_flaw::none ? co_await erase_record(e, c)
-                                                                                    : co_await write_record(e, c);
+    if (!begins_collection(a, c.collection)) {
+      leave_out_record(from, e, c, "too_many_collections");
+      continue;
+    }
+    auto written = c.what == atproto::action::remove ? co_await erase_record(e, c) : co_await write_record(from, e, c);
     if (!written && written.error().code == errc::too_large) continue;
     if (!written) {
       --a.held;
@@ -138,6 +143,7 @@ task<result<void>> kv_apply::apply_commit(nats::message from, repo_event e) {
     }
     last = *written;
   }
+  if (a.newest.rev.empty()) a.newest.begun = e.rev;
   a.newest.rev = std::move(e.rev);
   a.newest.data = std::move(e.data);
   a.newest.filter = rules_.filter;
@@ -164,7 +170,8 @@ bool kv_apply::chain_broken(const account& a, const repo_event& e) const {
   return !a.newest.data.empty() && !e.proofless && e.prev_data != a.newest.data;
 }
 
-task<result<nats::ordinal>> kv_apply::write_record(const repo_event& e, const record_change& c) {
+task<result<nats::ordinal>> kv_apply::write_record(const nats::message& from, const repo_event& e,
+                                                   const record_change& c) {
   const auto key = kv::record_key::of(e.did, c.collection, c.rkey, rules_.partitions).text();
   nats::header_list headers;
   headers.reserve(4);
@@ -175,18 +182,14 @@ task<result<nats::ordinal>> kv_apply::write_record(const repo_event& e, const re
   auto put = co_await out_.put(fmt::format("$KV.{}.{}", rules_.bucket, key), std::move(headers), c.json);
   if (put) counters_.add("records_written");
   if (put || put.error().code != errc::too_large) co_return put;
-  counters_.add("left_out", "too_large");
   log::warn("kv", "at://{}/{}/{} is too large for NATS; left out, an older value is deleted", e.did, c.collection,
             c.rkey);
+  leave_out_record(from, e, c, "too_large");
   co_return co_await erase_record(e, c);
 }
 
-// Deletes, and what can't be stored: an older value must not stay as if it were current.
+// A delete; and in place of what is known and can't be stored, since an older value would pass for it.
 task<result<nats::ordinal>> kv_apply::erase_record(const repo_event& e, const record_change& c) {
-  if (c.flaw != record_flaw::none) {
-    counters_.add("left_out", atproto::name(c.flaw));
-    if (c.flaw == record_flaw::bad_path) co_return fail(errc::too_large, "no key can be made of that path");
-  }
   const auto key = kv::record_key::of(e.did, c.collection, c.rkey, rules_.partitions).text();
   nats::header_list headers;
   headers.reserve(5);
@@ -198,45 +201,6 @@ task<result<nats::ordinal>> kv_apply::erase_record(const repo_event& e, const re
   auto put = co_await out_.put(fmt::format("$KV.{}.{}", rules_.bucket, key), std::move(headers), {});
   if (put) counters_.add("records_deleted");
   co_return put;
-}
-
-// Their clock or ours: one that is slow by minutes makes everything come from the future. What is left out is noted at
-// its account, so that it is known and can be repaired.
-void kv_apply::leave_out_future(nats::message from, const repo_event& e, account& a) {
-  counters_.add("left_out", "future_rev");
-  desynchronise(a, fmt::format("rev {} is of the future, by the clock of this machine", e.rev));
-  hold(out_.skip(), std::move(from), &a);
-}
-
-// What can't be repaired before accounts can be fetched: it is counted, and the account marked.
-void kv_apply::note_stream_event(nats::message from, const repo_event& e) {
-  static constexpr auto word = [](event_kind k) -> std::string_view {
-    switch (k) {
-      case event_kind::sync: return "sync";
-      case event_kind::account: return "account";
-      case event_kind::oversize: return "oversize";
-      default: return "unreadable";
-    }
-  };
-  counters_.add("stream_events", word(e.kind));
-  account& a = touch(e.did);
-  const bool begun = !a.newest.rev.empty() || a.newest.stale();
-  const bool blind = e.kind == event_kind::oversize || e.kind == event_kind::unreadable;
-  if (!begun && !blind) return skip(std::move(from), "not_begun");
-  if (e.kind == event_kind::sync && (e.rev <= a.newest.rev || (!e.data.empty() && e.data == a.newest.data)))
-    return skip(std::move(from), "older");
-  if (e.kind == event_kind::account) {
-    a.newest.upstream_status = e.active ? "" : e.status.empty() ? "inactive" : e.status;
-    if (e.active) return hold(out_.skip(), std::move(from), &a);
-  }
-  desynchronise(a, fmt::format("#{} {}", word(e.kind), e.rev.empty() ? e.status : e.rev));
-  hold(out_.skip(), std::move(from), &a);
-}
-
-void kv_apply::desynchronise(account& a, std::string why) {
-  if (!a.newest.stale()) ++stale_seen_;
-  a.newest.status = "desynchronised";
-  a.newest.error = std::move(why);
 }
 
 void kv_apply::skip(nats::message from, std::string_view why) {

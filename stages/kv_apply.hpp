@@ -7,6 +7,7 @@
 
 #include "recordkv/atproto/event.hpp"
 #include "recordkv/core/meter.hpp"
+#include "recordkv/core/rate_limited.hpp"
 #include "recordkv/kv/repo_state.hpp"
 #include "recordkv/nats/ports.hpp"
 
@@ -86,14 +87,20 @@ class kv_apply {
   task<result<void>> load_missing(const std::vector<atproto::repo_event>& events);
   task<result<void>> apply(nats::message from, atproto::repo_event e);
   task<result<void>> apply_commit(nats::message from, atproto::repo_event e);
-  task<result<nats::ordinal>> write_record(const atproto::repo_event& e, const atproto::record_change& c);
+  task<result<nats::ordinal>> write_record(const nats::message& from, const atproto::repo_event& e,
+                                           const atproto::record_change& c);
   task<result<nats::ordinal>> erase_record(const atproto::repo_event& e, const atproto::record_change& c);
-  void leave_out_future(nats::message from, const atproto::repo_event& e, account& a);
+  // what is not applied (kv_flaws.cpp)
+  atproto::repo_event undecoded(const nats::message& m, const error& why);
+  bool lost_by_lateness(const nats::message& from, const atproto::repo_event& e) const;
+  void leave_out(nats::message from, const atproto::repo_event& e, std::string_view reason, std::string why);
+  void leave_out_record(const nats::message& from, const atproto::repo_event& e, const atproto::record_change& c,
+                        std::string_view reason);
   void note_stream_event(nats::message from, const atproto::repo_event& e);
   bool begins_collection(account& a, const std::string& collection);
   bool chain_broken(const account& a, const atproto::repo_event& e) const;
   void skip(nats::message from, std::string_view why);
-  void desynchronise(account& a, std::string why);
+  void desynchronise(account& a, const nats::message& from, std::string_view reason, std::string why);
   void hold(nats::ordinal last, nats::message from, account* who);
   account& touch(const std::string& did);
   void evict();
@@ -112,6 +119,7 @@ class kv_apply {
   std::chrono::steady_clock::time_point settling_since_;
   std::vector<account*> dirty_;
   std::uint64_t stale_seen_ = 0;
+  rate_limited told_;
   bool taking_ = true;
   bool abandoned_ = false;
   event freed_;

@@ -64,7 +64,10 @@ std::vector<kv::write> repo_states::writes_of(const std::vector<state_port::stor
     kv::write w{
         .key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
     if (s.seq == 0) begun_.add(kv::encode_part(s.state.did));
-    if (s.state.stale()) w.headers.push_back({"status", s.state.status});  // counted without reading the values
+    if (s.state.stale()) {  // counted without reading the values
+      w.headers.push_back({"status", s.state.status});
+      w.headers.push_back({"reasons", fmt::format("{}", fmt::join(s.state.reasons, ","))});
+    }
     out.push_back(std::move(w));
   }
   return out;

@@ -116,6 +116,7 @@ kind reader::refuse(std::string_view why) noexcept {
 bool reader::accept_key() noexcept {
   auto& map = open_[depth_ - 1];
   if (view_.size() > max_key) return false;
+  if (keys_ == key_order::any) return true;
   if (map.last_key != nullptr) {
     if (view_.size() < map.last_key_size) return false;
     if (view_.size() == map.last_key_size && std::memcmp(map.last_key, view_.data(), view_.size()) >= 0) return false;

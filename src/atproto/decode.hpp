@@ -22,6 +22,12 @@ std::string shown(std::string_view text, std::size_t most);
 /// An error frame: errc::refused, "Name: message".
 error stream_error(std::string_view name, std::string_view message);
 
+/// Why a record has no JSON, or no CBOR.
+record_flaw flaw_for(const error& why) noexcept;
+
+/// Takes over what is valid of a path; bad_path unless both halves are. No subject is ever made of a bad one.
+bool take_path(record_change& change, std::string_view collection, std::string_view rkey);
+
 /// Adds a collection that an op touches to the glance, once, if it is one.
 void note_collection(glance& g, std::string_view collection);
 

@@ -28,6 +28,7 @@ std::string_view name(record_flaw f) noexcept {
     case record_flaw::missing_block: return "missing_block";
     case record_flaw::cid_mismatch: return "cid_mismatch";
     case record_flaw::malformed: return "malformed";
+    case record_flaw::number: return "float";
     case record_flaw::too_large: return "too_large";
   }
   return "unknown";
@@ -45,20 +46,45 @@ error stream_error(std::string_view name, std::string_view message) {
   return {errc::refused, std::move(text)};
 }
 
+record_flaw flaw_for(const error& why) noexcept {
+  if (why.code == errc::too_large) return record_flaw::too_large;
+  return why.text == "float" ? record_flaw::number : record_flaw::malformed;
+}
+
+bool take_path(record_change& change, std::string_view collection, std::string_view rkey) {
+  if (is_nsid(collection)) change.collection = collection;  // also of a bad path: it tells whose loss it is
+  if (!change.collection.empty() && is_rkey(rkey)) {
+    change.rkey = rkey;
+    return true;
+  }
+  change.flaw = record_flaw::bad_path;
+  return false;
+}
+
 void note_collection(glance& g, std::string_view collection) {
   if (!is_nsid(collection) || std::ranges::find(g.collections, collection) != g.collections.end()) return;
   g.collections.emplace_back(collection);
 }
 
 void note_did(glance& g, std::string_view did) {
-  const bool valid = is_did(did);
-  if (valid && did.size() <= max_did && g.seq != 0) {
-    g.did = did;
-    return;
-  }
+  const bool valid = is_did(did), storable = valid && did.size() <= max_did;
+  if (storable) g.did = did;
+  if (storable && g.seq != 0) return;
   g.kind = event_kind::unknown;
   g.collections.clear();
-  g.name = !valid ? "did" : g.seq == 0 ? "seq" : "did_too_long";
+  g.name = !valid ? "bad_did" : storable ? "seq" : "did_too_long";
+}
+
+repo_event undecoded(std::string_view payload, const error& why) {
+  repo_event out;
+  // An error frame's text is the host's; everything else is a word of ours.
+  out.reason = why.code == errc::malformed ? shown(why.text, 64) : std::string(name(why.code));
+  const bool json = payload.starts_with('{');
+  const auto seen = json ? glance_jetstream(payload) : glance_frame(payload);
+  if (!seen || seen->did.empty()) return out;
+  out.kind = event_kind::unreadable;
+  out.did = seen->did;
+  return out;
 }
 
 result<repo_event> decode_event(std::string_view payload) {

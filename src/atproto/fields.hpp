@@ -24,7 +24,7 @@ struct field {
 /// Reads the pairs of the map that `r` has just begun. Fields of the table go to their views; null counts as absent
 /// where a field is not required. Every other pair goes to `other(key, r)`, which stands on the value's first token and
 /// either reads all of it and returns an empty word, or returns what is wrong. The first wrong thing ends the walk: the
-/// field's name, or the reader's flaw.
+/// field's name (also when it comes twice, which a reader of any order does not see), or the reader's flaw.
 template <class Other>
 std::string_view read_fields(cbor::reader& r, std::span<field> table, Other other) {
   for (auto left = r.count(); left != 0; --left) {
@@ -39,6 +39,7 @@ std::string_view read_fields(cbor::reader& r, std::span<field> table, Other othe
       if (const std::string_view flaw = other(key, r); !flaw.empty()) return flaw;
       continue;
     }
+    if (known->seen) return known->name;
     const bool null = r.what() == cbor::kind::null && known->rule != presence::required;
     if (!null && r.what() != known->type) return known->name;
     known->seen = true;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace recordkv::atproto {
 
@@ -19,30 +20,32 @@ using cbor::kind;
 
 error malformed(std::string_view word) { return {errc::malformed, std::string(word)}; }
 
-/// A payload is one map, and nothing after it.
+/// A payload or a block is one map, and nothing after it.
 template <class Other>
-std::string_view read_payload(std::string_view payload, std::span<field> table, Other other) {
-  cbor::reader r(payload);
+std::string_view read_map(cbor::reader r, std::span<field> table, Other other) {
   if (r.next() != kind::map) return "payload";
   if (const auto flaw = read_fields(r, table, other); !flaw.empty()) return flaw;
   return r.next() == kind::end ? std::string_view{} : "payload";
 }
 
+/// A payload is no more than an envelope: its keys may come in any order.
+cbor::reader envelope(std::string_view bytes) { return cbor::reader(bytes, cbor::key_order::any); }
+
 std::string_view read_seq(const cbor::reader& r, std::uint64_t& seq) {
-  if (r.what() != kind::integer || r.integer() <= 0) return "seq";
+  if (seq != 0 || r.what() != kind::integer || r.integer() <= 0) return "seq";
   seq = static_cast<std::uint64_t>(r.integer());
   return {};
 }
 
 std::string_view check_did(std::string_view did) {
-  if (!is_did(did)) return "did";
+  if (!is_did(did)) return "bad_did";
   return did.size() <= max_did ? std::string_view{} : "did_too_long";
 }
 
 std::string_view read_op(cbor::reader& r, op_view& op) {
   std::string_view what;
   std::array<field, 4> table{{
-      {"cid", kind::link, presence::required_or_null, &op.cid},
+      {"cid", kind::link, presence::optional, &op.cid},  // some hosts leave it out of a delete, where it is null
       {"path", kind::text, presence::required, &op.path},
       {"prev", kind::link, presence::optional, &op.prev},
       {"action", kind::text, presence::required, &what},
@@ -80,30 +83,18 @@ std::string_view read_ops(cbor::reader& r, std::vector<op_view>& ops) {
 
 result<frame_parts> split_frame(std::string_view bytes) {
   frame_parts parts;
-  constexpr std::string_view op_first = "\xA2\x62op";
-  if (bytes.starts_with(op_first)) {
-    // The other order of the two keys: read what follows as a sequence of items.
-    cbor::reader r(bytes.substr(op_first.size()));
-    if (r.next() != kind::integer) return malformed("header");
-    parts.op = r.integer();
-    if (r.next() != kind::text || r.view() != "t" || r.next() != kind::text) return malformed("header");
-    parts.type = r.view();
-    parts.payload = bytes.substr(op_first.size() + r.position());
-  } else {
-    cbor::reader r(bytes);
-    if (r.next() != kind::map) return malformed("header");
-    bool has_op = false;
-    std::array<field, 1> table{{{"t", kind::text, presence::optional, &parts.type}}};
-    const auto flaw = read_fields(r, table, [&](std::string_view key, cbor::reader& value) -> std::string_view {
-      if (key != "op") return pass_over(value);
-      if (value.what() != kind::integer) return "header";
-      has_op = true;
-      parts.op = value.integer();
-      return {};
-    });
-    if (!flaw.empty() || !has_op) return malformed("header");
-    parts.payload = bytes.substr(r.position());
-  }
+  auto r = envelope(bytes);
+  if (r.next() != kind::map) return malformed("header");
+  bool has_op = false;
+  std::array<field, 1> table{{{"t", kind::text, presence::optional, &parts.type}}};
+  const auto flaw = read_fields(r, table, [&](std::string_view key, cbor::reader& value) -> std::string_view {
+    if (key != "op") return pass_over(value);
+    if (std::exchange(has_op, true) || value.what() != kind::integer) return "header";
+    parts.op = value.integer();
+    return {};
+  });
+  if (!flaw.empty() || !has_op) return malformed("header");
+  parts.payload = bytes.substr(r.position());
   if (parts.payload.empty()) return malformed("no_payload");
   return parts;
 }
@@ -124,15 +115,15 @@ result<commit_view> read_commit(std::string_view payload) {
       {"rev", kind::text, presence::required, &c.rev},
       {"repo", kind::text, presence::required, &c.repo},
       {"time", kind::text, presence::optional, &c.time},
-      {"since", kind::text, presence::required_or_null, &c.since},
+      {"since", kind::text, presence::optional, &c.since},  // nothing depends on it, and some hosts leave it out
       {"blocks", kind::bytes, presence::required, &c.blocks},
       {"commit", kind::link, presence::required, &c.commit},
       {"prevData", kind::link, presence::optional, &c.prev_data},
   }};
-  const auto flaw = read_payload(payload, table, [&](std::string_view key, cbor::reader& r) -> std::string_view {
+  const auto flaw = read_map(envelope(payload), table, [&](std::string_view key, cbor::reader& r) -> std::string_view {
     if (key == "seq") return read_seq(r, c.seq);
     if (key != "ops") return pass_over(r);
-    has_ops = true;
+    if (std::exchange(has_ops, true)) return "ops";
     return read_ops(r, c.ops);
   });
   if (!flaw.empty()) return malformed(flaw);
@@ -147,7 +138,7 @@ result<commit_view> read_commit(std::string_view payload) {
 
 result<notice_view> read_notice(event_kind what, std::string_view payload) {
   notice_view n;
-  bool has_active = false;
+  bool has_active = false, has_status = false;
   const bool sync = what == event_kind::sync;
   std::array<field, 4> table{{
       {"did", kind::text, presence::required, &n.did},
@@ -157,12 +148,13 @@ result<notice_view> read_notice(event_kind what, std::string_view payload) {
   }};
   // The last two belong to #sync; elsewhere they are unknown fields, whatever their type.
   const auto mine = std::span(table).first(sync ? 4 : 2);
-  const auto flaw = read_payload(payload, mine, [&](std::string_view key, cbor::reader& r) -> std::string_view {
+  const auto flaw = read_map(envelope(payload), mine, [&](std::string_view key, cbor::reader& r) -> std::string_view {
     if (key == "seq") return read_seq(r, n.seq);
     if (what != event_kind::account) return pass_over(r);
+    if (key == "status" && std::exchange(has_status, true)) return "status";
     if (key == "status" && r.what() == kind::text) n.status = r.view();
     if (key != "active") return pass_over(r);
-    if (r.what() != kind::boolean) return "active";
+    if (has_active || r.what() != kind::boolean) return "active";
     n.active = r.boolean();
     has_active = true;
     return {};
@@ -186,11 +178,12 @@ result<signed_commit> read_signed_commit(std::string_view block) {
       {"data", kind::link, presence::required, &c.data},
       {"prev", kind::link, presence::required_or_null, &c.prev},
   }};
-  const auto flaw = read_payload(block, table, [&](std::string_view key, cbor::reader& r) -> std::string_view {
-    if (key != "version" || r.what() != kind::integer) return "commit_fields";
-    version = r.integer();
-    return {};
-  });
+  const auto flaw =
+      read_map(cbor::reader(block), table, [&](std::string_view key, cbor::reader& r) -> std::string_view {
+        if (key != "version" || r.what() != kind::integer) return "commit_fields";
+        version = r.integer();
+        return {};
+      });
   if (!flaw.empty() || version != 3 || c.sig.size() != 64) return malformed("commit_fields");
   return c;
 }

@@ -7,32 +7,21 @@
 #include "recordkv/atproto/cid.hpp"
 #include "recordkv/atproto/frame.hpp"
 #include "recordkv/atproto/json.hpp"
-#include "recordkv/atproto/syntax.hpp"
+
+#include <algorithm>
 
 namespace recordkv::atproto {
 
 namespace {
-
-/// Splits "collection/rkey"; false unless both halves are valid.
-bool split_path(std::string_view path, record_change& change) {
-  const auto slash = path.find('/');
-  if (slash == path.npos) return false;
-  const auto collection = path.substr(0, slash), rkey = path.substr(slash + 1);
-  if (!is_nsid(collection) || !is_rkey(rkey)) return false;
-  change.collection = collection;
-  change.rkey = rkey;
-  return true;
-}
 
 record_change read_change(const op_view& op, const car& blocks) {
   record_change change;
   change.what = op.what;
   if (!op.cid.empty()) change.cid = cid_text(op.cid);
   if (!op.prev.empty()) change.prev = cid_text(op.prev);
-  if (!split_path(op.path, change)) {
-    change.flaw = record_flaw::bad_path;
-    return change;
-  }
+  const auto slash = std::min(op.path.find('/'), op.path.size());
+  const auto rkey = op.path.substr(std::min(slash + 1, op.path.size()));
+  if (!take_path(change, op.path.substr(0, slash), rkey)) return change;
   if (op.what == action::remove) return change;
   const auto block = blocks.find(op.cid);
   if (block.data() == nullptr) {
@@ -40,11 +29,10 @@ record_change read_change(const op_view& op, const car& blocks) {
     return change;
   }
   auto json = json_of(block);
-  if (json) {
+  if (json)
     change.json = std::move(*json);
-  } else {
-    change.flaw = json.error().code == errc::too_large ? record_flaw::too_large : record_flaw::malformed;
-  }
+  else
+    change.flaw = flaw_for(json.error());
   return change;
 }
 

@@ -9,6 +9,8 @@
 #include "recordkv/atproto/frame.hpp"
 #include "recordkv/core/timestamp.hpp"
 
+#include <utility>
+
 namespace recordkv::atproto {
 
 namespace {
@@ -38,7 +40,9 @@ bool look_at_ops(cbor::reader& r, glance& g) {
   return true;
 }
 
+/// What was read of the fields that matter. One that comes twice makes the frame ambiguous.
 struct fields_seen {
+  bool has_seq = false, has_did = false, has_ops = false, has_time = false, twice = false;
   std::string_view did;
   std::string_view name;
   std::string_view message;
@@ -53,9 +57,13 @@ bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
     const auto key = r.view();
     const auto what = r.next();
     if (key == "ops" && g.kind == event_kind::commit) {
+      seen.twice |= std::exchange(seen.has_ops, true);
       if (!look_at_ops(r, g)) return false;
       continue;
     }
+    if (key == "seq") seen.twice |= std::exchange(seen.has_seq, true);
+    if (key == "time") seen.twice |= std::exchange(seen.has_time, true);
+    if (key == did_key) seen.twice |= std::exchange(seen.has_did, true);
     if (what == kind::integer && key == "seq" && r.integer() > 0) g.seq = static_cast<std::uint64_t>(r.integer());
     if (what == kind::text) {
       if (key == did_key) seen.did = r.view();
@@ -75,11 +83,12 @@ result<glance> glance_frame(std::string_view bytes) {
   if (!parts) return parts.error();
   glance g;
   if (parts->op == 1) g.kind = kind_of(parts->type);
-  cbor::reader r(parts->payload);
+  cbor::reader r(parts->payload, cbor::key_order::any);
   const bool map = r.next() == kind::map;
   fields_seen seen;
   if (!(map ? look(r, parts->op, g, seen) : r.skip())) return error{errc::malformed, std::string(r.flaw())};
   if (r.next() != kind::end) return fail(errc::malformed, "trailing");
+  if (seen.twice) return fail(errc::malformed, "key_twice");
 
   if (parts->op == -1) return stream_error(seen.name, seen.message);
   if (g.kind == event_kind::unknown) return g;

@@ -1,8 +1,9 @@
 // Jetstream's JSON, v1 and v2, and the markers that ingest writes.
 //
 // Owns: the two envelopes, and what they have in common.
-// Refuses to know: proofs, for there are none: what the server says is believed, apart from its syntax. A record is
-// rewritten through its canonical CBOR, so that its text is the same as if it had come over the firehose.
+// Refuses to know: proofs, for there are none: what the server says is believed, apart from its syntax, and from a
+// record that its own CID contradicts. A record is rewritten through its canonical CBOR, so that its text is the same
+// as if it had come over the firehose.
 #include "decode.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
@@ -117,24 +118,37 @@ std::string as_time(std::uint64_t us) {
                      clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
-void read_record(const json::object& body, record_change& change) {
+/// `cid`: binary, as the event has it; empty: it tells none.
+void read_record(const json::object& body, std::string_view cid, record_change& change) {
   const auto* record = body.if_contains("record");
-  if (record == nullptr) {
+  if (record == nullptr || record->is_null()) {
     change.flaw = record_flaw::missing_block;
     return;
   }
-  const auto bytes = cbor_of(*record);
+  // 1.0 may stand for an integer or for a float; only the CID knows.
+  const auto bytes = cbor_of(*record, cid.empty() ? odd_integers::refuse : odd_integers::take);
   if (!bytes) {
-    change.flaw = bytes.error().code == errc::too_large ? record_flaw::too_large : record_flaw::malformed;
+    change.flaw = flaw_for(bytes.error());
+    return;
+  }
+  if (!cid.empty() && !names(cid, *bytes)) {
+    change.flaw = record_flaw::cid_mismatch;
     return;
   }
   auto text = json_of(*bytes);
   if (!text) {
-    change.flaw = record_flaw::malformed;
+    change.flaw = flaw_for(text.error());
     return;
   }
   change.json = std::move(*text);
-  if (change.cid.empty()) change.cid = cid_text_of(*bytes);
+  if (cid.empty()) change.cid = cid_text_of(*bytes);
+}
+
+/// The CID that a commit names, binary; empty where it names none. errc::malformed: it is none.
+result<std::string> read_cid(const json::object& body) {
+  const auto* cid = body.if_contains("cid");
+  if (cid == nullptr || cid->is_null()) return std::string();
+  return cid_from_text(text_of(body, "cid"));
 }
 
 result<void> read_commit_body(const json::object& body, repo_event& out) {
@@ -152,18 +166,14 @@ result<void> read_commit_body(const json::object& body, repo_event& out) {
     return fail(errc::malformed, "action");
   }
   const auto collection = text_of(body, "collection"), rkey = text_of(body, "rkey");
-  const auto cid = text_of(body, "cid");
-  if (change.what != action::remove && !cid.empty()) {
-    if (!cid_from_text(cid)) return fail(errc::malformed, "cid");
-    change.cid = cid;
+  if (!take_path(change, collection, rkey) || change.what == action::remove) {
+    out.changes.push_back(std::move(change));
+    return {};
   }
-  if (!is_nsid(collection) || !is_rkey(rkey)) {
-    change.flaw = record_flaw::bad_path;
-  } else {
-    change.collection = collection;
-    change.rkey = rkey;
-    if (change.what != action::remove) read_record(body, change);
-  }
+  const auto cid = read_cid(body);
+  if (!cid) return cid.error();
+  if (!cid->empty()) change.cid = text_of(body, "cid");
+  read_record(body, *cid, change);
   out.changes.push_back(std::move(change));
   return {};
 }
@@ -193,7 +203,8 @@ result<repo_event> read_marker(const json::object& root, std::string_view marker
     return fail(errc::malformed, "marker");
   }
   out.did = text_of(root, "did");
-  if (!is_did(out.did)) return fail(errc::malformed, "did");
+  out.reason = shown(text_of(root, "reason"), 64);
+  if (!is_did(out.did)) return fail(errc::malformed, "bad_did");
   if (out.did.size() > max_did) return fail(errc::malformed, "did_too_long");
   out.rev = text_of(root, "rev");
   if (!out.rev.empty() && !is_tid(out.rev)) return fail(errc::malformed, "rev");
@@ -208,7 +219,7 @@ result<repo_event> read_event(const envelope& e) {
   out.proofless = true;
   if (e.kind == event_kind::info || e.kind == event_kind::unknown) return out;
   if (e.seq == 0) return fail(errc::malformed, "seq");
-  if (!is_did(e.did)) return fail(errc::malformed, "did");
+  if (!is_did(e.did)) return fail(errc::malformed, "bad_did");
   if (e.did.size() > max_did) return fail(errc::malformed, "did_too_long");
   if (e.body == nullptr) return fail(errc::malformed, "payload");
   out.did = e.did;
@@ -237,7 +248,11 @@ result<glance> glance_jetstream(std::string_view text) {
     g.name = shown(text_of(*e->body, "name"), 64);
     return g;
   }
-  if (g.kind == event_kind::commit && e->body != nullptr) note_collection(g, text_of(*e->body, "collection"));
+  if (g.kind == event_kind::commit) {
+    // Nobody could say whether it is wanted; as an event that can't be read it marks its account.
+    if (e->body == nullptr || text_of(*e->body, "collection").empty()) return fail(errc::malformed, "collection");
+    note_collection(g, text_of(*e->body, "collection"));
+  }
   note_did(g, e->did);
   g.time = e->time.empty() ? static_cast<double>(e->time_us) / 1e6 : epoch_seconds(e->time).value_or(0);
   return g;

@@ -59,7 +59,7 @@ void append_integer(std::string& out, std::int64_t n) {
 /// Writes one value; an empty answer is success, otherwise the word that says why not.
 class encoder {
  public:
-  explicit encoder(std::string& out) : out_(out) {}
+  encoder(std::string& out, odd_integers odd) : out_(out), odd_(odd) {}
 
   std::string_view append(const json::value& v, std::size_t depth) {
     switch (v.kind()) {
@@ -79,11 +79,11 @@ class encoder {
   }
 
  private:
-  /// 123.0 is an integer that somebody wrote oddly; beyond 2^53 a double may already have lost the digits that were
-  /// sent, and an integer too long for 64 bits arrives as a double, too.
+  /// 123.0 may be an integer that somebody wrote oddly; beyond 2^53 a double may already have lost the digits that were
+  /// sent. An integer too long for 64 bits arrives here, too.
   std::string_view append_double(double d) {
     constexpr double exact = 9'007'199'254'740'991.0;
-    if (!(std::abs(d) <= exact) || d != std::trunc(d)) return "number";
+    if (odd_ == odd_integers::refuse || !(std::abs(d) <= exact) || d != std::trunc(d)) return "float";
     append_integer(out_, static_cast<std::int64_t>(d));
     return {};
   }
@@ -141,15 +141,16 @@ class encoder {
   }
 
   std::string& out_;
+  odd_integers odd_;
 };
 
 }  // namespace
 
-result<std::string> cbor_of(const json::value& record) {
+result<std::string> cbor_of(const json::value& record, odd_integers odd) {
   if (!record.is_object()) return fail(errc::malformed, "not_a_map");
   std::string out;
   out.reserve(1024);
-  if (const auto flaw = encoder(out).append(record, 0); !flaw.empty()) {
+  if (const auto flaw = encoder(out, odd).append(record, 0); !flaw.empty()) {
     return error{errc::malformed, std::string(flaw)};
   }
   // An object that is a link or bytes as a whole is no record.

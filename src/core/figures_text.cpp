@@ -93,6 +93,22 @@ void add_counters(std::string& out, const std::vector<const figures*>& parts) {
   }
 }
 
+// Counters of hosts, which carry one label more.
+void add_host_counters(std::string& out, const std::vector<const figures*>& parts) {
+  std::set<std::string> names;
+  for (const auto* f : parts)
+    for (const auto& [key, value] : f->counted.of_hosts()) names.insert(std::get<0>(key));
+  for (const auto& n : names) {
+    const auto series = fmt::format("recordkv_{}_total", n);
+    head(out, series, "counter", "Counted since the start, by the host it came from and by reason.");
+    for (const auto* f : parts)
+      for (const auto& [key, value] : f->counted.of_hosts())
+        if (std::get<0>(key) == n)
+          out += fmt::format("{}{{{},host=\"{}\",reason=\"{}\"}} {}\n", series, labels_of(*f),
+                             quotable(std::get<1>(key)), std::get<2>(key), value);
+  }
+}
+
 }  // namespace
 
 double histogram::quantile(double q) const noexcept {
@@ -175,6 +191,7 @@ std::string prometheus_text(const std::vector<const figures*>& parts) {
   add_stalls(out, parts);
   for (const auto& t : timings) add_timing(out, t, parts);
   add_counters(out, parts);
+  add_host_counters(out, parts);
   return out;
 }
 

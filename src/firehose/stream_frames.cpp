@@ -1,5 +1,4 @@
 // The other half of stream_source: what becomes of each message.
-#include "recover_did.hpp"
 #include "stream_source.hpp"
 
 #include "recordkv/core/log.hpp"
@@ -10,6 +9,21 @@ namespace {
 // So many frames in a row, none newer than our cursor: no host repeats that much behind a cursor, so its numbering
 // must have gone back without a word (relays never say FutureCursor). Without this the source would skip for ever.
 constexpr std::uint64_t too_many_behind = 1000;
+
+// A host that says an error and goes on all the same is left for it once in so long; else each error would cost a
+// connection. One that means it closes by itself.
+constexpr auto between_leavings = std::chrono::minutes(1);
+
+// Nothing but blanks in a text message, or nothing at all: some servers keep a connection alive with these.
+bool is_keep_alive(const ws_message& m) {
+  if (m.what == ws_message::type::text) return m.bytes.find_first_not_of(" \t\r\n") == std::string::npos;
+  return m.bytes.empty();
+}
+
+// A type that is new to us, or a known one without an account: the latter is a fault of its sender.
+std::string_view word_of_unknown(const atproto::glance& g) {
+  return g.name.empty() ? std::string_view("unknown") : std::string_view(g.name);
+}
 
 }  // namespace
 
@@ -22,31 +36,40 @@ std::vector<frame> stream_source::sort(std::vector<ws_message>& messages) {
 }
 
 bool stream_source::accept(ws_message& m, std::vector<frame>& out) {
-  if (m.what == ws_message::type::oversize)
-    return unreadable(m, fail(errc::too_large, "over the limit of {} bytes", spec_.max_frame), out);
-  if (m.what != dialect_.carrier) {
-    const bool text = m.what == ws_message::type::text;
-    return unreadable(m, fail(errc::malformed, "a {} message", text ? "text" : "binary"), out);
+  if (is_keep_alive(m)) {
+    counters_.add("source_skipped", "keep_alive");
+    return true;
   }
+  if (m.what == ws_message::type::oversize) return skip(m, "oversize", out);
+  if (m.what != dialect_.carrier)
+    return skip(m, m.what == ws_message::type::text ? "text_message" : "binary_message", out);
   auto seen = dialect_.glance(m.bytes);
   if (seen) return deliver(m, std::move(*seen), out);
-  if (seen.error().code != errc::refused) return unreadable(m, seen.error(), out);
-  error_frame(seen.error().text, out);
-  return false;
+  if (seen.error().code == errc::refused) return error_frame(seen.error().text, out);
+  return skip(m, seen.error().text, out);
+}
+
+// Whole, and not to be read: asking for it again would bring the same.
+bool stream_source::skip(const ws_message& m, std::string_view word, std::vector<frame>& out) {
+  out.push_back(skipped_.notice(m.bytes, word, from_.seq.value_or(0)));
+  return true;
 }
 
 bool stream_source::deliver(ws_message& m, atproto::glance g, std::vector<frame>& out) {
   if (g.kind == atproto::event_kind::info) return about_stream(m, std::move(g), out);
+  // An account's event that can't be put into order.
+  if (g.kind == atproto::event_kind::unknown && !g.did.empty()) return skip(m, g.name, out);
   if (g.seq != 0) {
     const bool newer = !dialect_.strict_order || !from_.seq || g.seq > *from_.seq;
-    if (!newer) return in_order(g.seq, out);
+    if (!newer) return in_order(m, std::move(g), out);
+    if (dialect_.strict_order) recent_.add(g.seq, m.bytes);
     from_.seq = g.seq;
     fresh_ = false;
     behind_ = 0;
     resets_ = 0;
   }
-  if (g.kind == atproto::event_kind::unknown) counters_.add("source_skipped", "unknown");
-  if (frames_here_++ == 0) first_at_ = clock::now();
+  if (g.kind == atproto::event_kind::unknown) counters_.add("source_skipped", word_of_unknown(g));
+  ++frames_here_;
   ++frames_;
   bytes_ += m.bytes.size();
   out.push_back({frame::notice::none, std::move(m.bytes), std::move(g)});
@@ -54,14 +77,22 @@ bool stream_source::deliver(ws_message& m, atproto::glance g, std::vector<frame>
 }
 
 // A frame that is not newer than what we have. False: the connection was dropped.
-bool stream_source::in_order(std::uint64_t seq, std::vector<frame>& out) {
+bool stream_source::in_order(ws_message& m, atproto::glance g, std::vector<frame>& out) {
+  const auto seq = g.seq;
+  const auto seen = recent_.look(seq, m.bytes);
   // Hosts differ in whether a cursor includes its own event.
-  const bool repeat = fresh_ && seq == *from_.seq;
-  fresh_ = false;
-  counters_.add("source_skipped", repeat ? "repeat" : "regress");
-  if (repeat) return true;
-  if (behind_++ == 0) log::warn(dialect_.part, "{}: seq went back from {} to {}, skipped", spec_.url, *from_.seq, seq);
-  if (behind_ < too_many_behind) return true;
+  const bool includes_cursor = std::exchange(fresh_, false) && seq == *from_.seq;
+  if (seen == recent_frames::verdict::repeated || (seen == recent_frames::verdict::unknown && includes_cursor)) {
+    counters_.add("source_skipped", "repeat");
+    return true;
+  }
+  const bool late = seen == recent_frames::verdict::late;
+  if (const auto n = went_back_.count(spec_.url, clock::now()))
+    log::warn(dialect_.part, "{}: {} frames came behind newer ones, the last with seq {} behind {}: {}", spec_.url, n,
+              seq, *from_.seq, late ? "its account's rev decides" : "skipped");
+  counters_.add(late ? "source_late" : "source_skipped", late ? "" : "regress");
+  if (late) out.push_back({frame::notice::late, std::move(m.bytes), std::move(g)});
+  if (++behind_ < too_many_behind) return true;
   numbering_went_back(fmt::format("{} frames in a row are older than seq {}", behind_, *from_.seq), out);
   return false;
 }
@@ -77,16 +108,34 @@ bool stream_source::about_stream(ws_message& m, atproto::glance g, std::vector<f
   return true;
 }
 
-void stream_source::error_frame(const std::string& text, std::vector<frame>& out) {
+// False: the connection was dropped. By the protocol the host closes behind an error frame; one that does not, and says
+// error after error between good frames, must not make us reconnect for each.
+bool stream_source::error_frame(const std::string& text, std::vector<frame>& out) {
   const std::string shown = text.substr(0, 200);
-  if (text.starts_with("FutureCursor")) return numbering_went_back(shown, out);
-  drop(text.starts_with("ConsumerTooSlow") ? "too_slow" : "error_frame", shown);
+  const bool of_cursor = text.starts_with("FutureCursor");
+  if (of_cursor && fresh_ && from_.seq) {  // the answer to our question
+    numbering_went_back(shown, out);
+    return false;
+  }
+  const auto now = clock::now();
+  if (left_at_ && now - *left_at_ < between_leavings) {
+    counters_.add("source_skipped", "error_frame");
+    if (const auto n = said_error_.count(spec_.url, now))
+      log::warn(dialect_.part, "{}: the host has said {} errors and goes on, the last: {}", spec_.url, n, shown);
+    return true;
+  }
+  left_at_ = now;
+  if (of_cursor)
+    numbering_went_back(shown, out);
+  else
+    drop(text.starts_with("ConsumerTooSlow") ? "too_slow" : "error_frame", shown);
+  return false;
 }
 
 void stream_source::numbering_went_back(std::string_view why, std::vector<frame>& out) {
   const bool had_cursor = from_.seq.has_value();
   from_.seq.reset();
-  suspect_.reset();
+  recent_.clear();
   behind_ = 0;
   drop("future_cursor", why);
   if (had_cursor) {
@@ -97,25 +146,6 @@ void stream_source::numbering_went_back(std::string_view why, std::vector<frame>
   // Once is a host restored from a backup; again, before a single frame came, is a host out of order.
   if (++resets_ > 1)
     log::error(dialect_.part, "ALARM {}: refuses our cursor again ({}th time): {}", spec_.url, resets_, why);
-}
-
-// The first failure behind a seq may be the connection's fault, so it is repeated; the second is the frame's.
-bool stream_source::unreadable(const ws_message& m, const error& why, std::vector<frame>& out) {
-  const std::uint64_t behind = from_.seq.value_or(0);
-  if (suspect_ != behind) {
-    suspect_ = behind;
-    drop("framing", fmt::format("the frame behind seq {} cannot be read: {}", behind, why.text));
-    return false;
-  }
-  frame notice;
-  notice.what = frame::notice::unreadable;
-  notice.info.kind = atproto::event_kind::unreadable;
-  notice.info.did = recover_did(m.bytes);
-  counters_.add("source_skipped", "unreadable");
-  log::warn(dialect_.part, "{}: skipped a frame behind seq {} that failed twice ({}), account {}", spec_.url, behind,
-            why.text, notice.info.did.empty() ? "unknown" : notice.info.did);
-  out.push_back(std::move(notice));
-  return true;
 }
 
 }  // namespace recordkv::firehose

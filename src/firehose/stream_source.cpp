@@ -7,9 +7,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The delay starts small again only once a connection has proved itself.
+// The delay starts small again only once a connection has proved itself: by frames, or by having stood for a while
+// (source_spec::proof), also without frames. A quiet source is not a bad one.
 constexpr std::uint64_t proof_frames = 1000;
-constexpr auto proof_time = 10s;
 constexpr auto longest_delay = 60'000ms;
 
 // The closed set of words that source_reconnects counts by.
@@ -20,7 +20,6 @@ std::string_view word_for(errc code) {
     case errc::refused: return "refused";
     case errc::bad_config: return "bad_config";
     case errc::malformed: return "framing";
-    case errc::too_large: return "oversize";
     default: return "unreachable";
   }
 }
@@ -36,7 +35,9 @@ stream_source::stream_source(asio::any_io_executor ex, source_spec spec, dialect
       bytes_(counters.counter("source_bytes")),
       trouble_(fmt::format("connecting to {}: not tried yet", spec_.url)),
       backoff_(spec_.retry_base, longest_delay),
-      from_{spec_.cursor, spec_.start} {}
+      from_{spec_.cursor, spec_.start},
+      recent_(spec_.cursor),
+      skipped_(dialect_.part, spec_.url, counters) {}
 
 task<result<std::vector<frame>>> stream_source::next() {
   while (!closed_) {
@@ -52,7 +53,9 @@ task<result<std::vector<frame>>> stream_source::next() {
       lost(got.error());
       continue;
     }
-    if (auto frames = sort(messages_); !frames.empty()) co_return frames;
+    auto frames = sort(messages_);
+    skipped_.tell_rest();
+    if (!frames.empty()) co_return frames;
   }
   co_return fail(errc::closed, "closed");
 }
@@ -120,7 +123,9 @@ result<> stream_source::dial_failed(const error& e) {
 void stream_source::connected(const opening& o) {
   if (!o.hello.empty()) ws_->send_text(o.hello);
   trouble_.clear();
+  if (was_connected_) recent_.reconnected();
   was_connected_ = true;
+  connected_at_ = clock::now();
   frames_here_ = 0;
   fresh_ = true;
   log::info(dialect_.part, "connected to {}, {}", spec_.url, place());
@@ -133,7 +138,9 @@ std::string stream_source::place() const {
 
 void stream_source::drop(std::string_view word, std::string_view reason, std::chrono::milliseconds at_least) {
   const auto now = clock::now();
-  if (frames_here_ >= proof_frames || (frames_here_ > 0 && now - first_at_ >= proof_time)) backoff_.reset();
+  const bool stood = connected_at_ && now - *connected_at_ >= spec_.proof;
+  if (frames_here_ >= proof_frames || stood) backoff_.reset();
+  connected_at_.reset();
   frames_here_ = 0;
   const auto delay = std::max(backoff_.next(), at_least);
   due_ = now + delay;
@@ -143,13 +150,10 @@ void stream_source::drop(std::string_view word, std::string_view reason, std::ch
   log::warn(dialect_.part, "{}: {}; trying again in {} ms, {}", spec_.url, reason, delay.count(), place());
 }
 
-// The connection failed, or its next message is too large to be held.
+// The connection failed; or its next message is too large to be held, which is no fault of the connection.
 void stream_source::lost(const error& e) {
-  if (e.code != errc::too_large) return drop(word_for(e.code), e.text);
-  const std::uint64_t behind = from_.seq.value_or(0);
-  if (suspect_ == behind) return ws_->pass_over();
-  suspect_ = behind;
-  drop("oversize", e.text);
+  if (e.code == errc::too_large) return ws_->pass_over();
+  drop(word_for(e.code), e.text);
 }
 
 }  // namespace recordkv::firehose

@@ -1,14 +1,16 @@
 // A frame source over WebSocket: what subscribeRepos and Jetstream have in common.
 //
-// Owns: reconnecting and its delays, where to resume, what a frame that cannot be read costs, order on the wire,
-// counters and log lines.
+// Owns: reconnecting and its delays, where to resume, order on the wire, counters and log lines. What a complete
+// message says is no reason to reconnect: one that can't be read is skipped at first sight (docs/invariants.md X18).
 // Refuses to know: URLs, parameters and encodings; they are the dialect's.
 #pragma once
 
+#include "recent_frames.hpp"
 #include "recordkv/core/backoff.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/firehose/source.hpp"
 #include "recordkv/firehose/websocket.hpp"
+#include "skipped_messages.hpp"
 
 #include <functional>
 
@@ -28,7 +30,7 @@ struct resume_point {
 
 struct dialect {
   std::string_view part;                                ///< names the source in log lines
-  ws_message::type carrier = ws_message::type::binary;  ///< any other type is a framing error
+  ws_message::type carrier = ws_message::type::binary;  ///< a message of another type is skipped
   bool strict_order = false;  ///< seq rises strictly: what does not is a repetition, and skipped
   result<atproto::glance> (*glance)(std::string_view) = nullptr;
   /// errc::bad_config when the spec cannot be turned into a request.
@@ -55,10 +57,10 @@ class stream_source final : public frame_source {
   std::vector<frame> sort(std::vector<ws_message>& messages);
   bool accept(ws_message& m, std::vector<frame>& out);  // false: the connection was dropped
   bool deliver(ws_message& m, atproto::glance g, std::vector<frame>& out);
-  bool in_order(std::uint64_t seq, std::vector<frame>& out);
+  bool in_order(ws_message& m, atproto::glance g, std::vector<frame>& out);
   bool about_stream(ws_message& m, atproto::glance g, std::vector<frame>& out);
-  void error_frame(const std::string& text, std::vector<frame>& out);
-  bool unreadable(const ws_message& m, const error& why, std::vector<frame>& out);
+  bool error_frame(const std::string& text, std::vector<frame>& out);
+  bool skip(const ws_message& m, std::string_view word, std::vector<frame>& out);
   void numbering_went_back(std::string_view why, std::vector<frame>& out);
   std::string place() const;
 
@@ -77,16 +79,19 @@ class stream_source final : public frame_source {
   std::string trouble_;
 
   backoff backoff_;
-  clock::time_point due_;       // not to dial before
-  clock::time_point first_at_;  // frame of this connection
+  clock::time_point due_;                          // not to dial before
+  std::optional<clock::time_point> connected_at_;  // this connection
   std::uint64_t frames_here_ = 0;
 
-  resume_point from_;                     // seq: of the last frame that next() returned
-  std::optional<std::uint64_t> suspect_;  // the frame behind this seq has failed once already
-  bool fresh_ = false;                    // no numbered frame on this connection yet
-  bool was_connected_ = false;            // once at least: what refuses us later may pass
-  std::uint64_t behind_ = 0;              // frames in a row that are not newer than from_.seq
-  int resets_ = 0;                        // of the numbering, without a frame in between
+  resume_point from_;  // seq: of the last frame that next() returned
+  recent_frames recent_;
+  skipped_messages skipped_;
+  rate_limited went_back_, said_error_;
+  std::optional<clock::time_point> left_at_;  // when an error frame ended a connection last
+  bool fresh_ = false;                        // no numbered frame on this connection yet
+  bool was_connected_ = false;                // once at least: what refuses us later may pass
+  std::uint64_t behind_ = 0;                  // frames in a row that are not newer than from_.seq
+  int resets_ = 0;                            // of the numbering, without a frame in between
 };
 
 }  // namespace recordkv::firehose

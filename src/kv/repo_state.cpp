@@ -4,11 +4,20 @@
 
 #include <boost/json.hpp>
 
+#include <algorithm>
+
 namespace recordkv::kv {
 namespace json = boost::json;
 
 std::string repo_key(std::string_view did, unsigned partitions) {
   return partition_of(did, partitions) + "." + encode_part(did);
+}
+
+void repo_state::desynchronise(std::string_view reason, std::string why) {
+  constexpr std::size_t max_reasons = 8;
+  status = "desynchronised";
+  error = std::move(why);
+  if (reasons.size() < max_reasons && std::ranges::find(reasons, reason) == reasons.end()) reasons.emplace_back(reason);
 }
 
 std::string to_json(const repo_state& s) {
@@ -23,7 +32,9 @@ std::string to_json(const repo_state& s) {
   o["filter"] = s.filter;
   o["at"] = s.at;
   o["collections"] = json::value_from(s.collections);
+  if (!s.begun.empty()) o["begun"] = s.begun;
   if (!s.error.empty()) o["error"] = s.error;
+  if (!s.reasons.empty()) o["reasons"] = json::value_from(s.reasons);
   return json::serialize(o);
 }
 
@@ -48,11 +59,16 @@ result<repo_state> parse_repo_state(std::string_view text) {
                .verified = bool_at("verified"),
                .complete = bool_at("complete"),
                .filter = string_at("filter"),
+               .begun = string_at("begun"),
                .error = string_at("error")};
   if (const auto* at = o.if_contains("at"); at && at->is_int64()) s.at = static_cast<std::uint64_t>(at->get_int64());
-  if (const auto* c = o.if_contains("collections"); c && c->is_array())
-    for (const auto& e : c->get_array())
-      if (e.is_string()) s.collections.emplace_back(e.get_string());
+  const auto strings_at = [&](std::string_view k, std::vector<std::string>& into) {
+    if (const auto* list = o.if_contains(k); list && list->is_array())
+      for (const auto& e : list->get_array())
+        if (e.is_string()) into.emplace_back(e.get_string());
+  };
+  strings_at("collections", s.collections);
+  strings_at("reasons", s.reasons);
   if (s.did.empty()) return fail(errc::malformed, "an account's state has no did");
   return s;
 }

@@ -29,6 +29,11 @@ enum class kind : std::uint8_t {
   bad,  ///< not in the profile; stays so, see flaw()
 };
 
+/// In which order the keys of a map may come. What is hashed or signed (records, commits) has one form only. The
+/// envelope of a frame is neither: a host that writes its keys in another order is understood, and whoever reads the
+/// fields looks for repeated ones itself.
+enum class key_order : bool { ascending, any };
+
 /// A pull reader: one call, one token. Reads a sequence of items until the bytes are used up, so a caller that wants
 /// exactly one item asks for kind::end afterwards. An array or map is closed by its last element, without a token.
 ///
@@ -38,7 +43,8 @@ enum class kind : std::uint8_t {
 /// above allow. Views point into the bytes given to the constructor.
 class reader {
  public:
-  explicit reader(std::string_view bytes) noexcept : bytes_(bytes) {}
+  explicit reader(std::string_view bytes, key_order keys = key_order::ascending) noexcept
+      : bytes_(bytes), keys_(keys) {}
 
   kind next() noexcept;
 
@@ -72,6 +78,7 @@ class reader {
   bool accept_key() noexcept;
 
   std::string_view bytes_;
+  key_order keys_;
   std::size_t at_ = 0;
   kind kind_ = kind::end;
   std::int64_t number_ = 0;

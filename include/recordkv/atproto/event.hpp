@@ -22,7 +22,7 @@ enum class event_kind {
   identity,    ///< hint: the DID document may have changed
   account,     ///< hosting status
   oversize,    ///< ingest marker: a frame too large for the buffer; nothing known but did (and rev)
-  unreadable,  ///< ingest marker: a frame that would not decode twice; nothing known but did
+  unreadable,  ///< ingest marker, or undecoded(): an event that can't be read; nothing known but did and reason
   info,        ///< #info: about the stream itself; has no seq and no did
   unknown,     ///< a type or op we do not know: skipped; seq, where it has one, counts as progress
 };
@@ -32,32 +32,41 @@ struct glance {
   event_kind kind = event_kind::unknown;
   std::uint64_t seq = 0;                 ///< firehose: seq; Jetstream: `cursor` where present, else `time_us`; 0: none
   double time = 0;                       ///< seconds since 1970, as the source has it; 0: it does not say
-  std::string did;                       ///< a valid DID of at most 512 bytes; empty for info and unknown
+  std::string did;                       ///< a valid DID of at most 512 bytes; empty for info and unknown types
   std::vector<std::string> collections;  ///< commit: collections its ops touch, each once
   /// info: its name ("OutdatedCursor"). unknown, although the type is known: the word for why it can't be routed
-  /// ("did", "did_too_long", "seq"); such an event counts as progress and is decode_event's errc::malformed.
+  /// ("bad_did", "did_too_long"; "seq", with its did); it counts as progress and is decode_event's errc::malformed.
   std::string name;
 };
 
-/// Checks that `bytes` is one well-formed firehose frame (exactly two canonical DAG-CBOR items, a header map with
-/// `op`) and reads the glance. errc::malformed: a framing error, the connection is to be dropped. Fields inside are not
-/// judged here: one of a wrong type is taken as absent.
+/// Checks that `bytes` is one well-formed firehose frame (exactly two DAG-CBOR items, their keys in any order, a header
+/// map with `op`) and reads the glance. errc::malformed: it can't be read. Fields inside are not judged here: one of a
+/// wrong type is taken as absent.
 /// An error frame (op −1) is errc::refused with text "Name: message".
 result<glance> glance_frame(std::string_view bytes);
 
-/// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object.
+/// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object, or a commit that
+/// does not say its collection.
 result<glance> glance_jetstream(std::string_view json);
 
 enum class action { create, update, remove };
 std::string_view name(action a) noexcept;  ///< "create", "update", "delete"
 
 /// Why a record inside an otherwise usable event cannot be stored. The word is the metric's reason.
-enum class record_flaw { none, bad_path, missing_block, cid_mismatch, malformed, too_large };
+enum class record_flaw {
+  none,
+  bad_path,       ///< no key can be made of it
+  missing_block,  ///< the event names the record and does not bring it
+  cid_mismatch,   ///< Jetstream: its JSON is not what its CID names
+  malformed,      ///< no data of the AT Protocol
+  number,         ///< "float": the protocol has none
+  too_large,      ///< beyond the protocol's limit of a record
+};
 std::string_view name(record_flaw f) noexcept;
 
 struct record_change {
   action what = action::create;
-  std::string collection;  ///< a valid NSID; empty with bad_path, so that no subject is ever made of it
+  std::string collection;  ///< a valid NSID; with bad_path it may be empty
   std::string rkey;        ///< a valid record key; empty with bad_path
   std::string cid;         ///< the new record's CID as text; empty for delete
   std::string prev;        ///< the old record's CID where the event names it, else empty
@@ -75,9 +84,10 @@ struct repo_event {
   std::string commit;     ///< CID of the commit block as text (firehose commit, sync)
   std::string data;       ///< CID of the tree's root in that commit block, as text
   std::string prev_data;  ///< commit: root before this commit; empty when absent
-  std::string since;      ///< commit: previous rev; empty when null
+  std::string since;      ///< commit: previous rev; empty when null or absent
   bool active = true;     ///< account
   std::string status;     ///< account: "deleted", "takendown", …; empty when absent; printable, ≤ 64 bytes
+  std::string reason;     ///< oversize, unreadable: the word for what is wrong; printable, ≤ 64 bytes
   std::vector<record_change> changes;
 };
 
@@ -86,9 +96,14 @@ struct repo_event {
 /// record against its op's CID; one bad record is a flaw of that change, anything else is errc::malformed for the
 /// whole event, with the reason as a short word in error::text ("cid_mismatch", "no_commit_block", "did_too_long": a
 /// valid DID over 512 bytes, whose escaped form might not fit NATS's control line, …). errc::refused: an error frame.
-/// Jetstream has no proofs: a record is rewritten through its canonical CBOR, and one that has none (a fraction, an
-/// integer beyond 64 bits) is flawed; its CID is the server's word, or computed where that is missing; a missing record
-/// is missing_block; of a v2 #sync only the rev is taken over.
+/// Jetstream has no proofs: a record is rewritten through its canonical CBOR, whose CID must be the one that the event
+/// tells (cid_mismatch). Where the event tells none, it is computed, and a number that was not written as an integer is
+/// a float: what it was cannot be known. One that has no CBOR (a fraction, an integer beyond 64 bits) is flawed; a
+/// record that is missing or null is missing_block; of a v2 #sync only the rev is taken over.
 result<repo_event> decode_event(std::string_view payload);
+
+/// What is known all the same of a payload that decode_event refused with `why`: kind unreadable with the account that
+/// a glance sees, else kind unknown; and the reason.
+repo_event undecoded(std::string_view payload, const error& why);
 
 }  // namespace recordkv::atproto

@@ -26,7 +26,8 @@ struct frame_parts {
   std::string_view payload;  ///< not looked at yet
 };
 
-/// Reads the header. Its keys may come as `op`, `t` as well as in canonical order: some hosts have written that.
+/// Reads the header. Its keys, and those of a payload and its ops, may come in any order, each once: some hosts write
+/// them so, and nothing of it is signed. Blocks have one form only.
 /// errc::malformed: "header", or "no_payload".
 result<frame_parts> split_frame(std::string_view bytes);
 
@@ -45,7 +46,7 @@ struct commit_view {
   std::string_view repo;       ///< a DID of at most max_did
   std::string_view commit;     ///< binary CID
   std::string_view rev;        ///< a TID
-  std::string_view since;      ///< a TID; empty when null
+  std::string_view since;      ///< a TID; empty when null or absent
   std::string_view blocks;     ///< a CAR, 1 to max_blocks bytes
   std::string_view prev_data;  ///< binary CID; empty when absent
   std::string_view time;       ///< as sent

@@ -29,9 +29,10 @@ inline constexpr std::size_t max_record = 1'048'576;  ///< bytes of a record in 
 result<std::string> json_of(std::string_view cbor);
 
 /// One record (an object) from JSON text to canonical DAG-CBOR. Integers only: 123.0 counts as 123, any other
-/// fraction and whatever needs more than 64 bits signed is errc::malformed ("number"), and so are objects with a
-/// `$link` or `$bytes` that is not exactly one ("reserved_key"), nesting beyond cbor::max_depth, and text that is not
-/// JSON. Of a repeated name the last value counts. errc::too_large when the result exceeds max_record.
+/// fraction is errc::malformed ("float"), an integer that needs more than 64 bits signed, too ("number"; "float" where
+/// it is so long that it could be one), and so are objects with a `$link` or `$bytes` that is not exactly one
+/// ("reserved_key"), nesting beyond cbor::max_depth, and text that is not JSON. Of a repeated name the last value
+/// counts. errc::too_large when the result exceeds max_record.
 result<std::string> cbor_of_json(std::string_view json);
 
 /// The CID, as text, of the record that this JSON stands for; fails as cbor_of_json does.
@@ -40,7 +41,10 @@ result<std::string> cid_of_json(std::string_view json);
 /// Appends the text to JSON output, with quotation marks; escapes exactly what JSON.stringify escapes.
 void append_quoted(std::string& out, std::string_view text);
 
+/// 1.0, 1e3 and -0.0: taken for integers, or refused as floats ("float").
+enum class odd_integers : bool { take, refuse };
+
 /// cbor_of_json for a value that has been parsed already (with a bound on its depth).
-result<std::string> cbor_of(const boost::json::value& record);
+result<std::string> cbor_of(const boost::json::value& record, odd_integers odd = odd_integers::take);
 
 }  // namespace recordkv::atproto

@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 namespace recordkv {
 
@@ -23,14 +25,27 @@ class meters {
 
   void add(std::string_view name, std::string_view reason = {}, std::uint64_t n = 1) { counter(name, reason) += n; }
 
+  /// The same for one host of the network. Hosts come from configuration, or from whoever wrote into the buffer: beyond
+  /// `max_hosts` of them, the rest is counted together as "other".
+  static constexpr std::size_t max_hosts = 64;
+  void add_of_host(std::string_view name, std::string_view host, std::string_view reason);
+
   /// The value, 0 when it was never counted.
   std::uint64_t value(std::string_view name, std::string_view reason = {}) const;
 
-  /// All of them, ordered by name and reason.
+  std::uint64_t value_of_host(std::string_view name, std::string_view host, std::string_view reason) const;
+
+  /// By name, host and reason.
+  using host_key = std::tuple<std::string, std::string, std::string>;
+  const std::map<host_key, std::uint64_t>& of_hosts() const noexcept { return of_hosts_; }
+
+  /// All of them but those of hosts, ordered by name and reason.
   const std::map<key, std::uint64_t, std::less<>>& all() const noexcept { return counters_; }
 
  private:
   std::map<key, std::uint64_t, std::less<>> counters_;
+  std::map<host_key, std::uint64_t> of_hosts_;
+  std::set<std::string, std::less<>> hosts_;
 };
 
 }  // namespace recordkv

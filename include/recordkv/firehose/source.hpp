@@ -22,8 +22,9 @@ namespace recordkv::firehose {
 /// One message as it came, with what a glance told about it; or a notice about the stream itself.
 struct frame {
   enum class notice {
-    none,        ///< bytes and info are a message
-    unreadable,  ///< a frame that failed twice after the same seq was skipped; info.did is set where it could be read
+    none,             ///< bytes and info are a message
+    unreadable,       ///< a message was skipped: info.name is the word for why, info.did is set where it could be read
+    late,             ///< bytes and info are a message that came behind newer ones; it was not returned before
     future_cursor,    ///< the host's numbering went back: the source goes on without the cursor, as if started afresh
     outdated_cursor,  ///< the host no longer has everything since our cursor: accounts may be stale
   };
@@ -59,18 +60,19 @@ struct source_spec {
   std::vector<std::string> dids;    ///< jetstream: wantedDids; empty: all
   start_at start = start_at::live;  ///< used when there is no cursor
   std::optional<std::uint64_t> cursor;        ///< the last seq that needs no repetition
-  std::size_t max_frame = 5'000'000;          ///< bytes; a larger message closes the connection
+  std::size_t max_frame = 5'000'000;          ///< bytes; a larger message is passed over
   std::chrono::milliseconds idle{60'000};     ///< nothing received (not even a pong) for this long: reconnect
+  std::chrono::milliseconds proof{2000};      ///< a connection that has stood for so long begins the delays anew
   std::uint64_t pace = 0;                     ///< file: frames per second, 0: as fast as they are taken
   std::string tls_ca;                         ///< PEM file of authorities that wss trusts besides the system's
   std::chrono::milliseconds retry_base{500};  ///< the first wait before reconnecting; doubles up to 60 s
 };
 
-// Counters of all three: source_frames and source_bytes (messages returned), source_skipped{unreadable, unknown, info,
-// repeat, regress, error_frame}, source_reconnects{closed, timeout, unreachable, refused, bad_config, framing,
-// oversize, too_slow, error_frame, future_cursor, outdated_cursor}. A message of unknown kind is counted as skipped and
-// returned all the same, since its seq is progress. Lines about the connection are logged as part "firehose" or
-// "jetstream".
+// Counters of all three: source_frames and source_bytes (messages returned), source_late, source_skipped{unreadable,
+// unknown, bad_did, did_too_long, info, repeat, regress, keep_alive, error_frame}, source_reconnects{closed, timeout,
+// unreachable, refused, bad_config, framing, too_slow, error_frame, future_cursor, outdated_cursor}. A message of
+// unknown kind is counted as skipped and returned all the same, since its seq is progress. Lines about the connection
+// are logged as part "firehose" or "jetstream".
 
 /// com.atproto.sync.subscribeRepos over ws/wss. `counters` outlives the source.
 std::unique_ptr<frame_source> make_subscribe_repos(asio::any_io_executor ex, source_spec spec, meters& counters);

@@ -24,9 +24,13 @@ struct repo_state {
   std::string filter;     ///< hash of the collections it was stored under
   std::uint64_t at = 0;   ///< the store's sequence at or below which all of it stands (X20)
   std::vector<std::string> collections;
-  std::string error;  ///< why it is desynchronised
+  std::string begun;                 ///< the rev that its records begin with; empty: not known
+  std::string error;                 ///< why it is desynchronised, for a person: the newest cause
+  std::vector<std::string> reasons;  ///< the same for programs: each word once, as they came; a handful at most
 
   bool stale() const noexcept { return status != "synchronised"; }
+  /// `reason`: one word of a closed set. `why`: a line for a person.
+  void desynchronise(std::string_view reason, std::string why);
 };
 
 /// "{partition}.{enc(did)}"
