@@ -131,7 +131,7 @@ void read_record(const json::object& body, std::string_view cid, record_change& 
     change.flaw = flaw_for(bytes.error());
     return;
   }
-  if (!cid.empty() && !names(cid, *bytes)) {
+  if (!cid.empty() && cid_of(*bytes) != cid) {
     change.flaw = record_flaw::cid_mismatch;
     return;
   }

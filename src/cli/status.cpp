@@ -67,7 +67,12 @@ void print_ends(const json::object& all) {
     fmt::print("{:<12} {}\n", std::string_view(name.as_string()), marked("31", "no process runs this"));
   if (all.at("stages").as_array().empty()) fmt::print("stages       none is running\n");
   const auto& stale = all.at("accounts_maybe_stale");
-  fmt::print("accounts     {} may be stale\n", stale.is_null() ? "an unknown number" : json::serialize(stale));
+  fmt::print("accounts     {} may be stale", stale.is_null() ? "an unknown number" : json::serialize(stale));
+  const char* before = ": ";
+  if (const auto* reasons = all.if_contains("accounts_stale_by_reason"); reasons && reasons->is_object())
+    for (const auto& [reason, n] : reasons->get_object())
+      fmt::print("{}{} {}", std::exchange(before, ", "), std::string_view(reason), json::serialize(n));
+  fmt::print("\n");
 }
 
 void print_text(const json::object& all) {
@@ -132,7 +137,7 @@ constexpr int accounts_every = 30;  // pictures: counting them reads all their s
 
 task<int> show(session s, invocation i) {
   live_view live;
-  json::value accounts;
+  json::value accounts, reasons;
   for (int n = 0;; ++n) {
     const auto how_deep = i.quiet ? depth::stages : n % accounts_every == 0 ? depth::accounts : depth::store;
     auto all = co_await system_facts(s, how_deep);
@@ -143,7 +148,9 @@ task<int> show(session s, invocation i) {
       continue;  // asking takes its time by itself
     }
     if (const auto* counted = all->if_contains("accounts_maybe_stale")) accounts = *counted;
+    if (const auto* counted = all->if_contains("accounts_stale_by_reason")) reasons = *counted;
     all->insert_or_assign("accounts_maybe_stale", accounts);
+    all->insert_or_assign("accounts_stale_by_reason", reasons);
     if (i.json)
       fmt::print("{}\n", json::serialize(*all));
     else if (i.watch)

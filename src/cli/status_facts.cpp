@@ -12,6 +12,8 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <map>
+#include <ranges>
 
 namespace recordkv::cli {
 namespace json = boost::json;
@@ -25,20 +27,32 @@ task<> pause(std::chrono::milliseconds d) {
   co_await t.async_wait(use_task);
 }
 
-// Accounts whose state carries the header `status`: what is desynchronised. nullopt: not known, or too many accounts to
-// count here.
-task<std::optional<std::uint64_t>> count_stale(session s) {
+// Accounts that are desynchronised, and by how many of them each reason is named: an account may have several.
+struct stale_accounts {
+  stages::account_set all;
+  std::map<std::string, stages::account_set, std::less<>> by_reason;
+
+  void add(std::string_view encoded_did, std::string_view reasons) {
+    all.add(encoded_did);
+    if (reasons.empty()) reasons = "unknown";  // written before there were reasons
+    for (const auto word : std::views::split(reasons, ','))
+      by_reason[std::string(word.begin(), word.end())].add(encoded_did);
+  }
+};
+
+// Their states carry the header `status`. nullopt: not known, or too many accounts to count here.
+task<std::optional<stale_accounts>> count_stale(session s) {
   auto repo = co_await nats::stream_info(s.nc, "KV_repo");
-  if (!repo && repo.error().code == errc::not_found) co_return 0;
+  if (!repo && repo.error().code == errc::not_found) co_return stale_accounts{};
   if (!repo || repo->messages > countable_accounts) co_return std::nullopt;
   meters counters;
-  stages::account_set stale;
+  stale_accounts stale;
   auto count = [&](std::string_view encoded_did, const nats::message& m) {
-    if (!m.header_value("status").empty()) stale.add(encoded_did);
+    if (!m.header_value("status").empty()) stale.add(encoded_did, m.header_value("reasons"));
   };
   auto read = co_await stages::read_states(s.nc, s.facts.api_level, counters, count);
   if (!read) co_return std::nullopt;
-  co_return stale.size();
+  co_return stale;
 }
 
 // A consumer that should be moving and is not says so even when its process can't.
@@ -141,7 +155,11 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
   }
   if (how_deep == depth::accounts) {
     const auto stale = co_await count_stale(s);
-    all["accounts_maybe_stale"] = stale ? json::value(*stale) : json::value(nullptr);
+    all["accounts_maybe_stale"] = stale ? json::value(stale->all.size()) : json::value(nullptr);
+    json::object reasons;
+    if (stale)
+      for (const auto& [reason, accounts] : stale->by_reason) reasons[reason] = accounts.size();
+    all["accounts_stale_by_reason"] = std::move(reasons);
   }
   auto rows = co_await stage_facts(s);
   if (!rows) co_return rows.error();

@@ -117,18 +117,20 @@ bool stream_source::error_frame(const std::string& text, std::vector<frame>& out
     numbering_went_back(shown, out);
     return false;
   }
+  const bool too_slow = text.starts_with("ConsumerTooSlow");
+  auto& left_at = too_slow ? left_as_slow_at_ : left_at_;
   const auto now = clock::now();
-  if (left_at_ && now - *left_at_ < between_leavings) {
+  if (left_at && now - *left_at < between_leavings) {
     counters_.add("source_skipped", "error_frame");
     if (const auto n = said_error_.count(spec_.url, now))
       log::warn(dialect_.part, "{}: the host has said {} errors and goes on, the last: {}", spec_.url, n, shown);
     return true;
   }
-  left_at_ = now;
+  left_at = now;
   if (of_cursor)
     numbering_went_back(shown, out);
   else
-    drop(text.starts_with("ConsumerTooSlow") ? "too_slow" : "error_frame", shown);
+    drop(too_slow ? "too_slow" : "error_frame", shown);
   return false;
 }
 

@@ -87,11 +87,11 @@ class stream_source final : public frame_source {
   recent_frames recent_;
   skipped_messages skipped_;
   rate_limited went_back_, said_error_;
-  std::optional<clock::time_point> left_at_;  // when an error frame ended a connection last
-  bool fresh_ = false;                        // no numbered frame on this connection yet
-  bool was_connected_ = false;                // once at least: what refuses us later may pass
-  std::uint64_t behind_ = 0;                  // frames in a row that are not newer than from_.seq
-  int resets_ = 0;                            // of the numbering, without a frame in between
+  std::optional<clock::time_point> left_at_, left_as_slow_at_;  // when an error frame ended a connection last
+  bool fresh_ = false;                                          // no numbered frame on this connection yet
+  bool was_connected_ = false;                                  // once at least: what refuses us later may pass
+  std::uint64_t behind_ = 0;                                    // frames in a row that are not newer than from_.seq
+  int resets_ = 0;                                              // of the numbering, without a frame in between
 };
 
 }  // namespace recordkv::firehose

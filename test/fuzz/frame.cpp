@@ -13,6 +13,7 @@ void demand_sound(std::string_view bytes) {
   const auto event = decode_event(bytes);
   if (!seen && seen.error().code == errc::malformed && !bytes.starts_with('{')) DEMAND(!event.has_value());
   if (event) fuzz::demand_sound(*event);
+  if (!event) fuzz::demand_sound(undecoded(bytes, event.error()));
   if (!seen) return;
   DEMAND(seen->did.empty() || (is_did(seen->did) && seen->did.size() <= 512));
   for (const auto& c : seen->collections) DEMAND(is_nsid(c));

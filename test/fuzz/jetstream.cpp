@@ -12,6 +12,7 @@ void demand_sound(std::string_view text) {
   const auto seen = glance_jetstream(text);
   const auto event = decode_event(text);
   if (event && text.starts_with('{')) fuzz::demand_sound(*event);
+  if (!event) fuzz::demand_sound(undecoded(text, event.error()));
   if (!seen) return;
   DEMAND(seen->did.empty() || (is_did(seen->did) && seen->did.size() <= 512));
   for (const auto& c : seen->collections) DEMAND(is_nsid(c));
@@ -31,8 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const auto event = decode_event(fmt::format(
       R"({{"did":"did:plc:abcdefghijklmnopqrstuvwx","time_us":1,"kind":"commit","commit":{{"rev":"3kabcdefgh222",)"
-      R"("operation":"create","collection":"com.example.note","rkey":"a","record":{}}}}})",
-      text));
+      R"("operation":"create","collection":"com.example.note","rkey":"a","record":{},"cid":"{}"}}}})",
+      text, cid_text_of(bytes ? *bytes : "no data")));
   if (event) fuzz::demand_sound(*event);
   if (bytes) {
     DEMAND(event.has_value() && event->changes.size() == 1);

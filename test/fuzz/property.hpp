@@ -35,7 +35,7 @@ inline bool printable(std::string_view s) {
 /// Nothing of an event that goes into a subject, a header or a log line may be out of bounds.
 inline void demand_sound(const atproto::repo_event& e) {
   using atproto::event_kind;
-  DEMAND(printable(e.time) && printable(e.status));
+  DEMAND(printable(e.time) && printable(e.status) && printable(e.reason));
   DEMAND(e.rev.empty() || atproto::is_tid(e.rev));
   DEMAND(e.since.empty() || atproto::is_tid(e.since));
   if (e.kind == event_kind::info || e.kind == event_kind::unknown) {
@@ -47,7 +47,7 @@ inline void demand_sound(const atproto::repo_event& e) {
   for (const auto& c : e.changes) {
     DEMAND(c.cid.empty() || atproto::cid_from_text(c.cid).has_value());
     if (c.flaw == atproto::record_flaw::bad_path) {
-      DEMAND(c.collection.empty() && c.rkey.empty());
+      DEMAND((c.collection.empty() || atproto::is_nsid(c.collection)) && c.rkey.empty());
     } else {
       DEMAND(atproto::is_nsid(c.collection) && atproto::is_rkey(c.rkey));
     }
@@ -57,7 +57,7 @@ inline void demand_sound(const atproto::repo_event& e) {
     const auto bytes = atproto::cbor_of_json(c.json);
     DEMAND(bytes.has_value());
     DEMAND(*atproto::json_of(*bytes) == c.json);
-    DEMAND(e.proofless || atproto::cid_text_of(*bytes) == c.cid);
+    DEMAND(atproto::cid_text_of(*bytes) == c.cid);
   }
 }
 

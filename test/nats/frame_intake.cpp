@@ -30,8 +30,20 @@ frame notice_of(frame::notice what, std::string did = {}) {
   return f;
 }
 
-frame unreadable(std::string did) { return notice_of(frame::notice::unreadable, std::move(did)); }
+frame unreadable(std::string did) {
+  auto f = notice_of(frame::notice::unreadable, std::move(did));
+  f.info.name = "json";
+  return f;
+}
+frame late(std::uint64_t seq) {
+  auto f = commit(seq, "late");
+  f.what = frame::notice::late;
+  return f;
+}
 
+std::string unreadable_marker() {
+  return fmt::format(R"({{"marker":"unreadable","did":"{}","reason":"json"}})", alice);
+}
 std::string marker(std::string_view word) { return fmt::format(R"({{"marker":"{}","did":"{}"}})", word, alice); }
 
 /// A run of ingest that has just taken its place, without a source: the test hands it the frames.
@@ -138,7 +150,7 @@ TEST_CASE("X18: in place of an unreadable frame its account's marker is buffered
   rig.cursor_stands_at(40);
   rig.takes(commit(41));
   rig.takes(unreadable(alice));
-  CHECK(rig.buffer() == words{"frame", marker("unreadable")});
+  CHECK(rig.buffer() == words{"frame", unreadable_marker()});
   check_marker(rig.last(), event_kind::unreadable, "41");
   CHECK(rig.markers("unreadable") == 1);
   CHECK(rig.settled() == 41);
@@ -170,15 +182,39 @@ TEST_CASE("X18: a marker before the first readable frame of another place does n
   check_marker(rig.last(), event_kind::unreadable, "40");
 }
 
-TEST_CASE("X18: before there is a cursor an unreadable frame is only counted") {
+TEST_CASE("X18: before there is a cursor the marker of an unreadable frame waits for the first number") {
   intake_rig rig;
   rig.takes(unreadable(alice));
+  rig.takes(unreadable(""));
   CHECK(rig.buffer().empty());
   CHECK_FALSE(rig.at.value());
-  CHECK(rig.markers("unreadable") == 1);
   rig.takes(commit(41));
   CHECK(rig.key().value == "40");
-  CHECK(rig.buffer() == words{"frame"});
+  CHECK(rig.buffer() == words{unreadable_marker(), "frame"});
+  CHECK(rig.markers("unreadable") == 1);
+  CHECK(rig.settled() == 41);
+}
+
+TEST_CASE("X4: a late frame is buffered as that, and brings the cursor neither back nor forward") {
+  intake_rig rig;
+  rig.cursor_stands_at(40);
+  rig.takes(commit(43));
+  rig.takes(late(42));
+  CHECK(rig.buffer() == words{"frame", "late"});
+  CHECK(rig.last().header_value("seq") == "43");
+  CHECK(rig.last().header_value("late") == "1");
+  CHECK(rig.settled() == 43);
+}
+
+TEST_CASE("a known type without a usable account is no new kind") {
+  intake_rig rig;
+  rig.cursor_stands_at(40);
+  auto f = commit(41);
+  f.info = {.kind = event_kind::unknown, .seq = 41, .name = "bad_did"};
+  rig.takes(std::move(f));
+  CHECK(rig.counters.value("left_out", "bad_did") == 1);
+  CHECK(rig.counters.value("left_out", "unknown") == 0);
+  CHECK(rig.settled() == 41);
 }
 
 TEST_CASE("X18: in place of a frame that is too large for the buffer its account's marker is buffered") {

@@ -60,6 +60,7 @@ TEST_CASE("a record that is too large is left out, and its older value deleted")
   REQUIRE(rig.settles(1));
   CHECK(rig.out.lines() == words{del(key_of(alice, like, "a")), key_of(alice, like, "b") + std::string(record_one)});
   CHECK(rig.left_out("too_large") == 1);
+  CHECK(rig.reasons(alice) == words{"too_large"});  // the record exists, and the store lacks it
   CHECK(
       rig.logged("2 kv: at://" + alice + "/" + like + "/a is too large for NATS; left out, an older value is deleted"));
 }
@@ -75,13 +76,60 @@ TEST_CASE("a key that can't even carry a marker holds nothing up") {
   CHECK(rig.states.find(alice)->rev == rev(2));
 }
 
-TEST_CASE("a flawed record is left out, and its older value deleted") {
+TEST_CASE("a flawed record is left out and its older value stays, since nothing says that it is gone") {
+  kv_rig rig;
+  rig.in.headers = {{"source", "firehose." + kv::encode_part("relay.example:8443")}};
+  rig.start();
+  rig.in.deliver({commit_frame{.n = 1}.bytes(), commit_frame{.n = 2, .lose_blocks = true}.bytes()});
+  REQUIRE(rig.settles(2));
+  CHECK(rig.out.lines() == words{key_of(alice, like, "a") + std::string(record_one)});
+  CHECK(rig.left_out("missing_block") == 1);
+  CHECK(rig.faults("relay.example:8443", "missing_block") == 1);
+  const auto* state = rig.states.find(alice);
+  REQUIRE(state);
+  CHECK(state->rev == rev(2));  // the rest of the commit counts, and the chain goes on
+  CHECK(state->status == "desynchronised");
+  CHECK(rig.reasons(alice) == words{"missing_block"});
+  CHECK(state->error.find(like + "/a at rev " + rev(2)) != std::string::npos);
+  CHECK(state->error.find("relay.example:8443") != std::string::npos);
+}
+
+TEST_CASE("no flaw of a record deletes") {
+  struct flawed {
+    std::string_view record, flaw;
+  };
+  for (const auto& f :
+       {flawed{R"("record":{"n":1.5})", "float"}, flawed{R"("record":{"n":1.0})", "float"},
+        flawed{R"("record":null)", "missing_block"}, flawed{R"("no":1)", "missing_block"},
+        flawed{R"("record":{"x":{"$link":1}})", "malformed"}, flawed{R"("record":[])", "malformed"},
+        flawed{R"("cid":"bafyreidlocwuuwhm2fdk3v2ogwoffmdpvdzbzhuhnbpaxxlscemvt2kxxy","record":{})", "cid_mismatch"}}) {
+    INFO(f.record);
+    kv_rig rig;
+    rig.start();
+    auto update = event_of(alice, 2, "a", "update");
+    constexpr std::string_view good = R"("record":{"n":2})";
+    update.replace(update.find(good), good.size(), f.record);
+    rig.in.deliver({event_of(alice, 1, "a"), update});
+    REQUIRE(rig.settles(2));
+    CHECK(rig.out.lines() == words{key_of(alice, like, "a") + std::string(record_one)});
+    CHECK(rig.left_out(f.flaw) == 1);
+    CHECK(rig.reasons(alice) == words{std::string(f.flaw)});
+    CHECK(rig.logged(fmt::format("1 record of {} left out for {}, the last at://{}/{}/a", like, f.flaw, alice, like)));
+  }
+}
+
+TEST_CASE("a flaw that comes again and again is one line a minute, and each is counted") {
   kv_rig rig;
   rig.start();
-  rig.in.deliver(commit_frame{.n = 1, .lose_blocks = true}.bytes());
-  REQUIRE(rig.settles(1));
-  CHECK(rig.out.lines() == words{del(key_of(alice, like, "a"))});
-  CHECK(rig.left_out("missing_block") == 1);
+  for (unsigned n = 1; n <= 50; ++n) {
+    auto e = event_of(alice, n, fmt::format("r{}", n));
+    const auto good = fmt::format(R"("record":{{"n":{}}})", n);
+    rig.in.deliver(e.replace(e.find(good), good.size(), R"("record":{"n":0.5})"));
+  }
+  REQUIRE(rig.settles(50));
+  CHECK(rig.left_out("float") == 50);
+  CHECK(std::ranges::count_if(rig.lines, [](const auto& l) { return l.find("left out") != l.npos; }) == 1);
+  CHECK(rig.faults("unknown", "float") == 50);
 }
 
 TEST_CASE("of a path that makes no key nothing is put, and the rest of the commit is") {
@@ -92,6 +140,7 @@ TEST_CASE("of a path that makes no key nothing is put, and the rest of the commi
   CHECK(rig.out.lines() == words{key_of(alice, like, "b") + std::string(record_one)});
   CHECK(rig.left_out("bad_path") == 1);
   CHECK(rig.states.find(alice)->rev == rev(1));
+  CHECK(rig.reasons(alice) == words{"bad_path"});
 }
 
 TEST_CASE("records of unwanted collections are left out; the account's chain goes on") {
@@ -121,6 +170,7 @@ TEST_CASE("an account that begins one collection after another is stopped before
   CHECK(refused > 0);
   CHECK(rig.out.sent.size() == 200 - refused);
   CHECK(kv::to_json(*rig.states.find(alice)).size() < 20'000);
+  CHECK(rig.reasons(alice) == words{"too_many_collections"});
   rig.in.deliver(event_of(alice, 201, "b", "create", collection(1)));  // where it has records it may have more
   REQUIRE(rig.settles(201));
   CHECK(rig.left_out("too_many_collections") == refused);
@@ -175,6 +225,7 @@ TEST_CASE("a break in the chain of commits marks the account, and the commit is 
   CHECK(state->status == "desynchronised");
   CHECK(state->rev == rev(3));
   CHECK(state->error.find(rev(3)) != std::string::npos);
+  CHECK(state->reasons == words{"gap"});
   rig.in.deliver(commit_frame{.n = 4}.bytes());
   REQUIRE(rig.settles(2));
   CHECK(rig.states.find(alice)->stale());  // until it is fetched in full
@@ -231,7 +282,7 @@ TEST_CASE("what can't be decoded is counted, settled and harms nothing around it
   rig.in.deliver({commit_frame{.n = 1}.bytes(), "", "garbage", torn, R"({"kind":"commit","did":7})",
                   commit_frame{.did = bob}.bytes()});
   REQUIRE(rig.settles(6));
-  CHECK(rig.counters.value("left_out", "malformed") == 4);
+  CHECK(rig.left_out("malformed") == 4);
   CHECK(rig.out.sent.size() == 2);
   CHECK(rig.in.settled == numbers{1, 2, 3, 4, 5, 6});
 }

@@ -132,6 +132,13 @@ struct kv_rig {
   }
   auto skipped(std::string_view why) const { return counters.value("skipped", why); }
   auto left_out(std::string_view why) const { return counters.value("left_out", why); }
+  words reasons(const std::string& did) const {
+    const auto* s = states.find(did);
+    return s ? s->reasons : words{"no state"};
+  }
+  auto faults(std::string_view host, std::string_view reason) const {
+    return counters.value_of_host("account_faults", host, reason);
+  }
   words revs_written() const {
     words out_;
     for (const auto& s : states.written) out_.push_back(s.rev);

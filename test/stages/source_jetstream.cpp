@@ -1,5 +1,7 @@
 #include "source_rig.hpp"
 
+#include <catch2/generators/catch_generators.hpp>
+
 using namespace recordkv;
 using namespace recordkv::test;
 using firehose::make_jetstream;
@@ -93,19 +95,25 @@ TEST_CASE("jetstream: what it cannot filter is refused") {
   CHECK(got->error().code == errc::bad_config);
 }
 
-TEST_CASE("jetstream: resumes, and one bad message stops nobody") {
+TEST_CASE("X18: jetstream: a bad message stops nobody") {
   source_rig rig;
   fake_relay relay(rig.io);
-  const std::string bad = R"({"did":"did:plc:44ybard66vv44zksje25o7dz","time_us":17,)";
-  relay.then({like(t0), like(t0 + 1), text(bad), like(t0 + 2)});
-  relay.then({like(t0), like(t0 + 1), text(bad), like(t0 + 2)});
+  const auto whole = [](std::string_view record) {
+    return fmt::format(R"({{"did":"{}","time_us":17,"kind":"commit","commit":{{"record":{}}}}})", alice, record);
+  };
+  const std::string bad = GENERATE_COPY(whole(R"({"t":"\ud83d"})"), whole("{\"t\":\"\xff\"}"),
+                                        whole(std::string(600, '[') + std::string(600, ']')), whole("{}") + "x",
+                                        whole("{}").substr(0, 90), whole("{}"));
+  relay.then({like(t0), like(t0 + 1), text(bad), text(""), like(t0 + 2), text(bad), drop()});
+  relay.then({like(t0 + 3)});
   const auto source = make_jetstream(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
   const auto frames = rig.take(*source, 6);
-  REQUIRE(seqs(frames) == numbers{t0, t0 + 1, t0, t0 + 1, 0, t0 + 2});
-  CHECK(frames[4].what == notice::unreadable);
-  CHECK(frames[4].info.did == alice);
-  CHECK(relay.targets.back() == fmt::format("/subscribe?cursor={}", t0 + 1 - 5'000'000));
-  CHECK(rig.logged("2 jetstream: "));
+  REQUIRE(seqs(frames) == numbers{t0, t0 + 1, 0, t0 + 2, 0, t0 + 3});
+  CHECK(frames[2].what == notice::unreadable);
+  CHECK(frames[2].info.did == alice);
+  CHECK(rig.skipped("keep_alive") == 1);
+  CHECK(relay.targets.size() == 2);
+  CHECK(relay.targets.back() == fmt::format("/subscribe?cursor={}", t0 + 2 - 5'000'000));
 }
 
 TEST_CASE("jetstream: a cursor refused as too old before the upgrade means: from the oldest") {

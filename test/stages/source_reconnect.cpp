@@ -134,6 +134,21 @@ TEST_CASE("delays grow while no connection proves itself") {
   CHECK(delays[5] <= 2);   // after 1000 frames it begins anew
 }
 
+TEST_CASE("a connection that has stood for a while proves itself, also without frames") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.proof = 0ms;
+  for (int i = 0; i < 8; ++i) relay.then({close_with(1000)});
+  relay.then({id(1)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  CHECK(seqs(rig.take(*source, 1)) == numbers{1});
+  int quick = 0;
+  for (const auto& line : rig.lines)
+    if (const auto at = line.find("again in "); at != line.npos) quick += std::stoi(line.substr(at + 9)) <= 2;
+  CHECK(quick == 8);
+}
+
 TEST_CASE("close ends a wait, whatever it waits for") {
   source_rig rig;
   fake_relay relay(rig.io);

@@ -7,7 +7,7 @@ void fake_inbox::deliver(std::vector<std::string> batch) {
   for (const auto& data : batch) {
     ++delivered_;
     messages.push_back(
-        nats::message::make("ingest.0", fmt::format("$JS.ACK.ingest.kv.1.{0}.{0}.0.0", delivered_), data));
+        nats::message::make("ingest.0", fmt::format("$JS.ACK.ingest.kv.1.{0}.{0}.0.0", delivered_), data, headers));
   }
   batches_.push_back(std::move(messages));
   arrived_.notify();

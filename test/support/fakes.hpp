@@ -29,6 +29,8 @@ class fake_inbox final : public nats::inbox {
 
   void deliver(std::vector<std::string> batch);
   void deliver(std::string one) { deliver(std::vector<std::string>{std::move(one)}); }
+  /// What the next messages carry.
+  nats::header_list headers;
 
   task<result<std::vector<nats::message>>> next() override;
   void settle(const nats::message& m) override;

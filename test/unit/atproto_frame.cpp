@@ -93,7 +93,7 @@ TEST_CASE("one bad record is a flaw of that change and leaves the others alone")
   }
   SECTION("its block has a float") {
     made.second = test::from_hex("a1 6161 fb3ff8000000000000");
-    CHECK(flaws() == record_flaw::malformed);
+    CHECK(flaws() == record_flaw::number);
   }
   SECTION("it is no map") {
     made.second = test::from_hex("80");
@@ -109,8 +109,9 @@ TEST_CASE("one bad record is a flaw of that change and leaves the others alone")
       made.second_path = path;
       INFO(path);
       CHECK(flaws() == record_flaw::bad_path);
-      CHECK(decode_event(made.bytes())->changes[1].collection.empty());
-      CHECK(decode_event(made.bytes())->changes[1].rkey.empty());
+      const auto change = decode_event(made.bytes())->changes[1];
+      CHECK(change.collection == (std::string_view(path).starts_with("com.example.note") ? "com.example.note" : ""));
+      CHECK(change.rkey.empty());
     }
   }
 }
@@ -169,9 +170,9 @@ TEST_CASE("so does a field that is missing, of another type, or out of bounds: t
   CHECK(with(R"("seq":7,)", "") == "seq");
   CHECK(with(R"("rev":"3k)", R"("rev":"0k)") == "rev");
   CHECK(with(R"("since":"3k)", R"("since":"1k)") == "since");
-  CHECK(with(R"("since":)", R"("sinc":)") == "since");
-  CHECK(with("\"repo\":\"did:", "\"repo\":\"dad:") == "did");
-  CHECK(with("\"repo\":\"did:plc:abc", "\"repo\":\"did:plc:abc\\n") == "did");
+  CHECK(with(R"("since":"3kabcdefgg222")", "\"since\":" + test::link_json(made.old_cid)) == "since");
+  CHECK(with("\"repo\":\"did:", "\"repo\":\"dad:") == "bad_did");
+  CHECK(with("\"repo\":\"did:plc:abc", "\"repo\":\"did:plc:abc\\n") == "bad_did");
   CHECK(with("\"repo\":\"did:plc:", "\"repo\":\"did:plc:" + std::string(500, 'x')) == "did_too_long");
   CHECK(with(R"("action":"create")", R"("action":"replace")") == "action");
   CHECK(with("com.example.note/b", "com.example.note/a") == "duplicate_path");
@@ -188,10 +189,14 @@ TEST_CASE("what older or newer hosts leave out or add is fine") {
   auto json = made.payload_json();
   json = replaced(json, R"("prevData":)", R"("somethingNew":)");
   json = replaced(json, R"("rebase":false,)", R"("rebase":{"deep":[1,{"x":null}]},)");
+  json = replaced(json, R"("since":null,)", "");
+  json = replaced(json, R"("cid":null,)", "");
+  json = replaced(json, R"("tooBig":false,)", "");
   const auto event = decode_event(frame("#commit", json));
   REQUIRE(event.has_value());
   CHECK(event->since.empty());
   CHECK(event->prev_data.empty());
+  CHECK(event->changes.at(2).what == action::remove);
 }
 
 TEST_CASE("more than 200 ops are refused, and a glance looks no further") {
@@ -205,6 +210,21 @@ TEST_CASE("more than 200 ops are refused, and a glance looks no further") {
   const auto seen = glance_frame(made.bytes());
   REQUIRE(seen.has_value());
   CHECK(seen->collections.size() == 200);
+}
+
+TEST_CASE("what can't be decoded still says whose it is, and what is wrong") {
+  made_commit made;
+  made.since = test::link_json(made.old_cid);
+  const auto refused = decode_event(made.bytes());
+  REQUIRE(refused.has_error());
+  const auto event = undecoded(made.bytes(), refused.error());
+  CHECK(event.kind == event_kind::unreadable);
+  CHECK(event.did == did);
+  CHECK(event.reason == "since");
+  const auto torn = made.bytes().substr(0, 40);
+  CHECK(undecoded(torn, decode_event(torn).error()).kind == event_kind::unknown);
+  const auto said = cbor(R"({"op":-1})") + cbor(R"({"error":"any words of the host"})");
+  CHECK(undecoded(said, decode_event(said).error()).reason == "refused");
 }
 
 TEST_CASE("sync, identity, account") {
@@ -237,7 +257,7 @@ TEST_CASE("sync, identity, account") {
       frame("#identity", fmt::format(R"({{"seq":11,"did":"{}","time":"t","handle":"x","rev":1}})", did));
   CHECK(decode_event(identity)->kind == event_kind::identity);
   CHECK(decode_event(identity)->seq == 11);
-  CHECK(flaw_of(frame("#identity", R"({"seq":11,"did":"x","time":"t"})")) == "did");
+  CHECK(flaw_of(frame("#identity", R"({"seq":11,"did":"x","time":"t"})")) == "bad_did");
 }
 
 TEST_CASE("names of actions and flaws") {

@@ -10,10 +10,13 @@ namespace {
 const std::string did = "did:plc:abcdefghijklmnopqrstuvwx";
 constexpr std::string_view record_json = R"({"$type":"com.example.note","n":9007199254740993,"at":"x/\u00e9"})";
 
+/// Of the record where it has one.
+std::string cid_of_record(std::string_view json) { return cid_of_json(json).value_or(cid_text_of("no data")); }
+
 std::string commit(std::string_view record = record_json, std::string_view more = "") {
   return fmt::format(R"({{"did":"{}","time_us":1779719009132431,{}"kind":"commit","commit":{{"rev":"3kabcdefgh222",)"
                      R"("operation":"create","collection":"com.example.note","rkey":"a","record":{},"cid":"{}"}}}})",
-                     did, more, record, cid_text_of("somebody else's word"));
+                     did, more, record, cid_of_record(record));
 }
 
 std::string with(std::string text, std::string_view from, std::string_view to) {
@@ -52,7 +55,7 @@ TEST_CASE("a v1 commit") {
   CHECK(change.what == action::create);
   CHECK(change.collection == "com.example.note");
   CHECK(change.rkey == "a");
-  CHECK(change.cid == cid_text_of("somebody else's word"));
+  CHECK(change.cid == *cid_of_json(record_json));
   CHECK(change.json == "{\"n\":9007199254740993,\"at\":\"x/\u00e9\",\"$type\":\"com.example.note\"}");
   CHECK(change.flaw == record_flaw::none);
 
@@ -87,28 +90,60 @@ TEST_CASE("a record that is no data is a flaw") {
     if (event->changes[0].flaw != record_flaw::none) CHECK(event->changes[0].json.empty());
     return event->changes[0].flaw;
   };
-  CHECK(flaw(commit(R"({"n":1.5})")) == record_flaw::malformed);
+  CHECK(flaw(commit(R"({"n":1.5})")) == record_flaw::number);
   CHECK(flaw(commit(R"({"n":18446744073709551615})")) == record_flaw::malformed);
-  CHECK(flaw(commit(R"({"n":123456789012345678901234567890})")) == record_flaw::malformed);
+  CHECK(flaw(commit(R"({"n":123456789012345678901234567890})")) == record_flaw::number);
   CHECK(flaw(commit(R"({"n":9223372036854775807})")) == record_flaw::none);
   CHECK(flaw(commit(R"({"n":{"$link":"no"}})")) == record_flaw::malformed);
   CHECK(flaw(commit(R"("text")")) == record_flaw::malformed);
   CHECK(flaw(commit("{\"t\":\"" + std::string(max_record, 'x') + "\"}")) == record_flaw::too_large);
   CHECK(flaw(with(commit(), R"("record":)", R"("rekord":)")) == record_flaw::missing_block);
+  CHECK(flaw(commit("null")) == record_flaw::missing_block);
   CHECK(flaw(with(commit(), R"("rkey":"a")", R"("rkey":"a b")")) == record_flaw::bad_path);
   CHECK(flaw(with(commit(), R"("collection":"com.)", R"("collection":"*.)")) == record_flaw::bad_path);
+}
+
+TEST_CASE("a record must be what its CID names") {
+  const auto told = [](std::string_view record, std::string_view cid) {
+    const auto event = decode_event(
+        fmt::format(R"({{"did":"{}","time_us":1,"kind":"commit","commit":{{"rev":"3kabcdefgh222","operation":"create",)"
+                    R"("collection":"com.example.note","rkey":"a","record":{}{}}}}})",
+                    did, record, cid.empty() ? std::string() : fmt::format(R"(,"cid":"{}")", cid)));
+    REQUIRE(event.has_value());
+    return event->changes.at(0);
+  };
+  const auto of_float = cid_text_of(test::from_hex("a1 616e fb3ff0000000000000"));  // {"n": 1.0}
+  CHECK(told(R"({"n":1})", cid_of_record(R"({"n":1})")).flaw == record_flaw::none);
+  CHECK(told(R"({"n":1})", of_float).flaw == record_flaw::cid_mismatch);
+  CHECK(told(R"({"n":1})", cid_text_of(test::cbor(R"({"n":1})"), codec::raw)).flaw == record_flaw::cid_mismatch);
+  CHECK(told(R"({"n":2})", cid_of_record(R"({"n":1})")).flaw == record_flaw::cid_mismatch);
+  for (const char* n : {"1.0", "1e0", "10e-1"}) {
+    const auto record = fmt::format(R"({{"n":{}}})", n);
+    CHECK(told(record, of_float).flaw == record_flaw::cid_mismatch);
+    CHECK(told(record, of_float).json.empty());
+    CHECK(told(record, cid_of_record(R"({"n":1})")).json == R"({"n":1})");  // an integer, written oddly
+    CHECK(told(record, "").flaw == record_flaw::number);                    // nothing tells which
+  }
+  CHECK(told(R"({"n":-0.0})", cid_text_of(test::from_hex("a1 616e fb8000000000000000"))).flaw ==
+        record_flaw::cid_mismatch);
+  CHECK(told(R"({"n":1e3})", cid_text_of(test::from_hex("a1 616e fb408f400000000000"))).flaw ==
+        record_flaw::cid_mismatch);
 }
 
 TEST_CASE("the rest of a commit must be right") {
   CHECK(flaw_of(with(commit(), R"("rev":"3k)", R"("rev":"0k)")) == "rev");
   CHECK(flaw_of(with(commit(), R"("operation":"create")", R"("operation":"move")")) == "action");
   CHECK(flaw_of(with(commit(), R"("cid":"b)", R"("cid":"b\r\n)")) == "cid");
-  CHECK(flaw_of(with(commit(), "did:plc", "did?plc")) == "did");
+  CHECK(flaw_of(with(commit(), R"("cid":")", R"("cid":1,"sid":")")) == "cid");
+  CHECK(flaw_of(with(commit(), "did:plc", "did?plc")) == "bad_did");
   CHECK(flaw_of(with(commit(), "did:plc:", "did:plc:" + std::string(500, 'x'))) == "did_too_long");
   CHECK(flaw_of(with(commit(), R"("time_us":1779719009132431)", R"("time_us":"x")")) == "seq");
   CHECK(flaw_of(with(commit(), R"("commit":{)", R"("comit":{)")) == "payload");
   CHECK(glance_jetstream(with(commit(), "did:plc", "did?plc"))->kind == event_kind::unknown);
-  CHECK(glance_jetstream(with(commit(), "did:plc", "did?plc"))->name == "did");
+  CHECK(glance_jetstream(with(commit(), "did:plc", "did?plc"))->name == "bad_did");
+  // Nobody can say whether such a commit is wanted.
+  CHECK(glance_jetstream(with(commit(), R"("commit":{)", R"("comit":{)")).error().text == "collection");
+  CHECK(glance_jetstream(with(commit(), R"("collection":")", R"("kollection":")")).error().text == "collection");
 }
 
 TEST_CASE("what is not JSON is refused at a glance, too") {
@@ -195,7 +230,8 @@ TEST_CASE("markers of ingest") {
   REQUIRE(unreadable.has_value());
   CHECK(unreadable->kind == event_kind::unreadable);
   CHECK(unreadable->rev.empty());
-  CHECK(flaw_of(R"({"marker":"oversize"})") == "did");
+  CHECK(decode_event(fmt::format(R"({{"marker":"unreadable","did":"{}","reason":"json"}})", did))->reason == "json");
+  CHECK(flaw_of(R"({"marker":"oversize"})") == "bad_did");
   CHECK(flaw_of(fmt::format(R"({{"marker":"other","did":"{}"}})", did)) == "marker");
   CHECK(flaw_of(fmt::format(R"({{"marker":"oversize","did":"{}","rev":"1"}})", did)) == "rev");
 }

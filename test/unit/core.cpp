@@ -2,6 +2,7 @@
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/meter.hpp"
+#include "recordkv/core/rate_limited.hpp"
 #include "recordkv/core/result.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -106,4 +107,36 @@ TEST_CASE("an error carries a code for the program and words for a person") {
   CHECK(r.error().code == errc::not_found);
   CHECK(r.error().text == "stream ingest does not exist");
   CHECK(name(r.error().code) == "not_found");
+}
+
+TEST_CASE("a rate-limited line is due at once, then once per interval, and tells how often") {
+  rate_limited told(60s, 2);
+  const rate_limited::clock::time_point t0{};
+  CHECK(told.count("a", t0) == 1);
+  for (int i = 0; i < 29; ++i) CHECK(told.count("a", t0 + 9s) == 0);
+  CHECK(told.count("b", t0 + 9s) == 1);
+  CHECK(told.overdue("a", t0 + 59s) == 0);
+  CHECK(told.overdue("a", t0 + 60s) == 29);
+  CHECK(told.overdue("a", t0 + 200s) == 0);
+  CHECK(told.overdue("nobody", t0 + 200s) == 0);
+  CHECK(told.count("a", t0 + 201s) == 1);
+}
+
+TEST_CASE("keys of rate-limited lines are bounded: those beyond share one") {
+  rate_limited told(60s, 2);
+  const rate_limited::clock::time_point t0{};
+  CHECK(told.count("a", t0) == 1);
+  CHECK(told.count("b", t0) == 1);
+  CHECK(told.count("c", t0) == 1);
+  CHECK(told.count("d", t0) == 0);
+  CHECK(told.count("c", t0 + 120s) == 1);  // the idle ones were forgotten
+}
+
+TEST_CASE("hosts are counted apart, and so many of them only") {
+  meters m;
+  for (std::size_t i = 0; i < meters::max_hosts + 2; ++i) m.add_of_host("faults", fmt::format("h{}", i), "since");
+  m.add_of_host("faults", "h0", "since");
+  CHECK(m.value_of_host("faults", "h0", "since") == 2);
+  CHECK(m.value_of_host("faults", "other", "since") == 2);
+  CHECK(m.of_hosts().size() == meters::max_hosts + 1);
 }
