@@ -7,9 +7,9 @@ Refuses to know: why a message can't be read; the unit tests of src/atproto have
 import json
 import unittest
 
-import dag_cbor
 from fake_source import FakeSource, commit_frame, commit_payload, did, frame, jetstream_event, like, now_us, tid
 from rig import Rig, wait_for
+import dag_cbor  # from test/oracle, which fake_source has put into the path
 
 
 def rig_for(source: FakeSource, kind: str, **settings) -> Rig:
