@@ -1,3 +1,11 @@
+#include "recordkv/core/file_access.hpp"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
 #include "recordkv/core/backoff.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/log.hpp"
@@ -106,4 +114,18 @@ TEST_CASE("an error carries a code for the program and words for a person") {
   CHECK(r.error().code == errc::not_found);
   CHECK(r.error().text == "stream ingest does not exist");
   CHECK(name(r.error().code) == "not_found");
+}
+
+TEST_CASE("why a place can't be used names the part that stands in the way") {
+  char made[] = "/tmp/recordkv-unit-XXXXXX";
+  const std::filesystem::path dir = mkdtemp(made);
+  CHECK(why_not_usable(dir, file_use::write).empty());
+  CHECK(why_not_usable(dir / "not" / "there", file_use::write).empty());
+  std::ofstream(dir / "file") << "x";
+  CHECK(why_not_usable(dir / "file", file_use::read).empty());
+  CHECK(why_not_usable(dir / "file" / "below", file_use::write) ==
+        (dir / "file").string() + " is a file, not a directory");
+  CHECK(why_not_usable("/proc/self/not-there", file_use::write) != "");
+  CHECK(user_of_process().find(fmt::format("uid {}", geteuid())) != std::string::npos);
+  std::filesystem::remove_all(dir);
 }
