@@ -16,7 +16,9 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /recordkv
 COPY meson.build meson_options.txt ./
+COPY config config
 COPY include include
+COPY scripts/embed.py scripts/embed.py
 COPY src src
 COPY stages stages
 COPY test test

@@ -112,6 +112,19 @@ install_nats_server() {
   die "no way to get nats-server >= 2.10 worked; install it and put it on PATH (see .tools/go.log)"
 }
 
+# The tests need it, and so does the tour of README beside ./dev up.
+install_nats_cli() {
+  command -v nats >/dev/null && return
+  say "dev: getting the nats command line $nats_cli_version"
+  local module=github.com/nats-io/natscli/nats@$nats_cli_version
+  go_install "$module" || { install_go && go_install "$module"; }
+}
+
+# ./dev up works without it.
+setup_tour() {
+  install_nats_cli || say "dev: the nats command line could not be built (see .tools/go.log); the tour's nats commands need it"
+}
+
 # The server that tests start by themselves. Debian's package would leave one running on a developer's machine; while
 # this setting stands none is made. It goes again, so that whoever wants one later gets it as usual.
 install_postgres() {
@@ -158,14 +171,10 @@ pip_packages() {  # pip_packages FILE: into .tools/python, beside whatever Pytho
   cp "$1" "$stamp"
 }
 
-# What only the tests need: the nats command line, PostgreSQL, Node, Python and Go with the packages of test/e2e and
+# What the tests need beside that: the nats command line, PostgreSQL, Node, Python and Go with the packages of test/e2e and
 # docs/examples, the readers of what deploys it.
 setup_test() {
-  if ! command -v nats >/dev/null; then
-    say "dev: getting the nats command line $nats_cli_version"
-    go_install "github.com/nats-io/natscli/nats@$nats_cli_version" || { install_go && go_install "github.com/nats-io/natscli/nats@$nats_cli_version"; } ||
-      die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
-  fi
+  install_nats_cli || die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
   install_postgres
   command -v node >/dev/null || install_packages nodejs npm
   command -v npm >/dev/null || install_packages npm

@@ -6,7 +6,7 @@ relay_reachable() { timeout 5 bash -c 'exec 3<>/dev/tcp/relay1.us-east.bsky.netw
 
 up() {
   if relay_reachable; then
-    exec "$build_dir/src/cli/recordkv" --config config/quickstart.toml up "$@"
+    exec "$build_dir/src/cli/recordkv" up "$@"
   fi
   say "dev: the relay relay1.us-east.bsky.network can't be reached within 5 s; following the demo network instead"
   demo "$@"
@@ -30,10 +30,10 @@ demo() {
   done
   echo "demo    a simulated network at $url"
   grep -v '^listening' "$sim_out" || true
-  "$build_dir/src/cli/recordkv" --config config/quickstart.toml \
+  "$build_dir/src/cli/recordkv" \
     --set source.kind=jetstream --set "source.url=$url" --set source.start=oldest "$@" up &
   main_pid=$!
-  trap 'kill -TERM $main_pid 2>/dev/null' TERM
+  trap 'kill -TERM $main_pid 2>/dev/null' TERM HUP
   # Ctrl-C on a terminal reaches recordkv by itself; told twice, it would not drain but leave at once.
   trap '[ -t 0 ] || kill -TERM $main_pid 2>/dev/null' INT
   local code=0

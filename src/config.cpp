@@ -2,6 +2,7 @@
 
 #include "config/keys.hpp"
 #include "config/value.hpp"
+#include "recordkv/config/shipped.hpp"
 
 #include <algorithm>
 #include <array>
@@ -50,13 +51,10 @@ class file_reader {
   file_reader(const std::string& path, merged& into) : path_(path), into_(into) {}
 
   result<void> read() {
-    std::error_code ec;
-    std::ifstream in(path_, std::ios::binary);
-    if (std::filesystem::is_directory(path_, ec) || !in)
-      return fail(errc::bad_config, "cannot read configuration file {}: {}", path_, std::strerror(in ? EISDIR : errno));
-    const std::string text(std::istreambuf_iterator<char>(in), {});
+    auto text = contents();
+    if (!text) return text.error();
     try {
-      sections(toml::parse(text, path_));
+      sections(toml::parse(*text, path_));
     } catch (const toml::parse_error& e) {
       return fail(errc::bad_config, "{}:{}: {}", path_, e.source().begin.line, e.description());
     }
@@ -65,6 +63,15 @@ class file_reader {
   }
 
  private:
+  result<std::string> contents() const {
+    if (path_ == shipped::quickstart) return std::string(*shipped::text_of(path_));
+    std::error_code ec;
+    std::ifstream in(path_, std::ios::binary);
+    if (std::filesystem::is_directory(path_, ec) || !in)
+      return fail(errc::bad_config, "cannot read configuration file {}: {}", path_, std::strerror(in ? EISDIR : errno));
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  }
+
   void wrong(const toml::key& at, std::string_view name, std::string_view what) {
     const auto line = at.source().begin.line;
     if (!mistake_.empty() && mistake_line_ <= line) return;
@@ -146,7 +153,10 @@ result<void> judge(merged& m) {
     if (key.wrong != nullptr)
       if (const auto complaint = key.wrong(m.values); !complaint.empty())
         return fail(errc::bad_config, "{}: {}", where, complaint);
-    if (key.name == "http.listen") m.values.http.asked_for = m.origin(key) != "default";
+    const bool asked_for = m.origin(key) != "default";
+    if (key.name == "http.listen") m.values.http.asked_for = asked_for;
+    if (key.name == "index.database") m.values.index.database_asked_for = asked_for;
+    if (key.name == "index.views") m.values.index.views_asked_for = asked_for;
     const auto value = written(key, m.values);
     if (!key.only.empty() && value != key.only) return fail(errc::bad_config, "{}: {}", where, key.remedy);
     const bool handed_upstream = key.name == "repos.dids" && m.values.source.kind == "jetstream";
@@ -165,6 +175,8 @@ result<merged> merge(const config_sources& from) {
     if (auto done = take_variable(name, value, m); !done) return done.error();
   for (const auto& set : from.sets)
     if (auto done = take_set(set, m); !done) return done.error();
+  if (!from.stages.empty())
+    if (auto done = take_text(*find_key("stages"), from.stages, "--stages", m); !done) return done.error();
   if (auto done = judge(m); !done) return done.error();
   return m;
 }

@@ -1,8 +1,10 @@
 // From the configuration to the plans of the views that are to be kept.
 //
-// Owns: finding the files that index.views names, and that no name stands in two of them.
+// Owns: finding the files that index.views names, on disk or compiled in, and that no name stands in two of them.
 // Refuses to know: what stands in a view file (view/plan.hpp).
 #include "stages.hpp"
+
+#include "recordkv/config/shipped.hpp"
 
 #include <glob.h>
 
@@ -44,13 +46,26 @@ result<void> add(std::vector<view::plan>& plans, view::plan p) {
 result<std::vector<std::string>> view_files(const config& cfg) {
   std::vector<std::string> out;
   for (const auto& pattern : cfg.index.views) {
-    const auto files = matching_files(pattern);
+    const bool ships = pattern.starts_with(shipped::prefix);
+    const auto files = ships ? shipped::views_matching(pattern) : matching_files(pattern);
+    if (files.empty() && ships)
+      return fail(errc::bad_config, "index.views: no view \"{}\" ships with recordkv; there are: {}", pattern,
+                  fmt::join(shipped::views_matching("builtin:*"), ", "));
     if (files.empty())
-      return fail(errc::bad_config, "index.views: no file matches \"{}\" (relative to the working directory)", pattern);
+      return fail(
+          errc::bad_config,
+          "index.views: no file matches \"{}\" (relative to the working directory); \"builtin:*\" are the views "
+          "that ship",
+          pattern);
     for (const auto& f : files)
       if (std::ranges::find(out, f) == out.end()) out.push_back(f);
   }
   return out;
+}
+
+result<std::vector<view::plan>> plans_of_file(const std::string& name) {
+  const auto text = shipped::text_of(name);
+  return text ? view::plans_in_text(*text, name) : view::load_plans(name);
 }
 
 result<std::vector<view::plan>> configured_views(const config& cfg) {
@@ -58,7 +73,7 @@ result<std::vector<view::plan>> configured_views(const config& cfg) {
   if (!files) return files.error();
   std::vector<view::plan> plans;
   for (const auto& file : *files) {
-    auto loaded = view::load_plans(file);
+    auto loaded = plans_of_file(file);
     if (!loaded) return loaded.error();
     for (auto& p : *loaded)
       if (auto added = add(plans, std::move(p)); !added) return added.error();

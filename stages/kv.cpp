@@ -14,6 +14,7 @@
 #include "recordkv/nats/pull_consumer.hpp"
 #include "repo_states.hpp"
 #include "stages.hpp"
+#include "store_growth.hpp"
 
 #include <algorithm>
 
@@ -119,6 +120,7 @@ class kv_stage final : public stage {
     pair.spawn(settle_into(settled));
     pair.spawn(watch_store());
     pair.spawn(watch_consumer());
+    pair.spawn(watch_growth());
     pair.spawn(states_.learn_begun([this] { return !settled_; }));
     co_await pair.join();
     outbox_.close();
@@ -156,6 +158,15 @@ class kv_stage final : public stage {
     while (!settled_) {
       co_await done_.wait_for(500ms);
       not_moving_ = co_await inbox_.why_not_moving(5s);
+    }
+  }
+
+  task<> watch_growth() {
+    while (!settled_) {
+      co_await done_.wait_for(1s);
+      if (settled_ || !ctx_.nc.up()) continue;
+      if (auto store = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket))
+        growth_.take(*store, std::chrono::steady_clock::now());
     }
   }
 
@@ -198,9 +209,9 @@ class kv_stage final : public stage {
     refresh();
     const auto& c = figures_.counted;
     return fmt::format(
-        R"({{"stage":"kv","written":{},"deleted":{},"commits":{},"stale_since_start":{},"rewinds":{},{}}})",
+        R"({{"stage":"kv","written":{},"deleted":{},"commits":{},"stale_since_start":{},"rewinds":{},{}{}}})",
         c.value("records_written"), c.value("records_deleted"), c.value("commits"), apply_.stale_seen(),
-        c.value("consumer_rewinds"), members_of(figures_));
+        c.value("consumer_rewinds"), growth_.members(), members_of(figures_));
   }
 
   kv::claim share_;
@@ -211,6 +222,7 @@ class kv_stage final : public stage {
   nats::pull_consumer inbox_;
   nats::publisher outbox_;
   kv_apply apply_;
+  store_growth growth_;
   std::string not_moving_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;

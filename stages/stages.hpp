@@ -18,8 +18,12 @@ result<std::unique_ptr<stage>> make_ingest(stage_context& ctx);
 result<std::unique_ptr<stage>> make_kv(stage_context& ctx);
 result<std::unique_ptr<stage>> make_index(stage_context& ctx);
 
-/// The files that index.views names, each once; errc::bad_config: a pattern that none matches.
+/// The files that index.views names, each once, "builtin:NAME" for one that ships; errc::bad_config: a pattern that
+/// none matches.
 result<std::vector<std::string>> view_files(const config& cfg);
+
+/// The views of a file, or of "builtin:NAME".
+result<std::vector<view::plan>> plans_of_file(const std::string& name);
 
 /// The views of index.views, all files, no two of which want the same table; errc::bad_config names file and line.
 result<std::vector<view::plan>> configured_views(const config& cfg);

@@ -23,6 +23,7 @@ bool passing(const error& e) { return e.code == errc::timed_out || e.code == err
 view_keeper::view_keeper(stage_context& ctx, view::plan plan, kv::claim share, view::store& rows)
     : plan_(std::move(plan)),
       hash_(plan_.hash()),
+      database_(quotable(view::name_for_others(ctx.cfg.database()))),
       part_(ctx, plan_.name, std::move(share), rows, [this] { return report(); }),
       shown_(ctx.board, part_.shown, [this] { refresh(); }) {}
 
@@ -258,8 +259,9 @@ std::string view_keeper::report() {
   if (next_)
     building = fmt::format(R"("building":{{"number":{},"position":{},"goal":{},"indexed":{}}},)", next_->of().number,
                            next_->lowest(), next_->goal(), next_->of().bulk_until == 0);
-  return fmt::format(R"({{"stage":"index","view":"{}","position":{},"rows":{},{}{}}})", plan_.name,
-                     live_ ? live_->lowest() : 0, part_.shown.counted.value("rows"), building, members_of(part_.shown));
+  return fmt::format(R"({{"stage":"index","view":"{}","database":"{}","position":{},"rows":{},{}{}}})", plan_.name,
+                     database_, live_ ? live_->lowest() : 0, part_.shown.counted.value("rows"), building,
+                     members_of(part_.shown));
 }
 
 }  // namespace recordkv::stages

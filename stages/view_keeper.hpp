@@ -38,6 +38,7 @@ class view_keeper {
 
   view::plan plan_;
   const std::string hash_;
+  const std::string database_;  // as a command finds it, from whatever directory it is called
   view_part part_;
   std::unique_ptr<build_fold> live_, next_;
   std::uint64_t live_number_ = 0;  // as last chosen

@@ -62,8 +62,10 @@ struct config {
     std::string signal_collection;
   } repos;
   struct {
-    std::vector<std::string> views{"config/views/*.toml"};
+    std::vector<std::string> views{"builtin:*"};
+    bool views_asked_for = false;  ///< views was written somewhere: else a command takes those that a process keeps
     std::string database = "sqlite:likes.db";
+    bool database_asked_for = false;  ///< likewise: else a command asks the database that the running index uses
     std::string assign = "all";
   } index;
   struct {
@@ -95,9 +97,10 @@ struct setting {
 };
 
 struct config_sources {
-  std::vector<std::string> files;                                ///< in order; a missing file is an error
+  std::vector<std::string> files;  ///< in order; a missing file is an error; "builtin:quickstart" is compiled in
   std::vector<std::pair<std::string, std::string>> environment;  ///< RECORDKV_SECTION_KEY=value
   std::vector<std::string> sets;                                 ///< "section.key=value"
+  std::string stages;                                            ///< --stages: a list with commas, or empty
 };
 
 /// Merges and checks. errc::bad_config: "file:line: section.key: what is wrong, what to write instead".

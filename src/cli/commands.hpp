@@ -37,6 +37,8 @@ struct invocation {
   std::string action;              ///< of config and view
   std::vector<std::string> where;  ///< query: COL=VALUE
   std::vector<std::string> files;  ///< view check
+  std::string directory = ".";     ///< init
+  bool toml = false;               ///< view show: the definition alone
   bool wait = false;               ///< put, del
   bool meta = false, json = false, yes = false, watch = false, quiet = false, list_stages = false;
   std::size_t limit = 1000;
@@ -60,12 +62,22 @@ struct session {
   nats::server_facts facts;
 };
 int with_nats(const config& cfg, std::function<task<int>(session)> body);
+/// The same for what can be done without: an error when there is no connection.
+result<int> try_nats(const config& cfg, std::function<task<int>(session)> body);
 /// greet + accept + start: a usable connection, or an error that says which of the many things it is.
 result<void> connect(asio::io_context& io, nats::connection& nc, const config& cfg);
 
 /// The stages that the configuration names, in pipe order; errc::bad_config for a name that is none.
 result<std::vector<stage_entry>> chosen_stages(const config& cfg, std::span<const stage_entry> extra);
-int run_stages(const config& cfg, std::span<const stage_entry> extra, std::function<void()> on_started = {});
+
+/// What a hangup (SIGHUP) means: to `run`, that somebody wants a log or a configuration to be opened anew, of which
+/// there is nothing to do; to `up`, that its terminal has gone.
+enum class hangup { told, ends };
+/// A process that was started with SIGHUP ignored, by nohup, goes on ignoring it.
+bool hangup_is_ignored();
+
+int run_stages(const config& cfg, std::span<const stage_entry> extra, hangup on_hangup,
+               std::function<void()> on_started = {});
 int up(const config& cfg, std::span<const stage_entry> extra);
 int get(const invocation& i, const config& cfg);
 int ls(const invocation& i, const config& cfg);
@@ -79,5 +91,6 @@ int tail(const invocation& i, const config& cfg);
 int status(const invocation& i, const config& cfg);
 int reset(const invocation& i, const config& cfg);
 int config_command(const invocation& i, std::span<const stage_entry> extra);
+int init(const invocation& i);
 
 }  // namespace recordkv::cli

@@ -1,7 +1,9 @@
 // `config check` and `config show`.
 #include "commands.hpp"
+#include "output.hpp"
+#include "stages.hpp"
 
-#include <cstdio>
+#include <algorithm>
 
 namespace recordkv::cli {
 
@@ -9,14 +11,17 @@ int config_command(const invocation& i, std::span<const stage_entry> extra) {
   auto cfg = load_config(i.sources);
   if (!cfg) return complain(cfg.error());
   if (auto stages = chosen_stages(*cfg, extra); !stages) return complain(stages.error());
-  for (const auto& w : cfg->warnings) fmt::print(stderr, "recordkv: warning: {}\n", w);
+  const bool has_views = std::ranges::find(cfg->stages, "index") != cfg->stages.end();
+  if (i.action == "check" && has_views)  // what it passes, `run` accepts
+    if (auto views = stages::configured_views(*cfg); !views) return complain(views.error());
+  for (const auto& w : cfg->warnings) write_error("recordkv: warning: {}\n", w);
   if (i.action == "check") {
-    fmt::print("the configuration is valid\n");
+    write_out("the configuration is valid\n");
     return done;
   }
   auto settings = show_config(i.sources);
   if (!settings) return complain(settings.error());
-  for (const auto& s : *settings) fmt::print("{:<28} = {:<40} # {}\n", s.key, s.value, s.origin);
+  for (const auto& s : *settings) write_out("{:<28} = {:<40} # {}\n", s.key, s.value, s.origin);
   return done;
 }
 

@@ -2,9 +2,10 @@
 #include "recordkv/run.hpp"
 
 #include "commands.hpp"
+#include "output.hpp"
+#include "recordkv/config/shipped.hpp"
 #include "recordkv/core/log.hpp"
 
-#include <cstdio>
 #include <map>
 
 namespace recordkv {
@@ -26,25 +27,32 @@ constexpr struct {
                 {"likes", cli::likes}, {"query", cli::query},   {"view", cli::view_command}, {"wait", cli::wait},
                 {"tail", cli::tail},   {"status", cli::status}, {"reset", cli::reset}};
 
-}  // namespace
-
-int run(int argc, char** argv, std::span<const stage_entry> extra) {
-  const auto [what, exit_code] = cli::parse_command_line(argc, argv);
+int run_command(int argc, char** argv, std::span<const stage_entry> extra) {
+  auto [what, exit_code] = cli::parse_command_line(argc, argv);
   if (exit_code >= 0) return exit_code;
   if (what.list_stages) {
-    for (const auto& e : builtin_stages()) fmt::print("{:<8} {}\n", e.name, e.help);
-    for (const auto& e : extra) fmt::print("{:<8} {}\n", e.name, e.help);
+    for (const auto& e : builtin_stages()) cli::write_out("{:<8} {}\n", e.name, e.help);
+    for (const auto& e : extra) cli::write_out("{:<8} {}\n", e.name, e.help);
     return cli::done;
   }
+  if (what.command == "init") return cli::init(what);
   if (what.command == "config") return cli::config_command(what, extra);
+  if (what.command == "up" && what.sources.files.empty()) what.sources.files.emplace_back(shipped::quickstart);
   auto cfg = load_config(what.sources);
   if (!cfg) return cli::complain(cfg.error());
   set_log(*cfg);
-  if (what.command == "run") return cli::run_stages(*cfg, extra);
+  if (what.command == "run") return cli::run_stages(*cfg, extra, cli::hangup::told);
   if (what.command == "up") return cli::up(*cfg, extra);
   for (const auto& c : commands)
     if (c.name == what.command) return c.call(what, *cfg);
   return cli::usage;
+}
+
+}  // namespace
+
+int run(int argc, char** argv, std::span<const stage_entry> extra) {
+  cli::guard_standard_streams();
+  return cli::exit_code_after_output(run_command(argc, argv, extra));
 }
 
 }  // namespace recordkv

@@ -1,25 +1,14 @@
 // The command line, as CLI11 reads it.
 #include "commands.hpp"
+#include "output.hpp"
 
 #include <CLI/CLI.hpp>
 
-#include <cstdio>
 #include <map>
+#include <sstream>
 
 namespace recordkv::cli {
 namespace {
-
-// `--stages a,b` is short for `--set stages=["a","b"]`.
-std::string stages_setting(const std::string& list) {
-  std::string out = "stages=[";
-  std::string_view rest = list;
-  while (!rest.empty()) {
-    const auto comma = std::min(rest.find(','), rest.size());
-    out += fmt::format("{}\"{}\"", out.back() == '[' ? "" : ",", rest.substr(0, comma));
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-  }
-  return out + "]";
-}
 
 CLI::App* command(CLI::App& app, invocation& into, const char* name, const char* help, const char* example) {
   auto* sub = app.add_subcommand(name, help);
@@ -61,15 +50,15 @@ void add_view_actions(CLI::App* view, invocation& i) {
   };
   action("list", "Every view with lag, rate and state", "recordkv view list --json")
       ->add_flag("--json", i.json, "One JSON object a line");
-  action("show", "One view's definition and state", "recordkv view show likes")
-      ->add_option("view", i.view, "Its name")
-      ->required();
+  auto* show = action("show", "One view's definition and state", "recordkv view show likes --toml > views/mine.toml");
+  show->add_option("view", i.view, "Its name")->required();
+  show->add_flag("--toml", i.toml, "The definition alone, to start from");
   action("rebuild", "Build it anew from the store, beside the old one, which answers meanwhile",
          "recordkv view rebuild likes")
       ->add_option("view", i.view, "Its name")
       ->required();
   action("check", "Check view files and run the tests inside them", "recordkv view check my_view.toml")
-      ->add_option("files", i.files, "View files; without: those of index.views");
+      ->add_option("files", i.files, "View files, or builtin:NAME; without: those of index.views");
   auto* retry = action("retry", "Try again what did not fit (VIEW_rejects)", "recordkv view retry likes");
   retry->add_option("view", i.view, "Its name")->required();
   retry->add_option("--limit", i.limit, "At most so many, oldest first")->capture_default_str();
@@ -124,6 +113,10 @@ void add_operator_commands(CLI::App& app, invocation& i) {
   auto* config =
       command(app, i, "config", "Check or print the effective configuration", "recordkv --config my.toml config check");
   config->add_option("action", i.action, "check or show")->required()->check(CLI::IsMember({"check", "show"}));
+  auto* init =
+      command(app, i, "init", "Write a commented configuration and a view to start from", "recordkv init mine");
+  init->add_option("dir", i.directory, "Where; made when it is not there. Without: the working directory")
+      ->default_str(".");
 }
 
 }  // namespace
@@ -131,15 +124,16 @@ void add_operator_commands(CLI::App& app, invocation& i) {
 parsed parse_command_line(int argc, char** argv) {
   parsed p;
   invocation& i = p.what;
-  std::string stages;
   bool version = false;
   CLI::App app(
       "recordkv keeps a NATS key-value store of AT Protocol records accurate and up to date,\nand folds it into views.",
       "recordkv");
   app.footer(
       "Without a command it runs the stages of the configuration.\n\nExamples:\n"
-      "  recordkv --config config/quickstart.toml up\n  recordkv --stages=ingest,kv\n  recordkv likes --of "
-      "at://did:plc:…/app.bsky.feed.post/3k…\n\n"
+      "  recordkv up                  likes and posts of the network, with everything on this machine\n"
+      "  recordkv init mine           a configuration and a view of your own to start from\n"
+      "  recordkv --config mine/recordkv.toml --stages=ingest,kv\n"
+      "  recordkv likes --of at://did:plc:…/app.bsky.feed.post/3k…\n\n"
       "Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 NATS or network unreachable.");
   app.require_subcommand(0, 1);
   app.fallthrough();
@@ -147,7 +141,7 @@ parsed parse_command_line(int argc, char** argv) {
       ->type_name("FILE")
       ->expected(1)
       ->take_all();
-  app.add_option("--stages", stages, "Stages this process runs, e.g. ingest,kv")->type_name("LIST");
+  app.add_option("--stages", i.sources.stages, "Stages this process runs, e.g. ingest,kv")->type_name("LIST");
   app.add_option("--set", i.sources.sets, "One setting, e.g. source.kind=jetstream; may be repeated")
       ->type_name("KEY=VALUE")
       ->expected(1)
@@ -155,8 +149,11 @@ parsed parse_command_line(int argc, char** argv) {
   app.add_flag("--list", i.list_stages, "List the stages");
   app.add_flag("--version", version, "Print the version");
   command(app, i, "run", "Run the stages (also without a command)", "recordkv --stages=ingest,kv run");
-  command(app, i, "up", "Run with everything on this machine: starts nats-server when none answers",
-          "recordkv --config config/quickstart.toml up");
+  command(
+      app, i, "up",
+      "Run with everything on this machine: starts nats-server when none answers; without --config it follows likes "
+      "and posts",
+      "recordkv up");
   add_record_commands(app, i);
   add_view_commands(app, i);
   add_tail_command(app, i);
@@ -164,15 +161,17 @@ parsed parse_command_line(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    const int code = app.exit(e);
+    std::ostringstream help, mistake;
+    const int code = app.exit(e, help, mistake);
+    write_text(help.str());
+    write_error_text(mistake.str());
     p.exit_code = code == 0 ? done : usage;
     return p;
   }
   if (version) {
-    fmt::print("recordkv {}\n", RECORDKV_VERSION);
+    write_out("recordkv {}\n", RECORDKV_VERSION);
     p.exit_code = done;
   }
-  if (!stages.empty()) i.sources.sets.push_back(stages_setting(stages));
   i.sources.environment = config_environment();
   return p;
 }

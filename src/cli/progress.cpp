@@ -1,10 +1,11 @@
 #include "progress.hpp"
 
+#include "output.hpp"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
 namespace recordkv::cli {
 namespace {
@@ -15,7 +16,7 @@ constexpr std::chrono::seconds between_lines{5};
 }  // namespace
 
 progress::~progress() {
-  if (drawn_) fmt::print(stderr, "\r\x1b[K");
+  if (drawn_) write_error("\r\x1b[K");
 }
 
 void progress::show(double part, std::string_view words) {
@@ -23,12 +24,11 @@ void progress::show(double part, std::string_view words) {
   const auto now = std::chrono::steady_clock::now();
   if (isatty(STDERR_FILENO) != 0) {
     const auto filled = static_cast<std::size_t>(part * width);
-    fmt::print(stderr, "\r\x1b[K{} [{}{}] {:3.0f} %  {}", what_, std::string(filled, '#'),
-               std::string(width - filled, '.'), part * 100, words);
-    std::fflush(stderr);
+    write_error("\r\x1b[K{} [{}{}] {:3.0f} %  {}", what_, std::string(filled, '#'), std::string(width - filled, '.'),
+                part * 100, words);
     drawn_ = true;
   } else if (now - shown_ >= between_lines) {
-    fmt::print(stderr, "{} {:.0f} %  {}\n", what_, part * 100, words);
+    write_error("{} {:.0f} %  {}\n", what_, part * 100, words);
     shown_ = now;
   }
 }

@@ -1,5 +1,7 @@
 // `get`, `ls`, `put`, `del`: single records, straight in the store.
 #include "commands.hpp"
+#include "output.hpp"
+#include "stores_there.hpp"
 #include "wait.hpp"
 
 #include "recordkv/atproto/json.hpp"
@@ -12,7 +14,6 @@
 
 #include <boost/json.hpp>
 
-#include <cstdio>
 #include <iostream>
 #include <iterator>
 
@@ -39,6 +40,7 @@ task<unsigned> store_partitions(session s) {
 }
 
 task<int> print_record(session s, place p, invocation i) {
+  if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
   const auto key = kv::record_key::of(p.did, p.collection, p.rkey, co_await store_partitions(s)).text();
   const auto subject = fmt::format("$KV.{}.{}", s.cfg.kv.bucket, key);
   auto m = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
@@ -47,7 +49,7 @@ task<int> print_record(session s, place p, invocation i) {
   if (!m->header_value("KV-Operation").empty())
     co_return complain(fail(errc::not_found, "{} was deleted, {}", i.uri, m->time));
   if (!i.meta) {
-    fmt::print("{}\n", m->data);
+    write_out("{}\n", m->data);
     co_return done;
   }
   std::string cid(m->header_value("cid"));
@@ -58,7 +60,7 @@ task<int> print_record(session s, place p, invocation i) {
                         {"stored", m->time}};
   auto text = boost::json::serialize(o);
   text.back() = ',';
-  fmt::print("{}\"value\":{}}}\n", text, m->data);
+  write_out("{}\"value\":{}}}\n", text, m->data);
   co_return done;
 }
 
@@ -73,6 +75,7 @@ std::vector<std::string> account_filters(const std::string& bucket, const std::s
 }
 
 task<int> list_records(session s, invocation i) {
+  if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
   const auto partition = kv::partition_of(i.uri, co_await store_partitions(s));
   nats::consumer_spec spec{.stream = "KV_" + s.cfg.kv.bucket,
                            .policy = nats::acks::none,
@@ -94,9 +97,10 @@ task<int> list_records(session s, invocation i) {
     for (const auto& m : *batch) {
       const auto key = kv::record_key::parse(m.subject().substr(prefix.size()));
       if (!key || !m.header_value("KV-Operation").empty()) continue;
-      fmt::print("at://{}/{}/{}\n", key->did, key->collection, key->rkey);
+      write_out("at://{}/{}/{}\n", key->did, key->collection, key->rkey);
       ++found;
     }
+    if (!flush_output()) break;  // the rest would go nowhere
   }
   co_return found > 0 ? done : no;
 }
@@ -112,34 +116,44 @@ task<result<void>> mark_put_used(session s) {
   }
 }
 
+struct hand_made {
+  place at;
+  std::string json;  // empty: a delete
+  std::string cid;
+  bool and_wait = false;
+  std::string uri() const { return fmt::format("at://{}/{}/{}", at.did, at.collection, at.rkey); }
+};
+
 // The mark comes first: a record of which the store's keeper knows nothing would be overlooked by a later comparison.
-task<int> write_record(session s, place p, std::string json, bool and_wait) {
+task<result<std::uint64_t>> store_record(session s, hand_made r) {
   auto store = co_await kv::open_store(s.nc, s.cfg.kv.bucket, co_await store_partitions(s), s.cfg.nats.replicas);
-  if (!store) co_return complain(store.error());
-  if (auto marked = co_await mark_put_used(s); !marked) co_return complain(marked.error());
-  const auto subject = fmt::format("$KV.{}.{}", s.cfg.kv.bucket,
-                                   kv::record_key::of(p.did, p.collection, p.rkey, store->meta.partitions).text());
+  if (!store) co_return store.error();
+  const auto subject =
+      fmt::format("$KV.{}.{}", s.cfg.kv.bucket,
+                  kv::record_key::of(r.at.did, r.at.collection, r.at.rkey, store->meta.partitions).text());
   auto before = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
   const bool exists = before && before->header_value("KV-Operation").empty();
-  nats::request_spec write{.subject = subject, .data = json};
+  if (r.json.empty() && !exists) co_return fail(errc::not_found, "{} is not in the store", r.uri());
+  if (auto marked = co_await mark_put_used(s); !marked) co_return marked.error();
+  nats::request_spec write{.subject = subject, .data = r.json};
   write.headers.push_back({"time", timestamp_now()});
-  if (json.empty()) {
-    if (!exists)
-      co_return complain(fail(errc::not_found, "at://{}/{}/{} is not in the store", p.did, p.collection, p.rkey));
-    write.headers.push_back({"KV-Operation", "DEL"});
-    write.headers.push_back({"op", "delete"});
-  } else {
-    auto cid = atproto::cid_of_json(json);
-    if (!cid) co_return complain(fail(errc::bad_config, "put: that is no record: {}", cid.error().text));
-    write.headers.push_back({"cid", *cid});
-    write.headers.push_back({"op", exists ? "update" : "create"});
-  }
+  if (r.json.empty()) write.headers.push_back({"KV-Operation", "DEL"});
+  if (!r.cid.empty()) write.headers.push_back({"cid", r.cid});
+  write.headers.push_back({"op", r.json.empty() ? "delete" : exists ? "update" : "create"});
   auto reply = co_await s.nc.request(std::move(write));
-  if (!reply) co_return complain(reply.error());
-  auto seq = nats::parse_pub_ack(reply->data());
-  if (!seq) co_return complain(seq.error());
-  if (!and_wait) co_return done;
-  co_return co_await wait_for_views(s, fmt::format("at://{}/{}/{}", p.did, p.collection, p.rkey), "");
+  if (!reply) co_return reply.error();
+  co_return nats::parse_pub_ack(reply->data());
+}
+
+// Whatever may be refused is refused before anything is made or written.
+task<int> write_record(session s, hand_made r) {
+  auto allowed = r.json.empty() ? co_await store_is_there(s) : co_await may_make_store(s);
+  if (!allowed) co_return complain(allowed.error());
+  if (r.and_wait)
+    if (auto can = co_await views_can_follow(s, r.at.collection); !can) co_return complain(can.error());
+  if (auto stored = co_await store_record(s, r); !stored) co_return complain(stored.error());
+  if (!r.and_wait) co_return done;
+  co_return co_await wait_for_views(s, r.uri(), "");
 }
 
 }  // namespace
@@ -165,13 +179,17 @@ int put(const invocation& i, const config& cfg) {
   if (json.empty() || json == "-") json.assign(std::istreambuf_iterator<char>(std::cin), {});
   while (!json.empty() && (json.back() == '\n' || json.back() == ' ')) json.pop_back();
   if (json.empty()) return complain(fail(errc::bad_config, "put: there is no record on standard input"));
-  return with_nats(cfg, [&](session s) { return write_record(s, *p, json, i.wait); });
+  auto cid = atproto::cid_of_json(json);
+  if (!cid) return complain(fail(errc::bad_config, "put: that is no record: {}", cid.error().text));
+  const hand_made r{.at = *p, .json = json, .cid = *cid, .and_wait = i.wait};
+  return with_nats(cfg, [&](session s) { return write_record(s, r); });
 }
 
 int del(const invocation& i, const config& cfg) {
   auto p = parse_record_uri(i.uri);
   if (!p) return complain(p.error());
-  return with_nats(cfg, [&](session s) { return write_record(s, *p, {}, i.wait); });
+  const hand_made r{.at = *p, .json = {}, .cid = {}, .and_wait = i.wait};
+  return with_nats(cfg, [&](session s) { return write_record(s, r); });
 }
 
 }  // namespace recordkv::cli

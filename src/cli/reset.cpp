@@ -1,5 +1,6 @@
 // `reset`: removes what recordkv made, and nothing else.
 #include "commands.hpp"
+#include "output.hpp"
 
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/store_meta.hpp"
@@ -10,7 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <iostream>
 
@@ -51,17 +51,17 @@ task<result<removal>> what_is_ours(session s) {
 }
 
 bool confirmed(const removal& r, bool yes) {
-  for (const auto& x : r.streams) fmt::print("stream    {}\n", x);
-  for (const auto& x : r.consumers) fmt::print("consumer  {}\n", x);
-  for (const auto& x : r.files) fmt::print("file      {}\n", x);
-  for (const auto& x : r.views) fmt::print("view      {}\n", x);
+  for (const auto& x : r.streams) write_out("stream    {}\n", x);
+  for (const auto& x : r.consumers) write_out("consumer  {}\n", x);
+  for (const auto& x : r.files) write_out("file      {}\n", x);
+  for (const auto& x : r.views) write_out("view      {}\n", x);
   if (yes) return true;
   if (isatty(STDIN_FILENO) == 0) {
-    fmt::print(stderr, "recordkv: reset deletes the above; say --yes, since standard input is no terminal\n");
+    write_error("recordkv: reset deletes the above; say --yes, since standard input is no terminal\n");
     return false;
   }
-  fmt::print("Delete all of this? Type yes: ");
-  std::fflush(stdout);
+  write_out("Delete all of this? Type yes: ");
+  flush_output();
   std::string answer;
   std::getline(std::cin, answer);
   return answer == "yes";
@@ -80,7 +80,7 @@ task<int> remove_all(session s, bool yes) {
   auto r = co_await what_is_ours(s);
   if (!r) co_return complain(r.error());
   if (r->streams.empty() && r->consumers.empty() && r->files.empty() && r->views.empty()) {
-    fmt::print("nothing of recordkv's is here\n");
+    write_out("nothing of recordkv's is here\n");
     co_return done;
   }
   auto locks = co_await read_locks(s.nc);
@@ -103,7 +103,7 @@ task<int> remove_all(session s, bool yes) {
   }
   for (const auto& file : r->files) std::filesystem::remove(file);
   if (auto gone = co_await drop_views(s, r->views); !gone) co_return complain(gone.error());
-  fmt::print("removed\n");
+  write_out("removed\n");
   co_return done;
 }
 

@@ -11,6 +11,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 
 namespace recordkv::cli {
@@ -21,13 +22,21 @@ constexpr auto shutdown_limit = 10s;
 
 class process {
  public:
-  explicit process(const config& cfg)
-      : cfg_(cfg), http_(io_, cfg, nc_, board_), signals_(io_, SIGINT, SIGTERM), deadline_(io_) {}
+  process(const config& cfg, hangup on_hangup)
+      : cfg_(cfg),
+        on_hangup_(on_hangup),
+        http_(io_, cfg, nc_, board_),
+        signals_(io_, SIGINT, SIGTERM),
+        hangups_(io_),
+        deadline_(io_) {
+    if (!hangup_is_ignored()) hangups_.add(SIGHUP);
+  }
 
   int run(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
     signals_.async_wait([this](boost::system::error_code ec, int) {
       if (!ec) close("asked to stop");
     });
+    await_hangup();
     if (auto open = http_.open(); !open) return complain(open.error());
     beside_.spawn(http_.run());  // from now on: whoever waits for NATS for minutes says so
     if (auto connected = reach_nats(); connected)
@@ -39,6 +48,18 @@ class process {
   }
 
  private:
+  // Never a second signal that ends the process at once: the shell sends one, too, when a terminal goes.
+  void await_hangup() {
+    hangups_.async_wait([this](boost::system::error_code ec, int) {
+      if (ec) return;
+      if (on_hangup_ == hangup::ends)
+        close("the terminal has gone (SIGHUP)");
+      else
+        log::info("run", "SIGHUP: there is nothing to reopen, going on; a changed configuration wants a restart");
+      await_hangup();
+    });
+  }
+
   // A server that is still starting, or recovering a large store, is waited for; one that is wrong is not.
   result<void> reach_nats() {
     const auto until = std::chrono::steady_clock::now() + cfg_.nats.start_timeout;
@@ -138,6 +159,7 @@ class process {
   }
 
   const config& cfg_;
+  const hangup on_hangup_;
   asio::io_context io_{1};
   nats::connection nc_{io_};
   meters counters_;
@@ -145,7 +167,7 @@ class process {
   front_door http_;
   std::vector<std::unique_ptr<stage>> stages_;
   nursery beside_{io_.get_executor()};
-  asio::signal_set signals_;
+  asio::signal_set signals_, hangups_;
   asio::steady_timer deadline_;
   bool closing_ = false;
   std::string said_;
@@ -167,11 +189,17 @@ result<std::vector<stage_entry>> chosen_stages(const config& cfg, std::span<cons
   return out;
 }
 
-int run_stages(const config& cfg, std::span<const stage_entry> extra, std::function<void()> on_started) {
+bool hangup_is_ignored() {
+  struct sigaction now{};
+  return sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+int run_stages(const config& cfg, std::span<const stage_entry> extra, hangup on_hangup,
+               std::function<void()> on_started) {
   auto entries = chosen_stages(cfg, extra);
   if (!entries) return complain(entries.error());
   for (const auto& w : cfg.warnings) log::warn("config", "{}", w);
-  process p(cfg);
+  process p(cfg, on_hangup);
   return p.run(*entries, on_started);
 }
 

@@ -1,19 +1,19 @@
 // A connection for one command.
 #include "commands.hpp"
+#include "output.hpp"
 
 #include "recordkv/core/log.hpp"
 #include "recordkv/nats/greeting.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
-#include <cstdio>
 #include <exception>
 #include <optional>
 
 namespace recordkv::cli {
 
 int complain(const error& e) {
-  fmt::print(stderr, "recordkv: {}\n", e.text);
+  write_error("recordkv: {}\n", e.text);
   switch (e.code) {
     case errc::not_found:
     case errc::not_owner:
@@ -62,18 +62,26 @@ result<void> connect(asio::io_context& io, nats::connection& nc, const config& c
                    .tls_key = cfg.nats.tls_key});
 }
 
-int with_nats(const config& cfg, std::function<task<int>(session)> body) {
+result<int> try_nats(const config& cfg, std::function<task<int>(session)> body) {
   log::set_level(log::level::error);
   asio::io_context io(1);
   nats::connection nc(io);
-  if (auto connected = connect(io, nc, cfg); !connected) return complain(connected.error());
-  auto whole = [](nats::connection& c, const config& f, const std::function<task<int>(session)>& b) -> task<int> {
+  if (auto connected = connect(io, nc, cfg); !connected) return connected.error();
+  auto whole = [](nats::connection& c, const config& f,
+                  const std::function<task<int>(session)>& b) -> task<result<int>> {
     auto facts = co_await nats::jetstream_facts(c);
-    if (!facts) co_return complain(facts.error());
+    if (!facts) co_return facts.error();
     session s{c, f, *facts};
     co_return co_await b(s);
   };
-  return await_here(io, whole(nc, cfg, body));
+  auto code = await_here(io, whole(nc, cfg, body));
+  flush_output();  // the answer first, the goodbyes after it
+  return code;
+}
+
+int with_nats(const config& cfg, std::function<task<int>(session)> body) {
+  auto code = try_nats(cfg, std::move(body));
+  return code ? *code : complain(code.error());
 }
 
 }  // namespace recordkv::cli

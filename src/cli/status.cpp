@@ -1,5 +1,6 @@
 // `status`: how the whole system is, from any machine that reaches NATS.
 #include "commands.hpp"
+#include "output.hpp"
 #include "status_facts.hpp"
 
 #include <unistd.h>
@@ -7,7 +8,6 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 
 namespace recordkv::cli {
@@ -37,52 +37,59 @@ std::string condition_of(const json::object& o) {
 }
 
 void print_stage(const json::object& o) {
-  fmt::print("{:<12} {} (process {})", text_of(o, "key"), condition_of(o), text_of(o, "pid"));
+  write_out("{:<12} {} (process {})", text_of(o, "key"), condition_of(o), text_of(o, "pid"));
   for (const char* key : {"source", "cursor", "cursor_age_seconds", "events", "buffered", "lag_messages", "lag_seconds",
                           "in_flight", "written", "deleted", "position", "rows"})
-    if (o.contains(key)) fmt::print("  {} {}", key, text_of(o, key));
+    if (o.contains(key)) write_out("  {} {}", key, text_of(o, key));
   if (const auto* b = o.if_contains("building"); b && b->is_object())
-    fmt::print("  next build at {} of {}", text_of(b->get_object(), "position"), text_of(b->get_object(), "goal"));
+    write_out("  next build at {} of {}", text_of(b->get_object(), "position"), text_of(b->get_object(), "goal"));
   if (const auto* counted = o.if_contains("counted"); counted && !counted->as_object().empty()) {
-    fmt::print("\n            ");
+    write_out("\n            ");
     for (const auto& [what, n] : counted->as_object())
-      fmt::print("  {}: {}", std::string_view(what), json::serialize(n));
+      write_out("  {}: {}", std::string_view(what), json::serialize(n));
   }
-  fmt::print("\n");
+  write_out("\n");
 }
 
 void print_store(const json::object& store) {
-  if (store.empty()) return fmt::print("store        there is none yet\n");
-  fmt::print("store        bucket {}: {} keys, {:.1f} MB, {} writes/s, {} new keys/s", text_of(store, "bucket"),
-             text_of(store, "keys"), number(store, "bytes") / 1e6, text_of(store, "writes_per_second"),
-             text_of(store, "keys_per_second"));
+  if (store.contains("missing")) {
+    std::vector<std::string> others;
+    for (const auto& b : store.at("buckets").as_array()) others.emplace_back(b.as_string());
+    return write_out("store        {}: there is no such bucket; there {}: {} (kv.bucket)\n", text_of(store, "missing"),
+                     others.size() == 1 ? "is" : "are", fmt::join(others, ", "));
+  }
+  if (store.empty()) return write_out("store        there is none yet\n");
+  write_out("store        bucket {}: {} keys, {:.1f} MB", text_of(store, "bucket"), text_of(store, "keys"),
+            number(store, "bytes") / 1e6);
+  if (store.contains("writes_per_second"))
+    write_out(", {} writes/s, {} new keys/s", text_of(store, "writes_per_second"), text_of(store, "keys_per_second"));
   if (store.contains("hours_to_advisable_size"))
-    fmt::print(", {:.1f} h to the advisable {} keys", number(store, "hours_to_advisable_size"), advisable_keys);
-  if (store.contains("past_advisable_size")) fmt::print(", PAST the advisable {} keys", advisable_keys);
-  fmt::print("\n");
+    write_out(", {:.1f} h to the advisable {} keys", number(store, "hours_to_advisable_size"), advisable_keys);
+  if (store.contains("past_advisable_size")) write_out(", PAST the advisable {} keys", advisable_keys);
+  write_out("\n");
 }
 
 void print_ends(const json::object& all) {
   for (const auto& name : all.at("missing").as_array())
-    fmt::print("{:<12} {}\n", std::string_view(name.as_string()), marked("31", "no process runs this"));
-  if (all.at("stages").as_array().empty()) fmt::print("stages       none is running\n");
+    write_out("{:<12} {}\n", std::string_view(name.as_string()), marked("31", "no process runs this"));
+  if (all.at("stages").as_array().empty()) write_out("stages       none is running\n");
   const auto& stale = all.at("accounts_maybe_stale");
-  fmt::print("accounts     {} may be stale", stale.is_null() ? "an unknown number" : json::serialize(stale));
+  write_out("accounts     {} may be stale", stale.is_null() ? "an unknown number" : json::serialize(stale));
   const char* before = ": ";
   if (const auto* reasons = all.if_contains("accounts_stale_by_reason"); reasons && reasons->is_object())
     for (const auto& [reason, n] : reasons->get_object())
-      fmt::print("{}{} {}", std::exchange(before, ", "), std::string_view(reason), json::serialize(n));
-  fmt::print("\n");
+      write_out("{}{} {}", std::exchange(before, ", "), std::string_view(reason), json::serialize(n));
+  write_out("\n");
 }
 
 void print_text(const json::object& all) {
   const auto& nats = all.at("nats").as_object();
-  fmt::print("nats         {} (server {})\n", text_of(nats, "url"), text_of(nats, "server_id"));
+  write_out("nats         {} (server {})\n", text_of(nats, "url"), text_of(nats, "server_id"));
   print_store(all.at("store").as_object());
   if (const auto* b = all.if_contains("buffer"))
-    fmt::print("buffer       stream ingest: {} of {} messages{}\n", text_of(b->as_object(), "messages"),
-               text_of(b->as_object(), "max_messages"),
-               b->as_object().contains("full") ? ", FULL: the kv stage is not keeping up" : "");
+    write_out("buffer       stream ingest: {} of {} messages{}\n", text_of(b->as_object(), "messages"),
+              text_of(b->as_object(), "max_messages"),
+              b->as_object().contains("full") ? ", FULL: the kv stage is not keeping up" : "");
   for (const auto& row : all.at("stages").as_array()) print_stage(row.as_object());
   print_ends(all);
 }
@@ -91,12 +98,12 @@ void print_text(const json::object& all) {
 class live_view {
  public:
   void print(const json::object& all) {
-    if (isatty(STDOUT_FILENO) != 0) fmt::print("\x1b[H\x1b[2J");
+    if (isatty(STDOUT_FILENO) != 0) write_out("\x1b[H\x1b[2J");
     const auto now = std::chrono::steady_clock::now();
     const double seconds = std::chrono::duration<double>(now - last_).count();
     last_ = now;
-    fmt::print("{:<14} {:>10} {:>12} {:>9} {:>10} {:>12}  {}\n", "", "events/s", "behind", "lag", "in flight",
-               "visible p99", "");
+    write_out("{:<14} {:>10} {:>12} {:>9} {:>10} {:>12}  {}\n", "", "events/s", "behind", "lag", "in flight",
+              "visible p99", "");
     bool buffer_shown = false;
     for (const auto& row : all.at("stages").as_array()) {
       const auto& o = row.as_object();
@@ -115,8 +122,8 @@ class live_view {
     const auto before = std::exchange(seen_[key], events);
     const double rate = before > 0 && events >= before ? (events - before) / seconds : 0;
     const auto p99 = o.contains("visible_p99_seconds") ? fmt::format("{} s", text_of(o, "visible_p99_seconds")) : "";
-    fmt::print("{:<14} {:>10.0f} {:>12} {:>7.1f} s {:>10} {:>12}  {}\n", text_of(o, "key"), rate,
-               text_of(o, "lag_messages"), number(o, "lag_seconds"), text_of(o, "in_flight"), p99, condition_of(o));
+    write_out("{:<14} {:>10.0f} {:>12} {:>7.1f} s {:>10} {:>12}  {}\n", text_of(o, "key"), rate,
+              text_of(o, "lag_messages"), number(o, "lag_seconds"), text_of(o, "in_flight"), p99, condition_of(o));
   }
 
   static void print_buffer(const json::object& all) {
@@ -125,13 +132,18 @@ class live_view {
     const double most = std::max(1.0, number(b->as_object(), "max_messages"));
     const double part = std::clamp(number(b->as_object(), "messages") / most, 0.0, 1.0);
     const auto filled = static_cast<std::size_t>(part * 40);
-    fmt::print("{:<14} [{}{}] {} of {}\n", "  buffer", std::string(filled, '#'), std::string(40 - filled, '.'),
-               text_of(b->as_object(), "messages"), text_of(b->as_object(), "max_messages"));
+    write_out("{:<14} [{}{}] {} of {}\n", "  buffer", std::string(filled, '#'), std::string(40 - filled, '.'),
+              text_of(b->as_object(), "messages"), text_of(b->as_object(), "max_messages"));
   }
 
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
   std::map<std::string, double> seen_;
 };
+
+task<> between_pictures() {
+  asio::steady_timer second(co_await asio::this_coro::executor, 1s);
+  co_await second.async_wait(use_task);
+}
 
 constexpr int accounts_every = 30;  // pictures: counting them reads all their states
 
@@ -143,22 +155,24 @@ task<int> show(session s, invocation i) {
     auto all = co_await system_facts(s, how_deep);
     if (!all && !i.watch) co_return complain(all.error());
     if (!all) {
-      fmt::print("{}\n", marked("31", all.error().text));
-      std::fflush(stdout);
-      continue;  // asking takes its time by itself
+      write_out("{}\n", marked("31", all.error().text));
+      if (!flush_output()) co_return done;
+      co_await between_pictures();
+      continue;
     }
     if (const auto* counted = all->if_contains("accounts_maybe_stale")) accounts = *counted;
     if (const auto* counted = all->if_contains("accounts_stale_by_reason")) reasons = *counted;
     all->insert_or_assign("accounts_maybe_stale", accounts);
     all->insert_or_assign("accounts_stale_by_reason", reasons);
     if (i.json)
-      fmt::print("{}\n", json::serialize(*all));
+      write_out("{}\n", json::serialize(*all));
     else if (i.watch)
       live.print(*all);
     else if (!i.quiet)
       print_text(*all);
-    std::fflush(stdout);
     if (!i.watch) co_return all_well(*all, s.cfg) ? done : no;
+    if (!flush_output()) co_return done;
+    co_await between_pictures();
   }
 }
 

@@ -6,26 +6,21 @@
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/greeting.hpp"
 #include "stages.hpp"
-
-#include <boost/asio/steady_timer.hpp>
+#include "stores_there.hpp"
 
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <ranges>
+#include <set>
 
 namespace recordkv::cli {
 namespace json = boost::json;
 namespace {
 
-using namespace std::chrono_literals;
 constexpr std::uint64_t countable_accounts = 2'000'000;
-
-task<> pause(std::chrono::milliseconds d) {
-  asio::steady_timer t(co_await asio::this_coro::executor, d);
-  co_await t.async_wait(use_task);
-}
 
 // Accounts that are desynchronised, and by how many of them each reason is named: an account may have several.
 struct stale_accounts {
@@ -65,25 +60,36 @@ task<json::object> consumer_facts(session s, std::string stream, std::string nam
   co_return o;
 }
 
+// How fast the store grows is measured by the kv stage while it runs; a command that has just come would have to wait.
+void add_rates(json::object& store, const json::array& stages) {
+  for (const auto& row : stages) {
+    const auto& o = row.as_object();
+    if (text_of(o, "stage") != "kv" || text_of(o, "state") == "gone" || !o.contains("keys_per_second")) continue;
+    store["writes_per_second"] = o.at("writes_per_second");
+    const auto grows = o.at("keys_per_second").to_number<double>();
+    store["keys_per_second"] = o.at("keys_per_second");
+    const auto keys = store.at("keys").to_number<double>();
+    if (grows > 0 && keys < advisable_keys) store["hours_to_advisable_size"] = (advisable_keys - keys) / grows / 3600.0;
+    return;
+  }
+}
+
 task<result<json::object>> store_facts(session s) {
   json::object o;
-  const auto stream = "KV_" + s.cfg.kv.bucket;
-  auto first = co_await nats::stream_info(s.nc, stream);
-  if (!first && first.error().code == errc::not_found) co_return o;
-  if (!first) co_return first.error();
-  co_await pause(1s);
-  auto second = co_await nats::stream_info(s.nc, stream);
-  if (!second) co_return second.error();
-  const auto grew = static_cast<std::int64_t>(second->messages - first->messages);
+  auto now = co_await nats::stream_info(s.nc, "KV_" + s.cfg.kv.bucket);
+  if (!now && now.error().code == errc::not_found) {
+    auto others = co_await record_buckets(s.nc);
+    if (others && !others->empty()) {
+      o["missing"] = s.cfg.kv.bucket;
+      o["buckets"] = json::value_from(*others);
+    }
+    co_return o;
+  }
+  if (!now) co_return now.error();
   o["bucket"] = s.cfg.kv.bucket;
-  o["keys"] = second->messages;
-  o["bytes"] = second->bytes;
-  o["writes_per_second"] = second->last_seq - first->last_seq;
-  o["keys_per_second"] = grew;
-  const auto keys = first->messages;
-  if (grew > 0 && keys < advisable_keys)
-    o["hours_to_advisable_size"] = static_cast<double>(advisable_keys - keys) / static_cast<double>(grew) / 3600.0;
-  if (keys >= advisable_keys) o["past_advisable_size"] = true;
+  o["keys"] = now->messages;
+  o["bytes"] = now->bytes;
+  if (now->messages >= advisable_keys) o["past_advisable_size"] = true;
   co_return o;
 }
 
@@ -118,14 +124,27 @@ std::vector<std::string> untaken(const std::string& base, const json::array& row
   return left;
 }
 
-// What this configuration names and nobody runs is what most silences come from: a stage, a view, or some partitions.
+/// The locks of the views that ought to be kept: those of index.views; where that is not written, those that were kept.
+std::vector<std::string> view_bases(const config& cfg, const json::array& rows) {
+  std::set<std::string> out;
+  if (cfg.index.views_asked_for) {
+    if (const auto plans = stages::configured_views(cfg))
+      for (const auto& p : *plans) out.insert("view-" + p.name);
+    return {out.begin(), out.end()};
+  }
+  for (const auto& row : rows)
+    if (const auto view = text_of(row.as_object(), "view"); !view.empty()) out.insert("view-" + view);
+  if (out.empty()) out.insert("index");
+  return {out.begin(), out.end()};
+}
+
+// What this configuration names and no process runs is what most silences come from: a stage, a view, or some
+// partitions.
 json::array missing_parts(const config& cfg, const json::array& rows) {
   std::vector<std::string> bases;
   for (const auto& stage : cfg.stages) {
-    const auto plans = stage == "index" ? stages::configured_views(cfg) : std::vector<view::plan>{};
     if (stage != "index") bases.push_back(stage);
-    if (plans)
-      for (const auto& p : *plans) bases.push_back("view-" + p.name);
+    if (stage == "index") std::ranges::copy(view_bases(cfg, rows), std::back_inserter(bases));
   }
   json::array out;
   for (const auto& base : bases) {
@@ -163,6 +182,8 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
   }
   auto rows = co_await stage_facts(s);
   if (!rows) co_return rows.error();
+  if (auto* store = all.if_contains("store"); store && store->as_object().contains("keys"))
+    add_rates(store->as_object(), *rows);
   all["missing"] = missing_parts(s.cfg, *rows);
   all["stages"] = std::move(*rows);
   co_return all;

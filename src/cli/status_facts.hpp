@@ -16,8 +16,8 @@ namespace recordkv::cli {
 /// A store of one stream is right to about so many keys; beyond, its server's restarts take minutes.
 inline constexpr std::uint64_t advisable_keys = 10'000'000;
 
-/// How much is asked: the stages alone (for an exit code, many times an hour), the store with its rates over a second,
-/// or also a count over the states of all accounts.
+/// How much is asked: the stages alone (for an exit code, many times an hour), the store, or also a count over the
+/// states of all accounts.
 enum class depth { stages, store, accounts };
 
 /// Errors: NATS did not answer; nothing is known.

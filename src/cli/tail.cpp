@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "line_pipe.hpp"
 #include "record_line.hpp"
+#include "stores_there.hpp"
 
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/nursery.hpp"
@@ -39,7 +40,9 @@ class tail_run {
         out_(ctx.nc.io(), STDOUT_FILENO),
         acks_(ctx.nc.io(), STDIN_FILENO),
         signals_(ctx.nc.io(), SIGINT, SIGTERM),
-        deadline_(ctx.nc.io()) {}
+        deadline_(ctx.nc.io()) {
+    if (!hangup_is_ignored()) signals_.add(SIGHUP);
+  }
 
   task<result<void>> run() {
     nursery children(co_await asio::this_coro::executor);
@@ -157,6 +160,7 @@ class tail_run {
 };
 
 task<int> print_store(session s, const tail_options& what) {
+  if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
   meters counters;
   const stage_context ctx{s.nc, s.cfg, counters, s.facts, nullptr};
   tail_run run(ctx, what);
@@ -169,7 +173,6 @@ task<int> print_store(session s, const tail_options& what) {
 int tail(const invocation& i, const config& cfg) {
   if (i.tail.by_line && i.tail.durable.empty())
     return complain(fail(errc::bad_config, "--ack stdin needs --durable NAME: without one nothing keeps the place"));
-  std::signal(SIGPIPE, SIG_IGN);  // a reader who has gone is an answer, not a death
   return with_nats(cfg, [&](session s) { return print_store(s, i.tail); });
 }
 

@@ -1,6 +1,8 @@
 // `up`: everything on this machine; nats-server as a child where none answers.
 #include "commands.hpp"
+#include "output.hpp"
 
+#include "recordkv/core/file_access.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/nats/greeting.hpp"
 #include "recordkv/view/store.hpp"
@@ -13,7 +15,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -53,19 +54,34 @@ result<address> loopback_address(const std::string& url) {
   return a;
 }
 
-result<std::string> write_server_config(const config& cfg, const address& a) {
-  const auto dir = std::filesystem::absolute(cfg.state.dir) / "nats";
+struct server_files {
+  std::filesystem::path config, log, data;
+};
+
+// What nats-server would refuse, or write into nowhere, is told here: it says it only in its log.
+result<server_files> prepare_files(const config& cfg) {
+  const auto dir = std::filesystem::absolute(cfg.state.dir).lexically_normal() / "nats";
+  const server_files f{.config = dir / "nats-server.conf", .log = dir / "nats-server.log", .data = dir / "data"};
   std::error_code ec;
   std::filesystem::create_directories(dir, ec);
+  for (const auto& p : {dir, f.config, f.log, f.data})
+    if (const auto why = why_not_usable(p, file_use::write); !why.empty())
+      return fail(errc::storage,
+                  "the NATS server of `up` keeps its data in {}: {}; set state.dir to a directory that this user may "
+                  "write to",
+                  dir.string(), why);
   if (ec) return fail(errc::storage, "state.dir: {} can't be made: {}", dir.string(), ec.message());
-  const auto file = dir / "nats-server.conf";
-  std::ofstream out(file);
+  return f;
+}
+
+result<void> write_server_config(const config& cfg, const address& a, const server_files& files) {
+  std::ofstream out(files.config);
   out << fmt::format(
       "# Written by `recordkv up` at each start.\nlisten: \"{}:{}\"\nmax_payload: 8MB\n"
       "jetstream {{\n  store_dir: \"{}\"\n  sync_interval: \"{}ms\"\n}}\n",
-      a.host == "localhost" ? "127.0.0.1" : a.host, a.port, (dir / "data").string(), cfg.nats.sync_interval.count());
-  if (!out.flush()) return fail(errc::storage, "{} can't be written", file.string());
-  return file.string();
+      a.host == "localhost" ? "127.0.0.1" : a.host, a.port, files.data.string(), cfg.nats.sync_interval.count());
+  if (!out.flush()) return fail(errc::storage, "{} can't be written; is the disk full?", files.config.string());
+  return {};
 }
 
 class nats_child {
@@ -81,15 +97,15 @@ class nats_child {
   result<void> start(const config& cfg) {
     auto a = loopback_address(cfg.nats.url);
     if (!a) return a.error();
-    auto file = write_server_config(cfg, *a);
-    if (!file) return file.error();
+    auto files = prepare_files(cfg);
+    if (!files) return files.error();
+    if (auto written = write_server_config(cfg, *a, *files); !written) return written;
     const char* named = std::getenv("RECORDKV_NATS_SERVER");
     const std::string program = named && *named ? named : "nats-server";
-    const auto log_file = std::filesystem::path(*file).replace_filename("nats-server.log").string();
     pid_ = fork();
     if (pid_ < 0) return fail(errc::storage, "nats-server can't be started: fork failed");
-    if (pid_ == 0) exec(program, *file, log_file);
-    return wait_ready(cfg, program, log_file);
+    if (pid_ == 0) exec(program, files->config.string(), files->log.string());
+    return wait_ready(cfg, program, files->log.string());
   }
 
  private:
@@ -97,6 +113,7 @@ class nats_child {
   [[noreturn]] static void exec(const std::string& program, const std::string& file, const std::string& log_file) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     setpgid(0, 0);
+    signal(SIGPIPE, SIG_DFL);
     const int out = open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (out >= 0) {
       dup2(out, STDOUT_FILENO);
@@ -134,12 +151,12 @@ int up(const config& cfg, std::span<const stage_entry> extra) {
   const bool running = greeting_of(cfg.nats.url).has_value();
   if (!running)
     if (auto started = server.start(cfg); !started) return complain(started.error());
-  return run_stages(cfg, extra, [&] {
-    fmt::print("NATS    {} ({})\nstore   bucket {} (nats kv ls {})\nviews   {}\nsource  {} {}\n",
-               nats::without_secrets(cfg.nats.url),
-               running ? "was running" : "started, data in " + cfg.state.dir + "/nats", cfg.kv.bucket, cfg.kv.bucket,
-               view::without_password(cfg.database()), cfg.source.kind, cfg.source.url);
-    std::fflush(stdout);
+  return run_stages(cfg, extra, hangup::ends, [&] {
+    write_out("NATS    {} ({})\nstore   bucket {} (nats kv ls {})\nviews   {}\nsource  {} {}\n",
+              nats::without_secrets(cfg.nats.url),
+              running ? "was running" : "started, data in " + cfg.state.dir + "/nats", cfg.kv.bucket, cfg.kv.bucket,
+              view::without_password(cfg.database()), cfg.source.kind, cfg.source.url);
+    flush_output();
   });
 }
 

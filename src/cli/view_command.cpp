@@ -2,21 +2,24 @@
 #include "commands.hpp"
 
 #include "lock_table.hpp"
+#include "output.hpp"
 #include "progress.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/view/store.hpp"
+#include "running_index.hpp"
 #include "stages.hpp"
 #include "status_facts.hpp"
+#include "stores_there.hpp"
 #include "view_changes.hpp"
+#include "view_files.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
 
 #include <algorithm>
-#include <cstdio>
 
 namespace recordkv::cli {
 namespace json = boost::json;
@@ -58,18 +61,6 @@ keeping keeping_of(const std::vector<lock_row>& rows, const std::string& view) {
   return k;
 }
 
-/// The partitions of a view that no live process takes.
-std::vector<std::string> kept_by_nobody(const std::vector<lock_row>& rows, const std::string& view,
-                                        unsigned partitions) {
-  auto left = kv::partition_labels(partitions);
-  for (const auto& r : rows) {
-    const auto share = kv::partition_set::of_name(r.key, "view-" + view, partitions);
-    if (!r.live || !share) continue;
-    std::erase_if(left, [&](const auto& l) { return std::ranges::find(share->labels(), l) != share->labels().end(); });
-  }
-  return left;
-}
-
 double part_of(const keeping& k) { return k.goal > 0 ? std::clamp(k.position / k.goal, 0.0, 1.0) : 0; }
 
 std::string state_of(const view::builds& b, const keeping& k) {
@@ -88,25 +79,25 @@ task<> pause(std::chrono::milliseconds d) {
 }
 
 /// A view that has no database yet has no builds.
-result<view::builds> builds_of(const config& cfg, const std::string& name) {
-  auto b = view::read_builds(cfg.database(), name);
+result<view::builds> builds_of(const std::string& database, const std::string& name) {
+  auto b = view::read_builds(database, name);
   if (!b && b.error().code == errc::not_found) return view::builds{};
   return b;
 }
 
 task<int> list(session s, invocation i) {
-  auto plans = stages::configured_views(s.cfg);
-  if (!plans) co_return complain(plans.error());
   auto before = co_await read_locks(s.nc);
   if (!before) co_return complain(before.error());
+  auto plans = meant_views(s.cfg, *before);
+  if (!plans) co_return complain(plans.error());
   const auto from = std::chrono::steady_clock::now();
   co_await pause(2100ms);  // a report is renewed every second: two of them make a rate
   auto after = co_await read_locks(s.nc);
   if (!after) co_return complain(after.error());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
-  if (!i.json) fmt::print("{:<16} {:>12} {:>8} {:>10}  {}\n", "view", "behind", "lag", "events/s", "state");
+  if (!i.json) write_out("{:<16} {:>12} {:>8} {:>10}  {}\n", "view", "behind", "lag", "events/s", "state");
   for (const auto& p : *plans) {
-    auto b = builds_of(s.cfg, p.name);
+    auto b = builds_of(database_of(s.cfg, *after, p.name), p.name);
     if (!b) co_return complain(b.error());
     const auto k = keeping_of(*after, p.name);
     const double rate = std::max(0.0, k.events - keeping_of(*before, p.name).events) / seconds;
@@ -119,10 +110,10 @@ task<int> list(session s, invocation i) {
                      {"events_per_second", rate}};
       o["build"] = b->live ? json::value(b->live->number) : json::value(nullptr);
       o["next"] = b->next ? json::value(part_of(k)) : json::value(nullptr);
-      fmt::print("{}\n", json::serialize(o));
+      write_out("{}\n", json::serialize(o));
     } else {
-      fmt::print("{:<16} {:>12.0f} {:>6.1f} s {:>10.0f}  {}\n", p.name, k.lag_messages, k.lag_seconds, rate,
-                 state_of(*b, k));
+      write_out("{:<16} {:>12.0f} {:>6.1f} s {:>10.0f}  {}\n", p.name, k.lag_messages, k.lag_seconds, rate,
+                state_of(*b, k));
     }
   }
   co_return done;
@@ -142,31 +133,30 @@ std::string seq_range(const view::position& at) {
 task<int> show(session s, invocation i) {
   auto locks = co_await read_locks(s.nc);
   if (!locks) co_return complain(locks.error());
-  auto b = view::read_builds(s.cfg.database(), i.view);
+  const auto database = database_of(s.cfg, *locks, i.view);
+  auto b = view::read_builds(database, i.view);
   if (!b) co_return complain(b.error());
-  fmt::print("view      {}: {}\ndatabase  {}\n", i.view, state_of(*b, keeping_of(*locks, i.view)),
-             view::without_password(s.cfg.database()));
+  write_out("view      {}: {}\ndatabase  {}\n", i.view, state_of(*b, keeping_of(*locks, i.view)),
+            view::without_password(database));
   for (const auto* one : {b->live ? &*b->live : nullptr, b->next ? &*b->next : nullptr})
     if (one != nullptr)
-      fmt::print("{:<9} build {}, definition {}, {}\n", one->live ? "live" : "next", one->number, one->hash,
-                 seq_range(one->at));
-  if (b->live) fmt::print("\n{}\n", b->live->definition);
+      write_out("{:<9} build {}, definition {}, {}\n", one->live ? "live" : "next", one->number, one->hash,
+                seq_range(one->at));
+  if (b->live) write_out("\n{}\n", b->live->definition);
   co_return done;
 }
 
-task<result<void>> follow_rebuild(session s, const std::string& name, std::uint64_t old) {
+task<result<void>> follow_rebuild(session s, const std::string& name, const std::string& database, std::uint64_t old) {
   progress bar("view " + name);
   for (;;) {
-    auto b = view::read_builds(s.cfg.database(), name);
+    auto b = view::read_builds(database, name);
     if (!b) co_return b.error();
     if (b->live && b->live->number != old && !b->rebuild_wanted) co_return result<void>{};
     auto locks = co_await read_locks(s.nc);
     const auto k = locks ? keeping_of(*locks, name) : keeping{};
-    const auto idle = locks ? kept_by_nobody(*locks, name, s.cfg.kv.partitions) : std::vector<std::string>{};
-    if (!idle.empty())
-      co_return fail(
-          errc::unreachable, "no process keeps {} of view {}: it is rebuilt as soon as one with stage index does",
-          idle.size() == s.cfg.kv.partitions ? "any part" : fmt::format("partitions {}", fmt::join(idle, ",")), name);
+    if (locks)
+      if (auto kept = is_kept(*locks, name, s.cfg.kv.partitions); !kept)
+        co_return fail(kept.error().code, "{}; the view is rebuilt as soon as one runs", kept.error().text);
     bar.show(b->next ? part_of(k) : 0, !b->next    ? "waiting for its process"
                                        : k.indexed ? fmt::format("catching up, {:.0f} of {:.0f}", k.position, k.goal)
                                                    : fmt::format("sequence {:.0f} of {:.0f}", k.position, k.goal));
@@ -174,16 +164,20 @@ task<result<void>> follow_rebuild(session s, const std::string& name, std::uint6
   }
 }
 
+// Read first: opening a database to write makes it, and what is asked for must be there already.
 task<int> rebuild(session s, invocation i) {
-  auto rows = view::store::open(s.nc.io(), s.cfg.database());
-  if (!rows) co_return complain(rows.error());
-  auto there = co_await (*rows)->look(i.view);
+  auto locks = co_await read_locks(s.nc);
+  if (!locks) co_return complain(locks.error());
+  const auto database = database_of(s.cfg, *locks, i.view);
+  auto there = view::read_builds(database, i.view);
   if (!there) co_return complain(there.error());
   if (there->next) co_return complain(fail(errc::conflict, "view {} is being rebuilt already", i.view));
+  auto rows = view::store::open(s.nc.io(), database);
+  if (!rows) co_return complain(rows.error());
   if (auto wish = co_await (*rows)->want_rebuild(i.view); !wish) co_return complain(wish.error());
-  auto followed = co_await follow_rebuild(s, i.view, there->live ? there->live->number : 0);
+  auto followed = co_await follow_rebuild(s, i.view, database, there->live ? there->live->number : 0);
   if (!followed) co_return complain(followed.error());
-  fmt::print("view {} is rebuilt\n", i.view);
+  write_out("view {} is rebuilt\n", i.view);
   co_return done;
 }
 
@@ -218,22 +212,25 @@ task<result<std::optional<view::change>>> again(session s, const stages::view_re
 }
 
 task<int> retry(session s, invocation i) {
-  auto plans = stages::configured_views(s.cfg);
+  auto locks = co_await read_locks(s.nc);
+  if (!locks) co_return complain(locks.error());
+  auto plans = meant_views(s.cfg, *locks);
   if (!plans) co_return complain(plans.error());
   const auto p = std::ranges::find(*plans, i.view, &view::plan::name);
   if (p == plans->end())
     co_return complain(fail(errc::bad_config, "there is no view \"{}\"; `recordkv view list` names them", i.view));
   auto meta = co_await kv::read_meta(s.nc);
   if (!meta) co_return complain(meta.error());
-  auto rows = view::store::open(s.nc.io(), s.cfg.database());
-  if (!rows) co_return complain(rows.error());
-  auto there = co_await (*rows)->look(i.view);
+  const auto database = database_of(s.cfg, *locks, i.view);
+  auto there = view::read_builds(database, i.view);  // read first: opening a database to write makes it
   if (!there) co_return complain(there.error());
   if (!there->live || there->live->hash != p->hash())
     co_return complain(fail(errc::mismatch,
                             "view {} was built from another definition; what did not fit is read again by "
                             "the build of the new one",
                             i.view));
+  auto rows = view::store::open(s.nc.io(), database);
+  if (!rows) co_return complain(rows.error());
   auto rejects = co_await (*rows)->rejects(i.view, i.limit);
   if (!rejects) co_return complain(rejects.error());
   const stages::view_reading how(*p, fmt::format("$KV.{}.", s.cfg.kv.bucket), meta->partitions);
@@ -245,45 +242,25 @@ task<int> retry(session s, invocation i) {
   }
   auto fit = co_await (*rows)->retry(*p, std::move(changes));
   if (!fit) co_return complain(fit.error());
-  fmt::print("{} of {} rejects fit now\n", *fit, rejects->size());
+  write_out("{} of {} rejects fit now\n", *fit, rejects->size());
   co_return *fit == rejects->size() ? done : no;
 }
 
-int check(const invocation& i, const config& cfg) {
-  auto files = i.files;
-  if (files.empty()) {
-    auto named = stages::view_files(cfg);
-    if (!named) return complain(named.error());
-    files = std::move(*named);
-  }
-  int answer = done;
-  for (const auto& file : files) {
-    std::size_t ran = 0;
-    auto plans = view::load_plans(file);
-    if (!plans) {
-      answer = complain(plans.error());
-      continue;
-    }
-    auto failures = view::check_plans(file, &ran);
-    if (!failures) return complain(failures.error());
-    for (const auto& f : *failures) fmt::print(stderr, "{}\n", f);
-    if (!failures->empty() && answer == done) answer = no;
-    for (const auto& p : *plans) fmt::print("{}: view {}, definition {}\n", file, p.name, p.hash());
-    fmt::print("{}: {} of {} tests pass\n", file, ran - failures->size(), ran);
-  }
-  if (answer == done && i.files.empty())
-    if (auto all = stages::configured_views(cfg); !all) return complain(all.error());
-  return answer;
+// A bucket that was mistyped has no views, however many another one has.
+task<int> in_store(session s, const invocation& i, task<int> (*action)(session, invocation)) {
+  if (auto fits = co_await not_mistyped(s); !fits) co_return complain(fits.error());
+  co_return co_await action(s, i);
 }
 
 }  // namespace
 
 int view_command(const invocation& i, const config& cfg) {
-  if (i.action == "check") return check(i, cfg);
-  if (i.action == "list") return with_nats(cfg, [&](session s) { return list(s, i); });
-  if (i.action == "show") return with_nats(cfg, [&](session s) { return show(s, i); });
-  if (i.action == "rebuild") return with_nats(cfg, [&](session s) { return rebuild(s, i); });
-  return with_nats(cfg, [&](session s) { return retry(s, i); });
+  if (i.action == "check") return check_views(i, cfg);
+  if (i.action == "show" && i.toml) return print_definition(i, cfg);
+  if (i.action == "list") return with_nats(cfg, [&](session s) { return in_store(s, i, list); });
+  if (i.action == "show") return with_nats(cfg, [&](session s) { return in_store(s, i, show); });
+  if (i.action == "rebuild") return with_nats(cfg, [&](session s) { return in_store(s, i, rebuild); });
+  return with_nats(cfg, [&](session s) { return in_store(s, i, retry); });
 }
 
 }  // namespace recordkv::cli

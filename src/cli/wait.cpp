@@ -1,10 +1,13 @@
 #include "wait.hpp"
 
+#include "output.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/view/store.hpp"
+#include "running_index.hpp"
 #include "stages.hpp"
+#include "stores_there.hpp"
 #include "view_changes.hpp"
 
 #include <boost/asio/steady_timer.hpp>
@@ -52,14 +55,55 @@ bool reached(const view::position& at, const goals& wanted) {
   });
 }
 
+// A view that no process keeps is told at once, and waited for as long as a process needs that is just starting, or
+// that takes over from one that was killed.
+class keeper_watch {
+ public:
+  keeper_watch(session s, std::string view) : s_(s), view_(std::move(view)) {}
+
+  task<result<void>> look() {
+    const auto now = steady_clock::now();
+    if (now < next_) co_return result<void>{};
+    next_ = now + 500ms;
+    auto rows = co_await read_locks(s_.nc);
+    if (!rows) co_return rows.error();
+    auto kept = is_kept(*rows, view_, s_.cfg.kv.partitions);
+    if (kept) {
+      unkept_since_.reset();
+      co_return kept;
+    }
+    if (!unkept_since_) {
+      unkept_since_ = now;
+      write_error("recordkv: {}; waiting {} s for one\n", kept.error().text, grace.count());
+    }
+    if (now - *unkept_since_ > grace) co_return kept;
+    co_return result<void>{};
+  }
+
+  bool kept() const { return !unkept_since_; }
+
+ private:
+  static constexpr auto grace = std::chrono::duration_cast<std::chrono::seconds>(kv::owner::lease) + 1s;
+  session s_;
+  std::string view_;
+  steady_clock::time_point next_;
+  std::optional<steady_clock::time_point> unkept_since_;
+};
+
+task<> pause(steady_clock::duration d) {
+  asio::steady_timer t(co_await asio::this_coro::executor, d);
+  co_await t.async_wait(use_task);
+}
+
 /// Polls the database: the position moves in the transaction that writes the rows, so nothing tells it earlier.
-task<result<void>> follow(session s, const view::plan& p, const goals& wanted) {
+task<result<void>> follow(session s, const view::plan& p, std::string database, const goals& wanted) {
   auto store = co_await kv::read_meta(s.nc);
   if (!store) co_return store.error();
   view::position last;
+  keeper_watch keeper(s, p.name);
   const auto began = steady_clock::now();
   for (auto moved = began;;) {
-    auto there = view::read_builds(s.cfg.database(), p.name);
+    auto there = view::read_builds(database, p.name);
     if (!there && there.error().code != errc::not_found) co_return there.error();
     // Rows of an earlier definition are not what is waited for, however far they are.
     const bool ours = there && there->live && there->live->hash == p.hash();
@@ -69,40 +113,76 @@ task<result<void>> follow(session s, const view::plan& p, const goals& wanted) {
     const auto next = there && there->next ? there->next->at : at;
     if (!(next == last)) moved = steady_clock::now();
     last = next;
+    if (auto kept = co_await keeper.look(); !kept) co_return kept;
     if (steady_clock::now() - moved > patience)
-      co_return fail(errc::timed_out,
-                     "view {} has not moved for {} s; `recordkv status` says who keeps it, and what holds it up",
-                     p.name, patience.count());
+      co_return fail(
+          errc::timed_out,
+          "view {} has not moved for {} s; `recordkv status` says which process keeps it, and what holds it up", p.name,
+          patience.count());
     // A twentieth of what was waited already: each look opens the database, beside a build that may take minutes.
-    const auto rest = std::clamp<steady_clock::duration>((steady_clock::now() - began) / 20, 10ms, 250ms);
-    asio::steady_timer pause(co_await asio::this_coro::executor, rest);
-    co_await pause.async_wait(use_task);
+    co_await pause(std::clamp<steady_clock::duration>((steady_clock::now() - began) / 20, 10ms, 250ms));
   }
+}
+
+// The views that are meant, with the database of each.
+struct meant {
+  view::plan plan;
+  std::string database;
+};
+
+task<result<std::vector<meant>>> find_meant(session s) {
+  auto rows = co_await read_locks(s.nc);
+  if (!rows) co_return rows.error();
+  auto plans = meant_views(s.cfg, *rows);
+  if (!plans) co_return plans.error();
+  std::vector<meant> out;
+  for (auto& p : *plans) {
+    auto database = database_of(s.cfg, *rows, p.name);
+    out.push_back({std::move(p), std::move(database)});
+  }
+  co_return out;
 }
 
 }  // namespace
 
+task<result<void>> views_can_follow(session s, std::string collection) {
+  auto views = co_await find_meant(s);
+  if (!views) co_return views.error();
+  for (const auto& [plan, database] : *views) {
+    if (!plan.wants(collection)) continue;
+    auto readable = view::read_builds(database, plan.name);
+    if (!readable && readable.error().code != errc::not_found) co_return readable.error();
+    keeper_watch keeper(s, plan.name);
+    do {
+      if (auto kept = co_await keeper.look(); !kept) co_return kept;
+      if (!keeper.kept()) co_await pause(100ms);
+    } while (!keeper.kept());
+  }
+  co_return result<void>{};
+}
+
 task<int> wait_for_views(session s, std::string uri, std::string view) {
-  auto plans = stages::configured_views(s.cfg);
-  if (!plans) co_return complain(plans.error());
   const auto u = atproto::parse_at_uri(uri);
   if (!uri.empty() && (!u || u->rkey.empty() || !atproto::is_did(u->authority)))
     co_return complain(fail(errc::bad_config, "\"{}\" is no record's AT-URI; write at://DID/COLLECTION/RKEY", uri));
-  std::erase_if(*plans, [&](const auto& p) { return !view.empty() && p.name != view; });
-  if (plans->empty() && !view.empty())
+  auto views = co_await find_meant(s);
+  if (!views) co_return complain(views.error());
+  std::erase_if(*views, [&](const auto& v) { return !view.empty() && v.plan.name != view; });
+  if (views->empty() && !view.empty())
     co_return complain(fail(errc::bad_config, "there is no view \"{}\"; `recordkv view list` names them", view));
+  if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
   auto meta = co_await kv::read_meta(s.nc);
   if (!meta) co_return complain(meta.error());
   // All goals first: what is written from now on is not waited for.
-  std::vector<std::pair<const view::plan*, goals>> todo;
-  for (const auto& p : *plans) {
-    if (u && !p.wants(u->collection)) continue;
-    auto wanted = u ? co_await one_record(s, *u, meta->partitions) : co_await end_of_store(s, p, meta->partitions);
+  std::vector<std::pair<const meant*, goals>> todo;
+  for (const auto& v : *views) {
+    if (u && !v.plan.wants(u->collection)) continue;
+    auto wanted = u ? co_await one_record(s, *u, meta->partitions) : co_await end_of_store(s, v.plan, meta->partitions);
     if (!wanted) co_return complain(wanted.error());
-    todo.emplace_back(&p, std::move(*wanted));
+    todo.emplace_back(&v, std::move(*wanted));
   }
-  for (const auto& [p, wanted] : todo)
-    if (auto there = co_await follow(s, *p, wanted); !there) co_return complain(there.error());
+  for (const auto& [v, wanted] : todo)
+    if (auto there = co_await follow(s, v->plan, v->database, wanted); !there) co_return complain(there.error());
   co_return done;
 }
 

@@ -49,6 +49,7 @@ void bridge::later(Work work) {
 }
 
 void bridge::shut() {
+  write_rest();
   up_ = false;
   if (!nc_) return;
   closing_ = true;
@@ -56,6 +57,13 @@ void bridge::shut() {
   natsConnection_Close(nc_);
   closed_->wait(false);  // nats.c tells of the end on a thread of its own, and that is its last word
   natsConnection_Destroy(std::exchange(nc_, nullptr));
+}
+
+// nats.c waits 500 ms at its end for the answer to what is still unwritten, which only the loop could read.
+void bridge::write_rest() {
+  if (!nc_ || !up_ || !write_wanted_ || write_waiting_ || late()) return;
+  errno = 0;  // as in read_turn
+  natsConnection_ProcessWriteEvent(nc_);
 }
 
 result<void> bridge::open(const nats_config& config) {

@@ -70,6 +70,7 @@ class bridge {
   template <class Work>
   void later(Work work);
   void shut();
+  void write_rest();
   void drop(std::string_view why);
   void given_up(const std::string& why);
   void try_later(std::chrono::milliseconds pause);

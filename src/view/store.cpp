@@ -4,6 +4,7 @@
 #include "databases.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 namespace recordkv::view {
 
@@ -27,6 +28,32 @@ result<std::unique_ptr<store>> store::open(asio::io_context& io, const std::stri
   if (const auto path = sqlite_path(database)) return open_sqlite(*path, patience);
   if (is_postgres(database)) return open_postgres(io, database, patience);
   return unknown_database(database);
+}
+
+namespace {
+
+/// Without ?password=…, &sslpassword=… and the like.
+std::string without_password_parameters(const std::string& url) {
+  const auto question = std::min(url.find('?'), url.size());
+  std::string out = url.substr(0, question);
+  char joint = '?';
+  for (auto rest = std::string_view(url).substr(std::min(question + 1, url.size())); !rest.empty();) {
+    const auto one = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(one.size() + 1, rest.size()));
+    if (one.contains("password=")) continue;
+    out += joint;
+    out += one;
+    joint = '&';
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string name_for_others(const std::string& database) {
+  if (const auto path = sqlite_path(database))
+    return "sqlite:" + std::filesystem::absolute(*path).lexically_normal().string();
+  return without_password(without_password_parameters(database));
 }
 
 std::string without_password(const std::string& database) {

@@ -1,4 +1,10 @@
 #include "config_fixture.hpp"
+#include "recordkv/config/shipped.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
 
 #include <cstdlib>
 
@@ -184,4 +190,47 @@ TEST_CASE("config/quickstart.toml follows likes and posts up to a limit") {
   CHECK(c.kv.max_keys == 5'000'000);
   CHECK(c.nats.sync_interval == 10s);
   CHECK(c.warnings.empty());
+}
+
+TEST_CASE("what is compiled in is what config/ holds, all of it") {
+  const auto text_in = [](const std::string& file) {
+    std::ifstream in(repository(file), std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  std::set<std::string> files;
+  for (const auto& f : std::filesystem::directory_iterator(repository("config/views"))) {
+    const auto name = "builtin:" + f.path().stem().string();
+    INFO(name);
+    CHECK(files.insert(name).second);
+    CHECK(shipped::text_of(name) == text_in("config/views/" + f.path().filename().string()));
+  }
+  const auto all = shipped::views_matching("builtin:*");
+  CHECK(std::set(all.begin(), all.end()) == files);
+  CHECK(shipped::views_matching("builtin:l*") == std::vector<std::string>{"builtin:likes", "builtin:links"});
+  CHECK(shipped::views_matching("builtin:quickstart").empty());
+  CHECK(shipped::views_matching("likes").empty());
+  CHECK_FALSE(shipped::text_of("builtin:recordkv"));
+  CHECK(shipped::text_of(shipped::quickstart) == text_in("config/quickstart.toml"));
+  CHECK(shipped::reference_configuration() == text_in("config/recordkv.toml"));
+}
+
+TEST_CASE("the quickstart is a file like any other, and later sources win") {
+  const config_sources quick{.files = {"builtin:quickstart"}, .environment = {}, .sets = {"kv.max_keys=7"}};
+  CHECK(must(quick).kv.max_keys == 7);
+  CHECK(shown(quick, "nats.sync_interval").starts_with("\"10s\" (builtin:quickstart:"));
+  CHECK_FALSE(load_config({.files = {"builtin:none"}, .environment = {}, .sets = {}}).has_value());
+}
+
+TEST_CASE("whether a key was written anywhere") {
+  const auto without = must({});
+  CHECK_FALSE(without.index.database_asked_for);
+  CHECK_FALSE(without.index.views_asked_for);
+  CHECK(must({{}, {}, {"index.database=sqlite:likes.db"}}).index.database_asked_for);
+  CHECK(must({{}, {{"RECORDKV_INDEX_VIEWS", "builtin:likes"}}, {}}).index.views_asked_for);
+}
+
+TEST_CASE("--stages wins over all, and says so") {
+  const config_sources from{.files = {}, .environment = {}, .sets = {"stages=kv"}, .stages = "ingest,index"};
+  CHECK(must(from).stages == std::vector<std::string>{"ingest", "index"});
+  CHECK(shown(from, "stages") == "[\"ingest\", \"index\"] (--stages)");
 }

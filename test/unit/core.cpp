@@ -1,3 +1,11 @@
+#include "recordkv/core/file_access.hpp"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
 #include "recordkv/core/backoff.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/log.hpp"
@@ -139,4 +147,18 @@ TEST_CASE("hosts are counted apart, and so many of them only") {
   CHECK(m.value_of_host("faults", "h0", "since") == 2);
   CHECK(m.value_of_host("faults", "other", "since") == 2);
   CHECK(m.of_hosts().size() == meters::max_hosts + 1);
+}
+
+TEST_CASE("why a place can't be used names the part that stands in the way") {
+  char made[] = "/tmp/recordkv-unit-XXXXXX";
+  const std::filesystem::path dir = mkdtemp(made);
+  CHECK(why_not_usable(dir, file_use::write).empty());
+  CHECK(why_not_usable(dir / "not" / "there", file_use::write).empty());
+  std::ofstream(dir / "file") << "x";
+  CHECK(why_not_usable(dir / "file", file_use::read).empty());
+  CHECK(why_not_usable(dir / "file" / "below", file_use::write) ==
+        (dir / "file").string() + " is a file, not a directory");
+  CHECK(why_not_usable("/proc/self/not-there", file_use::write) != "");
+  CHECK(user_of_process().find(fmt::format("uid {}", geteuid())) != std::string::npos);
+  std::filesystem::remove_all(dir);
 }

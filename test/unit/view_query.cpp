@@ -90,8 +90,11 @@ TEST_CASE("look-ups that ask for what is not there say what is") {
   const directory d;
   const auto missing = query(d.database(), "likes", {}, 1);
   CHECK(missing.error().code == errc::not_found);
-  CHECK(missing.error().text ==
-        fmt::format("there is no database {} yet; run recordkv with stage index first", d.file()));
+  CHECK(
+      missing.error().text ==
+      fmt::format("there is no database {} yet, and no running index tells of another; run recordkv with stage index, "
+                  "or set index.database",
+                  d.file()));
   auto s = must_open(d);
   must_live(*s, likes());
   const auto view = query(d.database(), "lieks", {}, 1);
@@ -124,4 +127,14 @@ TEST_CASE("a database by its name; and none by any other") {
         "postgresql://h:5432/d?user=u&password=...&x=1");
   CHECK(without_password("postgresql://h:5432/d?mail=a@b") == "postgresql://h:5432/d?mail=a@b");
   CHECK(without_password("postgresql:///d?sslpassword=secret") == "postgresql:///d?sslpassword=...");
+}
+
+TEST_CASE("a database's name for another process: an absolute path, a URL without its password") {
+  CHECK(name_for_others("sqlite:/var/lib/x.db") == "sqlite:/var/lib/x.db");
+  CHECK(name_for_others("sqlite:a/./b.db") == "sqlite:" + (std::filesystem::current_path() / "a/b.db").string());
+  CHECK(name_for_others("postgresql://u:secret@h/d") == "postgresql://u@h/d");
+  CHECK(name_for_others("postgresql://u@h/d?password=secret") == "postgresql://u@h/d");
+  CHECK(name_for_others("postgresql://u@h/d?password=s&sslmode=require&sslpassword=t") ==
+        "postgresql://u@h/d?sslmode=require");
+  CHECK(name_for_others("postgresql:///d?host=/run/postgresql") == "postgresql:///d?host=/run/postgresql");
 }

@@ -101,10 +101,14 @@ extraction extract(const plan& p, const record& r);
 /// All views of one file. A mistake is errc::bad_config with "file:line: key: what to do".
 result<std::vector<plan>> load_plans(const std::string& file);
 
+/// The same of a text that stands in no file; `name` stands for it in messages.
+result<std::vector<plan>> plans_in_text(std::string_view text, const std::string& name);
+
 /// A plan from plan::definition, as an earlier process left it in the database.
 result<plan> plan_from_definition(const std::string& definition);
 
 /// Runs the `[[view.test]]` rows of a file: one line of text per failure, empty when all pass. `ran` counts them.
 result<std::vector<std::string>> check_plans(const std::string& file, std::size_t* ran = nullptr);
+result<std::vector<std::string>> check_text(std::string_view text, const std::string& name, std::size_t* ran = nullptr);
 
 }  // namespace recordkv::view

@@ -161,4 +161,8 @@ result<builds> read_builds(const std::string& database, const std::string& view)
 /// A database URL without its password, for messages.
 std::string without_password(const std::string& database);
 
+/// The same database for another process of this machine: a file by its absolute path, a URL without its password,
+/// which libpq then takes from ~/.pgpass or PGPASSWORD.
+std::string name_for_others(const std::string& database);
+
 }  // namespace recordkv::view

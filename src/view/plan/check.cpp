@@ -50,18 +50,28 @@ void run_example(const plan& p, const example& e, std::vector<std::string>& fail
     }
 }
 
-}  // namespace
-
-result<std::vector<std::string>> check_plans(const std::string& file, std::size_t* ran) {
-  auto read = read_definitions(file);
-  if (!read) return read.error();
+std::vector<std::string> run_examples(const std::vector<definition>& all, std::size_t* ran) {
   std::vector<std::string> failures;
-  for (const auto& d : *read)
+  for (const auto& d : all)
     for (const auto& e : d.examples) {
       run_example(d.of, e, failures);
       if (ran != nullptr) ++*ran;
     }
   return failures;
+}
+
+}  // namespace
+
+result<std::vector<std::string>> check_plans(const std::string& file, std::size_t* ran) {
+  auto read = read_definitions(file);
+  if (!read) return read.error();
+  return run_examples(*read, ran);
+}
+
+result<std::vector<std::string>> check_text(std::string_view text, const std::string& name, std::size_t* ran) {
+  auto read = definitions_in_text(text, name);
+  if (!read) return read.error();
+  return run_examples(*read, ran);
 }
 
 }  // namespace recordkv::view

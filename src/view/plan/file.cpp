@@ -237,19 +237,25 @@ std::vector<definition> read_views(const toml::table& root, mistakes& m) {
   return out;
 }
 
-result<std::vector<definition>> read_text(std::string_view text, const std::string& file) {
-  mistakes m(file);
-  std::vector<definition> out;
-  try {
-    out = read_views(toml::parse(text, file), m);
-  } catch (const toml::parse_error& e) {
-    return fail(errc::bad_config, "{}:{}: {}", file, e.source().begin.line, e.description());
-  }
-  if (!m.first().empty()) return fail(errc::bad_config, "{}", m.first());
+std::vector<plan> plans_of(std::vector<definition> all) {
+  std::vector<plan> out;
+  for (auto& d : all) out.push_back(std::move(d.of));
   return out;
 }
 
 }  // namespace
+
+result<std::vector<definition>> definitions_in_text(std::string_view text, const std::string& name) {
+  mistakes m(name);
+  std::vector<definition> out;
+  try {
+    out = read_views(toml::parse(text, name), m);
+  } catch (const toml::parse_error& e) {
+    return fail(errc::bad_config, "{}:{}: {}", name, e.source().begin.line, e.description());
+  }
+  if (!m.first().empty()) return fail(errc::bad_config, "{}", m.first());
+  return out;
+}
 
 result<std::vector<definition>> read_definitions(const std::string& file) {
   std::error_code ec;
@@ -257,19 +263,23 @@ result<std::vector<definition>> read_definitions(const std::string& file) {
   if (std::filesystem::is_directory(file, ec) || !in)
     return fail(errc::bad_config, "cannot read view file {}: {}", file, std::strerror(in ? EISDIR : errno));
   const std::string text(std::istreambuf_iterator<char>(in), {});
-  return read_text(text, file);
+  return definitions_in_text(text, file);
 }
 
 result<std::vector<plan>> load_plans(const std::string& file) {
   auto read = read_definitions(file);
   if (!read) return read.error();
-  std::vector<plan> out;
-  for (auto& d : *read) out.push_back(std::move(d.of));
-  return out;
+  return plans_of(std::move(*read));
+}
+
+result<std::vector<plan>> plans_in_text(std::string_view text, const std::string& name) {
+  auto read = definitions_in_text(text, name);
+  if (!read) return read.error();
+  return plans_of(std::move(*read));
 }
 
 result<plan> plan_from_definition(const std::string& definition) {
-  auto read = read_text(definition, "the definition in the database");
+  auto read = definitions_in_text(definition, "the definition in the database");
   if (!read) return read.error();
   if (read->size() != 1) return fail(errc::bad_config, "the definition in the database holds {} views", read->size());
   return std::move(read->front().of);

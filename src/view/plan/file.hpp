@@ -33,5 +33,6 @@ void read_examples(definition& d, fields view);
 
 /// All of a file, checked. A mistake is errc::bad_config; the one that stands first in the file is told.
 result<std::vector<definition>> read_definitions(const std::string& file);
+result<std::vector<definition>> definitions_in_text(std::string_view text, const std::string& name);
 
 }  // namespace recordkv::view

@@ -1,5 +1,9 @@
 #include "sqlite/database.hpp"
 
+#include "recordkv/core/file_access.hpp"
+
+#include <filesystem>
+
 namespace recordkv::view {
 namespace {
 
@@ -15,13 +19,20 @@ std::string_view remedy(int code) {
       return "another program keeps it locked: end that program's transaction (an open sqlite3 shell?), or give this "
              "process a database of its own";
     case SQLITE_FULL: return "free some disk space; nothing was changed";
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_CANTOPEN: return "check that the directory exists and may be written to";
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return "move the file away and start again: views are rebuilt from the store";
     default: return "see the reason above; nothing was changed";
   }
+}
+
+/// SQLite says no more than that it can't. Beside the file it makes others, so its directory counts as well.
+std::string remedy_of_access(const std::string& path, database::access how) {
+  const auto use = how == database::access::read_only ? file_use::read : file_use::write;
+  auto why = why_not_usable(path, use);
+  if (const auto dir = std::filesystem::path(path).parent_path(); why.empty() && !dir.empty())
+    why = why_not_usable(dir, use);
+  if (why.empty()) return "check that the directory exists and may be written to";
+  return why + "; give it to that user, or set state.dir or index.database to another place";
 }
 
 /// What a guest's statement may not do. SQLite asks while it compiles.
@@ -80,6 +91,7 @@ std::string_view statement::text(int at) const {
 result<database> database::open(const std::string& path, access how, std::chrono::milliseconds patience) {
   database d;
   d.path_ = path;
+  d.how_ = how;
   sqlite3* raw = nullptr;
   const int mode = how == access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int code = sqlite3_open_v2(path.c_str(), &raw, mode | SQLITE_OPEN_NOMUTEX, nullptr);
@@ -135,8 +147,10 @@ bool database::statement_failed() const {
 bool database::busy() const { return (sqlite3_errcode(db_.get()) & 0xff) == SQLITE_BUSY; }
 
 error database::failure(std::string_view doing) const {
+  const int code = sqlite3_errcode(db_.get()) & 0xff;
+  const bool access = code == SQLITE_READONLY || code == SQLITE_PERM || code == SQLITE_CANTOPEN;
   return fail(errc::storage, "database {}: cannot {}: {}; {}", path_, doing, sqlite3_errmsg(db_.get()),
-              remedy(sqlite3_errcode(db_.get())));
+              access ? remedy_of_access(path_, how_) : remedy(code));
 }
 
 result<savepoint> savepoint::begin(database& d) {

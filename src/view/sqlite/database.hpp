@@ -78,6 +78,7 @@ class database {
   };
   std::unique_ptr<sqlite3, closer> db_;
   std::string path_;
+  access how_ = access::read_write;
 };
 
 /// A part of a transaction that can be taken back alone. It must be kept or undone before the next statement fails.

@@ -1,5 +1,6 @@
 // Questions to an SQLite database of views: read-only, blocking, one snapshot.
 #include "databases.hpp"
+#include "recordkv/core/file_access.hpp"
 #include "sql/query_text.hpp"
 #include "sqlite/builds.hpp"
 #include "sqlite/database.hpp"
@@ -13,8 +14,13 @@ namespace {
 
 result<database> open_to_read(const std::string& path) {
   std::error_code ec;
+  if (const auto why = why_not_usable(path, file_use::read); !why.empty())  // not seen is not the same as not there
+    return fail(errc::storage, "database {}: {}; ask as its owner, or as a member of its group", path, why);
   if (!std::filesystem::exists(path, ec))
-    return fail(errc::not_found, "there is no database {} yet; run recordkv with stage index first", path);
+    return fail(errc::not_found,
+                "there is no database {} yet, and no running index tells of another; run recordkv with stage index, or "
+                "set index.database",
+                path);
   return database::open(path, database::access::read_only, std::chrono::seconds(5));
 }
 

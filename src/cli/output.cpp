@@ -1,0 +1,84 @@
+#include "output.hpp"
+
+#include "commands.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <string>
+#include <system_error>
+
+namespace recordkv::cli {
+namespace {
+
+constexpr std::size_t buffer_size = 65'536;
+
+struct {
+  std::string buffer;
+  int failure = 0;  // errno of the write that failed; nothing is written after it
+  bool told = false;
+} out;
+
+// 0, or the errno of the failure. A descriptor that another program made non-blocking is waited for.
+int write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const auto n = ::write(fd, text.data(), text.size());
+    if (n >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(n));
+    } else if (errno == EAGAIN) {
+      pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
+      (void)poll(&ready, 1, -1);
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
+bool reader_has_gone(int failure) { return failure == EPIPE || failure == ECONNRESET; }
+
+void hand_on() {
+  if (out.failure == 0) out.failure = write_all(STDOUT_FILENO, out.buffer);
+  out.buffer.clear();
+}
+
+}  // namespace
+
+void guard_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // gets the lowest free number, which is fd
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+void write_text(std::string_view text) {
+  if (out.failure != 0) return;
+  out.buffer += text;
+  static const bool terminal = isatty(STDOUT_FILENO) != 0;
+  if (terminal || out.buffer.size() >= buffer_size) hand_on();
+}
+
+// There is nowhere to complain about standard error.
+void write_error_text(std::string_view text) {
+  hand_on();
+  (void)write_all(STDERR_FILENO, text);
+}
+
+bool flush_output() {
+  hand_on();
+  if (out.failure == 0) return true;
+  if (!reader_has_gone(out.failure) && !std::exchange(out.told, true))
+    write_error("recordkv: the answer can't be written to standard output: {}\n",
+                std::generic_category().message(out.failure));
+  return false;
+}
+
+int exit_code_after_output(int code) {
+  if (flush_output() || reader_has_gone(out.failure)) return code;
+  return code == done ? no : code;
+}
+
+}  // namespace recordkv::cli

@@ -1,0 +1,85 @@
+#include "stores_there.hpp"
+
+#include "recordkv/kv/record_key.hpp"
+#include "recordkv/kv/store_meta.hpp"
+
+#include <boost/json.hpp>
+
+#include <algorithm>
+
+namespace recordkv::cli {
+namespace json = boost::json;
+namespace {
+
+constexpr std::string_view prefix = "KV_";
+constexpr std::size_t most_buckets = 256;  // each is looked into
+
+task<result<std::vector<std::string>>> all_buckets(nats::connection& nc) {
+  std::vector<std::string> out;
+  for (std::size_t offset = 0;;) {
+    auto page = co_await nats::api(nc, "STREAM.NAMES", fmt::format(R"({{"subject":"$KV.>","offset":{}}})", offset));
+    if (!page) co_return page.error();
+    const auto* const names = page->if_contains("streams");
+    const auto* const total = page->if_contains("total");
+    if (names == nullptr || !names->is_array() || names->get_array().empty()) co_return out;
+    for (const auto& n : names->get_array())
+      if (n.is_string() && std::string_view(n.get_string()).starts_with(prefix))
+        out.emplace_back(std::string_view(n.get_string()).substr(prefix.size()));
+    offset += names->get_array().size();
+    if (out.size() > most_buckets || total == nullptr || !total->is_int64() ||
+        offset >= static_cast<std::size_t>(total->get_int64()))
+      co_return out;
+  }
+}
+
+task<bool> holds_records(nats::connection& nc, std::string bucket) {
+  auto first = co_await nats::next_message(nc, "KV_" + bucket, "$KV." + bucket + ".>", 1);
+  if (!first) co_return false;
+  co_return kv::record_key::parse(std::string_view(first->subject).substr(bucket.size() + 5)).has_value();
+}
+
+std::string named(const std::vector<std::string>& buckets) {
+  return fmt::format("there {}: {}", buckets.size() == 1 ? "is" : "are", fmt::join(buckets, ", "));
+}
+
+}  // namespace
+
+task<result<std::vector<std::string>>> record_buckets(nats::connection& nc) {
+  auto all = co_await all_buckets(nc);
+  if (!all) co_return all.error();
+  auto meta = co_await kv::read_meta(nc);  // an empty store has no key to be known by
+  std::vector<std::string> out;
+  for (auto& b : *all) {
+    const bool ours = meta && std::ranges::find(meta->made, "KV_" + b) != meta->made.end();
+    const bool beside = b == "cursor" || b == "repo" || b == "lock";
+    if (!beside && (ours || co_await holds_records(nc, b))) out.push_back(std::move(b));
+  }
+  co_return out;
+}
+
+task<result<void>> store_is_there(session s) {
+  auto there = co_await nats::stream_info(s.nc, "KV_" + s.cfg.kv.bucket);
+  if (there) co_return result<void>{};
+  if (there.error().code != errc::not_found) co_return there.error();
+  auto others = co_await record_buckets(s.nc);
+  if (others && !others->empty())
+    co_return fail(errc::not_found, "there is no bucket {}; {} (kv.bucket)", s.cfg.kv.bucket, named(*others));
+  co_return fail(errc::not_found, "there is no store yet: no bucket {} and no other; run recordkv first",
+                 s.cfg.kv.bucket);
+}
+
+task<result<void>> not_mistyped(session s) {
+  auto there = co_await store_is_there(s);
+  if (there || there.error().code != errc::not_found) co_return there;
+  auto others = co_await record_buckets(s.nc);
+  if (!others) co_return others.error();
+  co_return others->empty() ? result<void>{} : there;
+}
+
+task<result<void>> may_make_store(session s) {
+  auto fits = co_await not_mistyped(s);
+  if (fits || fits.error().code != errc::not_found) co_return fits;
+  co_return fail(errc::bad_config, "put: {}; a second store is made by recordkv run, not by put", fits.error().text);
+}
+
+}  // namespace recordkv::cli
