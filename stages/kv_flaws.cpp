@@ -1,9 +1,11 @@
 // The third half of kv_apply: what can't be applied. It is counted by reason and host, and its account is marked: no
-// loss without a trace (docs/invariants.md X11, "Flaws").
+// loss without a trace (docs/invariants.md, "Flaws").
 #include "kv_apply.hpp"
 
 #include "recordkv/core/log.hpp"
 #include "recordkv/kv/record_key.hpp"
+
+#include <algorithm>
 
 namespace recordkv::stages {
 

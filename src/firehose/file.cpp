@@ -101,11 +101,15 @@ void file_source::take(std::string message, std::vector<frame>& out) {
     counters_.add("source_skipped", "error_frame");
     return;
   }
+  // An account's event without a number can't be put into order, no more than one that can't be read.
+  if (seen && seen->kind == atproto::event_kind::unknown && !seen->did.empty())
+    seen = fail(errc::malformed, "{}", seen->name);
   if (!seen) {
     counters_.add("source_skipped", "unreadable");
     f.what = frame::notice::unreadable;
     f.info.kind = atproto::event_kind::unreadable;
     f.info.did = recover_did(message);
+    f.info.name = seen.error().text;
     log::warn("file", "{}: the message that ends at offset {} cannot be read: {}", spec_.url, offset_,
               seen.error().text);
     out.push_back(std::move(f));

@@ -9,6 +9,7 @@ import time
 import unittest
 
 from rig import SLOW, Rig, wait_for
+import dag_cbor  # from test/oracle, which rig has put into the path
 
 EVENTS = 20_000
 LOCKS = ("ingest", "kv", "view-likes")
@@ -19,9 +20,10 @@ def like_event(n: int) -> bytes:
     digits = "234567abcdefghijklmnopqrstuvwxyz"
     rev = "3kabcdefgh" + "".join(digits[n // 32 ** k % 32] for k in (2, 1, 0))
     subject = {"uri": "at://did:plc:44ybard66vv44zksje25o7dz/app.bsky.feed.post/3k", "cid": "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a"}
+    record = {"$type": "app.bsky.feed.like", "subject": subject, "createdAt": "2024-08-30T00:00:00Z"}
     return json.dumps({"did": "did:plc:z72i7hdynmk6r22z27h6tvur", "time_us": 1_725_000_000_000_000 + n, "kind": "commit", "commit": {
-        "rev": rev, "operation": "create", "collection": "app.bsky.feed.like", "rkey": f"n{n}", "cid": subject["cid"],
-        "record": {"$type": "app.bsky.feed.like", "subject": subject, "createdAt": "2024-08-30T00:00:00Z"}}}).encode()
+        "rev": rev, "operation": "create", "collection": "app.bsky.feed.like", "rkey": f"n{n}", "cid": dag_cbor.cid(record),
+        "record": record}}).encode()
 
 
 def reconnects(report: dict) -> int:

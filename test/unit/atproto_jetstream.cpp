@@ -11,7 +11,10 @@ const std::string did = "did:plc:abcdefghijklmnopqrstuvwx";
 constexpr std::string_view record_json = R"({"$type":"com.example.note","n":9007199254740993,"at":"x/\u00e9"})";
 
 /// Of the record where it has one.
-std::string cid_of_record(std::string_view json) { return cid_of_json(json).value_or(cid_text_of("no data")); }
+std::string cid_of_record(std::string_view json) {
+  const auto cid = cid_of_json(json);
+  return cid ? *cid : cid_text_of("no data");
+}
 
 std::string commit(std::string_view record = record_json, std::string_view more = "") {
   return fmt::format(R"({{"did":"{}","time_us":1779719009132431,{}"kind":"commit","commit":{{"rev":"3kabcdefgh222",)"
