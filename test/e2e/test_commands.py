@@ -101,7 +101,7 @@ class RecordTest(CommandTest):
                 done = rig.command(*words)
                 self.assertEqual(done.returncode, 2, f"{words}: {done.stderr}")
                 self.assertTrue(done.stderr, words)
-            for name in ("run", "up", "get", "ls", "put", "del", "likes", "tail", "status", "reset", "config"):
+            for name in ("run", "up", "init", "get", "ls", "put", "del", "wait", "likes", "query", "view", "tail", "status", "reset", "config"):
                 done = rig.command(name, "--help")
                 self.assertEqual(done.returncode, 0, name)
                 self.assertIn("Example:\n  recordkv", done.stdout, name)
