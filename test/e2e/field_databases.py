@@ -87,11 +87,12 @@ class Holder:
     def __init__(self, postgres: Postgres, sql: str):
         self.process = subprocess.Popen([os.path.join(postgres.bin, "psql"), "-XAtq", "-d", postgres.url()], text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, preexec_fn=die_with_parent)
-        self.process.stdin.write(f"BEGIN; {sql}; SELECT pg_backend_pid();\n")
+        self.process.stdin.write(f"BEGIN; {sql}; SELECT 'pid=' || pg_backend_pid();\n")
         self.process.stdin.flush()
-        self.pid = ""
-        while not self.pid.isdigit() or self.pid == "0":
-            self.pid = self.process.stdout.readline().strip()
+        line = ""
+        while not line.startswith("pid="):
+            line = self.process.stdout.readline()
+        self.pid = line.strip().removeprefix("pid=")
 
     def close(self) -> None:
         self.process.stdin.close()
