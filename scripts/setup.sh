@@ -136,6 +136,16 @@ install_postgres() {
   as_root rm -f "$setting"
 }
 
+# For a test, too. Its service must not start, neither now nor with the machine.
+install_pgbouncer() {
+  [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null && return
+  local policy=/usr/sbin/policy-rc.d ours=
+  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null; as_root chmod 755 "$policy"; ours=1; }
+  install_packages pgbouncer
+  [ -z "$ours" ] || as_root rm -f "$policy"
+  ! command -v systemctl >/dev/null || as_root systemctl disable pgbouncer >/dev/null 2>&1 || true
+}
+
 use_compiler() {
   local ccache=
   command -v ccache >/dev/null && ccache="ccache "
@@ -171,11 +181,12 @@ pip_packages() {  # pip_packages FILE: into .tools/python, beside whatever Pytho
   cp "$1" "$stamp"
 }
 
-# What the tests need beside that: the nats command line, PostgreSQL, Node, Python and Go with the packages of test/e2e and
+# What the tests need beside that: the nats command line, PostgreSQL, PgBouncer, Node, Python and Go with the packages of test/e2e and
 # docs/examples, the readers of what deploys it.
 setup_test() {
   install_nats_cli || die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
   install_postgres
+  install_pgbouncer
   command -v node >/dev/null || install_packages nodejs npm
   command -v npm >/dev/null || install_packages npm
   npm_packages test/e2e

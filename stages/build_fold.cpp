@@ -275,10 +275,13 @@ task<result<void>> build_fold::take_the_name() {
   auto swapped = co_await part_.rows.ready(plan_, build_.number, part_.labels, all);
   if (!swapped && swapped.error().code == errc::storage) {
     // A reader's long transaction, say. The live build, which has made way, goes on for as long.
-    log::warn("index", "view {}: {}; the old rows go on answering", part_.name, swapped.error().text);
+    if (part_.swap_refused.empty())
+      log::warn("index", "view {}: {}; the old rows go on answering", part_.name, swapped.error().text);
+    part_.swap_refused = fmt::format("{}; the old rows go on answering", swapped.error().text);
     part_.next_swap = std::chrono::steady_clock::now() + 3s;
     co_return fail(errc::conflict, "view {}: build {} has not taken its name", part_.name, build_.number);
   }
+  part_.swap_refused.clear();
   if (!swapped) co_return swapped.error();
   swapped_ = *swapped;
   // Else other processes' partitions have not caught up. Ours go on; the last one swaps.

@@ -1,7 +1,8 @@
 // The stage `index`: from the store to the views' tables.
 //
-// Owns: the database, one keeper a view, and that one view which can't go on ends the stage.
+// Owns: the database and the look after it, one keeper a view, and that one view which can't go on ends the stage.
 // Refuses to know: how a view is kept (view_keeper.hpp), SQL, and what a row is made of.
+#include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "stages.hpp"
 #include "view_keeper.hpp"
@@ -20,9 +21,13 @@ class index_stage final : public stage {
   std::string_view name() const override { return "index"; }
 
   task<result<void>> run() override {
-    nursery views(co_await asio::this_coro::executor);
+    nursery views(co_await asio::this_coro::executor), beside(co_await asio::this_coro::executor);
     for (auto& v : views_) views.spawn(run_one(*v));
+    beside.spawn(look_after_database());
     co_await views.join();
+    ended_ = true;
+    ending_.notify();
+    co_await beside.join();
     if (views.failure()) co_return *views.failure();
     co_return result<void>{};
   }
@@ -39,7 +44,28 @@ class index_stage final : public stage {
     co_return done;
   }
 
+  // Beside the views: they may wait for the database for long.
+  task<> look_after_database() {
+    using namespace std::chrono_literals;
+    std::chrono::steady_clock::time_point told{};
+    while (!ended_) {
+      auto now = co_await rows_->look_after();
+      if (now) {
+        for (auto& v : views_) v->note_database(*now);
+        if (now->warning.empty()) {
+          told = {};
+        } else if (std::chrono::steady_clock::now() - told >= 1min) {
+          told = std::chrono::steady_clock::now();
+          log::warn("index", "{}", now->warning);
+        }
+      }
+      if (!ended_) co_await ending_.wait_for(2s);
+    }
+  }
+
   std::unique_ptr<view::store> rows_;
+  bool ended_ = false;
+  event ending_;
   std::vector<std::unique_ptr<view_keeper>> views_;
 };
 

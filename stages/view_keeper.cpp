@@ -51,6 +51,11 @@ void view_keeper::close() noexcept {
   part_.pause.notify();
 }
 
+void view_keeper::note_database(const view::upkeep& u) {
+  part_.database_warning = u.warning;
+  part_.shown.database = database_figures{u.database, u.wal_bytes, u.oldest_transaction};
+}
+
 // As often as the builds change: look which there are, and fold them until they change again.
 task<result<void>> view_keeper::keep() {
   while (!part_.closing) {

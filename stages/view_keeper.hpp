@@ -18,6 +18,9 @@ class view_keeper {
   task<result<void>> run();
   void close() noexcept;
 
+  /// What is to be told of the database that it shares with other views.
+  void note_database(const view::upkeep& u);
+
  private:
   task<result<void>> keep();
   task<result<void>> choose();

@@ -42,6 +42,7 @@ bool view_part::trouble_passes() const {
 }
 
 void view_part::note_health(const std::string& not_moving) {
+  shown.warning = swap_refused.empty() ? database_warning : swap_refused;
   auto& ill = shown.condition;
   const auto now = std::chrono::system_clock::now();
   if (!ctx.nc.up())

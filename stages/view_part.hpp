@@ -52,7 +52,7 @@ class view_part {
     }
   }
 
-  /// Brings `shown.condition` up to date; `not_moving`: why a consumer does not move, or empty.
+  /// Brings `shown.condition` and `shown.warning` up to date; `not_moving`: why a consumer does not move, or empty.
   void note_health(const std::string& not_moving);
 
   std::string stream() const { return "KV_" + ctx.cfg.kv.bucket; }
@@ -67,7 +67,9 @@ class view_part {
   view::store& rows;
   kv::owner owner;
   std::vector<std::string> labels;
-  event pause;  // whoever waits looks again
+  std::string swap_refused;      ///< why a next build can't take the name just now
+  std::string database_warning;  ///< of store::look_after()
+  event pause;                   // whoever waits looks again
   bool closing = false;
   /// The last swap was refused: until then the live build has its time.
   std::chrono::steady_clock::time_point next_swap;

@@ -73,6 +73,8 @@ void print_ends(const json::object& all) {
   for (const auto& name : all.at("missing").as_array())
     write_out("{:<12} {}\n", std::string_view(name.as_string()), marked("31", "no process runs this"));
   if (all.at("stages").as_array().empty()) write_out("stages       none is running\n");
+  for (const auto& said : all.at("warnings").as_array())
+    write_out("{:<12} {}\n", "WARNING", marked("33", std::string(said.as_string())));
   const auto& stale = all.at("accounts_maybe_stale");
   write_out("accounts     {} may be stale", stale.is_null() ? "an unknown number" : json::serialize(stale));
   const char* before = ": ";

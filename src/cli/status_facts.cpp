@@ -157,6 +157,17 @@ json::array missing_parts(const config& cfg, const json::array& rows) {
   return out;
 }
 
+// What living stages say that a person should look at; several that share a database say one thing.
+json::array warnings_of(const json::array& rows) {
+  json::array out;
+  for (const auto& row : rows) {
+    const auto said = text_of(row.as_object(), "warning");
+    if (said.empty() || text_of(row.as_object(), "state") == "gone") continue;
+    if (std::ranges::find(out, json::value(said)) == out.end()) out.emplace_back(said);
+  }
+  return out;
+}
+
 }  // namespace
 
 task<result<json::object>> system_facts(session s, depth how_deep) {
@@ -185,6 +196,7 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
   if (auto* store = all.if_contains("store"); store && store->as_object().contains("keys"))
     add_rates(store->as_object(), *rows);
   all["missing"] = missing_parts(s.cfg, *rows);
+  all["warnings"] = warnings_of(*rows);
   all["stages"] = std::move(*rows);
   co_return all;
 }

@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <map>
 #include <set>
 
 namespace recordkv {
@@ -76,6 +77,25 @@ void add_stalls(std::string& out, const std::vector<const figures*>& parts) {
     }
 }
 
+// A database that several parts share is one sample. The first that knows a value tells it.
+void add_databases(std::string& out, const std::vector<const figures*>& parts) {
+  std::map<std::string, double> wal, oldest;
+  for (const auto* f : parts) {
+    if (!f->database) continue;
+    const auto& d = *f->database;
+    if (d.wal_bytes) wal.emplace(d.name, static_cast<double>(*d.wal_bytes));
+    if (d.oldest_transaction_seconds) oldest.emplace(d.name, *d.oldest_transaction_seconds);
+  }
+  const auto add = [&](std::string_view name, std::string_view help, const std::map<std::string, double>& all) {
+    if (!all.empty()) head(out, name, "gauge", help);
+    for (const auto& [database, value] : all)
+      out += fmt::format("{}{{database=\"{}\"}} {}\n", name, quotable(database), value);
+  };
+  add("recordkv_view_wal_bytes", "The write-ahead log of an SQLite database of views, as far as it is committed.", wal);
+  add("recordkv_view_oldest_transaction_seconds",
+      "PostgreSQL: the age of the oldest transaction of another program in the database of views; 0: none.", oldest);
+}
+
 // Counters by their own names; the samples of one name must stand together, whatever part they are of.
 void add_counters(std::string& out, const std::vector<const figures*>& parts) {
   std::set<std::string> names;
@@ -136,6 +156,8 @@ std::string members_of(const figures& f) {
   if (const auto& ill = f.condition.present())
     out += fmt::format(R"(,"cause":"{}","reason":"{}","stalled_since":"{:%FT%TZ}")", name(ill->what),
                        quotable(ill->reason), fmt::gmtime(std::chrono::system_clock::to_time_t(ill->since)));
+  if (!f.warning.empty()) out += fmt::format(R"(,"warning":"{}")", quotable(f.warning));
+  if (f.database && f.database->wal_bytes) out += fmt::format(R"(,"wal_bytes":{})", *f.database->wal_bytes);
   out += fmt::format(
       R"(,"events":{},"bytes":{},"lag_messages":{},"lag_seconds":{:.3f},"in_flight":{},"oldest_unsettled_seconds":{:.3f})",
       f.events, f.bytes, f.lag_messages, f.lag_seconds, f.in_flight, f.oldest_unsettled_seconds);
@@ -189,6 +211,7 @@ std::string prometheus_text(const std::vector<const figures*>& parts) {
       if (aged(f)) out += fmt::format("recordkv_cursor_age_seconds{{{}}} {}\n", labels_of(*f), *f->cursor_age_seconds);
   }
   add_stalls(out, parts);
+  add_databases(out, parts);
   for (const auto& t : timings) add_timing(out, t, parts);
   add_counters(out, parts);
   add_host_counters(out, parts);

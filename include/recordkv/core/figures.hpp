@@ -42,6 +42,13 @@ class histogram {
   double sum_ = 0;
 };
 
+/// How the database behind a part fares; several parts may share one.
+struct database_figures {
+  std::string name;
+  std::optional<std::uint64_t> wal_bytes;            ///< SQLite's write-ahead log, as far as it is committed
+  std::optional<double> oldest_transaction_seconds;  ///< PostgreSQL: of another program
+};
+
 /// Everything has one meaning in every stage; what a stage has no use for stays at zero.
 struct figures {
   std::string stage;                    ///< "ingest", "kv", "index"
@@ -60,6 +67,8 @@ struct figures {
   histogram visible;  ///< from the event's own time to its row: the first and last record of each batch
   meters counted;
   health condition;
+  std::string warning;  ///< it works, and a person should look at this before it no longer does; empty: nothing
+  std::optional<database_figures> database;
 };
 
 /// The parts of one process. A part hangs its figures up as long as it lives.

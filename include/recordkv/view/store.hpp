@@ -54,6 +54,14 @@ struct change {
   std::string cid, rev, time, json;
 };
 
+/// How the database fares while it works: what grows because another program keeps a transaction open.
+struct upkeep {
+  std::string database;                      ///< which, for a label: the path, or the URL without its password
+  std::optional<std::uint64_t> wal_bytes;    ///< SQLite: the committed part of the write-ahead log
+  std::optional<double> oldest_transaction;  ///< PostgreSQL: age in seconds of another program's
+  std::string warning;                       ///< what, why, and the remedy; empty: nothing to be done
+};
+
 class store {
  public:
   virtual ~store() = default;
@@ -129,6 +137,10 @@ class store {
 
   /// Every view that has a build here, by name.
   virtual task<result<std::vector<std::string>>> views() = 0;
+
+  /// Looks whether the database grows for another program's sake, and shrinks what may shrink. To be asked every few
+  /// seconds.
+  virtual task<result<upkeep>> look_after() = 0;
 
   /// Removes all of a view's tables and builds.
   virtual task<result<void>> drop(std::string view) = 0;

@@ -130,9 +130,9 @@ bool stands_at(const position& stored, const position& at) { return moved(stored
 /// into this very build, so whoever did it folded these, too. An asker who was not in doubt is told of the conflict all
 /// the same: somebody else works where he believes himself alone. The older session can't commit later: it holds the
 /// build's lock until its end, and we only look once the lock is ours.
-task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t number, const std::vector<change>& changes,
-                                   const position& previous, const position& next) {
-  const session::doubt asked{number, previous, next};
+task<result<store::applied>> apply(session& s, doubts& unanswered, const plan& p, std::uint64_t number,
+                                   const std::vector<change>& changes, const position& previous, const position& next) {
+  const doubt asked{number, previous, next};
   for (const bool dividing : {false, true}) {
     auto b = co_await begin_with(s, p, number);
     if (!b) co_return b.error();
@@ -140,9 +140,9 @@ task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t numb
     auto writer = row_writer::make(p, b->names(), bulk);
     if (!writer) co_return writer.error();
     auto all = writer->fates_of(changes);
-    const auto doubt = s.unanswered.find(number);
-    const bool doubted = doubt != s.unanswered.end() && doubt->second == asked;
-    if (doubt != s.unanswered.end()) s.unanswered.erase(doubt);
+    const auto open = unanswered.find(number);
+    const bool doubted = open != unanswered.end() && open->second == asked;
+    if (open != unanswered.end()) unanswered.erase(open);
     const auto to = moved(b->of.at, previous, next);
     if (!to && doubted && stands_at(b->of.at, next)) {
       const auto w = writer->write(all);
@@ -160,10 +160,10 @@ task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t numb
       if (auto done = co_await work.divide(all, count); !done) co_return done.error();
       all.clear();
     }
-    s.unanswered.insert_or_assign(number, asked);
+    unanswered.insert_or_assign(number, asked);
     crash_point("view.before_commit");
     auto done = co_await work.at_once(all, std::move(last));
-    if (done || s.db.connected()) s.unanswered.erase(number);
+    if (done || s.db.connected()) unanswered.erase(number);
     if (!done) co_return done.error();
     if (*done) {
       crash_point("view.after_commit");
@@ -180,8 +180,7 @@ task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t numb
 }
 
 task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<change>& changes) {
-  std::vector<request> begin{{"BEGIN", {}}};
-  if (auto begun = co_await s.run("begin", std::move(begin)); !begun) co_return begun.error();
+  if (auto begun = co_await s.run("begin", opening(s.patience)); !begun) co_return begun.error();
   auto builds = co_await builds_of(s, p.name, true);
   if (!builds) co_return builds.error();
   const auto* const live = find(*builds, true);

@@ -4,7 +4,7 @@
 // a lost COMMIT counts as done. Refuses to know: the statements themselves, and the order of calls.
 #pragma once
 
-#include "postgres/session.hpp"
+#include "postgres/pool.hpp"
 
 #include "recordkv/view/store.hpp"
 
@@ -14,8 +14,8 @@
 namespace recordkv::view::postgres {
 
 /// store::apply() and store::retry() on a session that is the caller's until they return.
-task<result<store::applied>> apply(session& s, const plan& p, std::uint64_t number, const std::vector<change>& changes,
-                                   const position& previous, const position& next);
+task<result<store::applied>> apply(session& s, doubts& unanswered, const plan& p, std::uint64_t number,
+                                   const std::vector<change>& changes, const position& previous, const position& next);
 task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<change>& changes);
 
 }  // namespace recordkv::view::postgres

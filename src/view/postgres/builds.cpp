@@ -1,5 +1,6 @@
 #include "postgres/builds.hpp"
 
+#include "postgres/holders.hpp"
 #include "sql/position_text.hpp"
 #include "sql/statements.hpp"
 
@@ -10,6 +11,7 @@
 namespace recordkv::view::postgres {
 namespace {
 
+constexpr std::string_view lock_not_available = "55P03";
 constexpr std::size_t longest_name = 63;  // PostgreSQL cuts off what is longer, and two names become one
 
 /// What a bulk's end may take: a few hundred million rows.
@@ -64,13 +66,21 @@ request grants_of(const std::string& table) {
 /// for a deadlock (after a second) and end one of the two, who might be the reader.
 task<result<void>> shut_out(session& s, const stored_build& live) {
   if (!live.whole) co_return result<void>{};
+  const auto names = live.names().tables();
   std::string tables;
-  for (const auto& t : live.names().tables()) tables += (tables.empty() ? "" : ", ") + identifier(t);
+  for (const auto& t : names) tables += (tables.empty() ? "" : ", ") + identifier(t);
   const auto limit = fmt::format("SET LOCAL lock_timeout = '{}ms'", std::min<std::int64_t>(s.patience.count(), 400));
   std::vector<request> lock{{limit, {}}, {fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables), {}}};
-  auto locked = co_await s.run(fmt::format("take the place of view {}", live.view), std::move(lock));
-  if (!locked) co_return locked.error();
-  co_return result<void>{};
+  auto answers = co_await s.db.run(std::move(lock));
+  if (!answers) co_return answers.error();
+  const auto& last = answers->back();
+  if (!last.refused()) co_return result<void>{};
+  auto why = s.db.failure(fmt::format("take the place of view {}", live.view), last);
+  if (last.state() != lock_not_available) co_return why;
+  co_await s.leave();
+  if (const auto who = co_await holders_of(s, names); !who.empty())
+    why.text += fmt::format("; {} holds it; end that transaction: SELECT pg_terminate_backend(PID)", who);
+  co_return why;
 }
 
 /// GRANTs that give people the rights on the tables of `to` that they have on those of `from`; the names are the same.
@@ -90,9 +100,9 @@ task<result<std::vector<request>>> rights_on(session& s, naming from, naming to)
 }  // namespace
 
 task<result<void>> begin_change(session& s, std::string view) {
-  std::vector<request> all{{"BEGIN", {}},
-                           {"SET LOCAL synchronous_commit = on", {}},
-                           {"SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", {"recordkv " + view}}};
+  auto all = opening(s.patience);
+  all.push_back({"SET LOCAL synchronous_commit = on", {}});
+  all.push_back({"SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", {"recordkv " + view}});
   auto done = co_await s.run("lock the builds of a view", std::move(all));
   if (!done) co_return done.error();
   co_return result<void>{};
@@ -119,7 +129,8 @@ task<result<stored_builds>> builds_of(session& s, std::string view, bool lock) {
 }
 
 task<result<stored_build>> begin_with(session& s, const plan& p, std::uint64_t number) {
-  std::vector<request> ask{{"BEGIN", {}}, {build_of_number() + " FOR UPDATE", {fmt::to_string(number)}}};
+  auto ask = opening(s.patience);
+  ask.push_back({build_of_number() + " FOR UPDATE", {fmt::to_string(number)}});
   auto got = co_await s.run(fmt::format("lock build {} of view {}", number, p.name), std::move(ask));
   if (!got) co_return got.error();
   auto b = got->back().rows() == 1 ? read_build(got->back(), 0) : std::nullopt;

@@ -30,20 +30,25 @@ std::uint64_t as_number(std::string_view text) {
   return n;
 }
 
-/// How the server shall treat this session. No commit waits for the disk: rows and position share a transaction, so a
-/// crash of PostgreSQL loses both together and the store is read again from there. A process that stands still in the
-/// middle of a transaction must not hold a view's lock for ever. And whatever
-/// the planner believes of a table that has just grown: rows are looked for by their key.
-request session_settings(std::chrono::milliseconds patience) {
-  const auto statement = patience + std::chrono::milliseconds(connection::usual) - std::chrono::seconds(5);
-  return {
-      "SELECT set_config('synchronous_commit', 'off', false), set_config('lock_timeout', $1, false),"
-      " set_config('statement_timeout', $2, false), set_config('idle_in_transaction_session_timeout', '60s', false),"
-      " set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),"
-      " set_config('extra_float_digits', '1', false), set_config('client_min_messages', 'warning', false),"
-      " set_config('jit', 'off', false), set_config('enable_seqscan', 'off', false),"
-      " set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)",
-      {fmt::format("{}ms", std::max<std::int64_t>(patience.count(), 1)), fmt::format("{}ms", statement.count())}};
+/// What a server said when it refused a connection. libpq has no code for it but in its verbose text:
+/// "FATAL:  53300: sorry, too many clients already". `state` empty: no server said anything.
+struct farewell {
+  std::string state, reason;
+};
+
+farewell farewell_in(std::string_view text) {
+  constexpr std::size_t digits = 5;
+  farewell out;
+  for (auto at = text.find(":  "); at != text.npos; at = text.find(":  ", at + 1)) {
+    const auto state = text.substr(at + 3, digits);
+    const auto is_code = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); };
+    if (state.size() < digits || !std::ranges::all_of(state, is_code)) continue;
+    auto rest = text.substr(at + 3 + digits);
+    if (!rest.starts_with(": ")) continue;
+    rest.remove_prefix(2);
+    out = {std::string(state), one_line(rest.substr(0, rest.find('\n')))};
+  }
+  return out;
 }
 
 }  // namespace
@@ -168,7 +173,7 @@ task<result<void>> connection::ready() {
   drop();
   late_ = false;
   auto done = co_await dial(std::chrono::steady_clock::now() + patience_of_a_dial);
-  if (done) done = co_await settle();
+  if (done) done = settle();
   if (!done) drop();
   co_return done;
 }
@@ -195,6 +200,7 @@ task<result<void>> connection::dial(deadline until) {
   values.push_back(nullptr);
   pg_ = PQconnectStartParams(keys.data(), values.data(), 1);
   const bool begun = pg_ != nullptr && PQstatus(pg_) != CONNECTION_BAD;
+  if (begun) PQsetErrorVerbosity(pg_, PQERRORS_VERBOSE);
   for (auto next = PGRES_POLLING_WRITING; begun && next != PGRES_POLLING_OK;) {
     if (next == PGRES_POLLING_FAILED || !attach()) break;  // the socket may be another one at each step
     arm(next == PGRES_POLLING_WRITING);
@@ -204,22 +210,22 @@ task<result<void>> connection::dial(deadline until) {
     next = PQconnectPoll(pg_);
   }
   if (pg_ == nullptr || PQstatus(pg_) != CONNECTION_OK) {
+    const auto said = late_ || pg_ == nullptr ? farewell{} : farewell_in(PQerrorMessage(pg_));
     auto why = lost("connect");
+    if (!said.state.empty())
+      co_return fail(errc::storage, "database {}: cannot connect: {}", shown_, explained(said.state, said.reason));
     why.text += "; check that PostgreSQL runs, and that index.database names it, its user and a database";
     co_return why;
   }
   co_return result<void>{};
 }
 
-task<result<void>> connection::settle() {
+result<void> connection::settle() {
   ++dials_;
   PQsetNoticeProcessor(pg_, [](void*, const char*) {}, nullptr);  // it would write to stderr
-  if (PQsetnonblocking(pg_, 1) != 0 || !attach()) co_return lost("connect");
-  std::vector<request> settings{session_settings(patience_)};
-  auto answers = co_await run(std::move(settings));
-  if (!answers) co_return answers.error();
-  if (answers->back().refused()) co_return failure("begin a session", answers->back());
-  co_return result<void>{};
+  PQsetErrorVerbosity(pg_, PQERRORS_DEFAULT);
+  if (PQsetnonblocking(pg_, 1) != 0 || !attach()) return lost("connect");
+  return {};
 }
 
 // --- round trips ---

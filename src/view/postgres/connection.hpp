@@ -101,7 +101,7 @@ class connection {
   using deadline = std::chrono::steady_clock::time_point;
 
   task<result<void>> dial(deadline until);
-  task<result<void>> settle();
+  result<void> settle();
   bool attach();
   void arm(bool write);
   task<bool> turn(deadline until, bool only_send = false);

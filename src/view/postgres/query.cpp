@@ -1,6 +1,6 @@
 // Questions to a PostgreSQL database of views: read-only, on a connection and a loop of their own.
 #include "databases.hpp"
-#include "postgres/connection.hpp"
+#include "postgres/session.hpp"
 #include "sql/query_text.hpp"
 
 #include "postgres/text.hpp"
@@ -55,6 +55,9 @@ task<result<answer>> ask(connection& db, const std::string& place, const std::st
   const auto most = std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max());
   if (auto up = co_await db.ready(); !up) co_return up.error();
   for (const bool again : {false, true}) {
+    auto begun = co_await db.run(opening_to_read(patience));
+    if (!begun) co_return begun.error();
+    if (begun->back().refused()) co_return db.failure("begin to read", begun->back());
     auto views = co_await live_views(db);
     if (!views) co_return views.error();
     auto asked = compile_question(dialect::postgres, place, *views, table, where);
@@ -64,11 +67,16 @@ task<result<answer>> ask(connection& db, const std::string& place, const std::st
     one.parameters.emplace_back(fmt::to_string(most));
     std::vector<request> all;
     all.push_back(std::move(one));
+    all.push_back({"COMMIT", {}});
     auto got = co_await db.run(std::move(all));
     if (!got) co_return got.error();
-    const auto& r = got->back();
-    if (r.refused() && !again && r.state().starts_with("42")) continue;
-    if (r.refused()) co_return db.failure("read rows", r);
+    if (const auto& last = got->back(); last.refused()) {
+      std::vector<request> undo{{"ROLLBACK", {}}};
+      auto undone = co_await db.run(std::move(undo));
+      if (undone && !again && last.state().starts_with("42")) continue;
+      co_return db.failure("read rows", last);
+    }
+    const auto& r = got->front();
     answer out{.columns = std::move(asked->columns), .rows = {}};
     for (int row = 0; row < r.rows(); ++row) {
       auto& cells_of_row = out.rows.emplace_back();

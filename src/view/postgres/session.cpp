@@ -2,18 +2,39 @@
 
 #include "sql/statements.hpp"
 
-namespace recordkv::view::postgres {
+#include <algorithm>
 
-turnstile::pass::~pass() {
-  if (of_ == nullptr) return;
-  ++of_->serving_;
-  of_->moved_.notify();
+namespace recordkv::view::postgres {
+namespace {
+
+/// No commit waits for the disk: rows and position share a transaction, so a crash of PostgreSQL loses both together
+/// and the store is read again from there. A process that stands still in the middle of a transaction must not hold a
+/// view's lock for ever. And whatever the planner believes of a table that has just grown: rows are looked for by their
+/// key.
+request settings(std::chrono::milliseconds patience) {
+  const auto statement = patience + std::chrono::milliseconds(connection::usual) - std::chrono::seconds(5);
+  return {
+      "SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', $1, true),"
+      " set_config('statement_timeout', $2, true), set_config('idle_in_transaction_session_timeout', '60s', true),"
+      " set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true),"
+      " set_config('extra_float_digits', '1', true), set_config('client_min_messages', 'warning', true),"
+      " set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true),"
+      " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)",
+      {fmt::format("{}ms", std::max<std::int64_t>(patience.count(), 1)), fmt::format("{}ms", statement.count())}};
 }
 
-task<turnstile::pass> turnstile::enter() {
-  const auto mine = next_++;
-  while (serving_ != mine) co_await moved_.wait();
-  co_return pass(*this);
+}  // namespace
+
+std::vector<request> opening(std::chrono::milliseconds patience) {
+  std::vector<request> out{{"BEGIN", {}}};
+  out.push_back(settings(patience));
+  return out;
+}
+
+std::vector<request> opening_to_read(std::chrono::milliseconds patience) {
+  std::vector<request> out{{"BEGIN READ ONLY", {}}};
+  out.push_back(settings(patience));
+  return out;
 }
 
 task<result<std::vector<reply>>> session::run(std::string_view doing, std::vector<request> all,
@@ -33,10 +54,10 @@ task<result<void>> session::ready() {
   if (!found) co_return found.error();
   if (found->back().text(0, 0) != "t") {
     // Two that create it at the same time would get in each other's way, IF NOT EXISTS or not.
-    std::vector<request> make{{"BEGIN", {}},
-                              {"SELECT pg_advisory_xact_lock(hashtextextended('recordkv_builds', 0))", {}},
-                              {create_builds(dialect::postgres), {}},
-                              {"COMMIT", {}}};
+    auto make = opening(patience);
+    make.push_back({"SELECT pg_advisory_xact_lock(hashtextextended('recordkv_builds', 0))", {}});
+    make.push_back({create_builds(dialect::postgres), {}});
+    make.push_back({"COMMIT", {}});
     auto made = co_await run("create table recordkv_builds", std::move(make));
     if (!made) co_await leave();
     if (!made) co_return made.error();

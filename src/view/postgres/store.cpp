@@ -1,18 +1,16 @@
-// The store in PostgreSQL: its calls, and the connections that they go through.
+// The store in PostgreSQL: its calls, each on a connection of the pool.
 //
-// A view has a connection of its own, so that the minutes in which one view's indexes are built do not hold up another,
-// and so that several views are several processes of the server. There are eight at most, which the views beyond share:
-// a server has a hundred for everybody, and eight of ours can keep any machine busy.
+// Each call is one transaction: it may find itself on another connection than the call before.
 #include "databases.hpp"
 #include "postgres/apply.hpp"
 #include "postgres/builds.hpp"
+#include "postgres/holders.hpp"
+#include "postgres/pool.hpp"
 #include "postgres/rows.hpp"
-#include "postgres/session.hpp"
 #include "sql/position_text.hpp"
 #include "sql/statements.hpp"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 namespace recordkv::view {
@@ -20,14 +18,19 @@ namespace {
 
 using namespace postgres;
 
-constexpr std::size_t most_connections = 8;
-
 task<result<std::vector<reply>>> commit(session& s) {
   std::vector<request> one{{"COMMIT", {}}};
   return s.run("commit", std::move(one));
 }
 
+task<result<void>> begin_reading(session& s) {
+  auto begun = co_await s.run("begin to read", opening_to_read(s.patience));
+  if (!begun) co_return begun.error();
+  co_return result<void>{};
+}
+
 task<result<builds>> look_now(session& s, std::string view) {
+  if (auto begun = co_await begin_reading(s); !begun) co_return begun.error();
   auto all = co_await builds_of(s, std::move(view), false);
   if (!all) co_return all.error();
   co_return told(*all);
@@ -125,14 +128,18 @@ task<result<void>> drop_now(session& s, std::string view, std::optional<std::uin
 }
 
 task<result<void>> want_rebuild_now(session& s, std::string view) {
-  std::vector<request> one{{want_build(), {"true", view}}};
-  auto done = co_await s.run("ask for a rebuild", std::move(one));
+  auto all = opening(s.patience);
+  all.push_back({want_build(), {"true", view}});
+  all.push_back({"COMMIT", {}});
+  auto done = co_await s.run("ask for a rebuild", std::move(all));
   if (!done) co_return done.error();
-  if (done->back().affected() == 0) co_return fail(errc::not_found, "there is no view {} in the database", view);
+  if ((*done)[done->size() - 2].affected() == 0)
+    co_return fail(errc::not_found, "there is no view {} in the database", view);
   co_return result<void>{};
 }
 
 task<result<std::vector<store::reject>>> rejects_now(session& s, std::string view, std::size_t limit) {
+  if (auto begun = co_await begin_reading(s); !begun) co_return begun.error();
   auto all = co_await builds_of(s, view, false);
   if (!all) co_return all.error();
   const auto* const live = find(*all, true);
@@ -150,8 +157,9 @@ task<result<std::vector<store::reject>>> rejects_now(session& s, std::string vie
 }
 
 task<result<std::vector<std::string>>> views_now(session& s) {
-  std::vector<request> one{{list_views(), {}}};
-  auto got = co_await s.run("read its builds", std::move(one));
+  auto all = opening_to_read(s.patience);
+  all.push_back({list_views(), {}});
+  auto got = co_await s.run("read its builds", std::move(all));
   if (!got) co_return got.error();
   const auto& r = got->back();
   std::vector<std::string> out;
@@ -160,74 +168,82 @@ task<result<std::vector<std::string>>> views_now(session& s) {
   co_return out;
 }
 
+/// Readers of some minutes are nothing unusual; their transactions only count for longer ones.
+constexpr double long_transaction = 300;
+
+task<result<upkeep>> look_after_now(session& s, std::string place) {
+  auto oldest = co_await oldest_transaction(s);
+  if (!oldest) co_return oldest.error();
+  upkeep out{.database = place, .wal_bytes = {}, .oldest_transaction = oldest->seconds, .warning = {}};
+  if (oldest->seconds >= long_transaction)
+    out.warning = fmt::format(
+        "database {}: {} keeps a transaction open: PostgreSQL can remove no dead rows meanwhile, so tables grow, and a "
+        "rebuilt view may not get its name; end it: {}, or set idle_in_transaction_session_timeout",
+        place, oldest->who, oldest->remedy);
+  co_return out;
+}
+
 class postgres_store final : public store {
  public:
   postgres_store(asio::io_context& io, std::string url, std::chrono::milliseconds patience)
-      : io_(io), url_(std::move(url)), patience_(patience) {}
+      : place_(without_password(url)), pool_(std::make_shared<pool>(io, std::move(url), patience)) {}
 
   task<result<builds>> look(std::string view) override {
-    auto& s = of(view);
-    return s.call(look_now(s, std::move(view)));
+    const auto work = [&](session& s) { return look_now(s, view); };
+    co_return co_await pool_->call(view, work);
   }
   task<result<build>> begin(const plan& p, position start, std::uint64_t bulk_until,
                             std::uint64_t expected_next) override {
-    auto& s = of(p.name);
-    return s.call(begin_now(s, p, std::move(start), bulk_until, expected_next));
+    const auto work = [&](session& s) { return begin_now(s, p, start, bulk_until, expected_next); };
+    co_return co_await pool_->call(p.name, work);
   }
   task<result<applied>> apply(const plan& p, std::uint64_t number, const std::vector<change>& changes,
                               position previous, position next) override {
-    auto& s = of(p.name);
-    co_return co_await s.call(postgres::apply(s, p, number, changes, previous, next));
+    auto& unanswered = pool_->unanswered;
+    const auto work = [&](session& s) { return postgres::apply(s, unanswered, p, number, changes, previous, next); };
+    co_return co_await pool_->call(p.name, work);
   }
   task<result<void>> end_bulk(const plan& p, std::uint64_t number) override {
-    auto& s = of(p.name);
-    return s.call(end_bulk_now(s, p, number));
+    const auto work = [&](session& s) { return end_bulk_now(s, p, number); };
+    co_return co_await pool_->call(p.name, work);
   }
   task<result<bool>> ready(const plan& p, std::uint64_t number, std::vector<std::string> partitions,
                            std::vector<std::string> all_partitions) override {
-    auto& s = of(p.name);
-    return s.call(ready_now(s, p, number, std::move(partitions), std::move(all_partitions)));
+    const auto work = [&](session& s) { return ready_now(s, p, number, partitions, all_partitions); };
+    co_return co_await pool_->call(p.name, work);
   }
   task<result<void>> abandon(std::string view, std::uint64_t number) override {
-    auto& s = of(view);
-    return s.call(drop_now(s, std::move(view), number));
+    const auto work = [&](session& s) { return drop_now(s, view, number); };
+    co_return co_await pool_->call(view, work);
   }
   task<result<void>> want_rebuild(std::string view) override {
-    auto& s = of(view);
-    return s.call(want_rebuild_now(s, std::move(view)));
+    const auto work = [&](session& s) { return want_rebuild_now(s, view); };
+    co_return co_await pool_->call(view, work);
   }
   task<result<std::vector<reject>>> rejects(std::string view, std::size_t limit) override {
-    auto& s = of(view);
-    return s.call(rejects_now(s, std::move(view), limit));
+    const auto work = [&](session& s) { return rejects_now(s, view, limit); };
+    co_return co_await pool_->call(view, work);
   }
   task<result<std::uint64_t>> retry(const plan& p, std::vector<change> changes) override {
-    auto& s = of(p.name);
-    co_return co_await s.call(postgres::retry(s, p, changes));
+    const auto work = [&](session& s) { return postgres::retry(s, p, changes); };
+    co_return co_await pool_->call(p.name, work);
   }
   task<result<std::vector<std::string>>> views() override {
-    auto& s = of("");
-    return s.call(views_now(s));
+    const auto work = [](session& s) { return views_now(s); };
+    co_return co_await pool_->call("", work);
+  }
+  task<result<upkeep>> look_after() override {
+    const auto work = [&](session& s) { return look_after_now(s, place_); };
+    co_return co_await pool_->call("", work);
   }
   task<result<void>> drop(std::string view) override {
-    auto& s = of(view);
-    return s.call(drop_now(s, std::move(view), std::nullopt));
+    const auto work = [&](session& s) { return drop_now(s, view, std::nullopt); };
+    co_return co_await pool_->call(view, work);
   }
 
  private:
-  session& of(const std::string& view) {
-    const auto known = sessions_of_.find(view);
-    if (known != sessions_of_.end()) return *known->second;
-    if (sessions_.size() < most_connections) sessions_.push_back(std::make_unique<session>(io_, url_, patience_));
-    auto* const chosen = sessions_[sessions_of_.size() % sessions_.size()].get();
-    sessions_of_.emplace(view, chosen);
-    return *chosen;
-  }
-
-  asio::io_context& io_;
-  std::string url_;
-  std::chrono::milliseconds patience_;
-  std::vector<std::unique_ptr<session>> sessions_;
-  std::map<std::string, session*> sessions_of_;
+  const std::string place_;
+  std::shared_ptr<pool> pool_;
 };
 
 }  // namespace

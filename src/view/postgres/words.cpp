@@ -15,11 +15,14 @@ struct word {
 
 constexpr std::array words{
     word{"53100", "the disk is full: ", "make room on PostgreSQL's machine; the work goes on by itself"},
-    word{"53300", "", "raise max_connections, or let other programs close theirs"},
+    word{"53300", "",
+         "raise max_connections, or the CONNECTION LIMIT of the role or the database, or end other programs' "
+         "connections"},
     word{"53", "", "give PostgreSQL more of it; the work goes on by itself"},
     word{"55P03", "locked by another program: ", "see pg_locks for who holds it"},
     word{"40P01", "locked crosswise with another program: ", "it is tried again"},
     word{"40", "", "it is tried again"},
+    word{"08P01", "", "a pooler says so? see its limits (max_client_conn, pool_mode), or name the server itself"},
     word{"57014", "", "see pg_stat_activity for what keeps the server busy"},
     word{"57P03", "", "it is tried again"},
     word{"57P", "", "it is tried again once the server is back"},

@@ -86,6 +86,11 @@ task<result<std::vector<std::string>>> sqlite_store::views() {
   co_return co_await elsewhere(thread_, std::move(work));
 }
 
+task<result<upkeep>> sqlite_store::look_after() {
+  auto work = [&] { return watch_.look(db_, wal_watch::clock::now()); };
+  co_return co_await elsewhere(thread_, std::move(work));
+}
+
 task<result<void>> sqlite_store::drop(std::string view) {
   auto work = [&] { return drop_now(view); };
   co_return co_await elsewhere(thread_, std::move(work));

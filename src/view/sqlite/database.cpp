@@ -2,6 +2,7 @@
 
 #include "recordkv/core/file_access.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace recordkv::view {
@@ -99,6 +100,7 @@ result<database> database::open(const std::string& path, access how, std::chrono
   if (code != SQLITE_OK) return d.failure("open it");
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_busy_timeout(raw, static_cast<int>(patience.count()));
+  d.patience_ = patience;
   return d;
 }
 
@@ -145,6 +147,23 @@ bool database::statement_failed() const {
 }
 
 bool database::busy() const { return (sqlite3_errcode(db_.get()) & 0xff) == SQLITE_BUSY; }
+
+result<std::uint64_t> database::empty_wal() {
+  auto ask = prepare("PRAGMA page_size");
+  if (!ask) return ask.error();
+  if (ask->step() != SQLITE_ROW) return failure("read its page size");
+  const auto page = static_cast<std::uint64_t>(ask->integer(0));
+  ask->reset();
+  int frames = 0, written = 0;
+  sqlite3_busy_timeout(db_.get(), 0);
+  const int code = sqlite3_wal_checkpoint_v2(db_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, &frames, &written);
+  const auto why = failure("empty its write-ahead log");  // before the next call changes the reason
+  sqlite3_busy_timeout(db_.get(), static_cast<int>(patience_.count()));
+  if (code == SQLITE_OK) return 0;
+  if ((code & 0xff) != SQLITE_BUSY) return why;
+  constexpr std::uint64_t header_of_frame = 24;
+  return static_cast<std::uint64_t>(std::max(frames, 0)) * (page + header_of_frame);
+}
 
 error database::failure(std::string_view doing) const {
   const int code = sqlite3_errcode(db_.get()) & 0xff;

@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -72,6 +73,12 @@ class database {
   bool statement_failed() const;
   bool busy() const;  ///< the last failure was somebody else's lock
 
+  /// Writes the write-ahead log into the database and cuts it to nothing, as far as readers and writers allow. Waits
+  /// for nobody. Returns the bytes of the log's committed part that could not go.
+  result<std::uint64_t> empty_wal();
+
+  const std::string& path() const { return path_; }
+
  private:
   struct closer {
     void operator()(sqlite3* d) const noexcept { sqlite3_close(d); }
@@ -79,6 +86,7 @@ class database {
   std::unique_ptr<sqlite3, closer> db_;
   std::string path_;
   access how_ = access::read_write;
+  std::chrono::milliseconds patience_{0};
 };
 
 /// A part of a transaction that can be taken back alone. It must be kept or undone before the next statement fails.

@@ -6,6 +6,7 @@
 
 #include "sqlite/builds.hpp"
 #include "sqlite/rows.hpp"
+#include "sqlite/wal_watch.hpp"
 
 #include "recordkv/view/store.hpp"
 
@@ -36,6 +37,7 @@ class sqlite_store final : public store {
   task<result<std::vector<reject>>> rejects(std::string view, std::size_t limit) override;
   task<result<std::uint64_t>> retry(const plan& p, std::vector<change> changes) override;
   task<result<std::vector<std::string>>> views() override;
+  task<result<upkeep>> look_after() override;
   task<result<void>> drop(std::string view) override;
 
  private:
@@ -60,6 +62,7 @@ class sqlite_store final : public store {
 
   database db_;
   std::map<std::uint64_t, sqlite_rows> prepared_;  ///< by number of the build
+  wal_watch watch_;
   asio::thread_pool thread_{1};
 };
 
