@@ -10,27 +10,38 @@ namespace recordkv::stages {
 using firehose::frame;
 using std::chrono::steady_clock;
 
-task<result<void>> frame_intake::take(firehose::frame f) {
-  if (f.what != frame::notice::none) co_return co_await take_notice(f);
-  const auto seq = f.info.seq;
-  if (seq > 0) passed_seq_ = seq;
-  if (seq == 0 && f.info.kind != atproto::event_kind::unknown) co_return result<void>{};
-  if (!cursor_.value() && seq > 0)  // "live" means one place from now on
-    if (auto begun = co_await begin_cursor(seq - 1); !begun) co_return begun;
-  if (!followed_.wants(f.info)) {
-    ctx_.counters.add("left_out", f.info.kind == atproto::event_kind::unknown ? "unknown" : "not_followed");
-    if (seq > 0) mark_.dropped(seq, steady_clock::now());
-    co_return result<void>{};
-  }
-  co_return co_await buffer(std::move(f.bytes), f.info.did, seq);
+// Where the event stands. An event without a number, or with one from the future, counts with the one before it.
+std::optional<source_position> frame_intake::place_of(const frame& f) const {
+  const bool timed = ctx_.cfg.source.kind == "jetstream";
+  const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  if (f.info.seq > 0 && firehose::believable_number(f.info.seq, timed))
+    return source_position(f.info.seq, f.info.time <= now + 300 ? f.info.time : 0);
+  return passed_ ? passed_ : cursor_.at();
 }
 
-task<result<void>> frame_intake::buffer(std::string bytes, const std::string& did, std::uint64_t seq) {
+task<result<void>> frame_intake::take(firehose::frame f) {
+  if (f.what != frame::notice::none) co_return co_await take_notice(f);
+  if (f.info.seq == 0 && f.info.kind != atproto::event_kind::unknown) co_return result<void>{};
+  const auto at = place_of(f);
+  const bool numbered = at && at->seq == f.info.seq && f.info.seq > 0;
+  if (numbered) passed_ = at;
+  if (f.info.seq > 0 && !numbered) ctx_.counters.add("notices", "future_number");
+  if (!cursor_.at() && numbered)  // "live" means one place from now on
+    if (auto begun = co_await begin_cursor({at->seq - 1, at->time}); !begun) co_return begun;
+  if (!followed_.wants(f.info)) {
+    ctx_.counters.add("left_out", f.info.kind == atproto::event_kind::unknown ? "unknown" : "not_followed");
+    if (numbered) mark_.dropped(*at, steady_clock::now());
+    co_return result<void>{};
+  }
+  co_return co_await buffer(std::move(f.bytes), f.info.did, at.value_or(source_position{}));
+}
+
+task<result<void>> frame_intake::buffer(std::string bytes, const std::string& did, source_position at) {
   const auto subject = "ingest." + kv::partition_of(did, ctx_.cfg.kv.partitions);
   nats::header_list headers;
   headers.reserve(4);
   headers.push_back({"source", cursor_.source()});
-  headers.push_back({"seq", std::to_string(seq)});
+  headers.push_back({"seq", std::to_string(at.seq)});
   headers.push_back({"epoch", std::to_string(cursor_.epoch())});
   auto marker_headers = headers;
   auto put = co_await outbox_.put(subject, std::move(headers), std::move(bytes));
@@ -40,7 +51,7 @@ task<result<void>> frame_intake::buffer(std::string bytes, const std::string& di
                                fmt::format(R"({{"marker":"oversize","did":"{}"}})", did));
   }
   if (!put) co_return put.error();
-  mark_.accepted(outbox_.sequence_of(*put), seq, steady_clock::now());
+  mark_.accepted(outbox_.sequence_of(*put), at, steady_clock::now());
   ++buffered_;
   co_return result<void>{};
 }
@@ -50,29 +61,50 @@ task<result<void>> frame_intake::take_notice(const frame& f) {
     case frame::notice::outdated_cursor:
       ctx_.counters.add("notices", "outdated_cursor");
       log::warn("ingest", "{} no longer has everything since our cursor: accounts may be stale", ctx_.cfg.source.url);
-      break;
-    case frame::notice::future_cursor:
-      ctx_.counters.add("notices", "future_cursor");
-      log::warn("ingest", "{} counts from lower numbers than our cursor: a new epoch begins", ctx_.cfg.source.url);
-      mark_.renumbered();
-      passed_seq_ = 0;
-      cursor_.begin_epoch();
-      break;
+      co_return co_await note_gap(f.gap);
+    case frame::notice::gap: ctx_.counters.add("notices", "gap"); co_return co_await note_gap(f.gap);
+    case frame::notice::renumbered:
+      ctx_.counters.add("notices", "renumbered");
+      log::warn("ingest", "{} numbers its events anew: a new epoch begins", ctx_.cfg.source.url);
+      co_return co_await begin_epoch(f.info.seq);
     case frame::notice::unreadable:
       ctx_.counters.add("markers", f.info.did.empty() ? "unreadable_unknown" : "unreadable");
       if (f.info.did.empty() || !cursor_.value()) break;  // before the first cursor nothing was promised
-      co_return co_await buffer(fmt::format(R"({{"marker":"unreadable","did":"{}"}})", f.info.did), f.info.did,
-                                std::max(passed_seq_, *cursor_.value()));  // no number: it counts with the one before
+      co_return co_await buffer(
+          fmt::format(R"({{"marker":"unreadable","did":"{}"}})", f.info.did), f.info.did,
+          passed_ ? later(*cursor_.at(), *passed_) : *cursor_.at());  // counts with the one before
     case frame::notice::none: break;
   }
   co_return result<void>{};
 }
 
-task<result<void>> frame_intake::begin_cursor(std::uint64_t value) {
+bool frame_intake::tries_again(const result<void>& done) const {
+  return !done && !closing_ && (done.error().code == errc::timed_out || done.error().code == errc::unreachable);
+}
+
+task<result<void>> frame_intake::begin_cursor(source_position value) {
   for (;;) {
     auto written = co_await cursor_.write(value, ctx_.nc.server_id());
-    if (written || (written.error().code != errc::timed_out && written.error().code != errc::unreachable) || closing_)
-      co_return written;
+    if (!tries_again(written)) co_return written;
+    co_await pause_.wait_for(std::chrono::milliseconds(200));
+  }
+}
+
+// The place stands before the first of the new numbers, as before the first of all.
+task<result<void>> frame_intake::begin_epoch(std::uint64_t first) {
+  mark_.renumbered();
+  passed_.reset();
+  cursor_.begin_epoch();
+  if (first == 0) co_return result<void>{};
+  co_return co_await begin_cursor(first - 1);
+}
+
+// It stands before any event behind it does: a kill can't hide it.
+task<result<void>> frame_intake::note_gap(const firehose::source_gap& gap) {
+  if (!cursor_.at() && !gap.none && gap.from.time == 0) co_return result<void>{};  // nothing was read before
+  for (;;) {
+    auto noted = co_await gaps_.note(gap);
+    if (!tries_again(noted)) co_return noted;
     co_await pause_.wait_for(std::chrono::milliseconds(200));
   }
 }

@@ -10,18 +10,20 @@
 #include "recordkv/firehose/source.hpp"
 #include "recordkv/nats/publisher.hpp"
 #include "recordkv/stage.hpp"
+#include "source_gaps.hpp"
 
 namespace recordkv::stages {
 
 class frame_intake {
  public:
-  frame_intake(stage_context& ctx, cursor& at, followed& who, nats::publisher& out, buffer_mark& mark)
-      : ctx_(ctx), cursor_(at), followed_(who), outbox_(out), mark_(mark) {}
+  frame_intake(stage_context& ctx, cursor& at, source_gaps& gaps, followed& who, nats::publisher& out,
+               buffer_mark& mark)
+      : ctx_(ctx), cursor_(at), gaps_(gaps), followed_(who), outbox_(out), mark_(mark) {}
 
   /// Suspends while the buffer is full. Errors are the publisher's, or the cursor's first write's.
   task<result<void>> take(firehose::frame f);
   /// Reading begins at another place.
-  void begin() noexcept { passed_seq_ = 0; }
+  void begin() noexcept { passed_.reset(); }
   std::uint64_t buffered() const noexcept { return buffered_; }
   /// A first cursor that can't be written is no longer waited for.
   void close() noexcept {
@@ -31,15 +33,21 @@ class frame_intake {
 
  private:
   task<result<void>> take_notice(const firehose::frame& f);
-  task<result<void>> buffer(std::string bytes, const std::string& did, std::uint64_t seq);
-  task<result<void>> begin_cursor(std::uint64_t value);
+  task<result<void>> buffer(std::string bytes, const std::string& did, source_position at);
+  task<result<void>> begin_cursor(source_position value);
+  task<result<void>> begin_epoch(std::uint64_t first);
+  task<result<void>> note_gap(const firehose::source_gap& gap);
+  std::optional<source_position> place_of(const firehose::frame& f) const;
+  bool tries_again(const result<void>& done) const;
 
   stage_context& ctx_;
   cursor& cursor_;
+  source_gaps& gaps_;
   followed& followed_;
   nats::publisher& outbox_;
   buffer_mark& mark_;
-  std::uint64_t buffered_ = 0, passed_seq_ = 0;
+  std::uint64_t buffered_ = 0;
+  std::optional<source_position> passed_;  // the last numbered event of this reading
   bool closing_ = false;
   event pause_;
 };

@@ -237,7 +237,10 @@ result<glance> glance_jetstream(std::string_view text) {
     g.name = shown(text_of(*e->body, "name"), 64);
     return g;
   }
-  if (g.kind == event_kind::commit && e->body != nullptr) note_collection(g, text_of(*e->body, "collection"));
+  if (g.kind == event_kind::commit && e->body != nullptr) {
+    note_collection(g, text_of(*e->body, "collection"));
+    if (const auto rev = text_of(*e->body, "rev"); is_tid(rev)) g.rev_time = static_cast<double>(tid_micros(rev)) / 1e6;
+  }
   note_did(g, e->did);
   g.time = e->time.empty() ? static_cast<double>(e->time_us) / 1e6 : epoch_seconds(e->time).value_or(0);
   return g;

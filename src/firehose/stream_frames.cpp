@@ -5,13 +5,6 @@
 #include "recordkv/core/log.hpp"
 
 namespace recordkv::firehose {
-namespace {
-
-// So many frames in a row, none newer than our cursor: no host repeats that much behind a cursor, so its numbering
-// must have gone back without a word (relays never say FutureCursor). Without this the source would skip for ever.
-constexpr std::uint64_t too_many_behind = 1000;
-
-}  // namespace
 
 std::vector<frame> stream_source::sort(std::vector<ws_message>& messages) {
   std::vector<frame> out;
@@ -37,13 +30,12 @@ bool stream_source::accept(ws_message& m, std::vector<frame>& out) {
 
 bool stream_source::deliver(ws_message& m, atproto::glance g, std::vector<frame>& out) {
   if (g.kind == atproto::event_kind::info) return about_stream(m, std::move(g), out);
-  if (g.seq != 0) {
-    const bool newer = !dialect_.strict_order || !from_.seq || g.seq > *from_.seq;
-    if (!newer) return in_order(g.seq, out);
-    from_.seq = g.seq;
-    fresh_ = false;
-    behind_ = 0;
-    resets_ = 0;
+  if (g.seq != 0 && believable(g.seq)) {
+    if (other_numbering(g)) {
+      resume_by_time(g, out);
+      return false;
+    }
+    if (!advance(g, out)) return true;
   }
   if (g.kind == atproto::event_kind::unknown) counters_.add("source_skipped", "unknown");
   if (frames_here_++ == 0) first_at_ = clock::now();
@@ -53,23 +45,11 @@ bool stream_source::deliver(ws_message& m, atproto::glance g, std::vector<frame>
   return true;
 }
 
-// A frame that is not newer than what we have. False: the connection was dropped.
-bool stream_source::in_order(std::uint64_t seq, std::vector<frame>& out) {
-  // Hosts differ in whether a cursor includes its own event.
-  const bool repeat = fresh_ && seq == *from_.seq;
-  fresh_ = false;
-  counters_.add("source_skipped", repeat ? "repeat" : "regress");
-  if (repeat) return true;
-  if (behind_++ == 0) log::warn(dialect_.part, "{}: seq went back from {} to {}, skipped", spec_.url, *from_.seq, seq);
-  if (behind_ < too_many_behind) return true;
-  numbering_went_back(fmt::format("{} frames in a row are older than seq {}", behind_, *from_.seq), out);
-  return false;
-}
-
 bool stream_source::about_stream(ws_message& m, atproto::glance g, std::vector<frame>& out) {
   if (g.name == "OutdatedCursor") {
     log::warn(dialect_.part, "{}: the host no longer has everything since seq {}", spec_.url, from_.seq.value_or(0));
-    out.push_back({frame::notice::outdated_cursor, std::move(m.bytes), std::move(g)});
+    seam_.outdated();
+    out.push_back({frame::notice::outdated_cursor, std::move(m.bytes), std::move(g), outdated_gap()});
   } else {
     counters_.add("source_skipped", "info");
     log::info(dialect_.part, "{}: the host says {}", spec_.url, g.name.substr(0, 100));
@@ -83,17 +63,18 @@ void stream_source::error_frame(const std::string& text, std::vector<frame>& out
   drop(text.starts_with("ConsumerTooSlow") ? "too_slow" : "error_frame", shown);
 }
 
+// The host does not know our number. All that it has may be new to us: "live" would pass over what came meanwhile.
 void stream_source::numbering_went_back(std::string_view why, std::vector<frame>& out) {
   const bool had_cursor = from_.seq.has_value();
   from_.seq.reset();
+  from_.start = start_at::oldest;
+  from_.behind.reset();
+  if (!dialect_.strict_order && from_.time > 0) from_.behind = time_with_overlap();
+  by_time_ = gap_cause::renumbered;
   suspect_.reset();
-  behind_ = 0;
+  back_ = {};
   drop("future_cursor", why);
-  if (had_cursor) {
-    frame notice;
-    notice.what = frame::notice::future_cursor;
-    out.push_back(std::move(notice));
-  }
+  if (had_cursor) out.push_back({.what = frame::notice::renumbered});
   // Once is a host restored from a backup; again, before a single frame came, is a host out of order.
   if (++resets_ > 1)
     log::error(dialect_.part, "ALARM {}: refuses our cursor again ({}th time): {}", spec_.url, resets_, why);

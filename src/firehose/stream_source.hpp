@@ -5,6 +5,7 @@
 // Refuses to know: URLs, parameters and encodings; they are the dialect's.
 #pragma once
 
+#include "continuity.hpp"
 #include "recordkv/core/backoff.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/firehose/source.hpp"
@@ -20,11 +21,17 @@ struct opening {
   std::string hello;  ///< sent first; empty: nothing
 };
 
-/// Where to begin: behind `seq`; without it at the oldest event or live.
+/// Where to begin: behind `seq`; without it behind `behind`; without both at the oldest event or live.
 struct resume_point {
-  std::optional<std::uint64_t> seq;
+  std::optional<std::uint64_t> seq;  ///< of the furthest event that next() returned; tested by the numbers that follow
   start_at start = start_at::live;
+  std::optional<std::uint64_t> behind;  ///< a number that was asked for, or a time in µs
+  double time = 0;                      ///< the newest believable time of what was returned
+  double rev_time = 0;                  ///< the newest believable time inside a rev
 };
+
+/// From here on a Jetstream number is a time in µs.
+inline constexpr std::uint64_t first_time_us = 1'000'000'000'000'000;
 
 struct dialect {
   std::string_view part;                                ///< names the source in log lines
@@ -40,6 +47,7 @@ class stream_source final : public frame_source {
   stream_source(asio::any_io_executor ex, source_spec spec, dialect d, meters& counters);
   task<result<std::vector<frame>>> next() override;
   void close() noexcept override;
+  void redial() noexcept override;
   std::string trouble() const override { return trouble_; }
 
  private:
@@ -55,7 +63,19 @@ class stream_source final : public frame_source {
   std::vector<frame> sort(std::vector<ws_message>& messages);
   bool accept(ws_message& m, std::vector<frame>& out);  // false: the connection was dropped
   bool deliver(ws_message& m, atproto::glance g, std::vector<frame>& out);
-  bool in_order(std::uint64_t seq, std::vector<frame>& out);
+
+  // numbering.cpp
+  bool believable(std::uint64_t seq) const;
+  bool advance(const atproto::glance& g, std::vector<frame>& out);  // false: a repetition, not to be returned
+  bool newer_event(const atproto::glance& g) const;
+  void went_back(const atproto::glance& g, std::vector<frame>& out);
+  bool other_numbering(const atproto::glance& g) const;
+  std::uint64_t time_with_overlap() const;
+  void resume_by_time(const atproto::glance& g, std::vector<frame>& out);
+  void begin_numbering(const atproto::glance& g);
+  void compare(const atproto::glance& g, std::vector<frame>& out);
+  source_gap outdated_gap() const;
+  void begin_seam();
   bool about_stream(ws_message& m, atproto::glance g, std::vector<frame>& out);
   void error_frame(const std::string& text, std::vector<frame>& out);
   bool unreadable(const ws_message& m, const error& why, std::vector<frame>& out);
@@ -81,12 +101,19 @@ class stream_source final : public frame_source {
   clock::time_point first_at_;  // frame of this connection
   std::uint64_t frames_here_ = 0;
 
-  resume_point from_;                     // seq: of the last frame that next() returned
+  resume_point from_;
+  continuity seam_;
+  std::optional<gap_cause> by_time_;      // the next connection's numbers can't be compared with ours, and why
   std::optional<std::uint64_t> suspect_;  // the frame behind this seq has failed once already
   bool fresh_ = false;                    // no numbered frame on this connection yet
   bool was_connected_ = false;            // once at least: what refuses us later may pass
-  std::uint64_t behind_ = 0;              // frames in a row that are not newer than from_.seq
-  int resets_ = 0;                        // of the numbering, without a frame in between
+  struct {
+    std::uint64_t first = 0, last = 0;
+    int events = 0, untimed = 0;
+  } back_;                  // a run of rising numbers, all behind from_.seq, of newer events
+  bool back_said_ = false;  // one line for each time that numbers go back
+  bool silent_ = false;     // dropped by redial()
+  int resets_ = 0;          // of the numbering, without a frame in between
 };
 
 }  // namespace recordkv::firehose
