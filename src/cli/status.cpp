@@ -62,12 +62,31 @@ void print_store(const json::object& store) {
   fmt::print("\n");
 }
 
+void print_gaps(const json::object& all) {
+  const auto* gaps = all.if_contains("gaps");
+  if (!gaps) return;
+  for (const auto& row : gaps->as_array()) {
+    const auto& g = row.as_object();
+    const auto end = [&](std::string_view key) { return g.at(key).is_null() ? "an unknown time" : text_of(g, key); };
+    fmt::print("gap          {}\n             acknowledge it, and all of this source: nats kv del cursor '{}'\n",
+               marked("31", fmt::format("{}: events may be missing from {} to {} ({})", text_of(g, "source"),
+                                        end("from"), end("to"), text_of(g, "cause"))),
+               text_of(g, "key"));
+  }
+}
+
 void print_ends(const json::object& all) {
+  print_gaps(all);
   for (const auto& name : all.at("missing").as_array())
     fmt::print("{:<12} {}\n", std::string_view(name.as_string()), marked("31", "no process runs this"));
   if (all.at("stages").as_array().empty()) fmt::print("stages       none is running\n");
+  for (const auto& why : all.at("not_ready").as_array())
+    if (why.as_string().find("lags by") != json::string::npos)
+      fmt::print("not ready    {}\n", marked("31", std::string(why.as_string())));
   const auto& stale = all.at("accounts_maybe_stale");
-  fmt::print("accounts     {} may be stale\n", stale.is_null() ? "an unknown number" : json::serialize(stale));
+  const bool gaps = all.contains("gaps") && !all.at("gaps").as_array().empty();
+  fmt::print("accounts     {} may be stale{}\n", stale.is_null() ? "an unknown number" : json::serialize(stale),
+             gaps ? ", and those with events in a gap" : "");
 }
 
 void print_text(const json::object& all) {
