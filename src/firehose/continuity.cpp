@@ -20,8 +20,10 @@ std::string_view name(gap_cause c) noexcept {
 }
 
 void continuity::begin(std::optional<source_position> last) {
+  const bool still_outdated = outdated_ && !first_;
   *this = {};
   last_ = last;
+  if (still_outdated) outdated();
 }
 
 void continuity::begin_by_time(source_position last, gap_cause why) {

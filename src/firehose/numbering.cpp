@@ -63,9 +63,10 @@ bool stream_source::advance(const atproto::glance& g, std::vector<frame>& out) {
     from_.behind.reset();
   }
   compare(g, out);
+  resets_ = 0;
+  if (from_.seq && g.seq < *from_.seq) return true;  // the times stay those that the next one is compared with
   from_.time = std::max(from_.time, believable_time(g.time));
   from_.rev_time = std::max(from_.rev_time, believable_time(g.rev_time));
-  resets_ = 0;
   return true;
 }
 

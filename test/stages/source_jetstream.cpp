@@ -116,9 +116,10 @@ TEST_CASE("jetstream: a cursor refused as too old before the upgrade means: from
   relay.then({refuse(400, R"({"error":"CursorTooOld"})")});
   relay.then({like(t0)});
   const auto source = make_jetstream(rig.io.get_executor(), spec, rig.counters);
-  const auto frames = rig.take(*source, 2);
-  REQUIRE(frames.size() == 2);
+  const auto frames = rig.take(*source, 3);
+  REQUIRE(frames.size() == 3);
   CHECK(frames[0].what == notice::outdated_cursor);
+  CHECK(frames[1].what == notice::gap);  // up to the first event that it still has
   CHECK(relay.targets.back() == "/subscribe?cursor=0");
 }
 

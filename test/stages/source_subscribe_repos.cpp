@@ -190,10 +190,11 @@ TEST_CASE("#info tells and changes nothing") {
   relay.then({binary(wire::info("OutdatedCursor")), binary(wire::info("Weather")), drop()});
   relay.then({id(9)});
   const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
-  const auto frames = rig.take(*source, 2);
-  REQUIRE(frames.size() == 2);
+  const auto frames = rig.take(*source, 3);
+  REQUIRE(frames.size() == 3);
   CHECK(frames[0].what == notice::outdated_cursor);
-  CHECK(frames[1].info.seq == 9);
+  CHECK(frames[1].what == notice::gap);  // also when the connection broke before the first event came
+  CHECK(frames[2].info.seq == 9);
   CHECK(relay.targets == std::vector{target("?cursor=7"), target("?cursor=7")});
   CHECK(rig.skipped("info") == 1);
 }
