@@ -21,10 +21,10 @@ void buffer_mark::begin(const nats::stream_state& now) {
   first_seq_ = now.first_seq;
 }
 
-void buffer_mark::accepted(std::uint64_t buffer, std::uint64_t source, time now) {
+void buffer_mark::accepted(std::uint64_t buffer, source_position source, time now) {
   floor_.accepted(buffer, source);
   if (!samples_.empty() && now - samples_.back().at < std::chrono::seconds(1)) return;
-  if (samples_.size() < most_samples) samples_.push_back({now, buffer, source});
+  if (samples_.size() < most_samples) samples_.push_back({now, buffer, source.seq});
 }
 
 bool buffer_mark::look(const nats::stream_state& stream, time now) {
@@ -36,9 +36,9 @@ bool buffer_mark::look(const nats::stream_state& stream, time now) {
   return true;
 }
 
-std::optional<std::uint64_t> buffer_mark::durable(time now, std::chrono::milliseconds hold) {
+std::optional<source_position> buffer_mark::durable(time now, std::chrono::milliseconds hold) {
   const auto settled = floor_.durable(now, hold);
-  while (settled && !samples_.empty() && samples_.front().source <= *settled) samples_.pop_front();
+  while (settled && !samples_.empty() && samples_.front().source <= settled->seq) samples_.pop_front();
   return settled;
 }
 

@@ -22,15 +22,18 @@ class buffer_mark {
   /// A reading begins on the buffer as it is now.
   void begin(const nats::stream_state& now);
   /// The source's numbering began anew.
-  void renumbered() { floor_.clear(); }
+  void renumbered() {
+    floor_.clear();
+    samples_.clear();
+  }
 
-  void accepted(std::uint64_t buffer, std::uint64_t source, time now);
-  void dropped(std::uint64_t source, time now) { floor_.dropped(source, now); }
+  void accepted(std::uint64_t buffer, source_position source, time now);
+  void dropped(source_position source, time now) { floor_.dropped(source, now); }
 
   /// What the stream says of itself. False: it is not the one on which the reading began.
   bool look(const nats::stream_state& stream, time now);
-  /// The newest source sequence whose frames left the buffer at least `hold` ago, once.
-  std::optional<std::uint64_t> durable(time now, std::chrono::milliseconds hold);
+  /// The furthest place in the source whose frames left the buffer at least `hold` ago, once.
+  std::optional<source_position> durable(time now, std::chrono::milliseconds hold);
 
   /// Everything that stood in the buffer when the reading began has left it.
   bool earlier_run_settled() const noexcept { return earlier_run_settled_; }

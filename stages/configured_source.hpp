@@ -3,6 +3,7 @@
 // Owns: the mapping of section [source]. Refuses to know: what is read.
 #pragma once
 
+#include "recordkv/core/source_position.hpp"
 #include "recordkv/firehose/source.hpp"
 #include "recordkv/stage.hpp"
 
@@ -12,10 +13,20 @@
 
 namespace recordkv::stages {
 
-/// "{kind}.{enc(host)}": numbers of one host mean nothing at another.
-std::string source_name(const config& cfg);
+/// The name of a source: one for all spellings of its address. Numbers of one host mean nothing at another.
+struct source_key {
+  std::string kind;
+  std::string name;  ///< "{kind}.{enc(host)}": host, port and path, without what the scheme and the kind imply
+  std::string url;   ///< the same for people, and the mark of a key that was written under this rule
+  bool tls = true;
+
+  /// True for a key that an earlier version may have kept for this source: kind and host as they were spelled.
+  bool was(std::string_view key) const;
+};
+
+source_key key_of_source(const config& cfg);
 
 /// Reads on behind `at`; nullopt: from where source.start says.
-std::unique_ptr<firehose::frame_source> make_source(stage_context& ctx, std::optional<std::uint64_t> at);
+std::unique_ptr<firehose::frame_source> make_source(stage_context& ctx, std::optional<source_position> at);
 
 }  // namespace recordkv::stages

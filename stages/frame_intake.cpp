@@ -3,6 +3,8 @@
 #include "recordkv/core/log.hpp"
 #include "recordkv/kv/record_key.hpp"
 
+#include <utility>
+
 namespace recordkv::stages {
 
 using firehose::frame;
@@ -19,23 +21,41 @@ std::string_view word_of_unknown(const atproto::glance& g) {
 
 }  // namespace
 
+// Where the event stands. An event without a number, or with one from the future, counts with the one before it.
+std::optional<source_position> frame_intake::place_of(const frame& f) const {
+  const bool timed = ctx_.cfg.source.kind == "jetstream";
+  const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  if (f.info.seq > 0 && firehose::believable_number(f.info.seq, timed))
+    return source_position(f.info.seq, f.info.time <= now + 300 ? f.info.time : 0);
+  return passed_ ? passed_ : cursor_.at();
+}
+
+// What has no number of its own counts with the one before it.
+source_position frame_intake::place() const {
+  if (!cursor_.at()) return passed_.value_or(source_position{});
+  return passed_ ? later(*cursor_.at(), *passed_) : *cursor_.at();
+}
+
 task<result<void>> frame_intake::take(firehose::frame f) {
   if (f.what != frame::notice::none) co_return co_await take_notice(std::move(f));
-  const auto seq = f.info.seq;
-  if (seq > 0) passed_seq_ = seq;
-  if (seq == 0 && f.info.kind != atproto::event_kind::unknown) co_return result<void>{};
-  if (!cursor_.value() && seq > 0) {  // "live" means one place from now on
-    if (auto begun = co_await begin_cursor(seq - 1); !begun) co_return begun;
+  if (f.info.seq == 0 && f.info.kind != atproto::event_kind::unknown) co_return result<void>{};
+  const auto at = place_of(f);
+  const bool numbered = at && at->seq == f.info.seq && f.info.seq > 0;
+  if (numbered) passed_ = at;
+  if (f.info.seq > 0 && !numbered) ctx_.counters.add("notices", "future_number");
+  if (!cursor_.at() && numbered) {  // "live" means one place from now on
+    if (auto begun = co_await begin_cursor({at->seq - 1, at->time}); !begun) co_return begun;
     for (auto& early : std::exchange(before_cursor_, {}))
       if (auto marked = co_await mark_unreadable(early); !marked) co_return marked;
   }
   if (!followed_.wants(f.info)) {
     const bool unknown = f.info.kind == atproto::event_kind::unknown;
     ctx_.counters.add("left_out", unknown ? word_of_unknown(f.info) : "not_followed");
-    if (seq > 0) mark_.dropped(seq, steady_clock::now());
+    if (numbered) mark_.dropped(*at, steady_clock::now());
     co_return result<void>{};
   }
-  co_return co_await buffer({.bytes = std::move(f.bytes), .did = std::move(f.info.did), .seq = seq});
+  co_return co_await buffer(
+      {.bytes = std::move(f.bytes), .did = std::move(f.info.did), .at = at.value_or(source_position{})});
 }
 
 task<result<void>> frame_intake::buffer(parcel p) {
@@ -43,7 +63,7 @@ task<result<void>> frame_intake::buffer(parcel p) {
   nats::header_list headers;
   headers.reserve(4);
   headers.push_back({"source", cursor_.source()});
-  headers.push_back({"seq", std::to_string(p.seq)});
+  headers.push_back({"seq", std::to_string(p.at.seq)});
   headers.push_back({"epoch", std::to_string(cursor_.epoch())});
   if (p.late) headers.push_back({"late", "1"});
   auto marker_headers = headers;
@@ -54,7 +74,7 @@ task<result<void>> frame_intake::buffer(parcel p) {
                                fmt::format(R"({{"marker":"oversize","did":"{}"}})", p.did));
   }
   if (!put) co_return put.error();
-  mark_.accepted(outbox_.sequence_of(*put), p.seq, steady_clock::now());
+  mark_.accepted(outbox_.sequence_of(*put), p.at, steady_clock::now());
   ++buffered_;
   co_return result<void>{};
 }
@@ -66,16 +86,16 @@ task<result<void>> frame_intake::mark_unreadable(const frame& f) {
   co_return co_await buffer(
       {.bytes = fmt::format(R"({{"marker":"unreadable","did":"{}","reason":"{}"}})", f.info.did, f.info.name),
        .did = f.info.did,
-       .seq = place()});
+       .at = place()});
 }
 
 // It came behind newer ones; stage kv knows by its account's rev whether it is lost, and the cursor does not go back.
 task<result<void>> frame_intake::take_late(frame f) {
-  if (!cursor_.value() || !followed_.wants(f.info)) {
+  if (!cursor_.at() || !followed_.wants(f.info)) {
     ctx_.counters.add("left_out", "not_followed");
     co_return result<void>{};
   }
-  co_return co_await buffer({.bytes = std::move(f.bytes), .did = std::move(f.info.did), .seq = place(), .late = true});
+  co_return co_await buffer({.bytes = std::move(f.bytes), .did = std::move(f.info.did), .at = place(), .late = true});
 }
 
 task<result<void>> frame_intake::take_notice(frame f) {
@@ -83,16 +103,14 @@ task<result<void>> frame_intake::take_notice(frame f) {
     case frame::notice::outdated_cursor:
       ctx_.counters.add("notices", "outdated_cursor");
       log::warn("ingest", "{} no longer has everything since our cursor: accounts may be stale", ctx_.cfg.source.url);
-      break;
-    case frame::notice::future_cursor:
-      ctx_.counters.add("notices", "future_cursor");
-      log::warn("ingest", "{} counts from lower numbers than our cursor: a new epoch begins", ctx_.cfg.source.url);
-      mark_.renumbered();
-      passed_seq_ = 0;
-      cursor_.begin_epoch();
-      break;
+      co_return co_await note_gap(f.gap);
+    case frame::notice::gap: ctx_.counters.add("notices", "gap"); co_return co_await note_gap(f.gap);
+    case frame::notice::renumbered:
+      ctx_.counters.add("notices", "renumbered");
+      log::warn("ingest", "{} numbers its events anew: a new epoch begins", ctx_.cfg.source.url);
+      co_return co_await begin_epoch(f.info.seq);
     case frame::notice::unreadable:
-      if (cursor_.value() || f.info.did.empty()) co_return co_await mark_unreadable(f);
+      if (cursor_.at() || f.info.did.empty()) co_return co_await mark_unreadable(f);
       if (before_cursor_.size() < max_before_cursor) before_cursor_.push_back(std::move(f));
       break;
     case frame::notice::late: co_return co_await take_late(std::move(f));
@@ -101,11 +119,33 @@ task<result<void>> frame_intake::take_notice(frame f) {
   co_return result<void>{};
 }
 
-task<result<void>> frame_intake::begin_cursor(std::uint64_t value) {
+bool frame_intake::tries_again(const result<void>& done) const {
+  return !done && !closing_ && (done.error().code == errc::timed_out || done.error().code == errc::unreachable);
+}
+
+task<result<void>> frame_intake::begin_cursor(source_position value) {
   for (;;) {
     auto written = co_await cursor_.write(value, ctx_.nc.server_id());
-    if (written || (written.error().code != errc::timed_out && written.error().code != errc::unreachable) || closing_)
-      co_return written;
+    if (!tries_again(written)) co_return written;
+    co_await pause_.wait_for(std::chrono::milliseconds(200));
+  }
+}
+
+// The place stands before the first of the new numbers, as before the first of all.
+task<result<void>> frame_intake::begin_epoch(std::uint64_t first) {
+  mark_.renumbered();
+  passed_.reset();
+  cursor_.begin_epoch();
+  if (first == 0) co_return result<void>{};
+  co_return co_await begin_cursor(first - 1);
+}
+
+// It stands before any event behind it does: a kill can't hide it.
+task<result<void>> frame_intake::note_gap(const firehose::source_gap& gap) {
+  if (!cursor_.at() && !gap.none && gap.from.time == 0) co_return result<void>{};  // nothing was read before
+  for (;;) {
+    auto noted = co_await gaps_.note(gap);
+    if (!tries_again(noted)) co_return noted;
     co_await pause_.wait_for(std::chrono::milliseconds(200));
   }
 }

@@ -10,22 +10,25 @@
 #include "recordkv/firehose/source.hpp"
 #include "recordkv/nats/publisher.hpp"
 #include "recordkv/stage.hpp"
+#include "source_gaps.hpp"
 
-#include <algorithm>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace recordkv::stages {
 
 class frame_intake {
  public:
-  frame_intake(stage_context& ctx, cursor& at, followed& who, nats::publisher& out, buffer_mark& mark)
-      : ctx_(ctx), cursor_(at), followed_(who), outbox_(out), mark_(mark) {}
+  frame_intake(stage_context& ctx, cursor& at, source_gaps& gaps, followed& who, nats::publisher& out,
+               buffer_mark& mark)
+      : ctx_(ctx), cursor_(at), gaps_(gaps), followed_(who), outbox_(out), mark_(mark) {}
 
   /// Suspends while the buffer is full. Errors are the publisher's, or the cursor's first write's.
   task<result<void>> take(firehose::frame f);
   /// Reading begins at another place.
   void begin() noexcept {
-    passed_seq_ = 0;
+    passed_.reset();
     before_cursor_.clear();
   }
   std::uint64_t buffered() const noexcept { return buffered_; }
@@ -38,25 +41,30 @@ class frame_intake {
  private:
   task<result<void>> take_notice(firehose::frame f);
   task<result<void>> take_late(firehose::frame f);
-  /// A message for the buffer; `seq` is what the cursor may say once it has left it.
+  /// A message for the buffer; `at` is what the cursor may say once it has left it.
   struct parcel {
     std::string bytes;
     std::string did;
-    std::uint64_t seq = 0;
+    source_position at;
     bool late = false;
   };
   task<result<void>> buffer(parcel p);
   task<result<void>> mark_unreadable(const firehose::frame& f);
-  /// What has no number of its own counts with the one before it.
-  std::uint64_t place() const { return std::max(passed_seq_, cursor_.value().value_or(0)); }
-  task<result<void>> begin_cursor(std::uint64_t value);
+  task<result<void>> begin_cursor(source_position value);
+  task<result<void>> begin_epoch(std::uint64_t first);
+  task<result<void>> note_gap(const firehose::source_gap& gap);
+  std::optional<source_position> place_of(const firehose::frame& f) const;
+  source_position place() const;
+  bool tries_again(const result<void>& done) const;
 
   stage_context& ctx_;
   cursor& cursor_;
+  source_gaps& gaps_;
   followed& followed_;
   nats::publisher& outbox_;
   buffer_mark& mark_;
-  std::uint64_t buffered_ = 0, passed_seq_ = 0;
+  std::uint64_t buffered_ = 0;
+  std::optional<source_position> passed_;       // the last numbered event of this reading
   std::vector<firehose::frame> before_cursor_;  // unreadable ones; with the first number they get a place
   bool closing_ = false;
   event pause_;

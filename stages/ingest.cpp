@@ -13,9 +13,12 @@
 #include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
+#include "recordkv/core/timestamp.hpp"
 #include "recordkv/kv/owner.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/publisher.hpp"
+#include "source_gaps.hpp"
+#include "source_lag.hpp"
 #include "stages.hpp"
 
 namespace recordkv::stages {
@@ -31,11 +34,12 @@ class ingest_stage final : public stage {
       : figures_{.stage = "ingest", .part = "ingest"},
         ctx_(ctx.counting_in(figures_.counted)),
         owner_(ctx.nc, {.base = "ingest", .replicas = ctx.cfg.nats.replicas}, [this] { return report(); }),
-        cursor_(ctx.nc, source_name(ctx.cfg)),
+        cursor_(ctx.nc, key_of_source(ctx.cfg)),
+        gaps_(ctx.nc, cursor_.source()),
         outbox_(ctx.nc, {.name = "ingest", .stream = "ingest", .fenced = true, .latency = &figures_.publish},
                 figures_.counted),
         followed_(ctx.cfg.source.collections, ctx.cfg.source.kind != "jetstream"),
-        intake_(ctx_, cursor_, followed_, outbox_, mark_),
+        intake_(ctx_, cursor_, gaps_, followed_, outbox_, mark_),
         shown_(ctx.board, figures_, [this] { refresh(); }) {}
 
   std::string_view name() const override { return "ingest"; }
@@ -98,7 +102,7 @@ class ingest_stage final : public stage {
     auto bucket = co_await cursor_.open(c.nats.replicas);
     if (!bucket) co_return bucket.error();
     if (bucket->made) (void)co_await kv::remember_made(ctx_.nc, "KV_cursor");
-    co_return result<void>{};
+    co_return co_await gaps_.read();
   }
 
   // One turn is one reading from one place; it ends when the place must be looked up anew.
@@ -136,7 +140,7 @@ class ingest_stage final : public stage {
     if (!last) co_return last.error();
     const auto server = ctx_.nc.server_id();
     const bool was_here = !server_id_.empty() && server_id_ != server;
-    const auto at = was_here ? cursor_.value() : cursor_.resume_at(*last, server);
+    const auto at = was_here ? cursor_.at() : cursor_.resume_at(*last, server);
     server_id_ = server;
     place_lost_ = false;
     outbox_.attach(stream->state);
@@ -146,7 +150,7 @@ class ingest_stage final : public stage {
     ++places_;
     source_ = make_source(ctx_, at);
     log::info("ingest", "following {} {} from {}", ctx_.cfg.source.kind, ctx_.cfg.source.url,
-              at ? std::to_string(*at) : ctx_.cfg.source.start);
+              at ? std::to_string(at->seq) : ctx_.cfg.source.start);
     co_return result<void>{};
   }
 
@@ -160,6 +164,7 @@ class ingest_stage final : public stage {
       asked_source_ = steady_clock::now();
       auto frames = co_await source_->next();
       asked_source_.reset();
+      redialled_.reset();
       if (out_of_place()) co_return fail(errc::conflict, "the buffer's place was lost");
       if (!frames) co_return frames.error();
       note_lag(*frames);
@@ -180,6 +185,7 @@ class ingest_stage final : public stage {
       co_await look_at_buffer();
       if (source_ && out_of_place()) source_->close();  // a quiet source must not delay what has to be read again
       if (ctx_.cfg.kv.max_keys > 0) co_await look_at_store();
+      if (!gaps_.all().empty()) (void)co_await gaps_.read();  // a person may have acknowledged them
     }
   }
 
@@ -202,7 +208,7 @@ class ingest_stage final : public stage {
     place_lost_ = stream ? !mark_.look(*stream, now) : stream.error().code == errc::not_found;
     if (!stream || out_of_place()) co_return;
     const auto settled = mark_.durable(now, 2 * ctx_.cfg.nats.sync_interval);
-    if (!settled || settled == cursor_.value() || stopped_ || owner_.lost()) co_return;
+    if (!settled || settled->seq <= cursor_.value().value_or(0) || stopped_ || owner_.lost()) co_return;
     auto written = co_await cursor_.write(*settled, asked_of);
     if (written.has_error() && written.error().code == errc::not_owner) {
       failure_ = written.error();
@@ -255,22 +261,34 @@ class ingest_stage final : public stage {
       ill.bad(cause::store_full, "the store has reached kv.max_keys", now);
     else if (!outbox_.trouble().empty())
       ill.bad(outbox_.cause_of_trouble(cause::buffer_full), "the buffer takes nothing: " + outbox_.trouble(), now);
-    else if (source_ && !source_->trouble().empty())
+    else if (source_ && !source_->trouble().empty() && !redialling())
       ill.bad(cause::source_down, source_->trouble(), now);
     else if (asked_source_ && steady_clock::now() - *asked_source_ > silent_after)
-      ill.bad(cause::source_silent,
-              fmt::format("{} sends nothing (source.silent_after = {} s)", ctx_.cfg.source.url,
-                          std::chrono::floor<std::chrono::seconds>(silent_after).count()),
-              now);
+      silent(now);
     else
       ill.good();
+    if (source_ && !source_->trouble().empty()) lag_.unreachable(steady_clock::now());
   }
 
-  // How old the newest frame was when it came. A recording has no present to be behind of.
+  // A connection may stand on which nothing will ever come again: once, it is made anew.
+  void silent(system_clock::time_point now) {
+    figures_.condition.bad(cause::source_silent,
+                           fmt::format("{} answers and sends nothing (source.silent_after = {} s)", ctx_.cfg.source.url,
+                                       std::chrono::floor<std::chrono::seconds>(ctx_.cfg.source.silent_after).count()),
+                           now);
+    if (redialled_ || !source_) return;
+    redialled_ = steady_clock::now();
+    source_->redial();
+  }
+  // What made it silent may also keep the next connection from being answered: it is told as silence for a while.
+  bool redialling() const { return redialled_ && steady_clock::now() - *redialled_ < 30s; }
+
+  // A recording has no present to be behind of.
   void note_lag(const std::vector<firehose::frame>& frames) {
-    if (frames.empty() || frames.back().info.time <= 0 || ctx_.cfg.source.kind == "file") return;
-    const std::chrono::duration<double> now = system_clock::now().time_since_epoch();
-    figures_.lag_seconds = std::max(0.0, now.count() - frames.back().info.time);
+    double newest = 0;
+    for (const auto& f : frames) newest = std::max(newest, f.info.time);
+    if (newest <= 0 || ctx_.cfg.source.kind == "file") return;
+    lag_.read(newest, std::chrono::duration<double>(system_clock::now().time_since_epoch()).count());
   }
 
   void refresh() {
@@ -281,6 +299,9 @@ class ingest_stage final : public stage {
     figures_.bytes = c.value("source_bytes");
     figures_.in_flight = outbox_.in_flight() + mark_.standing();
     figures_.oldest_unsettled_seconds = std::max(outbox_.oldest().count(), mark_.oldest_seconds(now));
+    figures_.lag_seconds = lag_.seconds(asked_source_, now);
+    figures_.source_gaps = gaps_.all().size();
+    figures_.source_gap_seconds = gaps_.seconds();
     figures_.cursor_age_seconds = mark_.age_seconds(cursor_.value(), now);
   }
 
@@ -288,23 +309,27 @@ class ingest_stage final : public stage {
     refresh();
     const auto value = cursor_.value();
     return fmt::format(
-        R"({{"stage":"ingest","source":"{}","cursor":{},"epoch":{},"frames":{},"buffered":{},"standing":{},"accounts_begun":{},{}}})",
-        cursor_.source(), value ? std::to_string(*value) : "null", cursor_.epoch(), figures_.events, intake_.buffered(),
-        mark_.standing(), followed_.accounts(), members_of(figures_));
+        R"({{"stage":"ingest","source":"{}","cursor":{},"cursor_time":{},"epoch":{},"frames":{},"buffered":{},"standing":{},"accounts_begun":{},{}}})",
+        cursor_.source(), value ? std::to_string(*value) : "null",
+        value && cursor_.at()->time > 0 ? '"' + timestamp_of(cursor_.at()->time) + '"' : "null", cursor_.epoch(),
+        figures_.events, intake_.buffered(), mark_.standing(), followed_.accounts(), members_of(figures_));
   }
 
   figures figures_;
   stage_context ctx_;
   kv::owner owner_;
   cursor cursor_;
+  source_gaps gaps_;
   nats::publisher outbox_;
   followed followed_;
   buffer_mark mark_;
   frame_intake intake_;
+  source_lag lag_;
   std::unique_ptr<firehose::frame_source> source_;
   std::string server_id_;
   std::uint64_t places_ = 0;
   std::optional<steady_clock::time_point> asked_source_;  // since when nothing has come; only while we wait for it
+  std::optional<steady_clock::time_point> redialled_;     // because it was silent; nothing has come since
   std::optional<error> failure_;
   bool place_lost_ = false, over_mark_ = false, closing_ = false, stopped_ = false;
   event woken_;

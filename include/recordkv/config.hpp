@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -102,6 +103,16 @@ struct config_sources {
   std::vector<std::string> sets;                                 ///< "section.key=value"
   std::string stages;                                            ///< --stages: a list with commas, or empty
 };
+
+/// What source.start says: "live", "oldest", a sequence number, or an RFC 3339 time.
+struct start_choice {
+  enum class kind { live, oldest, number, time };
+  kind what = kind::live;
+  std::uint64_t number = 0;
+  double time = 0;  ///< seconds since 1970
+};
+/// nullopt: none of these.
+std::optional<start_choice> parse_start(std::string_view text);
 
 /// Merges and checks. errc::bad_config: "file:line: section.key: what is wrong, what to write instead".
 result<config> load_config(const config_sources& from);

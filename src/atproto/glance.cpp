@@ -7,6 +7,7 @@
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/event.hpp"
 #include "recordkv/atproto/frame.hpp"
+#include "recordkv/atproto/syntax.hpp"
 #include "recordkv/core/timestamp.hpp"
 
 #include <utility>
@@ -47,6 +48,7 @@ struct fields_seen {
   std::string_view name;
   std::string_view message;
   std::string_view time;
+  std::string_view rev;
 };
 
 /// The walk over the payload's fields. False when the payload is not well formed.
@@ -70,6 +72,7 @@ bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
       if (key == (op == -1 ? "error" : "name")) seen.name = r.view();
       if (key == "message") seen.message = r.view();
       if (key == "time") seen.time = r.view();
+      if (key == "rev") seen.rev = r.view();
     }
     if (!r.skip()) return false;
   }
@@ -99,6 +102,7 @@ result<glance> glance_frame(std::string_view bytes) {
   } else {
     note_did(g, seen.did);
     g.time = epoch_seconds(seen.time).value_or(0);
+    if (is_tid(seen.rev)) g.rev_time = static_cast<double>(tid_micros(seen.rev)) / 1e6;
   }
   return g;
 }

@@ -252,6 +252,7 @@ result<glance> glance_jetstream(std::string_view text) {
     // Nobody could say whether it is wanted; as an event that can't be read it marks its account.
     if (e->body == nullptr || text_of(*e->body, "collection").empty()) return fail(errc::malformed, "collection");
     note_collection(g, text_of(*e->body, "collection"));
+    if (const auto rev = text_of(*e->body, "rev"); is_tid(rev)) g.rev_time = static_cast<double>(tid_micros(rev)) / 1e6;
   }
   note_did(g, e->did);
   g.time = e->time.empty() ? static_cast<double>(e->time_us) / 1e6 : epoch_seconds(e->time).value_or(0);

@@ -1,5 +1,7 @@
 #include "front_door.hpp"
 
+#include "readiness.hpp"
+
 #include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/timestamp.hpp"
@@ -66,15 +68,6 @@ result<void> front_door::open() {
 // Alive is whoever answers: the loop turns.
 http::response front_door::healthz() const { return {.body = "ok\n"}; }
 
-std::string front_door::reason_not_ready(const figures& f) const {
-  if (const auto& ill = f.condition.present()) return fmt::format("{}: {}: {}", f.part, name(ill->what), ill->reason);
-  if (f.standby) return "";
-  if (!f.running) return f.part + ": starting";
-  if (f.lag_seconds > std::chrono::duration<double>(cfg_.http.max_lag).count())
-    return fmt::format("{}: lags by {:.0f} s, more than http.max_lag", f.part, f.lag_seconds);
-  return "";
-}
-
 http::response front_door::readyz() const {
   std::string parts, reasons;
   if (!nc_.up()) reasons = fmt::format("\"nats_down: {}\"", quotable(nc_.trouble()));
@@ -84,7 +77,7 @@ http::response front_door::readyz() const {
     const auto& f = *e.what;
     parts +=
         fmt::format(R"({}{{"stage":"{}","part":"{}",{}}})", parts.empty() ? "" : ",", f.stage, f.part, members_of(f));
-    if (const auto why = reason_not_ready(f); !why.empty())
+    if (const auto why = reason_not_ready(condition_of(f), cfg_.http.max_lag); !why.empty())
       reasons += fmt::format("{}\"{}\"", reasons.empty() ? "" : ",", quotable(why));
   }
   return {.status = reasons.empty() ? 200u : 503u,

@@ -1,7 +1,8 @@
 // How this process is, over HTTP: /healthz, /readyz, /metrics.
 //
-// Owns: the routes and what they answer, the rule when this process is ready.
-// Refuses to know: sockets (http/server.hpp) and how a stage comes to its figures (core/figures.hpp).
+// Owns: the routes and what they answer.
+// Refuses to know: when a part is ready (readiness.hpp), sockets (http/server.hpp) and how a stage comes to its figures
+// (core/figures.hpp).
 #pragma once
 
 #include "recordkv/config.hpp"
@@ -30,7 +31,6 @@ class front_door {
   http::response metrics() const;
   task<> watch_streams();
   task<std::string> ask_streams();
-  std::string reason_not_ready(const figures& f) const;
 
   const config& cfg_;
   nats::connection& nc_;

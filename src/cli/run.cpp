@@ -104,12 +104,23 @@ class process {
     http_.close();
   }
 
+  // A record of the lexicon's largest size, as JSON, and a frame of 5 MB: what is larger than the server takes is left
+  // out.
+  void warn_of_small_messages() const {
+    if (nc_.max_payload() == 0 || nc_.max_payload() >= 8'000'000) return;
+    log::warn("nats",
+              "the NATS server takes messages of {} bytes at most (max_payload); larger frames and records are left "
+              "out. Write max_payload: 8MB into its configuration and reload it (nats-server --signal reload)",
+              nc_.max_payload());
+  }
+
   task<> run_stages(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
     auto facts = co_await reach_jetstream();
     if (!facts) {
       exit_code_ = closing_ ? done : complain(facts.error());
       co_return;
     }
+    warn_of_small_messages();
     stage_context ctx{nc_, cfg_, counters_, *facts, &board_};
     for (const auto& e : entries) {
       auto made = e.make(ctx);

@@ -69,14 +69,33 @@ void print_store(const json::object& store) {
   write_out("\n");
 }
 
+void print_gaps(const json::object& all) {
+  const auto* gaps = all.if_contains("gaps");
+  if (!gaps) return;
+  for (const auto& row : gaps->as_array()) {
+    const auto& g = row.as_object();
+    const auto end = [&](std::string_view key) { return g.at(key).is_null() ? "an unknown time" : text_of(g, key); };
+    write_out("gap          {}\n             acknowledge it, and all of this source: nats kv del cursor '{}'\n",
+              marked("31", fmt::format("{}: events may be missing from {} to {} ({})", text_of(g, "source"),
+                                       end("from"), end("to"), text_of(g, "cause"))),
+              text_of(g, "key"));
+  }
+}
+
 void print_ends(const json::object& all) {
+  print_gaps(all);
   for (const auto& name : all.at("missing").as_array())
     write_out("{:<12} {}\n", std::string_view(name.as_string()), marked("31", "no process runs this"));
   if (all.at("stages").as_array().empty()) write_out("stages       none is running\n");
+  for (const auto& why : all.at("not_ready").as_array())
+    if (why.as_string().find("lags by") != json::string::npos)
+      write_out("not ready    {}\n", marked("31", std::string(why.as_string())));
   for (const auto& said : all.at("warnings").as_array())
     write_out("{:<12} {}\n", "WARNING", marked("33", std::string(said.as_string())));
   const auto& stale = all.at("accounts_maybe_stale");
-  write_out("accounts     {} may be stale", stale.is_null() ? "an unknown number" : json::serialize(stale));
+  const bool gaps = all.contains("gaps") && !all.at("gaps").as_array().empty();
+  write_out("accounts     {} may be stale{}", stale.is_null() ? "an unknown number" : json::serialize(stale),
+            gaps ? ", and those with events in a gap" : "");
   const char* before = ": ";
   if (const auto* reasons = all.if_contains("accounts_stale_by_reason"); reasons && reasons->is_object())
     for (const auto& [reason, n] : reasons->get_object())

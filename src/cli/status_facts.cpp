@@ -2,9 +2,12 @@
 
 #include "begun_accounts.hpp"
 #include "lock_table.hpp"
+#include "readiness.hpp"
+#include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/greeting.hpp"
+#include "source_gaps.hpp"
 #include "stages.hpp"
 #include "stores_there.hpp"
 
@@ -168,6 +171,27 @@ json::array warnings_of(const json::array& rows) {
   return out;
 }
 
+// What sources may have lost: also while no ingest runs.
+task<json::array> gap_facts(session s) {
+  json::array out;
+  kv::bucket cursors(s.nc, "cursor");
+  auto keys = co_await cursors.keys();
+  if (!keys) co_return out;
+  for (const auto& key : *keys) {
+    if (!key.starts_with(stages::source_gaps::prefix)) continue;
+    auto found = co_await cursors.get(key);
+    if (!found || found->deleted) continue;
+    for (const auto& g : stages::source_gaps::parse(found->value))
+      out.push_back(json::object{{"source", key.substr(stages::source_gaps::prefix.size())},
+                                 {"key", key},
+                                 {"from", g.from.empty() ? json::value(nullptr) : json::value(g.from)},
+                                 {"to", g.to.empty() ? json::value(nullptr) : json::value(g.to)},
+                                 {"cause", g.cause},
+                                 {"seconds", g.seconds()}});
+  }
+  co_return out;
+}
+
 }  // namespace
 
 task<result<json::object>> system_facts(session s, depth how_deep) {
@@ -183,6 +207,7 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
         json::object{{"messages", ingest->messages}, {"bytes", ingest->bytes}, {"max_messages", s.cfg.ingest.max_msgs}};
     if (ingest->messages >= static_cast<std::uint64_t>(s.cfg.ingest.max_msgs)) all["buffer"].as_object()["full"] = true;
   }
+  if (how_deep != depth::stages) all["gaps"] = co_await gap_facts(s);
   if (how_deep == depth::accounts) {
     const auto stale = co_await count_stale(s);
     all["accounts_maybe_stale"] = stale ? json::value(stale->all.size()) : json::value(nullptr);
@@ -198,6 +223,9 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
   all["missing"] = missing_parts(s.cfg, *rows);
   all["warnings"] = warnings_of(*rows);
   all["stages"] = std::move(*rows);
+  json::array reasons;
+  for (const auto& why : reasons_not_well(all, s.cfg)) reasons.emplace_back(why);
+  all["not_ready"] = std::move(reasons);
   co_return all;
 }
 
@@ -208,15 +236,21 @@ std::string text_of(const json::object& o, std::string_view key) {
   return v->is_string() ? std::string(v->get_string()) : json::serialize(*v);
 }
 
-// A key that its owner left behind counts as missing only where nobody has taken what it stood for.
-bool all_well(const json::object& all, const config& cfg) {
+// A key that its owner left behind counts as missing only where no other process has taken what it stood for.
+std::vector<std::string> reasons_not_well(const json::object& all, const config& cfg) {
+  std::vector<std::string> out;
   for (const auto& row : all.at("stages").as_array()) {
     const auto stage = text_of(row.as_object(), "stage");
-    const auto state = text_of(row.as_object(), "state");
     const bool ours = std::find(cfg.stages.begin(), cfg.stages.end(), stage) != cfg.stages.end();
-    if (ours && state != "running" && state != "gone") return false;
+    if (!ours || text_of(row.as_object(), "state") == "gone") continue;
+    if (auto why = reason_not_ready(condition_of(row.as_object()), cfg.http.max_lag); !why.empty())
+      out.push_back(std::move(why));
   }
-  return all.at("missing").as_array().empty();
+  for (const auto& name : all.at("missing").as_array())
+    out.push_back(std::string(name.as_string()) + ": no process runs this");
+  return out;
 }
+
+bool all_well(const json::object& all, const config& cfg) { return reasons_not_well(all, cfg).empty(); }
 
 }  // namespace recordkv::cli

@@ -10,6 +10,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace recordkv::cli {
 
@@ -23,7 +24,9 @@ enum class depth { stages, store, accounts };
 /// Errors: NATS did not answer; nothing is known.
 task<result<boost::json::object>> system_facts(session s, depth how_deep);
 
-/// Everything that this configuration names is run by somebody, and none of it is stalled.
+/// Everything that this configuration names is run by a process, and each part is ready as /readyz has it: not stalled,
+/// and no further behind than http.max_lag. What is not, with its reason.
+std::vector<std::string> reasons_not_well(const boost::json::object& all, const config& cfg);
 bool all_well(const boost::json::object& all, const config& cfg);
 
 /// A member as text, whatever it is; empty when absent.

@@ -1,5 +1,7 @@
 #include "checks.hpp"
 
+#include "recordkv/core/timestamp.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -138,6 +140,18 @@ std::string check_source_url(const config& c) {
   return {};
 }
 
+std::string check_start(const config& c) {
+  const auto start = parse_start(c.source.start);
+  if (!start)
+    return fmt::format(R"(wants "live", "oldest", a sequence number such as 123456, or a time such as )"
+                       R"("2026-01-31T12:00:00Z"; not "{}")",
+                       c.source.start);
+  if (start->what != start_choice::kind::time || c.source.kind == "jetstream") return {};
+  return fmt::format(
+      R"(a {} has no cursor by time; write "oldest", "live" or a sequence number, or follow a Jetstream)",
+      c.source.kind == "file" ? "recording" : "firehose");
+}
+
 std::string check_collections(const config& c) {
   for (const auto& p : c.source.collections)
     if (!is_pattern(p))
@@ -205,3 +219,41 @@ std::string masked_urls(std::string_view urls) {
 }
 
 }  // namespace recordkv::settings
+
+namespace recordkv {
+namespace {
+
+// RFC 3339 knows other zones, small letters, and a space for the T.
+std::optional<double> rfc3339(std::string text) {
+  if (text.size() < 20) return {};
+  if (text[10] == 't' || text[10] == ' ') text[10] = 'T';
+  if (text.back() == 'z') text.back() = 'Z';
+  double offset = 0;
+  const auto zone = text.size() - 6;
+  if (text.back() != 'Z' && (text[zone] == '+' || text[zone] == '-') && text[zone + 3] == ':') {
+    int hours = 0, minutes = 0;
+    const auto h = std::from_chars(text.data() + zone + 1, text.data() + zone + 3, hours);
+    const auto m = std::from_chars(text.data() + zone + 4, text.data() + zone + 6, minutes);
+    if (h.ec != std::errc{} || m.ec != std::errc{} || hours > 23 || minutes > 59) return {};
+    offset = (text[zone] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    text.replace(zone, 6, "Z");
+  }
+  const auto at = epoch_seconds(text);
+  return at ? std::optional(*at - offset) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<start_choice> parse_start(std::string_view text) {
+  using kind = start_choice::kind;
+  if (text == "live") return start_choice{};
+  if (text == "oldest") return start_choice{.what = kind::oldest};
+  std::uint64_t n = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (ec == std::errc{} && end == text.data() + text.size()) return start_choice{.what = kind::number, .number = n};
+  const auto at = rfc3339(std::string(text));
+  if (!at || *at < 0) return {};
+  return start_choice{.what = kind::time, .time = *at};
+}
+
+}  // namespace recordkv

@@ -17,6 +17,7 @@ std::string check_nats_url(const config& c);
 std::string check_replicas(const config& c);
 std::string check_state_dir(const config& c);
 std::string check_source_url(const config& c);
+std::string check_start(const config& c);
 std::string check_collections(const config& c);
 std::string check_bucket(const config& c);
 std::string check_plc_url(const config& c);

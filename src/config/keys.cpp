@@ -32,7 +32,7 @@ constexpr auto rows = std::to_array<key_row>({
     {.name = "source.kind", .at = AT(source.kind), .choices = "firehose|jetstream|file"},
     {.name = "source.url", .at = AT(source.url), .wrong = check_source_url},
     {.name = "source.collections", .at = AT(source.collections), .wrong = check_collections},
-    {.name = "source.start", .at = AT(source.start), .choices = "live|oldest"},
+    {.name = "source.start", .at = AT(source.start), .wrong = check_start, .bare = true},
     {.name = "source.silent_after", .at = AT(source.silent_after), .least = 1'000, .most = 86'400'000},
 
     {.name = "ingest.max_msgs", .at = AT(ingest.max_msgs), .least = 1},

@@ -45,6 +45,7 @@ struct key_row {
   std::string_view remedy;  ///< said when the value is not `only`
   check wrong = nullptr;
   bool secret = false;  ///< never shown
+  bool bare = false;    ///< text that may also be written as a number or a date, without quotes
 };
 
 /// All keys, in the order in which `config show` prints them.

@@ -103,11 +103,18 @@ std::string wanted(const key_row& key) {
   }
 }
 
+std::string bare_text(const toml::node& value) {
+  std::ostringstream out;
+  value.visit([&](const auto& v) { out << v; });
+  return out.str();
+}
+
 /// The value as T, or nothing when its type or range is wrong.
 template <class T>
 std::optional<T> taken(const key_row& key, const toml::node& value) {
   if constexpr (is_text<T>) {
     auto text = value.value_exact<std::string>();
+    if (!text && key.bare && (value.is_integer() || value.is_date_time())) text = bare_text(value);
     if (!text || key.choices.empty()) return text;
     const auto hay = fmt::format("|{}|", key.choices);
     return !text->contains('|') && hay.contains(fmt::format("|{}|", *text)) ? text : std::nullopt;

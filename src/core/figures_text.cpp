@@ -96,6 +96,17 @@ void add_databases(std::string& out, const std::vector<const figures*>& parts) {
       "PostgreSQL: the age of the oldest transaction of another program in the database of views; 0: none.", oldest);
 }
 
+void add_gaps(std::string& out, const std::vector<const figures*>& parts) {
+  const auto counts = [](const figures* f) { return f->source_gaps.has_value(); };
+  if (std::none_of(parts.begin(), parts.end(), counts)) return;
+  head(out, "recordkv_source_gaps", "gauge", "Stretches of time from which the source may have lost events.");
+  for (const auto* f : parts)
+    if (counts(f)) out += fmt::format("recordkv_source_gaps{{{}}} {}\n", labels_of(*f), *f->source_gaps);
+  head(out, "recordkv_source_gap_seconds", "gauge", "How long they are together, where both ends are known.");
+  for (const auto* f : parts)
+    if (counts(f)) out += fmt::format("recordkv_source_gap_seconds{{{}}} {}\n", labels_of(*f), f->source_gap_seconds);
+}
+
 // Counters by their own names; the samples of one name must stand together, whatever part they are of.
 void add_counters(std::string& out, const std::vector<const figures*>& parts) {
   std::set<std::string> names;
@@ -162,6 +173,8 @@ std::string members_of(const figures& f) {
       R"(,"events":{},"bytes":{},"lag_messages":{},"lag_seconds":{:.3f},"in_flight":{},"oldest_unsettled_seconds":{:.3f})",
       f.events, f.bytes, f.lag_messages, f.lag_seconds, f.in_flight, f.oldest_unsettled_seconds);
   if (f.cursor_age_seconds) out += fmt::format(R"(,"cursor_age_seconds":{:.3f})", *f.cursor_age_seconds);
+  if (f.source_gaps)
+    out += fmt::format(R"(,"source_gaps":{},"source_gap_seconds":{:.3f})", *f.source_gaps, f.source_gap_seconds);
   const std::pair<std::string_view, const histogram&> p99[] = {
       {"publish", f.publish}, {"transaction", f.transaction}, {"visible", f.visible}};
   for (const auto& [what, h] : p99)
@@ -210,6 +223,7 @@ std::string prometheus_text(const std::vector<const figures*>& parts) {
     for (const auto* f : parts)
       if (aged(f)) out += fmt::format("recordkv_cursor_age_seconds{{{}}} {}\n", labels_of(*f), *f->cursor_age_seconds);
   }
+  add_gaps(out, parts);
   add_stalls(out, parts);
   add_databases(out, parts);
   for (const auto& t : timings) add_timing(out, t, parts);

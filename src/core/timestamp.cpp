@@ -14,6 +14,12 @@ std::string timestamp_now() {
   return fmt::format("{:%FT%T}.{:03}Z", fmt::gmtime(system_clock::to_time_t(now)), ms);
 }
 
+std::string timestamp_of(double epoch_seconds) {
+  if (!(epoch_seconds >= 0 && epoch_seconds < 253'402'300'800.0)) return {};  // the year 10000
+  const auto us = static_cast<std::int64_t>(epoch_seconds * 1e6 + 0.5);
+  return fmt::format("{:%FT%T}.{:06}Z", fmt::gmtime(static_cast<std::time_t>(us / 1'000'000)), us % 1'000'000);
+}
+
 std::optional<double> epoch_seconds(std::string_view stamp) noexcept {
   if (stamp.size() < 20 || stamp.back() != 'Z') return std::nullopt;
   static constexpr std::string_view marks = "    -  -  T  :  :  ";

@@ -116,7 +116,8 @@ void file_source::take(std::string message, std::vector<frame>& out) {
     return;
   }
   f.info = std::move(*seen);
-  if (f.info.seq != 0 && spec_.cursor && f.info.seq <= *spec_.cursor) return;
+  if (f.info.seq != 0 && spec_.cursor && f.info.seq <= spec_.cursor->seq) return;
+  if (f.info.seq != 0 && !spec_.cursor && spec_.begin_behind && f.info.seq <= *spec_.begin_behind) return;
   if (f.info.kind == atproto::event_kind::info) {
     if (f.info.name != "OutdatedCursor") return counters_.add("source_skipped", "info");
     f.what = frame::notice::outdated_cursor;

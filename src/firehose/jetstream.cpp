@@ -11,13 +11,14 @@ constexpr std::size_t most_collections = 100;
 constexpr std::size_t most_dids = 10'000;
 constexpr std::size_t longest_query = 8 * 1024;  // what servers and proxies take in a request line
 
-// Below it a cursor is a sequence number, from it on a time in µs.
-constexpr std::uint64_t first_time = 1'000'000'000'000'000;
 constexpr std::uint64_t rewind_us = 5'000'000;  // another instance behind the same name has another clock
 
 constexpr std::string_view v2_path = "/xrpc/network.bsky.jetstream.subscribeEvents";
 
-std::uint64_t cursor_for(std::uint64_t seq) { return seq < first_time + rewind_us ? seq : seq - rewind_us; }
+std::uint64_t cursor_for(std::uint64_t seq) { return seq < first_time_us + rewind_us ? seq : seq - rewind_us; }
+
+// v2 refuses a sequence number that it no longer has, and 0 is one; the oldest time is moved to what it has.
+std::uint64_t oldest_for(bool v2) { return v2 ? first_time_us : 0; }
 
 std::vector<std::string> wanted(const std::vector<std::string>& collections) {
   for (const auto& c : collections)
@@ -55,10 +56,10 @@ result<opening> open_jetstream(const source_spec& spec, const resume_point& from
   if (out.url.path.empty()) out.url.path = "/subscribe";
   const bool v2 = out.url.path == v2_path;
   std::string& query = out.url.query;
-  if (from.seq)
-    query += fmt::format("&cursor={}", cursor_for(*from.seq));
+  if (const auto at = from.seq ? std::optional(cursor_for(*from.seq)) : from.behind)
+    query += fmt::format("&cursor={}", *at == 0 ? oldest_for(v2) : *at);
   else if (from.start == start_at::oldest)
-    query += fmt::format("&cursor={}", v2 ? first_time : 0);  // v2 refuses a sequence number it no longer has
+    query += fmt::format("&cursor={}", oldest_for(v2));
   const std::string filter =
       repeated(v2 ? "collections" : "wantedCollections", collections) + repeated(v2 ? "dids" : "wantedDids", spec.dids);
   if (query.size() + filter.size() <= longest_query) {

@@ -6,10 +6,6 @@
 namespace recordkv::firehose {
 namespace {
 
-// So many frames in a row, none newer than our cursor: no host repeats that much behind a cursor, so its numbering
-// must have gone back without a word (relays never say FutureCursor). Without this the source would skip for ever.
-constexpr std::uint64_t too_many_behind = 1000;
-
 // A host that says an error and goes on all the same is left for it once in so long; else each error would cost a
 // connection. One that means it closes by itself.
 constexpr auto between_leavings = std::chrono::minutes(1);
@@ -59,48 +55,29 @@ bool stream_source::deliver(ws_message& m, atproto::glance g, std::vector<frame>
   if (g.kind == atproto::event_kind::info) return about_stream(m, std::move(g), out);
   // An account's event that can't be put into order.
   if (g.kind == atproto::event_kind::unknown && !g.did.empty()) return skip(m, g.name, out);
-  if (g.seq != 0) {
-    const bool newer = !dialect_.strict_order || !from_.seq || g.seq > *from_.seq;
-    if (!newer) return in_order(m, std::move(g), out);
-    if (dialect_.strict_order) recent_.add(g.seq, m.bytes);
-    from_.seq = g.seq;
-    fresh_ = false;
-    behind_ = 0;
-    resets_ = 0;
+  auto turn = order::in_turn;
+  if (g.seq != 0 && believable(g.seq)) {
+    if (other_numbering(g)) {
+      resume_by_time(g, out);
+      return false;
+    }
+    turn = advance(g, m.bytes, out);
+    if (turn == order::repeated) return true;
   }
   if (g.kind == atproto::event_kind::unknown) counters_.add("source_skipped", word_of_unknown(g));
   ++frames_here_;
   ++frames_;
   bytes_ += m.bytes.size();
-  out.push_back({frame::notice::none, std::move(m.bytes), std::move(g)});
+  const auto what = turn == order::late ? frame::notice::late : frame::notice::none;
+  out.push_back({what, std::move(m.bytes), std::move(g)});
   return true;
-}
-
-// A frame that is not newer than what we have. False: the connection was dropped.
-bool stream_source::in_order(ws_message& m, atproto::glance g, std::vector<frame>& out) {
-  const auto seq = g.seq;
-  const auto seen = recent_.look(seq, m.bytes);
-  // Hosts differ in whether a cursor includes its own event.
-  const bool includes_cursor = std::exchange(fresh_, false) && seq == *from_.seq;
-  if (seen == recent_frames::verdict::repeated || (seen == recent_frames::verdict::unknown && includes_cursor)) {
-    counters_.add("source_skipped", "repeat");
-    return true;
-  }
-  const bool late = seen == recent_frames::verdict::late;
-  if (const auto n = went_back_.count(spec_.url, clock::now()))
-    log::warn(dialect_.part, "{}: {} frames came behind newer ones, the last with seq {} behind {}: {}", spec_.url, n,
-              seq, *from_.seq, late ? "its account's rev decides" : "skipped");
-  counters_.add(late ? "source_late" : "source_skipped", late ? "" : "regress");
-  if (late) out.push_back({frame::notice::late, std::move(m.bytes), std::move(g)});
-  if (++behind_ < too_many_behind) return true;
-  numbering_went_back(fmt::format("{} frames in a row are older than seq {}", behind_, *from_.seq), out);
-  return false;
 }
 
 bool stream_source::about_stream(ws_message& m, atproto::glance g, std::vector<frame>& out) {
   if (g.name == "OutdatedCursor") {
     log::warn(dialect_.part, "{}: the host no longer has everything since seq {}", spec_.url, from_.seq.value_or(0));
-    out.push_back({frame::notice::outdated_cursor, std::move(m.bytes), std::move(g)});
+    seam_.outdated();
+    out.push_back({frame::notice::outdated_cursor, std::move(m.bytes), std::move(g), outdated_gap()});
   } else {
     counters_.add("source_skipped", "info");
     log::info(dialect_.part, "{}: the host says {}", spec_.url, g.name.substr(0, 100));
@@ -122,7 +99,7 @@ bool stream_source::error_frame(const std::string& text, std::vector<frame>& out
   const auto now = clock::now();
   if (left_at && now - *left_at < between_leavings) {
     counters_.add("source_skipped", "error_frame");
-    if (const auto n = said_error_.count(spec_.url, now))
+    if (const auto n = error_told_.count(spec_.url, now))
       log::warn(dialect_.part, "{}: the host has said {} errors and goes on, the last: {}", spec_.url, n, shown);
     return true;
   }
@@ -134,17 +111,18 @@ bool stream_source::error_frame(const std::string& text, std::vector<frame>& out
   return false;
 }
 
+// The host does not know our number. All that it has may be new to us: "live" would pass over what came meanwhile.
 void stream_source::numbering_went_back(std::string_view why, std::vector<frame>& out) {
   const bool had_cursor = from_.seq.has_value();
   from_.seq.reset();
+  from_.start = start_at::oldest;
+  from_.behind.reset();
+  if (!dialect_.strict_order && from_.time > 0) from_.behind = time_with_overlap();
+  by_time_ = gap_cause::renumbered;
   recent_.clear();
-  behind_ = 0;
+  back_ = {};
   drop("future_cursor", why);
-  if (had_cursor) {
-    frame notice;
-    notice.what = frame::notice::future_cursor;
-    out.push_back(std::move(notice));
-  }
+  if (had_cursor) out.push_back({.what = frame::notice::renumbered});
   // Once is a host restored from a backup; again, before a single frame came, is a host out of order.
   if (++resets_ > 1)
     log::error(dialect_.part, "ALARM {}: refuses our cursor again ({}th time): {}", spec_.url, resets_, why);

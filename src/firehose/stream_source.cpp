@@ -35,9 +35,16 @@ stream_source::stream_source(asio::any_io_executor ex, source_spec spec, dialect
       bytes_(counters.counter("source_bytes")),
       trouble_(fmt::format("connecting to {}: not tried yet", spec_.url)),
       backoff_(spec_.retry_base, longest_delay),
-      from_{spec_.cursor, spec_.start},
-      recent_(spec_.cursor),
-      skipped_(dialect_.part, spec_.url, counters) {}
+      from_{.start = spec_.start, .behind = spec_.begin_behind},
+      recent_(spec_.cursor ? std::optional(spec_.cursor->seq) : std::nullopt),
+      skipped_(dialect_.part, spec_.url, counters) {
+  if (!spec_.cursor) return;
+  from_.seq = spec_.cursor->seq;
+  from_.time = spec_.cursor->time;
+  from_.behind.reset();
+  if (from_.time == 0 && !dialect_.strict_order && *from_.seq >= first_time_us)
+    from_.time = static_cast<double>(*from_.seq) / 1e6;
+}
 
 task<result<std::vector<frame>>> stream_source::next() {
   while (!closed_) {
@@ -50,7 +57,10 @@ task<result<std::vector<frame>>> stream_source::next() {
     const auto got = co_await ws_->read(messages_);
     if (closed_) break;
     if (!got) {
-      lost(got.error());
+      if (std::exchange(silent_, false))
+        drop("silent", "connected, and nothing comes");
+      else
+        lost(got.error());
       continue;
     }
     auto frames = sort(messages_);
@@ -64,6 +74,12 @@ void stream_source::close() noexcept {
   closed_ = true;
   stop_.notify();
   if (ws_) ws_->close();
+}
+
+void stream_source::redial() noexcept {
+  if (!ws_ || !trouble_.empty()) return;
+  silent_ = true;
+  ws_->close();
 }
 
 // --- connecting ---
@@ -97,12 +113,13 @@ result<> stream_source::dial_failed(const error& e) {
   // Jetstream v2 tells before the upgrade what others tell by #info: begin at the oldest it has.
   if (e.code == errc::bad_config && from_.seq && e.text.find("CursorTooOld") != std::string::npos) {
     drop("outdated_cursor", e.text);
-    from_ = {std::nullopt, start_at::oldest};
-    frame notice;
-    notice.what = frame::notice::outdated_cursor;
-    notice.info.kind = atproto::event_kind::info;
-    notice.info.name = "OutdatedCursor";
-    ready_.push_back(std::move(notice));
+    ready_.push_back({.what = frame::notice::outdated_cursor,
+                      .info = {.kind = atproto::event_kind::info, .name = "OutdatedCursor"},
+                      .gap = outdated_gap()});
+    from_.seq.reset();
+    from_.start = start_at::oldest;
+    from_.behind.reset();
+    by_time_ = gap_cause::outdated_cursor;
     return {};
   }
   const auto stay_away = ws_->retry_after().value_or(0s);
@@ -128,11 +145,28 @@ void stream_source::connected(const opening& o) {
   connected_at_ = clock::now();
   frames_here_ = 0;
   fresh_ = true;
+  silent_ = false;
+  begin_seam();
   log::info(dialect_.part, "connected to {}, {}", spec_.url, place());
+}
+
+void stream_source::begin_seam() {
+  if (by_time_ && !from_.seq) {
+    seam_.begin_by_time({0, from_.time}, *by_time_);
+    if (*by_time_ == gap_cause::outdated_cursor) seam_.outdated();
+  } else {
+    seam_.begin(from_.seq ? std::optional(source_position(*from_.seq, from_.time)) : std::nullopt);
+  }
+  if (from_.seq) by_time_.reset();
+}
+
+source_gap stream_source::outdated_gap() const {
+  return {.cause = gap_cause::outdated_cursor, .from = {from_.seq.value_or(0), from_.time}};
 }
 
 std::string stream_source::place() const {
   if (from_.seq) return fmt::format("from {}", *from_.seq);
+  if (from_.behind) return fmt::format("from {}", *from_.behind);
   return from_.start == start_at::oldest ? "from the oldest event" : "live";
 }
 

@@ -10,9 +10,10 @@ result<opening> open_subscribe_repos(const std::string& url, const resume_point&
   auto parsed = parse_ws_url(url);
   if (!parsed) return parsed.error();
   if (parsed->path.empty()) parsed->path = "/xrpc/com.atproto.sync.subscribeRepos";
-  if (from.seq || from.start == start_at::oldest) {
+  const auto oldest = from.start == start_at::oldest ? std::optional<std::uint64_t>(0) : std::nullopt;
+  if (const auto at = from.seq ? from.seq : from.behind ? from.behind : oldest) {
     if (!parsed->query.empty()) parsed->query += '&';
-    parsed->query += fmt::format("cursor={}", from.seq.value_or(0));
+    parsed->query += fmt::format("cursor={}", *at);
   }
   return opening{std::move(*parsed), {}};
 }

@@ -78,6 +78,14 @@ std::optional<std::chrono::seconds> stay_away(std::string_view value) {
   return std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), longest_stay_away);
 }
 
+// Not followed: a source is what the configuration names, and its cursor is kept under that name.
+error redirected(unsigned status, std::string_view reason, std::string_view where) {
+  return fail(errc::refused,
+              "the server answered HTTP {} {}: it redirects to {}; set source.url to that address, with {}", status,
+              printable(reason), where.empty() ? "an address that it does not name" : printable(where),
+              "wss:// or ws:// in front");
+}
+
 error refusal(unsigned status, std::string_view reason, std::string_view body) {
   const bool hopeless = status == 400 || status == 401 || status == 403 || status == 404 || status == 501;
   return fail(hopeless ? errc::bad_config : errc::refused, "the server answered HTTP {} {}: {}", status,
@@ -86,7 +94,10 @@ error refusal(unsigned status, std::string_view reason, std::string_view body) {
 
 result<> judge(answer_parser& parser, const std::string& key) {
   const auto& head = parser.get();
-  if (head.result_int() != 101) return refusal(head.result_int(), head.reason(), head.body());
+  const auto status = head.result_int();
+  if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308)
+    return redirected(status, head.reason(), head[http::field::location]);
+  if (status != 101) return refusal(head.result_int(), head.reason(), head.body());
   if (!boost::beast::iequals(head[http::field::upgrade], "websocket") ||
       head[http::field::sec_websocket_accept] != accept_for(key))
     return fail(errc::malformed, "the server's answer to the WebSocket upgrade is not valid");

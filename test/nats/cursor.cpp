@@ -3,6 +3,9 @@
 
 #include "../support/nats_process.hpp"
 #include "recordkv/kv/owner.hpp"
+#include "source_gaps.hpp"
+
+#include <catch2/generators/catch_generators.hpp>
 
 using namespace recordkv;
 using namespace recordkv::test;
@@ -11,6 +14,7 @@ using stages::cursor;
 namespace {
 
 const std::string source = "firehose.relay/2Eexample";
+const stages::source_key of_relay{"firehose", source, "wss://relay.example"};
 
 struct cursor_rig : nats_rig {
   cursor_rig() { REQUIRE(run(here.open(1)).has_value()); }
@@ -24,13 +28,14 @@ struct cursor_rig : nats_rig {
     kv::write w{.key = source, .value = value};
     const auto now = run(raw.get(source));
     if (now) w.expected = now->seq;
-    w.headers = {{"writer", writer}, {"epoch", std::move(epoch)}, {"server_id", "server"}};
+    w.headers = {
+        {"writer", writer}, {"epoch", std::move(epoch)}, {"server_id", "server"}, {"url", "wss://relay.example"}};
     if (auto done = run(raw.update(std::move(w))); !done) FAIL(done.error().text);
   }
-  result<void> write(std::uint64_t value) { return run(here.write(value, "server")); }
+  result<void> write(source_position value) { return run(here.write(value, "server")); }
   void reread() { REQUIRE(run(here.read()).has_value()); }
 
-  cursor here{nc, source};
+  cursor here{nc, of_relay};
   kv::bucket raw{nc, "cursor"};
 };
 
@@ -46,15 +51,15 @@ TEST_CASE("X4: reading goes on behind the buffer's last frame only if nothing ca
   CHECK_FALSE(rig.here.resume_at({}, "server"));
   CHECK_FALSE(rig.here.resume_at(frame(500), "server"));  // no cursor was written before it: not of this history
   REQUIRE(rig.write(100).has_value());
-  cursor later(rig.nc, source);
+  cursor later(rig.nc, of_relay);
   REQUIRE(rig.run(later.open(1)).has_value());
   CHECK(later.value() == 100);
-  CHECK(later.resume_at(frame(500), "server") == 500);
-  CHECK(later.resume_at({}, "server") == 100);
-  CHECK(later.resume_at(frame(500), "restarted server") == 100);
-  CHECK(later.resume_at(frame(500, 1), "server") == 100);
-  CHECK(later.resume_at(frame(500, 0, "jetstream.other"), "server") == 100);
-  CHECK(later.resume_at(frame(500), "") == 100);
+  CHECK(later.resume_at(frame(500), "server") == source_position(500));
+  CHECK(later.resume_at({}, "server") == source_position(100));
+  CHECK(later.resume_at(frame(500), "restarted server") == source_position(100));
+  CHECK(later.resume_at(frame(500, 1), "server") == source_position(100));
+  CHECK(later.resume_at(frame(500, 0, "jetstream.other"), "server") == source_position(100));
+  CHECK(later.resume_at(frame(500), "") == source_position(100));
 }
 
 TEST_CASE("X5: the cursor carries its writer, epoch and server") {
@@ -70,11 +75,11 @@ TEST_CASE("X5: the cursor carries its writer, epoch and server") {
   CHECK_FALSE(rig.here.resume_at(frame(500, 1), "server"));
   REQUIRE(rig.write(3).has_value());
   CHECK(rig.key().header_value("epoch") == "1");
-  cursor later(rig.nc, source);
+  cursor later(rig.nc, of_relay);
   REQUIRE(rig.run(later.open(1)).has_value());
   CHECK(later.epoch() == 1);
-  CHECK(later.resume_at(frame(500, 0), "server") == 3);
-  CHECK(later.resume_at(frame(500, 1), "server") == 500);
+  CHECK(later.resume_at(frame(500, 0), "server") == source_position(3));
+  CHECK(later.resume_at(frame(500, 1), "server") == source_position(500));
 }
 
 TEST_CASE("X5: another process's write makes this one step down") {
@@ -136,4 +141,86 @@ TEST_CASE("X4: what stands last in the buffer tells its source, number and epoch
   CHECK((*last)->source == source);
   CHECK((*last)->seq == 42);
   CHECK((*last)->epoch == 2);
+}
+
+TEST_CASE("X5: within an epoch the cursor never moves back, and its time goes with it") {
+  cursor_rig rig;
+  REQUIRE(rig.write({100, 1'750'000'000.5}).has_value());
+  CHECK(rig.key().header_value("time") == "2025-06-15T15:06:40.500000Z");
+  REQUIRE(rig.write({40, 1'750'000'001}).has_value());
+  CHECK(rig.key().value == "100");
+  rig.here.begin_epoch();
+  REQUIRE(rig.write(40).has_value());
+  CHECK(rig.key().value == "40");
+  CHECK(rig.key().header_value("time").empty());
+}
+
+TEST_CASE("X5: a cursor from the future is replaced by the time beside it, or by the oldest") {
+  nats_rig rig;
+  const stages::source_key jetstream{"jetstream", "jetstream.h", "wss://h"};
+  cursor here(rig.nc, jetstream);
+  REQUIRE(rig.run(here.open(1)).has_value());
+  kv::bucket raw(rig.nc, "cursor");
+  kv::write w{.key = "jetstream.h", .value = "4102444800000000"};
+  const bool timed = GENERATE(false, true);
+  if (timed) w.headers.push_back({"time", "2025-06-15T15:06:40Z"});
+  REQUIRE(rig.run(raw.update(std::move(w))).has_value());
+  REQUIRE(rig.run(here.read()).has_value());
+  CHECK(here.value() == (timed ? 1'750'000'000'000'000u : 0u));
+}
+
+TEST_CASE("one source has one cursor, and that of an earlier version is taken over") {
+  const auto key = [](std::string url, std::string kind = "firehose") {
+    config c;
+    c.source.kind = std::move(kind);
+    c.source.url = std::move(url);
+    return stages::key_of_source(c).name;
+  };
+  for (const char* same :
+       {"wss://h.example", "wss://H.example", "wss://h.example:443/", "wss://h.example.:0443",
+        "wss://h.example/xrpc/com.atproto.sync.subscribeRepos", "ws://h.example", "ws://h.example:80"})
+    CHECK(key(same) == "firehose.h/2Eexample");
+  CHECK(key("wss://h/a") != key("wss://h/b"));
+  CHECK(key("wss://h/a") != key("wss://h/A"));
+  CHECK(key("wss://h:80") != key("wss://h"));
+  CHECK(key("wss://h/2Eexample") != key("wss://h.example"));
+  CHECK(key("wss://h/subscribe", "jetstream") == "jetstream.h");
+  CHECK(key("ws://[::1]:9") == "firehose./5B/3A/3A1/5D/3A9");
+
+  nats_rig rig;
+  const std::string old = GENERATE("firehose.RELAY/2Eexample", "firehose.relay/2Eexample/3A443");
+  kv::bucket raw(rig.nc, "cursor");
+  REQUIRE(rig.run(raw.open()).has_value());
+  REQUIRE(rig.run(raw.update({.key = old, .value = "77"})).has_value());
+  cursor here(rig.nc, of_relay);
+  REQUIRE(rig.run(here.open(1)).has_value());
+  CHECK(here.value() == 77);
+  REQUIRE(rig.run(here.take_over([] { return true; })).has_value());
+  CHECK(rig.run(raw.get(source))->value == "77");
+  CHECK(rig.run(raw.get(old))->deleted);
+}
+
+TEST_CASE("a gap stays until its key is deleted, is replaced by what is learnt later, and their number is bounded") {
+  nats_rig rig;
+  kv::bucket raw(rig.nc, "cursor");
+  REQUIRE(rig.run(raw.open()).has_value());
+  stages::source_gaps here(rig.nc, source), later(rig.nc, source);
+  const auto note = [&](firehose::source_gap g) { REQUIRE(rig.run(here.note(g)).has_value()); };
+  note({.cause = firehose::gap_cause::outdated_cursor, .from = {5, 1000}});
+  note({.cause = firehose::gap_cause::outdated_cursor, .from = {5, 1000}, .to = {9, 5000}});
+  REQUIRE(rig.run(later.read()).has_value());
+  REQUIRE(later.all().size() == 1);
+  CHECK(later.all()[0].seconds() == 4000);
+  note({.from = {5, 1000}, .none = true});
+  CHECK(here.all().empty());
+  for (std::uint64_t i = 1; i <= 20; ++i)
+    note({.from = {i, 1000.0 * static_cast<double>(i)}, .to = {i + 1, 1000.0 * static_cast<double>(i) + 500}});
+  CHECK(here.all().size() == stages::source_gaps::max_kept);
+  CHECK(here.all().front().from == "1970-01-01T00:16:40.000000Z");
+  REQUIRE(rig.run(later.read()).has_value());
+  kv::write gone{.key = here.key(), .expected = rig.run(raw.get(here.key()))->seq};
+  gone.headers.push_back({"KV-Operation", "DEL"});
+  REQUIRE(rig.run(raw.update(std::move(gone))).has_value());
+  REQUIRE(rig.run(here.read()).has_value());
+  CHECK(here.all().empty());
 }

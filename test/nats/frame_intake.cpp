@@ -53,7 +53,7 @@ struct intake_rig : publisher_rig {
     REQUIRE(run(at.open(1)).has_value());
     open({.name = "ingest", .stream = "ingest", .fenced = true});
     mark.begin(info("ingest"));
-    intake.emplace(ctx, at, who, *out, mark);
+    intake.emplace(ctx, at, gaps, who, *out, mark);
   }
   result<void> take(frame f) { return run(intake->take(std::move(f))); }
   void takes(frame f) {
@@ -77,7 +77,7 @@ struct intake_rig : publisher_rig {
     return *m;
   }
   /// The store takes everything: what the cursor may say then.
-  std::optional<std::uint64_t> settled() {
+  std::optional<source_position> settled() {
     (void)buffer();
     api("STREAM.PURGE.ingest");
     const auto now = std::chrono::steady_clock::now();
@@ -88,7 +88,8 @@ struct intake_rig : publisher_rig {
 
   config cfg;
   stage_context ctx{.nc = nc, .cfg = cfg, .counters = counters, .facts = {}};
-  stages::cursor at{nc, source};
+  stages::cursor at{nc, {"firehose", source, "wss://relay.example"}};
+  stages::source_gaps gaps{nc, source};
   stages::followed who{{"*"}, true};
   stages::buffer_mark mark;
   kv::bucket raw{nc, "cursor"};
@@ -135,7 +136,7 @@ TEST_CASE("X4: as long as there is no cursor no frame is buffered") {
 TEST_CASE("X5: when the source counts from lower numbers, those of before mean nothing any more") {
   intake_rig rig;
   rig.takes(commit(5001));
-  rig.takes(notice_of(frame::notice::future_cursor));
+  rig.takes(notice_of(frame::notice::renumbered));
   CHECK_FALSE(rig.at.value());
   CHECK_FALSE(rig.settled());  // 5001 would be ahead of everything that is still to come
   rig.takes(commit(3));

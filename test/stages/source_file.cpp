@@ -42,7 +42,7 @@ TEST_CASE("file: frames and events to the end, without those we have") {
                        record(wire::info("OutdatedCursor")) + record(wire::error("ConsumerTooSlow")) +
                        record(wire::poison(alice)) + record(wire::identity(9, alice)));
   auto spec = rig.spec(file.path);
-  spec.cursor = 2;
+  spec.cursor = source_position(2);
   const auto source = make_file(rig.io.get_executor(), spec, rig.counters);
   const auto frames = rig.take(*source, 100);
   REQUIRE(seqs(frames) == numbers{3, t0, 5, 0, 0, 9});

@@ -43,11 +43,11 @@ TEST_CASE("jetstream: where it starts") {
     expected += "?cursor=0";
   }
   SECTION("a time goes back a little: clocks differ") {
-    spec.cursor = t0;
+    spec.cursor = source_position(t0);
     expected += fmt::format("?cursor={}", t0 - 5'000'000);
   }
   SECTION("a sequence number does not") {
-    spec.cursor = 123'456;
+    spec.cursor = source_position(123'456);
     expected += "?cursor=123456";
   }
   SECTION("v2 has other names") {
@@ -71,7 +71,7 @@ TEST_CASE("jetstream: a filter too long for the request line is sent as a messag
   auto spec = rig.spec(relay.url());
   spec.collections = {"app.bsky.feed.like"};
   for (int i = 0; i < 10'000; ++i) spec.dids.push_back(fmt::format("did:plc:{:024}", i));
-  spec.cursor = 77;
+  spec.cursor = source_position(77);
   relay.then({expect(), like(t0), drop()});
   relay.then({expect(), like(t0 + 1)});
   const auto source = make_jetstream(rig.io.get_executor(), spec, rig.counters);
@@ -120,13 +120,14 @@ TEST_CASE("jetstream: a cursor refused as too old before the upgrade means: from
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
-  spec.cursor = 12;
+  spec.cursor = source_position(12);
   relay.then({refuse(400, R"({"error":"CursorTooOld"})")});
   relay.then({like(t0)});
   const auto source = make_jetstream(rig.io.get_executor(), spec, rig.counters);
-  const auto frames = rig.take(*source, 2);
-  REQUIRE(frames.size() == 2);
+  const auto frames = rig.take(*source, 3);
+  REQUIRE(frames.size() == 3);
   CHECK(frames[0].what == notice::outdated_cursor);
+  CHECK(frames[1].what == notice::gap);  // up to the first event that it still has
   CHECK(relay.targets.back() == "/subscribe?cursor=0");
 }
 
@@ -142,4 +143,44 @@ TEST_CASE("jetstream v2 says what it has to say in an envelope") {
   REQUIRE(frames.size() == 2);
   CHECK(frames[0].what == notice::outdated_cursor);
   CHECK(rig.reconnects("too_slow") == 1);
+}
+
+TEST_CASE("jetstream: a number of another instance is replaced by a time, with overlap") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.cursor = source_position(5'000'000, static_cast<double>(t0) / 1e6);
+  const auto numbered = [](std::uint64_t n, std::uint64_t at) {
+    auto e = wire::like(at, alice);
+    return text(fmt::format(R"({{"cursor":{},)", n) + e.substr(1));
+  };
+  relay.then({numbered(1001, t0 + 60'000'000)});
+  relay.then({numbered(990, t0 - 1), numbered(991, t0 + 1), numbered(1001, t0 + 60'000'000)});
+  const auto source = make_jetstream(rig.io.get_executor(), spec, rig.counters);
+  const auto frames = rig.take(*source, 4);
+  CHECK(frames[0].what == notice::renumbered);
+  CHECK(seqs(frames) == numbers{0, 990, 991, 1001});
+  CHECK(relay.targets ==
+        std::vector<std::string>{"/subscribe?cursor=5000000", fmt::format("/subscribe?cursor={}", t0 - 5'000'000)});
+}
+
+TEST_CASE("jetstream: an event from the future is returned, and is no place to go on from") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  relay.then({like(t0), like(4'102'444'800'000'000), drop()});
+  relay.then({like(t0 + 1)});
+  const auto source = make_jetstream(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
+  CHECK(rig.take(*source, 3).size() == 3);
+  CHECK(relay.targets.back() == fmt::format("/subscribe?cursor={}", t0 - 5'000'000));
+}
+
+TEST_CASE("jetstream: it may begin behind a number or a time, and 0 is the oldest") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.begin_behind = 0;
+  relay.then({like(t0)});
+  const auto source = make_jetstream(rig.io.get_executor(), spec, rig.counters);
+  CHECK(rig.take(*source, 1).size() == 1);
+  CHECK(relay.targets == std::vector<std::string>{"/subscribe?cursor=0"});
 }

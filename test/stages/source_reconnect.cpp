@@ -84,7 +84,7 @@ TEST_CASE("what refuses us where we were let in before passes") {
   const int status = GENERATE(400, 401, 403, 404, 501);
   auto spec = rig.spec(relay.url());
   SECTION("by this process") { relay.then({id(1), drop()}); }
-  SECTION("by an earlier one, which left its cursor") { spec.cursor = 1; }
+  SECTION("by an earlier one, which left its cursor") { spec.cursor = source_position(1); }
   relay.then({refuse(status, "a proxy without its server")});
   relay.then({id(2)});
   const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);

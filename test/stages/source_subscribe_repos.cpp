@@ -44,12 +44,12 @@ TEST_CASE("where it starts is the cursor, the oldest, or live") {
   }
   SECTION("cursor") {
     spec.start = start_at::oldest;
-    spec.cursor = 41;
+    spec.cursor = source_position(41);
     expected = target("?cursor=41");
   }
   SECTION("a path and a query of its own") {
     spec.url = relay.url("/elsewhere?a=b");
-    spec.cursor = 41;
+    spec.cursor = source_position(41);
     expected = "/elsewhere?a=b&cursor=41";
   }
   relay.then({id(42)});
@@ -162,48 +162,85 @@ TEST_CASE("FutureCursor: the cursor is forgotten, told once, and complained abou
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
   spec.start = start_at::oldest;
-  spec.cursor = 1000;
+  spec.cursor = source_position(1000);
   relay.then({binary(wire::error("FutureCursor"))});
   relay.then({binary(wire::error("FutureCursor"))});
   relay.then({id(3)});
   const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
   const auto frames = rig.take(*source, 2);
   REQUIRE(frames.size() == 2);
-  CHECK(frames[0].what == notice::future_cursor);
+  CHECK(frames[0].what == notice::renumbered);
   CHECK(frames[1].info.seq == 3);
   CHECK(relay.targets == std::vector{target("?cursor=1000"), target("?cursor=0"), target("?cursor=0")});
   CHECK(rig.logged("3 firehose: ALARM"));
 }
 
-TEST_CASE("a host whose numbering went back without a word is noticed") {
+TEST_CASE("X5: a host whose numbering went back without a word is noticed within a few events, and none is lost") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
-  spec.cursor = 1'000'000;
+  const bool timed = GENERATE(true, false);
+  spec.cursor = source_position(1'000'000, timed ? 1'700'000'000 : 0);
   script many;
-  for (std::uint64_t i = 1; i <= 1000; ++i) many.push_back(id(i));
+  for (std::uint64_t i = 1; i <= 10; ++i) many.push_back(id(i));
   relay.then(many);
-  relay.then({id(1001)});
   const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
-  const auto frames = rig.take(*source, 2);
-  REQUIRE(frames.size() == 2);
-  CHECK(frames[0].what == notice::future_cursor);
-  CHECK(frames[1].info.seq == 1001);
-  CHECK(relay.targets == std::vector{target("?cursor=1000000"), target()});
+  auto frames = rig.take(*source, timed ? 12 : 11);
+  numbers told, came;
+  for (const auto& f : frames) (f.what == notice::none ? came : told).push_back(f.info.seq);
+  CHECK(came == numbers{1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+  // a gap in time, which is told before the first event; and the new numbering, from its first number on
+  CHECK(told == (timed ? numbers{0, 1} : numbers{1}));
+  CHECK(relay.targets == std::vector{target("?cursor=1000000")});
+}
+
+TEST_CASE("a server that begins earlier than asked repeats; its numbering is the same") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.cursor = source_position(8, 2'000'000'000);  // newer than all that comes
+  relay.then({id(3), id(4), id(5), id(6), id(7), id(8), id(9)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  const auto frames = rig.take(*source, 7);
+  CHECK(seqs(frames) == numbers{3, 4, 5, 6, 7, 8, 9});
+  CHECK(std::ranges::all_of(frames, [](const auto& f) { return f.what == notice::none; }));
+}
+
+TEST_CASE("events may be missing where numbers and times both skip") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  constexpr double when = 1'783'166'400;  // of every event of this relay: 2026-07-04T12:00:00Z
+  double before = 0;
+  std::uint64_t first = 0;
+  bool gap = false;
+  SECTION("numbers alone") { before = when - 500, first = 1'750'000; }
+  SECTION("times alone: a quiet source") { before = when - 300'000, first = 5001; }
+  SECTION("both") { before = when - 300'000, first = 1'750'000, gap = true; }
+  SECTION("the cursor's own event comes again") { before = when, first = 4999; }
+  SECTION("no time is known of the cursor") { before = 0, first = 1'750'000; }
+  spec.cursor = source_position(5000, before);
+  relay.then({id(first), id(first + 1)});
+  const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
+  const auto frames = rig.take(*source, gap ? 3 : 2);
+  CHECK(std::ranges::count(frames, notice::gap, &frame::what) == (gap ? 1 : 0));
+  if (gap) CHECK(firehose::name(frames[0].gap.cause) == "clipped");
+  if (gap) CHECK(frames[0].gap.to.time - frames[0].gap.from.time == 300'000);
 }
 
 TEST_CASE("#info tells and changes nothing") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
-  spec.cursor = 7;
+  spec.cursor = source_position(7);
   relay.then({binary(wire::info("OutdatedCursor")), binary(wire::info("Weather")), drop()});
   relay.then({id(9)});
   const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
-  const auto frames = rig.take(*source, 2);
-  REQUIRE(frames.size() == 2);
+  const auto frames = rig.take(*source, 3);
+  REQUIRE(frames.size() == 3);
   CHECK(frames[0].what == notice::outdated_cursor);
-  CHECK(frames[1].info.seq == 9);
+  CHECK(frames[1].what == notice::gap);  // also when the connection broke before the first event came
+  CHECK(frames[2].info.seq == 9);
   CHECK(relay.targets == std::vector{target("?cursor=7"), target("?cursor=7")});
   CHECK(rig.skipped("info") == 1);
 }

@@ -32,6 +32,7 @@ struct glance {
   event_kind kind = event_kind::unknown;
   std::uint64_t seq = 0;                 ///< firehose: seq; Jetstream: `cursor` where present, else `time_us`; 0: none
   double time = 0;                       ///< seconds since 1970, as the source has it; 0: it does not say
+  double rev_time = 0;                   ///< commit, sync: the time inside the rev, in seconds since 1970; 0: none
   std::string did;                       ///< a valid DID of at most 512 bytes; empty for info and unknown types
   std::vector<std::string> collections;  ///< commit: collections its ops touch, each once
   /// info: its name ("OutdatedCursor"). unknown, although the type is known: the word for why it can't be routed

@@ -62,6 +62,8 @@ struct figures {
   std::uint64_t in_flight = 0;          ///< taken in and not yet settled
   double oldest_unsettled_seconds = 0;  ///< since when the oldest of these waits
   std::optional<double> cursor_age_seconds;  ///< ingest: how long ago the frame behind the cursor was read
+  std::optional<std::uint64_t> source_gaps;  ///< ingest: stretches from which events may be missing
+  double source_gap_seconds = 0;             ///< their length together, where both ends are known
   histogram publish;                         ///< from sending to acknowledgement
   histogram transaction;                     ///< of the database
   histogram visible;  ///< from the event's own time to its row: the first and last record of each batch

@@ -13,6 +13,9 @@ namespace recordkv {
 /// Now, with milliseconds: 2026-11-23T12:00:00.123Z.
 std::string timestamp_now();
 
+/// Seconds since 1970 as text, with microseconds: 2026-11-23T12:00:00.123456Z. Empty for a time that no calendar has.
+std::string timestamp_of(double epoch_seconds);
+
 /// Seconds since 1970, with their fraction; nullopt for what is no such time.
 std::optional<double> epoch_seconds(std::string_view stamp) noexcept;
 

@@ -7,6 +7,7 @@
 #include "recordkv/atproto/event.hpp"
 #include "recordkv/core/meter.hpp"
 #include "recordkv/core/result.hpp"
+#include "recordkv/core/source_position.hpp"
 #include "recordkv/core/task.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -19,18 +20,37 @@
 
 namespace recordkv::firehose {
 
+/// Why events may be missing between two times.
+enum class gap_cause {
+  clipped,          ///< the host began later than asked, and said nothing
+  outdated_cursor,  ///< the host said that it no longer has everything since our cursor
+  renumbered,       ///< the host's numbering began anew
+  other_instance,   ///< another instance answered, whose numbers are not those of the cursor
+};
+std::string_view name(gap_cause c) noexcept;
+
+/// A stretch of time from which events may be missing.
+struct source_gap {
+  gap_cause cause = gap_cause::clipped;
+  source_position from;  ///< the last that was read before; time 0: not known
+  source_position to;    ///< the first that was read behind it; seq 0: none has come yet
+  bool none = false;     ///< what was told as a gap from `from` is none: an event within it has come
+};
+
 /// One message as it came, with what a glance told about it; or a notice about the stream itself.
 struct frame {
   enum class notice {
-    none,             ///< bytes and info are a message
-    unreadable,       ///< a message was skipped: info.name is the word for why, info.did is set where it could be read
-    late,             ///< bytes and info are a message that came behind newer ones; it was not returned before
-    future_cursor,    ///< the host's numbering went back: the source goes on without the cursor, as if started afresh
+    none,        ///< bytes and info are a message
+    unreadable,  ///< a message was skipped: info.name is the word for why, info.did is set where it could be read
+    late,        ///< bytes and info are a message that came behind newer ones; it was not returned before
+    renumbered,  ///< numbers begin anew: those of before mean nothing. info.seq: the first of the new ones, where known
     outdated_cursor,  ///< the host no longer has everything since our cursor: accounts may be stale
+    gap,              ///< what came first on a connection does not join what was read before
   };
   notice what = notice::none;
   std::string bytes;
   atproto::glance info;
+  source_gap gap;  ///< outdated_cursor and gap only
 };
 
 /// A stream of frames that never ends by itself (a file's does). Single consumer, loop thread only.
@@ -47,6 +67,9 @@ class frame_source {
   /// Stops: a waiting next() returns errc::closed soon. Idempotent.
   virtual void close() noexcept = 0;
 
+  /// Drops a connection on which nothing comes, and dials again from the same place. Nothing where there is none.
+  virtual void redial() noexcept {}
+
   /// What keeps it from delivering right now, for `status`: empty while connected, else "connecting to …: reason".
   virtual std::string trouble() const = 0;
 };
@@ -59,7 +82,8 @@ struct source_spec {
       collections;                  ///< NSID, `prefix.*` or `*`; handed upstream by jetstream, ignored by the others
   std::vector<std::string> dids;    ///< jetstream: wantedDids; empty: all
   start_at start = start_at::live;  ///< used when there is no cursor
-  std::optional<std::uint64_t> cursor;        ///< the last seq that needs no repetition
+  std::optional<std::uint64_t> begin_behind;  ///< the same, before `start`: a number, or for Jetstream a time in µs
+  std::optional<source_position> cursor;      ///< the last place that needs no repetition
   std::size_t max_frame = 5'000'000;          ///< bytes; a larger message is passed over
   std::chrono::milliseconds idle{60'000};     ///< nothing received (not even a pong) for this long: reconnect
   std::chrono::milliseconds proof{2000};      ///< a connection that has stood for so long begins the delays anew
@@ -68,11 +92,16 @@ struct source_spec {
   std::chrono::milliseconds retry_base{500};  ///< the first wait before reconnecting; doubles up to 60 s
 };
 
-// Counters of all three: source_frames and source_bytes (messages returned), source_late, source_skipped{unreadable,
-// unknown, bad_did, did_too_long, info, repeat, regress, keep_alive, error_frame}, source_reconnects{closed, timeout,
-// unreachable, refused, bad_config, framing, too_slow, error_frame, future_cursor, outdated_cursor}. A message of
-// unknown kind is counted as skipped and returned all the same, since its seq is progress. Lines about the connection
-// are logged as part "firehose" or "jetstream".
+// Counters of all three: source_frames and source_bytes (messages returned), source_late (numbers that went back;
+// returned all the same), source_skipped{unreadable, unknown, bad_did, did_too_long, info, repeat, regress, keep_alive,
+// error_frame}, source_renumbered, source_reconnects{closed, timeout, unreachable, refused, bad_config, framing,
+// too_slow, error_frame, future_cursor, outdated_cursor, other_instance, silent}. A message of unknown kind is counted
+// as skipped and returned all the same, since its seq is progress. Lines about the connection are logged as part
+// "firehose" or "jetstream".
+
+/// False for a number from the future: a Jetstream time ahead of our clock by more than five minutes, or more than the
+/// lexicon allows. Such a number is no place to go on from.
+bool believable_number(std::uint64_t seq, bool may_be_time);
 
 /// com.atproto.sync.subscribeRepos over ws/wss. `counters` outlives the source.
 std::unique_ptr<frame_source> make_subscribe_repos(asio::any_io_executor ex, source_spec spec, meters& counters);

@@ -1,11 +1,14 @@
 // How far a source is settled in the store: what the cursor may say.
 //
-// Owns: which source sequence belongs to which sequence of the buffer, until the buffer has let go of it.
+// Owns: which place in the source belongs to which sequence of the buffer, until the buffer has let go of it. A place
+// never goes back: what a source repeats from earlier counts with the furthest place before it.
 // Refuses to know: NATS and clocks (both are arguments). Pure; docs/invariants.md X4, decision 6.
 //
 // The buffer is a work queue: below its first sequence everything is settled in the store. What was let go is held back
 // a little longer, because a store acknowledges before it has synced its files.
 #pragma once
+
+#include "recordkv/core/source_position.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -18,31 +21,35 @@ class cursor_floor {
  public:
   using time = std::chrono::steady_clock::time_point;
 
-  /// A frame with source sequence `source` stands, or will stand, at `buffer` in the buffer. In order.
-  void accepted(std::uint64_t buffer, std::uint64_t source) { standing_.push_back({buffer, source}); }
+  /// A frame from `source` stands, or will stand, at `buffer` in the buffer. In order.
+  void accepted(std::uint64_t buffer, source_position source) {
+    newest_ = later(newest_, source);
+    standing_.push_back({buffer, newest_});
+  }
 
   /// A frame was dropped on purpose: it counts as done with the last one before it, so that a quiet filter does not age
   /// the cursor.
-  void dropped(std::uint64_t source, time now) {
+  void dropped(source_position source, time now) {
+    newest_ = later(newest_, source);
     if (!standing_.empty())
-      standing_.back().source = source;
+      standing_.back().source = newest_;
     else if (!released_.empty())
-      released_.back().source = source;  // needs nothing durable, so no time of its own
+      released_.back().source = newest_;  // needs nothing durable, so no time of its own
     else
-      released_.push_back({now, source});
+      released_.push_back({now, newest_});
   }
 
   /// The buffer's first sequence, as it was at `now`.
   void settled_below(std::uint64_t first, time now) {
-    std::optional<std::uint64_t> newest;
+    std::optional<source_position> newest;
     for (; !standing_.empty() && standing_.front().buffer < first; standing_.pop_front())
       newest = standing_.front().source;
     if (newest) released_.push_back({now, *newest});
   }
 
-  /// The newest source sequence that was released at least `hold` ago and not returned before.
-  std::optional<std::uint64_t> durable(time now, std::chrono::milliseconds hold) {
-    std::optional<std::uint64_t> out;
+  /// The furthest place that was released at least `hold` ago and not returned before.
+  std::optional<source_position> durable(time now, std::chrono::milliseconds hold) {
+    std::optional<source_position> out;
     for (; !released_.empty() && released_.front().at + hold <= now; released_.pop_front())
       out = released_.front().source;
     return out;
@@ -52,19 +59,22 @@ class cursor_floor {
   void clear() noexcept {
     standing_.clear();
     released_.clear();
+    newest_ = {};
   }
   std::size_t standing() const noexcept { return standing_.size(); }
 
  private:
   struct place {
-    std::uint64_t buffer, source;
+    std::uint64_t buffer;
+    source_position source;
   };
   struct release {
     time at;
-    std::uint64_t source;
+    source_position source;
   };
   std::deque<place> standing_;
   std::deque<release> released_;
+  source_position newest_;
 };
 
 }  // namespace recordkv::pipe

@@ -1,0 +1,35 @@
+#include "readiness.hpp"
+
+#include "status_facts.hpp"
+
+namespace recordkv::cli {
+
+part_condition condition_of(const figures& f) {
+  part_condition p{.part = f.part, .lag_seconds = f.lag_seconds};
+  p.state = f.condition.present() ? "stalled" : f.standby ? "standby" : f.running ? "running" : "starting";
+  if (const auto& now = f.condition.present()) {
+    p.cause = name(now->what);
+    p.reason = now->reason;
+  }
+  return p;
+}
+
+part_condition condition_of(const boost::json::object& report) {
+  const auto* lag = report.if_contains("lag_seconds");
+  return {.part = text_of(report, "key"),
+          .state = text_of(report, "state"),
+          .cause = text_of(report, "cause"),
+          .reason = text_of(report, "reason"),
+          .lag_seconds = lag && lag->is_number() ? lag->to_number<double>() : 0};
+}
+
+std::string reason_not_ready(const part_condition& p, std::chrono::milliseconds max_lag) {
+  if (p.state == "stalled") return fmt::format("{}: {}: {}", p.part, p.cause, p.reason);
+  if (p.state == "standby") return "";
+  if (p.state != "running") return p.part + ": starting";
+  if (p.lag_seconds > std::chrono::duration<double>(max_lag).count())
+    return fmt::format("{}: lags by {:.0f} s, more than http.max_lag", p.part, p.lag_seconds);
+  return "";
+}
+
+}  // namespace recordkv::cli
