@@ -71,8 +71,7 @@ task<result<void>> frame_intake::take_notice(const frame& f) {
 task<result<void>> frame_intake::begin_cursor(std::uint64_t value) {
   for (;;) {
     auto written = co_await cursor_.write(value, ctx_.nc.server_id());
-    if (written || (written.error().code != errc::timed_out && written.error().code != errc::unreachable) || closing_)
-      co_return written;
+    if (written || !passes(written.error()) || closing_) co_return written;
     co_await pause_.wait_for(std::chrono::milliseconds(200));
   }
 }

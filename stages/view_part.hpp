@@ -69,6 +69,7 @@ class view_part {
   std::vector<std::string> labels;
   event pause;  // whoever waits looks again
   bool closing = false;
+  bool reads = false;  // a consumer of ours was made: what follows is no longer the start
   /// The last swap was refused: until then the live build has its time.
   std::chrono::steady_clock::time_point next_swap;
 
