@@ -93,11 +93,13 @@ struct connection::impl {
     const auto now = steady_clock::now();
     const auto why = d->as_error();
     const bool inbox_itself = d->what == denial::direction::subscribe && d->names(inbox + ".>");
-    if (inbox_itself || !d->subject.starts_with(inbox)) refusal = {why.text, now};
-    auto& told = refusals_told[d->family()];
-    if (told == steady_clock::time_point{} || now - told > denial_told_every) {
-      log::error("nats", "{}", why.text);
-      told = now;
+    // Nobody needs to write to itself but for an echo, and this refusal is one (flush).
+    const bool echo = d->what == denial::direction::publish && d->subject.starts_with(inbox);
+    if (!echo) {
+      refusal = {why.text, now};
+      auto& told = refusals_told[d->family()];
+      if (told == steady_clock::time_point{} || now - told > denial_told_every) log::error("nats", "{}", why.text);
+      if (told == steady_clock::time_point{} || now - told > denial_told_every) told = now;
     }
     if (refusals_told.size() > 64) refusals_told.clear();
     if (inbox_itself) inbox_refusal = {why.text, now};
