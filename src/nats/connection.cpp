@@ -94,8 +94,8 @@ struct connection::impl {
     const auto why = d->as_error();
     const bool inbox_itself = d->what == denial::direction::subscribe && d->names(inbox + ".>");
     // Nobody needs to write to itself but for an echo, and this refusal is one (flush).
-    const bool echo = d->what == denial::direction::publish && d->subject.starts_with(inbox);
-    if (!echo) {
+    const bool to_itself = d->what == denial::direction::publish && d->subject.starts_with(inbox);
+    if (!to_itself) {
       refusal = {why.text, now};
       auto& told = refusals_told[d->family()];
       if (told == steady_clock::time_point{} || now - told > denial_told_every) log::error("nats", "{}", why.text);
