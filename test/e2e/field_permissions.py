@@ -66,7 +66,7 @@ class AtTheStartTest(unittest.TestCase):
 
     def test_a_command_names_it_too(self):
         with GuardedRig() as rig:
-            rig.nats(rig.users('publish: { deny: "$JS.API.STREAM.INFO.>" }'))
+            rig.nats(rig.users('publish: { deny: "$JS.API.STREAM.MSG.GET.>" }'))
             done = rig.command("get", LIKE)
             self.assertEqual(done.returncode, 3, done.stderr)
             self.assertIn("does not permit this user to publish to $JS.API.", done.stderr)
@@ -121,11 +121,10 @@ class ShippedUsersTest(unittest.TestCase):
             rig.simulator("--events", 300, "--rate", 2000, "--wait-for-client")
             parts = self.start(rig)
             rig.check_store(30)
+            rig.settings["nats.url"] = rig.url_of("admin")
+            self.assertEqual(rig.command("put", LIKE, '{"$type":"app.bsky.feed.like"}').returncode, 0)
             rig.settings["nats.url"] = rig.url_of("readonly")
-            key = rig.command("ls", "app.bsky.feed.like")
-            self.assertEqual(key.returncode, 0, key.stderr)
-            first = key.stdout.split()[0]
-            for words in (("get", first), ("status", "--json"), ("status",)):
+            for words in (("get", LIKE), ("ls", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"), ("status", "--json"), ("status",)):
                 done = rig.command(*words)
                 self.assertEqual(done.returncode, 0, f"{words}: {done.stdout}{done.stderr}")
             done = rig.command("put", LIKE, '{"$type":"app.bsky.feed.like"}')
