@@ -6,7 +6,7 @@ Owns: requests that are swallowed, restarts behind a stop. Refuses to know: whic
 import time
 import unittest
 
-from rig import SLOW, Rig, wait_for
+from rig import Rig, wait_for
 from swallowing_proxy import SwallowingProxy
 
 
@@ -52,7 +52,8 @@ class StopAfterARestartTest(unittest.TestCase):
                 time.sleep(pause)  # what is tried: the stop falls into this moment
                 begun = time.monotonic()
                 self.assertEqual(process.stop(), 0, process.text()[-2000:])
-                self.assertLess(time.monotonic() - begun, 5 * SLOW, f"{pause} s after the restart")
+                took = time.monotonic() - begun
+                self.assertLess(took, 6, f"{pause} s after the restart")  # 7 to 10 s when it waits for lost answers
 
 
 if __name__ == "__main__":
