@@ -73,6 +73,7 @@ nats::consumer_spec build_fold::consumer() {
 task<result<void>> build_fold::run() {
   auto done = co_await inbox_.attach();
   if (done) done = co_await still_the_same();
+  part_.reads = part_.reads || done.has_value();
   if (done) {
     log::info("index", "view {}: {} build {} goes on from sequence {}", part_.name, build_.live ? "live" : "next",
               build_.number, lowest());

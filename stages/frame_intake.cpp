@@ -120,7 +120,7 @@ task<result<void>> frame_intake::take_notice(frame f) {
 }
 
 bool frame_intake::tries_again(const result<void>& done) const {
-  return !done && !closing_ && (done.error().code == errc::timed_out || done.error().code == errc::unreachable);
+  return !done && !closing_ && passes(done.error());
 }
 
 task<result<void>> frame_intake::begin_cursor(source_position value) {

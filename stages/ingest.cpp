@@ -20,6 +20,7 @@
 #include "source_gaps.hpp"
 #include "source_lag.hpp"
 #include "stages.hpp"
+#include "while_starting.hpp"
 
 namespace recordkv::stages {
 namespace {
@@ -45,10 +46,12 @@ class ingest_stage final : public stage {
   std::string_view name() const override { return "ingest"; }
 
   task<result<void>> run() override {
-    if (auto there = co_await open_all(); !there) co_return there;
-    // There is one ingester; whoever comes second waits to be the next.
-    if (auto mine = co_await owner_.acquire(kv::owner::patience::stand_by); !mine) co_return mine;
-    if (auto there = co_await open_all(); !there) {  // `reset` may have come while we stood by
+    const auto closing = [this] { return closing_; };
+    // There is one ingester; a second process waits to be the next.
+    if (auto mine = co_await while_starting(ctx_, "ingest", [this] { return take_lock(); }, closing); !mine)
+      co_return mine;
+    // `reset` may have come while this process stood by.
+    if (auto there = co_await while_starting(start_again(), "ingest", [this] { return open_all(); }, closing); !there) {
       co_await owner_.release();
       co_return there;
     }
@@ -94,6 +97,17 @@ class ingest_stage final : public stage {
     outbox_.close();
   }
 
+  task<result<void>> take_lock() {
+    if (auto there = co_await open_all(); !there) co_return there;
+    co_return co_await owner_.acquire(kv::owner::patience::stand_by);
+  }
+
+  // A standby takes over long after its start: that is a start of its own.
+  const stage_context& start_again() {
+    ctx_.start_until = std::max(ctx_.start_until, steady_clock::now() + ctx_.cfg.nats.start_timeout);
+    return ctx_;
+  }
+
   task<result<void>> open_all() {
     const auto& c = ctx_.cfg;
     auto store = co_await kv::open_store(ctx_.nc, c.kv.bucket, c.kv.partitions, c.nats.replicas);
@@ -110,7 +124,8 @@ class ingest_stage final : public stage {
     while (!closing_) {
       co_await ctx_.nc.wait_up();
       if (auto placed = co_await take_place(); !placed) {
-        if (placed.error().code != errc::timed_out && placed.error().code != errc::unreachable) co_return placed;
+        const bool waits = places_ > 0 ? passes(placed.error()) : unanswered(placed.error());
+        if (!waits) co_return placed;
         co_await woken_.wait_for(200ms);
         continue;
       }
@@ -257,6 +272,8 @@ class ingest_stage final : public stage {
     const auto silent_after = ctx_.cfg.source.silent_after;
     if (!ctx_.nc.up())
       ill.bad(cause::nats_down, "no connection to NATS: " + ctx_.nc.trouble(), now);
+    else if (const auto denied = ctx_.nc.denied(); !denied.empty())
+      ill.bad(cause::nats_denied, denied, now);
     else if (over_mark_)
       ill.bad(cause::store_full, "the store has reached kv.max_keys", now);
     else if (!outbox_.trouble().empty())

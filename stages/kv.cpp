@@ -15,6 +15,7 @@
 #include "repo_states.hpp"
 #include "stages.hpp"
 #include "store_growth.hpp"
+#include "while_starting.hpp"
 
 #include <algorithm>
 
@@ -45,16 +46,16 @@ class kv_stage final : public stage {
   std::string_view name() const override { return "kv"; }
 
   task<result<void>> run() override {
-    auto store = co_await kv::open_store(ctx_.nc, ctx_.cfg.kv.bucket, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
-    if (!store) co_return store.error();
-    if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
-    if (auto mine = co_await owner_.acquire(); !mine) co_return mine;
+    if (auto opened = co_await while_starting(
+            ctx_, "kv", [this] { return open_all(); }, [this] { return closing_; });
+        !opened)
+      co_return opened;
     nursery children(co_await asio::this_coro::executor);
     owner_.start(children, [this] { stop_hard(); });
-    // The state as it is now, after the lock: whoever had it before has stopped writing.
-    auto now = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket);
-    auto attached = now ? co_await remove_left_durables(ctx_.nc, "ingest", share_) : result<void>(now.error());
-    if (attached) attached = co_await inbox_.attach();
+    // The state as it is now, after the lock: the process that had it before has stopped writing.
+    result<nats::stream_state> now = nats::stream_state{};
+    auto attached = co_await while_starting(
+        ctx_, "kv", [this, &now] { return attach(now); }, [this] { return closing_ || owner_.lost(); });
     if (attached) {
       outbox_.attach(*now);
       log::info("kv", "writing bucket {} ({} keys), {} of {} partitions", ctx_.cfg.kv.bucket, now->messages,
@@ -70,11 +71,26 @@ class kv_stage final : public stage {
   }
 
   void close() noexcept override {
+    closing_ = true;
     owner_.abandon();
     inbox_.close();
   }
 
  private:
+  task<result<void>> open_all() {
+    auto store = co_await kv::open_store(ctx_.nc, ctx_.cfg.kv.bucket, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
+    if (!store) co_return store.error();
+    if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
+    co_return co_await owner_.acquire();
+  }
+
+  task<result<void>> attach(result<nats::stream_state>& now) {
+    now = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket);
+    if (!now) co_return now.error();
+    if (auto removed = co_await remove_left_durables(ctx_.nc, "ingest", share_); !removed) co_return removed;
+    co_return co_await inbox_.attach();
+  }
+
   nats::consumer_spec consumer() {
     // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
     nats::consumer_spec spec{.stream = "ingest",
@@ -184,6 +200,8 @@ class kv_stage final : public stage {
     last_floor_ = floor;
     if (!ctx_.nc.up())
       ill.bad(cause::nats_down, "no connection to NATS: " + ctx_.nc.trouble(), now);
+    else if (const auto denied = ctx_.nc.denied(); !denied.empty())
+      ill.bad(cause::nats_denied, denied, now);
     else if (!outbox_.trouble().empty())
       ill.bad(outbox_.cause_of_trouble(cause::store_full), "the store takes nothing: " + outbox_.trouble(), now);
     else if (quiet_ > 25)
@@ -226,6 +244,7 @@ class kv_stage final : public stage {
   std::string not_moving_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;
+  bool closing_ = false;
   bool took_ = false;
   bool settled_ = false;
   event done_;

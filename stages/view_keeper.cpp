@@ -2,6 +2,7 @@
 
 #include "recordkv/core/figures_text.hpp"
 #include "stages.hpp"
+#include "while_starting.hpp"
 
 #include <algorithm>
 
@@ -16,8 +17,6 @@ void add(nats::pull_consumer::intake& sum, const nats::pull_consumer::intake& mo
   sum.time_ns = std::max(sum.time_ns, more.time_ns);
 }
 
-bool passing(const error& e) { return e.code == errc::timed_out || e.code == errc::unreachable; }
-
 }  // namespace
 
 view_keeper::view_keeper(stage_context& ctx, view::plan plan, kv::claim share, view::store& rows)
@@ -28,7 +27,9 @@ view_keeper::view_keeper(stage_context& ctx, view::plan plan, kv::claim share, v
       shown_(ctx.board, part_.shown, [this] { refresh(); }) {}
 
 task<result<void>> view_keeper::run() {
-  if (auto mine = co_await part_.owner.acquire(); !mine) co_return mine;
+  auto mine = co_await while_starting(
+      part_.ctx, "index", [this] { return part_.owner.acquire(); }, [this] { return part_.closing; });
+  if (!mine) co_return mine;
   nursery beside(co_await asio::this_coro::executor);
   part_.owner.start(beside, [this] { close(); });
   beside.spawn(watch());
@@ -67,7 +68,9 @@ task<result<void>> view_keeper::keep() {
       done = co_await fold_both();
     }
     if (done || part_.closing) continue;
-    if (passing(done.error()) && chosen_before_) {
+    // Before anything has been read, permissions are a mistake of the start.
+    const bool still_starting = std::chrono::steady_clock::now() < part_.ctx.start_until;
+    if (part_.reads ? passes(done.error()) : (chosen_before_ || still_starting) && unanswered(done.error())) {
       log::warn("index", "{}", done.error().text);
       co_await part_.pause.wait_for(1s);
     } else if (done.error().code != errc::conflict && done.error().code != errc::closed) {

@@ -47,6 +47,8 @@ void view_part::note_health(const std::string& not_moving) {
   const auto now = std::chrono::system_clock::now();
   if (!ctx.nc.up())
     ill.bad(cause::nats_down, "no connection to NATS: " + ctx.nc.trouble(), now);
+  else if (const auto denied = ctx.nc.denied(); !denied.empty())
+    ill.bad(cause::nats_denied, denied, now);
   else if (!trouble_.empty())
     ill.bad(trouble_cause(), trouble_, now);
   else if (!not_moving.empty())

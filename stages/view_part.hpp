@@ -71,6 +71,7 @@ class view_part {
   std::string database_warning;  ///< of store::look_after()
   event pause;                   // whoever waits looks again
   bool closing = false;
+  bool reads = false;  // a consumer of ours was made: what follows is no longer the start
   /// The last swap was refused: until then the live build has its time.
   std::chrono::steady_clock::time_point next_swap;
 

@@ -25,9 +25,11 @@ struct stage_context {
   meters& counters;
   nats::server_facts facts;
   figures_board* board = nullptr;  ///< where a stage hangs its figures; null: nobody looks
+  /// An answer that does not come ends a start only after this (nats.start_timeout).
+  std::chrono::steady_clock::time_point start_until{};
 
   /// The same for a part that counts on its own.
-  stage_context counting_in(meters& own) const { return {nc, cfg, own, facts, board}; }
+  stage_context counting_in(meters& own) const { return {nc, cfg, own, facts, board, start_until}; }
 };
 
 class stage {

@@ -62,11 +62,10 @@ class process {
 
   // A server that is still starting, or recovering a large store, is waited for; one that is wrong is not.
   result<void> reach_nats() {
-    const auto until = std::chrono::steady_clock::now() + cfg_.nats.start_timeout;
     for (bool first = true;; first = false) {
       auto connected = connect(io_, nc_, cfg_);
       if (connected || connected.error().code != errc::unreachable || closing_ ||
-          std::chrono::steady_clock::now() > until)
+          std::chrono::steady_clock::now() > start_until_)
         return connected;
       if (first)
         log::info("nats", "{}; trying for {} s", connected.error().text,
@@ -81,11 +80,10 @@ class process {
 
   // A server may greet before JetStream has recovered: then it does not answer yet.
   task<result<nats::server_facts>> reach_jetstream() {
-    const auto until = std::chrono::steady_clock::now() + cfg_.nats.start_timeout;
     for (;;) {
       auto facts = co_await nats::jetstream_facts(nc_);
-      const bool waits = !facts && facts.error().code != errc::unsupported && !closing_;
-      if (!waits || std::chrono::steady_clock::now() > until) co_return facts;
+      const bool waits = !facts && unanswered(facts.error()) && !closing_;
+      if (!waits || std::chrono::steady_clock::now() > start_until_) co_return facts;
       log::info("nats", "{}; trying again", facts.error().text);
       notify_waiting("waiting for JetStream", 30s);
       asio::steady_timer pause(io_, 300ms);
@@ -121,7 +119,7 @@ class process {
       co_return;
     }
     warn_of_small_messages();
-    stage_context ctx{nc_, cfg_, counters_, *facts, &board_};
+    stage_context ctx{nc_, cfg_, counters_, *facts, &board_, start_until_};
     for (const auto& e : entries) {
       auto made = e.make(ctx);
       if (!made) {
@@ -156,6 +154,7 @@ class process {
     closing_ = true;
     log::info("run", "{}: closing the inlets and running dry", why);
     notify_stopping();
+    nc_.hurry();
     for (auto& s : stages_) s->close();
     deadline_.expires_after(shutdown_limit);
     deadline_.async_wait([](boost::system::error_code ec) {
@@ -171,6 +170,7 @@ class process {
 
   const config& cfg_;
   const hangup on_hangup_;
+  const std::chrono::steady_clock::time_point start_until_ = std::chrono::steady_clock::now() + cfg_.nats.start_timeout;
   asio::io_context io_{1};
   nats::connection nc_{io_};
   meters counters_;

@@ -43,10 +43,12 @@ result<address> loopback_address(const std::string& url) {
   std::string_view rest = shown;
   if (const auto scheme = rest.find("://"); scheme != rest.npos) rest.remove_prefix(scheme + 3);
   address a;
+  const auto bracket = rest.rfind(']');  // of an IPv6 address
   const auto colon = rest.rfind(':');
-  a.host = rest.substr(0, colon);
-  if (colon != rest.npos) a.port = rest.substr(colon + 1);
-  if (a.host != "127.0.0.1" && a.host != "localhost")
+  const bool has_port = colon != rest.npos && (bracket == rest.npos || colon > bracket);
+  a.host = rest.substr(0, has_port ? colon : rest.npos);
+  if (has_port) a.port = rest.substr(colon + 1);
+  if (a.host != "127.0.0.1" && a.host != "localhost" && a.host != "[::1]")
     return fail(errc::unreachable,
                 "no NATS server answers at {}, and `up` starts one on this machine only; start it there, or use "
                 "nats.url = \"nats://127.0.0.1:4222\"",

@@ -84,11 +84,9 @@ result<void> bridge::open(const nats_config& config) {
       [](void* self, bool on) { return static_cast<natsStatus>(want_write(self, on)); },
       [](void* self) { return static_cast<natsStatus>(detach(self)); });
   if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, [](natsConnection* nc, void* self) { ended(self, nc); }, this);
-  // Slow-consumer and permission errors; the default handler would write to stderr by itself.
-  const auto on_error = [](natsConnection*, natsSubscription*, natsStatus e, void*) {
-    log::warn("nats", "{}", natsStatus_GetText(e));
-  };
-  if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, on_error, nullptr);
+  // The default handler would write to stderr by itself.
+  const auto on_error = [](natsConnection*, natsSubscription*, natsStatus e, void* self) { complained(self, e); };
+  if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, on_error, this);
   if (s != NATS_OK) return fail(errc::bad_config, "nats.c refuses its settings: {}", natsStatus_GetText(s));
   auto dialled = dial(raw, config, renewals_ == 0);
   if (!dialled) return dialled.error();
@@ -107,6 +105,16 @@ void bridge::ended(void* self, __natsConnection* nc) {
     });
   *closed = true;
   closed->notify_all();
+}
+
+// Slow consumers and permissions. nats.c lends the error's words to its thread for the time of this call.
+void bridge::complained(void* self, int status) {
+  auto& b = *static_cast<bridge*>(self);
+  const auto code = static_cast<natsStatus>(status);
+  const char* const last = nats_GetLastError(nullptr);
+  std::string words = last && *last ? last : natsStatus_GetText(code);
+  if (code != NATS_NOT_PERMITTED) return log::warn("nats", "{}", words);
+  b.later([words = std::move(words)](bridge& there) { there.to_.denied(words); });
 }
 
 int bridge::attach(void** self, void* bridge_, __natsConnection* nc, int socket) {

@@ -29,9 +29,10 @@ class bridge {
  public:
   /// Called on the loop, never from inside a call into the bridge.
   struct listener {
-    std::function<void()> readable;                 ///< the parser has queued what one read brought
-    std::function<void(bool up)> turned;            ///< the gate opened or closed
-    std::function<void(std::string why)> given_up;  ///< the servers refuse us; tried again all the same
+    std::function<void()> readable;                        ///< the parser has queued what one read brought
+    std::function<void(bool up)> turned;                   ///< the gate opened or closed
+    std::function<void(std::string why)> given_up;         ///< the servers refuse us; tried again all the same
+    std::function<void(const std::string& words)> denied;  ///< a publish or subscription, by the server's permissions
   };
 
   bridge(asio::io_context& io, listener to);
@@ -66,6 +67,7 @@ class bridge {
   static int want_write(void* self, bool on);
   static int detach(void* self);
   static void ended(void* self, __natsConnection* nc);
+  static void complained(void* self, int status);
 
   template <class Work>
   void later(Work work);

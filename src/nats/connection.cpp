@@ -2,15 +2,19 @@
 
 #include "bridge.hpp"
 #include "recordkv/core/log.hpp"
+#include "waiting_requests.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <optional>
 #include <random>
-#include <unordered_map>
 
 namespace recordkv::nats {
+
+using std::chrono::steady_clock;
 
 struct subscription::queue {
   connection::impl* owner = nullptr;
@@ -21,25 +25,12 @@ struct subscription::queue {
 
 namespace {
 
-// Stands in the frame of the coroutine that waits; its destructor takes its ids out of the table.
-struct reply_slots {
-  explicit reply_slots(std::unordered_map<std::uint64_t, std::pair<reply_slots*, std::size_t>>& t, std::size_t n)
-      : table(t), replies(n), ids(n), missing(n) {}
-  ~reply_slots() {
-    for (const auto id : ids) table.erase(id);
-  }
-  reply_slots(const reply_slots&) = delete;
-  std::unordered_map<std::uint64_t, std::pair<reply_slots*, std::size_t>>& table;
-  std::vector<message> replies;
-  std::vector<std::uint64_t> ids;
-  std::size_t missing;
-  event answered;
-};
+constexpr std::chrono::seconds denial_stands{15}, denial_told_every{60}, inbox_again{5};
 
-std::string fresh_inbox() {
+std::string fresh_inbox(const std::string& prefix) {
   static constexpr std::string_view alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   std::random_device random;
-  std::string out = "_INBOX.";
+  std::string out = prefix + '.';
   for (int i = 0; i < 22; ++i) out += alphabet[random() % alphabet.size()];
   return out;
 }
@@ -63,7 +54,8 @@ struct connection::impl {
                     [this](std::string why) {
                       trouble = std::move(why);
                       changed.notify();
-                    }}) {}
+                    },
+                .denied = [this](const std::string& words) { denied(words); }}) {}
 
   void turned(bool now_up) {
     if (now_up) {
@@ -71,6 +63,8 @@ struct connection::impl {
       if (inbox_subscription && raw.renewals() != renewals) renew_inbox();
       if (inbox_subscription) listen_for_echo();
       trouble.clear();
+      refusal.reset();
+      inbox_refusal.reset();
       server_id = raw.server_id();
       max_payload = raw.max_payload();
       for (auto* gone : std::exchange(graveyard, {})) bridge::unsubscribe(gone);
@@ -79,6 +73,7 @@ struct connection::impl {
       server_id.clear();
       trouble = "NATS connection lost";
       log::warn("nats", "connection lost; reconnecting");
+      waiting.fail_all(fail(errc::unreachable, "the connection to NATS was lost before the answer came"));
     }
     changed.notify();
   }
@@ -88,6 +83,42 @@ struct connection::impl {
     renewals = raw.renewals();
     bridge::unsubscribe(std::exchange(inbox_subscription, nullptr));
     if (auto again = raw.subscribe((inbox + ".>").c_str())) inbox_subscription = *again;
+  }
+
+  // A denied publish or subscription has no answer but this. It stands as long as it is tried again and refused again.
+  void denied(const std::string& words) {
+    heard = true;
+    auto d = parse_denial(words);
+    if (!d) return log::warn("nats", "the NATS server says: {}", words);
+    const auto now = steady_clock::now();
+    const auto why = d->as_error();
+    const bool inbox_itself = d->what == denial::direction::subscribe && d->names(inbox + ".>");
+    // Nobody needs to write to itself but for an echo, and this refusal is one (flush).
+    const bool to_itself = d->what == denial::direction::publish && d->subject.starts_with(inbox);
+    if (!to_itself) {
+      refusal = {why.text, now};
+      auto& told = refusals_told[d->family()];
+      if (told == steady_clock::time_point{} || now - told > denial_told_every) log::error("nats", "{}", why.text);
+      if (told == steady_clock::time_point{} || now - told > denial_told_every) told = now;
+    }
+    if (refusals_told.size() > 64) refusals_told.clear();
+    if (inbox_itself) inbox_refusal = {why.text, now};
+    if (inbox_itself) waiting.fail_all(why);
+    waiting.deny(*d, inbox);
+    for (const auto& sink : denial_sinks)
+      if (sink) sink(*d);
+  }
+
+  // Without its inbox no request has an answer. Permissions may change under a running server: it is tried again.
+  std::optional<error> no_inbox() {
+    if (!inbox_refusal) return std::nullopt;
+    if (raw.up() && steady_clock::now() - inbox_refusal->second > inbox_again) {
+      inbox_refusal.reset();
+      bridge::unsubscribe(std::exchange(inbox_subscription, nullptr));
+      if (auto again = raw.subscribe((inbox + ".>").c_str())) inbox_subscription = *again;
+      return std::nullopt;
+    }
+    return error{errc::unauthorized, inbox_refusal->first};
   }
 
   // Nothing else would tell that nats.c hears nothing (bridge::start_over).
@@ -121,12 +152,7 @@ struct connection::impl {
     token.remove_prefix(1);
     const auto first = take_number(token);
     if (kind == 'r') {
-      const auto it = slots.find(first);
-      if (it == slots.end()) return;  // the one who asked has gone
-      auto [slot, index] = it->second;
-      slot->replies[index] = std::move(m);
-      slots.erase(it);
-      if (--slot->missing == 0) slot->answered.notify();
+      waiting.answer(first, m);
     } else if (kind == 'p' && first < sinks.size() && sinks[first]) {
       const auto attempt = take_number(token);
       sinks[first](attempt, take_number(token), m);
@@ -135,14 +161,17 @@ struct connection::impl {
 
   asio::io_context& io;
   bridge raw;
-  std::string inbox = fresh_inbox();
+  std::string inbox = fresh_inbox("_INBOX");
   __natsSubscription* inbox_subscription = nullptr;
   std::vector<std::shared_ptr<subscription::queue>> queues;
   std::vector<__natsSubscription*> graveyard;  // to be unsubscribed once nats.c may be entered again
   std::vector<message> replies;
-  std::unordered_map<std::uint64_t, std::pair<reply_slots*, std::size_t>> slots;
+  waiting_requests waiting;
   std::vector<reply_sink> sinks;
-  std::uint64_t next_request = 1;
+  std::vector<denial_sink> denial_sinks;
+  using told_at = std::pair<std::string, steady_clock::time_point>;
+  std::optional<told_at> refusal, inbox_refusal;
+  std::map<std::string, steady_clock::time_point> refusals_told;
   std::uint64_t connects = 0;
   std::uint64_t renewals = 0;
   std::string server_id, trouble = "not connected yet";
@@ -198,28 +227,32 @@ task<result<message>> connection::request(request_spec what, std::chrono::millis
 
 task<std::vector<result<message>>> connection::request_all(std::vector<request_spec> what,
                                                            std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  while (!up() && std::chrono::steady_clock::now() < deadline)
-    co_await impl_->changed.wait_for(deadline - std::chrono::steady_clock::now());
+  const auto asked = steady_clock::now();
+  const auto left = [&] { return impl_->waiting.deadline(asked, timeout) - steady_clock::now(); };
+  while (!up() && left() > left().zero()) co_await impl_->changed.wait_for(left());
 
-  reply_slots slots(impl_->slots, what.size());
+  waiting_requests::slots slots(impl_->waiting, what.size());
   std::vector<result<message>> out;
+  const auto no_inbox = impl_->no_inbox();
   for (std::size_t i = 0; i < what.size(); ++i) {
-    const auto id = slots.ids[i] = impl_->next_request++;
-    impl_->slots.emplace(id, std::pair(&slots, i));
-    // A publish that fails is an answer that never comes.
-    (void)publish(what[i].subject, fmt::format("{}.r{}", impl_->inbox, id), what[i].headers, what[i].data);
+    const auto id = impl_->waiting.add(slots, i, what[i].subject);
+    if (no_inbox) {
+      impl_->waiting.fail_one(id, *no_inbox);
+      continue;
+    }
+    auto sent = publish(what[i].subject, fmt::format("{}.r{}", impl_->inbox, id), what[i].headers, what[i].data);
+    if (!sent) impl_->waiting.fail_one(id, sent.error());
   }
   while (slots.missing > 0) {
-    const auto left = deadline - std::chrono::steady_clock::now();
-    if (left <= left.zero() || !co_await slots.answered.wait_for(left)) break;
+    if (left() <= left().zero()) break;
+    co_await slots.answered.wait_for(left());
   }
   out.reserve(what.size());
   for (std::size_t i = 0; i < what.size(); ++i) {
     if (slots.replies[i])
       out.emplace_back(std::move(slots.replies[i]));
-    else if (!up())
-      out.emplace_back(fail(errc::unreachable, "NATS is not connected (request {})", what[i].subject));
+    else if (slots.failures[i])
+      out.emplace_back(fail(slots.failures[i]->code, "{} (request {})", slots.failures[i]->text, what[i].subject));
     else
       out.emplace_back(fail(errc::timed_out, "NATS did not answer {} within {} ms", what[i].subject, timeout.count()));
   }
@@ -238,12 +271,15 @@ result<subscription> connection::subscribe(const std::string& subject) {
 
 task<result<void>> connection::flush(std::chrono::milliseconds timeout) {
   // Our own inbox is the echo: the server handles one connection's messages in order.
-  reply_slots slot(impl_->slots, 1);
-  const auto id = slot.ids[0] = impl_->next_request++;
-  impl_->slots.emplace(id, std::pair(&slot, 0));
+  waiting_requests::slots slot(impl_->waiting, 1);
+  const auto id = impl_->waiting.add(slot, 0, "");
+  const auto asked = steady_clock::now();
   if (auto sent = publish(fmt::format("{}.r{}", impl_->inbox, id), "", {}, ""); !sent) co_return sent.error();
-  if (!slot.replies[0] && !co_await slot.answered.wait_for(timeout))
-    co_return fail(errc::timed_out, "NATS did not echo");
+  const auto left = [&] { return impl_->waiting.deadline(asked, timeout) - steady_clock::now(); };
+  while (slot.missing > 0 && left() > left().zero()) co_await slot.answered.wait_for(left());
+  // Not to be permitted to publish there is an answer, too: the server has come that far.
+  if (slot.failures[0] && slot.failures[0]->code != errc::unauthorized) co_return *slot.failures[0];
+  if (slot.missing > 0) co_return fail(errc::timed_out, "NATS did not echo");
   co_return result<void>{};
 }
 
@@ -253,6 +289,23 @@ std::uint64_t connection::add_reply_sink(reply_sink sink) {
 }
 
 void connection::remove_reply_sink(std::uint64_t k) { impl_->sinks[k] = {}; }
+
+std::uint64_t connection::add_denial_sink(denial_sink sink) {
+  impl_->denial_sinks.push_back(std::move(sink));
+  return impl_->denial_sinks.size() - 1;
+}
+
+void connection::remove_denial_sink(std::uint64_t k) { impl_->denial_sinks[k] = {}; }
+
+std::string connection::denied() const {
+  const auto& r = impl_->refusal;
+  return r && steady_clock::now() - r->second < denial_stands ? r->first : "";
+}
+
+void connection::hurry() {
+  impl_->waiting.hurry();
+  impl_->changed.notify();
+}
 
 subscription::subscription(std::shared_ptr<queue> q) : queue_(std::move(q)) {}
 subscription::subscription(subscription&&) noexcept = default;

@@ -63,6 +63,7 @@ natsStatus set_behaviour(natsOptions* o, const nats_config& c, int read_size) {
   also(natsOptions_SetReconnectJitter(o, 100, 200));
   also(natsOptions_SetPingInterval(o, 10'000));
   also(natsOptions_SetTimeout(o, 2'000));
+  also(natsOptions_IPResolutionOrder(o, 46));  // a host without a way out over IPv6 is common, the other way is rare
   also(natsOptions_SetMaxPendingMsgs(o, 1 << 20));  // times 1024 it must fit an int; lifted per subscription
   also(natsOptions_DisableNoResponders(o, true));   // NextMsg swallows a 503 together with its request id
   return s;

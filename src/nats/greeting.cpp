@@ -1,15 +1,17 @@
 #include "recordkv/nats/greeting.hpp"
 
 #include "address.hpp"
+#include "recordkv/core/event.hpp"
 
-#include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <deque>
 #include <memory>
 #include <tuple>
 
@@ -29,27 +31,70 @@ version parse_version(std::string_view s) {
   return v;
 }
 
-// Shared with the timer, whose handler may still be queued when the coroutine has ended.
+constexpr std::size_t max_addresses = 32;
+
+// Shared with handlers that may still be queued when the coroutine has ended.
 struct exchange {
   explicit exchange(const asio::any_io_executor& ex) : resolver(ex), socket(ex), timer(ex) {}
+  void end() {
+    over = true;
+    boost::system::error_code ignored;
+    resolver.cancel();
+    socket.close(ignored);
+    for (auto& s : dialling) s.close(ignored);
+    settled.notify();
+  }
   tcp::resolver resolver;
+  std::deque<tcp::socket> dialling;
   tcp::socket socket;
   asio::steady_timer timer;
+  boost::system::error_code why = asio::error::timed_out;
+  std::size_t missing = 0;
+  bool connected = false, over = false;
+  event settled;
 };
+
+void connected_one(const std::shared_ptr<exchange>& x, std::size_t i, boost::system::error_code ec) {
+  if (x->over || x->connected) return;
+  --x->missing;
+  if (ec) x->why = ec;
+  if (!ec) {
+    x->connected = true;
+    x->socket = std::move(x->dialling[i]);
+    boost::system::error_code ignored;
+    for (auto& s : x->dialling) s.close(ignored);
+  }
+  x->settled.notify();
+}
+
+// All addresses of a name at once: one that swallows packets must not use up the time of the others.
+void dial_all(const std::shared_ptr<exchange>& x, const tcp::resolver::results_type& hosts) {
+  x->missing = std::min<std::size_t>(hosts.size(), max_addresses);
+  for (std::size_t i = 0; i < x->missing; ++i) x->dialling.emplace_back(x->timer.get_executor());
+  std::size_t i = 0;
+  for (auto h = hosts.begin(); i < x->dialling.size(); ++h, ++i)
+    x->dialling[i].async_connect(h->endpoint(), [x, i](boost::system::error_code ec) { connected_one(x, i, ec); });
+}
 
 task<result<std::string>> info_line(endpoint at, bool tls, std::chrono::milliseconds limit) {
   const auto x = std::make_shared<exchange>(co_await asio::this_coro::executor);
   x->timer.expires_after(limit);
   x->timer.async_wait([x](boost::system::error_code ec) {
-    if (ec) return;
-    x->resolver.cancel();
-    boost::system::error_code ignored;
-    x->socket.close(ignored);
+    if (!ec) x->end();
   });
   auto [resolve_error, hosts] = co_await x->resolver.async_resolve(at.host, at.port, use_task);
-  if (resolve_error) co_return fail(errc::unreachable, "{}: {}", at.host, resolve_error.message());
-  auto [connect_error, where] = co_await asio::async_connect(x->socket, hosts, use_task);
-  if (connect_error) co_return fail(errc::unreachable, "{}:{}: {}", at.host, at.port, connect_error.message());
+  if (resolve_error) {
+    x->timer.cancel();
+    const auto words = x->over ? "its name is not resolved in time" : resolve_error.message();
+    co_return fail(errc::unreachable, "{}: {}", at.host, words);
+  }
+  dial_all(x, hosts);
+  while (x->missing > 0 && !x->connected && !x->over) co_await x->settled.wait();
+  if (!x->connected) {
+    x->timer.cancel();
+    const auto words = x->over ? "no answer in time" : x->why.message();
+    co_return fail(errc::unreachable, "{}:{}: {}", at.host, at.port, words);
+  }
   std::string line;
   auto [read_error, n] =
       co_await asio::async_read_until(x->socket, asio::dynamic_buffer(line, 64 * 1024), "\r\n", use_task);

@@ -18,10 +18,14 @@ publisher::publisher(connection& nc, publisher_spec spec, meters& counters)
       spec_(std::move(spec)),
       counters_(counters),
       id_(nc.add_reply_sink([this](std::uint64_t attempt, ordinal o, const message& m) { answered(attempt, o, m); })),
+      denial_sink_(nc.add_denial_sink([this](const denial& d) { denied(d); })),
       window_(spec_.limits),
       backoff_(std::chrono::milliseconds(20), std::chrono::seconds(1)) {}
 
-publisher::~publisher() { nc_.remove_reply_sink(id_); }
+publisher::~publisher() {
+  nc_.remove_reply_sink(id_);
+  nc_.remove_denial_sink(denial_sink_);
+}
 
 void publisher::attach(const stream_state& now) {
   window_.abandon();
@@ -128,6 +132,20 @@ void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply)
   if (doubt_ && unanswered_ == 0) woken_.notify();
 }
 
+// A refused publish is never answered. The oldest of ours tells enough: all behind it is sent again in any case.
+void publisher::denied(const denial& d) {
+  if (!running() || d.what == denial::direction::subscribe || (doubt_ && trouble_code_ == errc::unauthorized)) return;
+  for (ordinal o = base_; o < sent_; ++o) {
+    const auto& i = items_[o - base_];
+    if (i.skipped) continue;
+    const bool its_reply =
+        d.what == denial::direction::reply && d.subject.starts_with(fmt::format("{}.p{}.", nc_.inbox(), id_));
+    if (!its_reply && !(d.what == denial::direction::publish && d.names(i.subject))) continue;
+    counters_.add("errors", name(errc::unauthorized));
+    return doubt(o, d.as_error().text, errc::unauthorized);
+  }
+}
+
 void publisher::settle(ordinal o, std::uint64_t seq) {
   items_[o - base_].seq = seq;
   window_.settle(o);
@@ -170,6 +188,7 @@ void publisher::leave_out(ordinal o) {
 
 cause publisher::cause_of_trouble(cause full) const noexcept {
   if (!nc_.up() || trouble_code_ == errc::unreachable) return cause::nats_down;
+  if (trouble_code_ == errc::unauthorized) return cause::nats_denied;
   if (trouble_code_ == errc::full) return full;
   // 10047 and 10023 are JetStream's own limits, the rest the operating system's words.
   const bool disk =

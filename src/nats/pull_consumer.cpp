@@ -16,6 +16,7 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds heartbeat{2};
 constexpr std::chrono::seconds pull_life{60};
 constexpr std::chrono::milliseconds tick{500};
+constexpr std::chrono::seconds again_after_denial{5};
 
 template <class Duration>
 std::int64_t ns(Duration d) {
@@ -42,7 +43,10 @@ pull_consumer::pull_consumer(connection& nc, consumer_spec spec, meters& counter
       counters_(counters),
       api_level_(api_level),
       start_(std::move(start)),
-      name_(spec_.durable) {}
+      name_(spec_.durable),
+      denial_sink_(nc.add_denial_sink([this](const denial& d) { denied(d); })) {}
+
+pull_consumer::~pull_consumer() { nc_.remove_denial_sink(denial_sink_); }
 
 task<result<void>> pull_consumer::attach() {
   if (!spec_.durable.empty()) {
@@ -113,6 +117,8 @@ task<result<void>> pull_consumer::rewind(std::string_view why) {
   ++incarnation_;
   rewind_wanted_ = false;
   connects_ = nc_.connects();
+  denied_ack_.clear();
+  denied_why_.clear();
   if (incarnation_ > 1) counters_.add("consumer_rewinds");
   auto done = co_await reset();
   if (!done) {
@@ -167,8 +173,7 @@ task<result<std::vector<message>>> pull_consumer::next() {
         co_await nc_.changed().wait_for(tick);
         continue;
       }
-      if (!done && done.error().code != errc::timed_out && done.error().code != errc::unreachable)
-        co_return done.error();
+      if (!done && !passes(done.error())) co_return done.error();
       if (!done) co_await nc_.changed().wait_for(tick);  // it may have been answered at once
       continue;
     }
@@ -255,7 +260,38 @@ double pull_consumer::lag_seconds() const noexcept {
   return std::max(0.0, std::chrono::duration<double>(age).count());
 }
 
+// An acknowledgement has no answer: this error is the only sign that the server did not take it.
+void pull_consumer::denied(const denial& d) {
+  const bool ours = d.what == denial::direction::publish && d.subject.starts_with("$JS.ACK.") &&
+                    d.subject.find(fmt::format(".{}.{}.", spec_.stream, name_)) != d.subject.npos;
+  if (!ours || d.cut) return;
+  denied_ack_ = d.subject;
+  denied_why_ = d.as_error().text;
+}
+
+// Permissions may change under a running server. One acknowledgement goes ahead; once it is no longer refused,
+// everything that is unacknowledged is delivered again.
+task<> pull_consumer::try_denied_ack() {
+  const auto now = steady_clock::now();
+  if (!nc_.up() || now - ack_tried_ < again_after_denial) co_return;
+  ack_tried_ = now;
+  const auto tried = std::exchange(denied_ack_, {});
+  auto sent = nc_.publish(tried, "", {}, "+ACK");
+  if (sent) sent = co_await nc_.flush();
+  if (sent) co_await nc_.changed().wait_for(tick);  // the refusal comes on a way of its own, a little later
+  if (!sent || !denied_ack_.empty() || closed_) {
+    denied_ack_ = tried;
+    co_return;
+  }
+  denied_why_.clear();
+  rewind_wanted_ = true;
+  rewind_reason_ = "acknowledgements are permitted again";
+  if (messages_) messages_.arrived().notify();
+}
+
 task<std::string> pull_consumer::why_not_moving(std::chrono::milliseconds patience) {
+  if (!denied_ack_.empty()) co_await try_denied_ack();
+  if (!denied_why_.empty()) co_return denied_why_;
   if (closed_ || !nc_.up() || steady_clock::now() - delivered_ < patience) co_return "";
   const auto before = delivered_;
   const bool waited_for = wanted_;  // else its reader is busy: that is no stall of the consumer, but the lag grows

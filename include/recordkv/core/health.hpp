@@ -24,10 +24,11 @@ enum class cause {
   database_locked,      ///< another program holds the database
   disk_full,            ///< of the database, or of NATS
   database,             ///< anything else about the database
+  nats_denied,          ///< the NATS server's permissions refuse what this part needs
 };
-inline constexpr std::array<std::string_view, 10> cause_names{
-    "nats_down",     "source_silent",       "source_down",     "buffer_full", "store_full",
-    "store_refuses", "consumer_not_moving", "database_locked", "disk_full",   "database"};
+inline constexpr std::array<std::string_view, 11> cause_names{
+    "nats_down",           "source_silent",   "source_down", "buffer_full", "store_full", "store_refuses",
+    "consumer_not_moving", "database_locked", "disk_full",   "database",    "nats_denied"};
 constexpr std::string_view name(cause c) noexcept { return cause_names[static_cast<std::size_t>(c)]; }
 
 class health {

@@ -42,6 +42,11 @@ struct error {
   std::string text;
 };
 
+/// No answer is no verdict: the same request may succeed later, with nothing changed here.
+constexpr bool unanswered(const error& e) noexcept { return e.code == errc::timed_out || e.code == errc::unreachable; }
+/// What a part that runs waits for: permissions may be mended under it, too. At a start they are a mistake.
+constexpr bool passes(const error& e) noexcept { return unanswered(e) || e.code == errc::unauthorized; }
+
 /// "code: text", for test reports.
 std::ostream& operator<<(std::ostream& out, const error& e);
 

@@ -8,6 +8,7 @@
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
+#include "recordkv/nats/denial.hpp"
 #include "recordkv/nats/message.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -84,6 +85,10 @@ class connection {
   /// Why it is down, or empty.
   std::string trouble() const;
 
+  /// What the server's permissions have refused within the last 15 s, in words, or empty. Whatever is refused is tried
+  /// again more often than that.
+  std::string denied() const;
+
   /// Hands a message to nats.c, which writes it at the end of this turn of the loop. Never blocks, never suspends.
   /// errc::unreachable while down: nothing was sent.
   /// `perishable`: may not be written any more once it has waited for 2 s, because this process was stopped or nobody
@@ -91,7 +96,8 @@ class connection {
   result<void> publish(const std::string& subject, const std::string& reply, const header_list& headers,
                        std::string_view data, bool perishable = false);
 
-  /// Sends and waits for one reply. While down it waits for the connection within `timeout`. errc::timed_out.
+  /// Sends and waits for one reply. While down it waits for the connection within `timeout`. errc::timed_out;
+  /// unreachable: the connection was lost meanwhile; unauthorized: the server's permissions refuse it.
   task<result<message>> request(request_spec what, std::chrono::milliseconds timeout = std::chrono::seconds(5));
   /// The same for many at once, answered in any order, returned in the order asked.
   task<std::vector<result<message>>> request_all(std::vector<request_spec> what,
@@ -110,6 +116,14 @@ class connection {
   using reply_sink = std::function<void(std::uint64_t attempt, std::uint64_t ordinal, const message& reply)>;
   std::uint64_t add_reply_sink(reply_sink sink);
   void remove_reply_sink(std::uint64_t k);
+
+  /// Told of each publish or subscription that the server's permissions refuse.
+  using denial_sink = std::function<void(const denial&)>;
+  std::uint64_t add_denial_sink(denial_sink sink);
+  void remove_denial_sink(std::uint64_t k);
+
+  /// This process stops: from now on no request waits longer than a second.
+  void hurry();
 
   asio::io_context& io() noexcept;
 

@@ -92,6 +92,7 @@ class publisher final : public outbox {
   void send(ordinal o);
   void send_waiting();
   void answered(std::uint64_t attempt, ordinal o, const message& reply);
+  void denied(const denial& d);
   void settle(ordinal o, std::uint64_t seq);
   void doubt(ordinal from, std::string why, errc code = errc::refused);
   void leave_out(ordinal o);
@@ -108,6 +109,7 @@ class publisher final : public outbox {
   publisher_spec spec_;
   meters& counters_;
   std::uint64_t id_;
+  std::uint64_t denial_sink_;
   pipe::ack_window window_;
   std::deque<item> items_;  // [floor, next) as in the window
   ordinal base_ = 0;        // ordinal of items_.front()

@@ -22,6 +22,7 @@ class pull_consumer final : public inbox {
   /// `api_level` as the server tells it (jetstream_facts): from 4 on CONSUMER.RESET is used.
   pull_consumer(connection& nc, consumer_spec spec, meters& counters, int api_level,
                 std::function<std::uint64_t()> start = {});
+  ~pull_consumer() override;
 
   /// Makes the consumer where it is absent, checks it where it is not, and rewinds it.
   task<result<void>> attach();
@@ -56,6 +57,8 @@ class pull_consumer final : public inbox {
   task<result<void>> reset();
   task<result<void>> rewind(std::string_view why);
   task<> look_after_request();
+  void denied(const denial& d);
+  task<> try_denied_ack();
   std::vector<message> take();
   void status(const message& m);
   void renew();
@@ -78,6 +81,9 @@ class pull_consumer final : public inbox {
   std::size_t credit_ = 0;  // messages asked for and not delivered
   std::chrono::steady_clock::time_point heard_;
   std::chrono::steady_clock::time_point delivered_;  // something, or the last time it was known that there is nothing
+  std::uint64_t denial_sink_;
+  std::string denied_ack_, denied_why_;  // an acknowledgement that was refused: the server counts on it
+  std::chrono::steady_clock::time_point ack_tried_;
   bool closed_ = false;
   bool wanted_ = false;  // somebody waits in next()
   bool idle_ = false;    // a heartbeat has come since the last message

@@ -1,0 +1,149 @@
+"""Narrow permissions: what a NATS server refuses is named with subject and direction; the shipped users suffice.
+
+Owns: servers with users. Refuses to know: which request of recordkv is refused first.
+"""
+
+import os
+import re
+import signal
+import unittest
+
+from rig import ROOT, Rig, wait_for
+
+USERS = ("ingest", "kv", "index", "readonly")
+LIKE = "at://did:plc:aaaaaaaaaaaaaaaaaaaaaaaa/app.bsky.feed.like/a"
+
+
+class GuardedRig(Rig):
+    """The tests' own connection is `admin`, which may do everything; recordkv is `narrow`."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.settings["nats.url"] = self.url_of("narrow")
+        self.url = self.url_of("admin")
+
+    def url_of(self, user: str) -> str:
+        return f"nats://{user}:secret@127.0.0.1:{self.nats_port}"
+
+    @staticmethod
+    def users(denied: str) -> str:
+        return ('authorization { users: [ { user: admin, password: secret }\n'
+                f'{{ user: narrow, password: secret, permissions: {{ {denied} }} }} ] }}\n')
+
+    def permit(self, denied: str = "publish: { allow: \">\" }") -> None:
+        """Other permissions, under the running server."""
+        conf = self.path("nats.conf")
+        with open(conf, encoding="utf-8") as f:
+            text = f.read()
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(re.sub(r"(?s)authorization \{.*?\] \}\n", lambda _: self.users(denied), text))
+        os.kill(self.parts["nats"].process.pid, signal.SIGHUP)
+
+    def stalled(self, stage: str) -> str:
+        report = self.report(stage)
+        return report.get("reason", "") if report.get("cause") == "nats_denied" else ""
+
+
+class AtTheStartTest(unittest.TestCase):
+    def ends_with_3(self, denied: str, *words: str, stages: str = "ingest,kv") -> None:
+        with GuardedRig() as rig:
+            rig.nats(rig.users(denied))
+            part = rig.recordkv(stages)
+            self.assertEqual(part.exit_code(10), 3)
+            for word in words:
+                self.assertIn(word, part.text())
+            self.assertIn("does not permit", part.text())
+
+    def test_the_inbox(self):
+        self.ends_with_3('subscribe: { deny: "_INBOX.>" }', "subscribe to _INBOX.", "Permissions Violation for Subscription")
+
+    def test_making_a_stream(self):
+        self.ends_with_3('publish: { deny: "$JS.API.STREAM.CREATE.>" }', "publish to $JS.API.STREAM.CREATE.KV_record")
+
+    def test_making_a_consumer(self):
+        self.ends_with_3('publish: { deny: "$JS.API.CONSUMER.*.CREATE.>" }', "publish to $JS.API.CONSUMER.DURABLE.CREATE.ingest.kv",
+                         stages="kv")
+
+    def test_a_command_names_it_too(self):
+        with GuardedRig() as rig:
+            rig.nats(rig.users('publish: { deny: "$JS.API.STREAM.MSG.GET.>" }'))
+            done = rig.command("get", LIKE)
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertIn("does not permit this user to publish to $JS.API.", done.stderr)
+
+
+class WhileItRunsTest(unittest.TestCase):
+    def stalls_until_permitted(self, denied: str, stage: str, subject: str) -> None:
+        with GuardedRig() as rig:
+            rig.nats(rig.users(denied))
+            rig.simulator("--events", 200, "--rate", 2000, "--wait-for-client")
+            part = rig.recordkv("ingest,kv")
+            reason = wait_for("the stall names it", lambda: rig.stalled(stage), 10)
+            self.assertIn(f"publish to {subject}", reason)
+            self.assertIn("Permissions Violation for Publish", reason)
+            self.assertIn(f"does not permit this user to publish to {subject}", part.text())
+            rig.permit()
+            wait_for("everything settles", lambda: rig.stream("KV_record")["messages"] > 0 and rig.drained(), 30)
+            wait_for("the stall ends", lambda: rig.report(stage).get("state") == "running", 30)
+            self.assertEqual(part.stop(), 0)
+
+    def test_acknowledgements(self):
+        self.stalls_until_permitted('publish: { deny: "$JS.ACK.>" }', "kv", "$JS.ACK.ingest.kv.")
+
+    def test_the_store(self):
+        self.stalls_until_permitted('publish: { deny: "$KV.record.>" }', "kv", "$KV.record.")
+
+    def test_the_buffer(self):
+        self.stalls_until_permitted('publish: { deny: "ingest.*" }', "ingest", "ingest.")
+
+
+class ShippedUsersTest(unittest.TestCase):
+    def shipped(self, rig: Rig, without: str = "$none") -> str:
+        with open(os.path.join(ROOT, "config", "nats-permissions.conf"), encoding="utf-8") as f:
+            text = f.read()
+        for user in USERS:
+            text = text.replace(f"$RECORDKV_{user.upper()}_PASSWORD", "secret")
+        lines = [line for line in text.splitlines() if without not in line]
+        return "\n".join(lines).replace("users: [", "users: [ { user: admin, password: secret }", 1) + "\n"
+
+    def start(self, rig: GuardedRig) -> list:
+        parts = []
+        for stage in ("ingest", "kv", "index"):
+            rig.settings["nats.url"] = rig.url_of(stage)
+            rig.config = rig.path(f"{stage}.toml")
+            parts.append(rig.recordkv(stage))
+            wait_for(f"{stage} runs", lambda s=stage: rig.report("view-likes" if s == "index" else s).get("state") == "running")
+        return parts
+
+    def test_each_stage_as_its_own_user(self):
+        with GuardedRig() as rig:
+            rig.nats(self.shipped(rig))
+            rig.simulator("--events", 300, "--rate", 2000, "--wait-for-client")
+            parts = self.start(rig)
+            rig.check_store(30)
+            rig.settings["nats.url"] = rig.url_of("admin")
+            self.assertEqual(rig.command("put", LIKE, '{"$type":"app.bsky.feed.like"}').returncode, 0)
+            rig.settings["nats.url"] = rig.url_of("readonly")
+            for words in (("get", LIKE), ("ls", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"), ("status", "--json"), ("status",)):
+                done = rig.command(*words)
+                self.assertEqual(done.returncode, 0, f"{words}: {done.stdout}{done.stderr}")
+            done = rig.command("put", LIKE, '{"$type":"app.bsky.feed.like"}')
+            self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+            for part in parts:
+                self.assertEqual(part.stop(), 0, part.name)
+            for part in parts:
+                self.assertNotIn("Permissions Violation", part.text())
+
+            # Streams that exist suffice where making them is denied.
+            conf = rig.path("nats.conf")
+            with open(conf, encoding="utf-8") as f:
+                lines = [line for line in f if "STREAM.CREATE" not in line]
+            with open(conf, "w", encoding="utf-8") as f:
+                f.writelines(lines)
+            os.kill(rig.parts["nats"].process.pid, signal.SIGHUP)
+            for part in self.start(rig):
+                self.assertEqual(part.stop(), 0, part.name)
+
+
+if __name__ == "__main__":
+    unittest.main()
