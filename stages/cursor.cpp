@@ -31,8 +31,8 @@ task<result<void>> cursor::read() {
   if (!found || found->deleted) co_return result<void>{};
   value_ = decimal(found->value);
   if (!value_)
-    co_return fail(errc::mismatch, "key {} of bucket cursor holds no decimal number; delete it (nats kv del cursor {})",
-                   source_, source_);
+    co_return fail(errc::mismatch, "key {} of bucket {} holds no decimal number; delete it (nats kv del {} {})",
+                   source_, bucket_.name(), bucket_.name(), source_);
   epoch_ = decimal(found->header_value("epoch")).value_or(0);
   server_id_ = found->header_value("server_id");
   co_return result<void>{};
@@ -83,8 +83,8 @@ std::optional<std::uint64_t> cursor::resume_at(const std::optional<buffered>& la
   return value_;
 }
 
-task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc) {
-  auto m = co_await nats::last_message(nc, "ingest", "ingest.>");
+task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc, kv::store_names names) {
+  auto m = co_await nats::last_message(nc, names.buffer(), names.buffer_subject(">"));
   if (!m && m.error().code == errc::not_found) co_return std::optional<cursor::buffered>{};
   if (!m) co_return m.error();
   cursor::buffered b;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/store_names.hpp"
 
 #include <functional>
 #include <optional>
@@ -15,7 +16,8 @@ namespace recordkv::stages {
 class cursor {
  public:
   /// `source`: "{kind}.{enc(host)}", the key.
-  cursor(nats::connection& nc, std::string source) : bucket_(nc, "cursor"), source_(std::move(source)) {}
+  cursor(nats::connection& nc, const kv::store_names& names, std::string source)
+      : bucket_(nc, names.cursor()), source_(std::move(source)) {}
 
   const std::string& source() const noexcept { return source_; }
   std::uint64_t epoch() const noexcept { return epoch_; }
@@ -56,7 +58,7 @@ class cursor {
   std::uint64_t seq_ = 0;
 };
 
-/// Reads what stands last in stream `ingest`; nullopt when it is empty.
-task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc);
+/// Reads what stands last in the buffer; nullopt when it is empty.
+task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc, kv::store_names names);
 
 }  // namespace recordkv::stages

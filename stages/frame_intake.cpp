@@ -26,7 +26,7 @@ task<result<void>> frame_intake::take(firehose::frame f) {
 }
 
 task<result<void>> frame_intake::buffer(std::string bytes, const std::string& did, std::uint64_t seq) {
-  const auto subject = "ingest." + kv::partition_of(did, ctx_.cfg.kv.partitions);
+  const auto subject = ctx_.names().buffer_subject(kv::partition_of(did, ctx_.cfg.kv.partitions));
   nats::header_list headers;
   headers.reserve(4);
   headers.push_back({"source", cursor_.source()});

@@ -44,15 +44,16 @@ class kv_stage final : public stage {
   std::string_view name() const override { return "kv"; }
 
   task<result<void>> run() override {
-    auto store = co_await kv::open_store(ctx_.nc, ctx_.cfg.kv.bucket, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
+    auto store = co_await kv::open_store(ctx_.nc, ctx_.names(), ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
     if (!store) co_return store.error();
     if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
     if (auto mine = co_await owner_.acquire(); !mine) co_return mine;
     nursery children(co_await asio::this_coro::executor);
     owner_.start(children, [this] { stop_hard(); });
     // The state as it is now, after the lock: whoever had it before has stopped writing.
-    auto now = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket);
-    auto attached = now ? co_await remove_left_durables(ctx_.nc, "ingest", share_) : result<void>(now.error());
+    auto now = co_await nats::stream_info(ctx_.nc, ctx_.names().store());
+    auto attached =
+        now ? co_await remove_left_durables(ctx_.nc, ctx_.names().buffer(), share_) : result<void>(now.error());
     if (attached) attached = co_await inbox_.attach();
     if (attached) {
       outbox_.attach(*now);
@@ -76,14 +77,14 @@ class kv_stage final : public stage {
  private:
   nats::consumer_spec consumer() {
     // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
-    nats::consumer_spec spec{.stream = "ingest",
+    nats::consumer_spec spec{.stream = ctx_.names().buffer(),
                              .durable = share_.key(),
                              .policy = nats::acks::each,
                              .stream_returns = true,
                              .still_ours = [this] { return owner_.confirm(); },
                              .credit = 2048};
     if (!share_.share->all())
-      for (const auto& label : share_.share->labels()) spec.filters.push_back("ingest." + label);
+      for (const auto& label : share_.share->labels()) spec.filters.push_back(ctx_.names().buffer_subject(label));
     return spec;
   }
 
@@ -91,7 +92,7 @@ class kv_stage final : public stage {
   // newer one would stay (X7).
   nats::publisher_spec store_writer() {
     return {.name = "kv",
-            .stream = "KV_" + ctx_.cfg.kv.bucket,
+            .stream = ctx_.names().store(),
             .leave = {.fresh = [this] { return owner_.fresh(); }, .renew = [this] { return still_ours(); }},
             .latency = &figures_.publish};
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "recordkv/config.hpp"
+#include "recordkv/kv/store_names.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/jetstream.hpp"
 #include "recordkv/stage.hpp"
@@ -58,6 +59,7 @@ struct session {
   nats::connection& nc;
   const config& cfg;
   nats::server_facts facts;
+  kv::store_names names() const { return kv::store_names(cfg.kv.bucket); }
 };
 int with_nats(const config& cfg, std::function<task<int>(session)> body);
 /// greet + accept + start: a usable connection, or an error that says which of the many things it is.

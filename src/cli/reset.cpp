@@ -26,11 +26,12 @@ struct removal {
 
 task<result<removal>> what_is_ours(session s) {
   removal r;
-  const auto store = "KV_" + s.cfg.kv.bucket;
-  auto meta = co_await kv::read_meta(s.nc);
+  const auto store = s.names().store();
+  auto meta = co_await kv::read_meta(s.nc, s.names());
   if (!meta && meta.error().code != errc::not_found) co_return meta.error();
   if (meta) r.streams = meta->made;
-  if (auto lock = co_await nats::stream_info(s.nc, "KV_lock"); lock) r.streams.push_back("KV_lock");
+  if (auto lock = co_await nats::stream_info(s.nc, kv::store_names::stream_of(s.names().lock())); lock)
+    r.streams.push_back(kv::store_names::stream_of(s.names().lock()));
   if (std::find(r.streams.begin(), r.streams.end(), store) == r.streams.end()) {
     auto names = co_await nats::consumer_names(s.nc, store);
     if (!names) co_return names.error();
@@ -83,20 +84,22 @@ task<int> remove_all(session s, bool yes) {
     fmt::print("nothing of recordkv's is here\n");
     co_return done;
   }
-  auto locks = co_await read_locks(s.nc);
+  auto locks = co_await read_locks(s.nc, s.names());
   if (locks)
     for (const auto& l : *locks)
       if (l.live)
         co_return complain(
             fail(errc::not_owner, "stage {} is running (process {}); stop it before reset", l.key, l.pid));
   if (!confirmed(*r, yes)) co_return no;
-  const auto store = "KV_" + s.cfg.kv.bucket;
+  const auto store = s.names().store();
   for (const auto& name : r->consumers)
     if (auto gone = co_await nats::api(s.nc, fmt::format("CONSUMER.DELETE.{}.{}", store, name)); !gone)
       co_return complain(gone.error());
   // `repo` holds the list of what is ours: it goes last, so that an interrupted reset can be repeated.
   std::sort(r->streams.begin(), r->streams.end(),
-            [](const auto& a, const auto& b) { return (a == "KV_repo") < (b == "KV_repo"); });
+            [last = kv::store_names::stream_of(s.names().repo())](const auto& a, const auto& b) {
+              return (a == last) < (b == last);
+            });
   for (const auto& name : r->streams) {
     auto gone = co_await kv::remove_stream(s.nc, name);
     if (!gone && gone.error().code != errc::not_found) co_return complain(gone.error());

@@ -28,7 +28,7 @@ task<> pause(std::chrono::milliseconds d) {
 // Accounts whose state carries the header `status`: what is desynchronised. nullopt: not known, or too many accounts to
 // count here.
 task<std::optional<std::uint64_t>> count_stale(session s) {
-  auto repo = co_await nats::stream_info(s.nc, "KV_repo");
+  auto repo = co_await nats::stream_info(s.nc, kv::store_names::stream_of(s.names().repo()));
   if (!repo && repo.error().code == errc::not_found) co_return 0;
   if (!repo || repo->messages > countable_accounts) co_return std::nullopt;
   meters counters;
@@ -36,7 +36,7 @@ task<std::optional<std::uint64_t>> count_stale(session s) {
   auto count = [&](std::string_view encoded_did, const nats::message& m) {
     if (!m.header_value("status").empty()) stale.add(encoded_did);
   };
-  auto read = co_await stages::read_states(s.nc, s.facts.api_level, counters, count);
+  auto read = co_await stages::read_states(s.nc, s.names(), s.facts.api_level, counters, count);
   if (!read) co_return std::nullopt;
   co_return stale.size();
 }
@@ -53,7 +53,7 @@ task<json::object> consumer_facts(session s, std::string stream, std::string nam
 
 task<result<json::object>> store_facts(session s) {
   json::object o;
-  const auto stream = "KV_" + s.cfg.kv.bucket;
+  const auto stream = s.names().store();
   auto first = co_await nats::stream_info(s.nc, stream);
   if (!first && first.error().code == errc::not_found) co_return o;
   if (!first) co_return first.error();
@@ -74,7 +74,7 @@ task<result<json::object>> store_facts(session s) {
 }
 
 task<result<json::array>> stage_facts(session s) {
-  auto locks = co_await read_locks(s.nc);
+  auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return locks.error();
   json::array stages;
   for (auto& l : *locks) {
@@ -85,7 +85,7 @@ task<result<json::array>> stage_facts(session s) {
     if (!l.live) row["state"] = "gone";
     const bool view = l.key.starts_with("view-");
     if (view || l.key == "kv" || l.key.starts_with("kv-"))
-      row["consumer"] = co_await consumer_facts(s, view ? "KV_" + s.cfg.kv.bucket : "ingest", l.key);
+      row["consumer"] = co_await consumer_facts(s, view ? s.names().store() : s.names().buffer(), l.key);
     stages.push_back(std::move(row));
   }
   co_return stages;
@@ -134,7 +134,7 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
     if (!store) co_return store.error();
     all["store"] = std::move(*store);
   }
-  if (auto ingest = co_await nats::stream_info(s.nc, "ingest")) {
+  if (auto ingest = co_await nats::stream_info(s.nc, s.names().buffer())) {
     all["buffer"] =
         json::object{{"messages", ingest->messages}, {"bytes", ingest->bytes}, {"max_messages", s.cfg.ingest.max_msgs}};
     if (ingest->messages >= static_cast<std::uint64_t>(s.cfg.ingest.max_msgs)) all["buffer"].as_object()["full"] = true;

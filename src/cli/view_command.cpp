@@ -97,11 +97,11 @@ result<view::builds> builds_of(const config& cfg, const std::string& name) {
 task<int> list(session s, invocation i) {
   auto plans = stages::configured_views(s.cfg);
   if (!plans) co_return complain(plans.error());
-  auto before = co_await read_locks(s.nc);
+  auto before = co_await read_locks(s.nc, s.names());
   if (!before) co_return complain(before.error());
   const auto from = std::chrono::steady_clock::now();
   co_await pause(2100ms);  // a report is renewed every second: two of them make a rate
-  auto after = co_await read_locks(s.nc);
+  auto after = co_await read_locks(s.nc, s.names());
   if (!after) co_return complain(after.error());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
   if (!i.json) fmt::print("{:<16} {:>12} {:>8} {:>10}  {}\n", "view", "behind", "lag", "events/s", "state");
@@ -140,7 +140,7 @@ std::string seq_range(const view::position& at) {
 }
 
 task<int> show(session s, invocation i) {
-  auto locks = co_await read_locks(s.nc);
+  auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return complain(locks.error());
   auto b = view::read_builds(s.cfg.database(), i.view);
   if (!b) co_return complain(b.error());
@@ -160,7 +160,7 @@ task<result<void>> follow_rebuild(session s, const std::string& name, std::uint6
     auto b = view::read_builds(s.cfg.database(), name);
     if (!b) co_return b.error();
     if (b->live && b->live->number != old && !b->rebuild_wanted) co_return result<void>{};
-    auto locks = co_await read_locks(s.nc);
+    auto locks = co_await read_locks(s.nc, s.names());
     const auto k = locks ? keeping_of(*locks, name) : keeping{};
     const auto idle = locks ? kept_by_nobody(*locks, name, s.cfg.kv.partitions) : std::vector<std::string>{};
     if (!idle.empty())
@@ -192,7 +192,7 @@ task<result<std::optional<view::change>>> again(session s, const stages::view_re
   const auto u = atproto::parse_at_uri(r.uri);
   if (!u || u->rkey.empty()) co_return std::nullopt;
   const auto key = kv::record_key::of(u->authority, u->collection, u->rkey, how.partitions).text();
-  auto m = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, how.prefix + key);
+  auto m = co_await nats::last_message(s.nc, s.names().store(), how.prefix + key);
   if (!m && m.error().code == errc::not_found) co_return std::nullopt;
   if (!m) co_return m.error();
   if (m->seq != r.seq) co_return std::nullopt;  // a newer one is on its way to the view by itself
@@ -223,7 +223,7 @@ task<int> retry(session s, invocation i) {
   const auto p = std::ranges::find(*plans, i.view, &view::plan::name);
   if (p == plans->end())
     co_return complain(fail(errc::bad_config, "there is no view \"{}\"; `recordkv view list` names them", i.view));
-  auto meta = co_await kv::read_meta(s.nc);
+  auto meta = co_await kv::read_meta(s.nc, s.names());
   if (!meta) co_return complain(meta.error());
   auto rows = view::store::open(s.nc.io(), s.cfg.database());
   if (!rows) co_return complain(rows.error());
@@ -236,7 +236,7 @@ task<int> retry(session s, invocation i) {
                             i.view));
   auto rejects = co_await (*rows)->rejects(i.view, i.limit);
   if (!rejects) co_return complain(rejects.error());
-  const stages::view_reading how(*p, fmt::format("$KV.{}.", s.cfg.kv.bucket), meta->partitions);
+  const stages::view_reading how(*p, s.names().prefix(), meta->partitions);
   std::vector<view::change> changes;
   for (auto& r : *rejects) {
     auto one = co_await again(s, how, std::move(r));

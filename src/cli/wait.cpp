@@ -26,8 +26,8 @@ using goals = std::map<std::string, std::uint64_t>;
 task<result<goals>> end_of_store(session s, const view::plan& p, unsigned partitions) {
   goals out;
   for (const auto& label : kv::partition_labels(partitions))
-    for (const auto& subject : stages::subjects_of(p, fmt::format("$KV.{}.", s.cfg.kv.bucket), {label})) {
-      auto m = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
+    for (const auto& subject : stages::subjects_of(p, s.names().prefix(), {label})) {
+      auto m = co_await nats::last_message(s.nc, s.names().store(), subject);
       if (!m && m.error().code != errc::not_found) co_return m.error();
       if (m) out[label] = std::max(out[label], m->seq);
     }
@@ -36,8 +36,7 @@ task<result<goals>> end_of_store(session s, const view::plan& p, unsigned partit
 
 task<result<goals>> one_record(session s, const atproto::at_uri& u, unsigned partitions) {
   const auto key = kv::record_key::of(u.authority, u.collection, u.rkey, partitions);
-  auto m =
-      co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, fmt::format("$KV.{}.{}", s.cfg.kv.bucket, key.text()));
+  auto m = co_await nats::last_message(s.nc, s.names().store(), s.names().prefix() + key.text());
   if (!m && m.error().code == errc::not_found)
     co_return fail(errc::not_found, "at://{}/{}/{} is not in the store: there is nothing to wait for", u.authority,
                    u.collection, u.rkey);
@@ -54,7 +53,7 @@ bool reached(const view::position& at, const goals& wanted) {
 
 /// Polls the database: the position moves in the transaction that writes the rows, so nothing tells it earlier.
 task<result<void>> follow(session s, const view::plan& p, const goals& wanted) {
-  auto store = co_await kv::read_meta(s.nc);
+  auto store = co_await kv::read_meta(s.nc, s.names());
   if (!store) co_return store.error();
   view::position last;
   const auto began = steady_clock::now();
@@ -91,7 +90,7 @@ task<int> wait_for_views(session s, std::string uri, std::string view) {
   std::erase_if(*plans, [&](const auto& p) { return !view.empty() && p.name != view; });
   if (plans->empty() && !view.empty())
     co_return complain(fail(errc::bad_config, "there is no view \"{}\"; `recordkv view list` names them", view));
-  auto meta = co_await kv::read_meta(s.nc);
+  auto meta = co_await kv::read_meta(s.nc, s.names());
   if (!meta) co_return complain(meta.error());
   // All goals first: what is written from now on is not waited for.
   std::vector<std::pair<const view::plan*, goals>> todo;

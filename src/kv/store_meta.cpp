@@ -55,8 +55,8 @@ task<result<void>> fits_its_keys(nats::connection& nc, const bucket& store, unsi
 
 }  // namespace
 
-task<result<store_meta>> read_meta(nats::connection& nc) {
-  bucket repo(nc, "repo");
+task<result<store_meta>> read_meta(nats::connection& nc, store_names names) {
+  bucket repo(nc, names.repo());
   auto found = co_await repo.get("meta");
   if (!found) co_return found.error();
   if (found->deleted) co_return fail(errc::not_found, "key meta was deleted");
@@ -65,8 +65,8 @@ task<result<store_meta>> read_meta(nats::connection& nc) {
   co_return m;
 }
 
-task<result<void>> write_meta(nats::connection& nc, store_meta& m) {
-  bucket repo(nc, "repo");
+task<result<void>> write_meta(nats::connection& nc, store_names names, store_meta& m) {
+  bucket repo(nc, names.repo());
   write w{.key = "meta", .value = to_json(m), .expected = m.seq};
   auto done = co_await repo.update(std::move(w));
   if (!done) co_return done.error();
@@ -74,15 +74,14 @@ task<result<void>> write_meta(nats::connection& nc, store_meta& m) {
   co_return result<void>{};
 }
 
-task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_name, unsigned partitions,
-                                      int replicas) {
-  bucket store(nc, bucket_name), repo(nc, "repo");
+task<result<opened_store>> open_store(nats::connection& nc, store_names names, unsigned partitions, int replicas) {
+  bucket store(nc, names.bucket()), repo(nc, names.repo());
   auto store_open = co_await store.open("file", replicas);
   if (!store_open) co_return store_open.error();
   auto repo_open = co_await repo.open("file", replicas);
   if (!repo_open) co_return repo_open.error();
   for (;;) {
-    auto meta = co_await read_meta(nc);
+    auto meta = co_await read_meta(nc, names);
     if (meta) {
       if (meta->partitions != partitions)
         co_return fail(errc::mismatch,
@@ -93,11 +92,11 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
         co_return fail(errc::mismatch,
                        "bucket {} was recreated (now {}, the accounts' states belong to that of {}); run `recordkv "
                        "reset` to begin anew",
-                       bucket_name, store_open->state.created, meta->created);
+                       names.bucket(), store_open->state.created, meta->created);
       // Two that begin a store at once may each have made one of its streams; the faster one wrote down his own.
       for (const auto& [stream, made] : {std::pair(store.stream(), store_open->made), {repo.stream(), repo_open->made}})
         if (made && std::ranges::find(meta->made, stream) == meta->made.end())
-          if (auto noted = co_await remember_made(nc, stream); !noted) co_return noted.error();
+          if (auto noted = co_await remember_made(nc, names, stream); !noted) co_return noted.error();
       co_return opened_store{store_open->state, *meta};
     }
     if (meta.error().code != errc::not_found) co_return meta.error();
@@ -112,20 +111,20 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
     if (store_open->made) fresh.made.push_back(store.stream());
     if (repo_open->made) fresh.made.push_back(repo.stream());
     if (auto marker = co_await repo.get("meta"); marker && marker->deleted) fresh.seq = marker->seq;  // by hand
-    auto written = co_await write_meta(nc, fresh);
+    auto written = co_await write_meta(nc, names, fresh);
     if (written) co_return opened_store{store_open->state, fresh};
     if (written.error().code != errc::conflict)
       co_return written.error();  // else: another process was faster, look again
   }
 }
 
-task<result<void>> remember_made(nats::connection& nc, std::string stream) {
+task<result<void>> remember_made(nats::connection& nc, store_names names, std::string stream) {
   for (;;) {
-    auto meta = co_await read_meta(nc);
+    auto meta = co_await read_meta(nc, names);
     if (!meta) co_return meta.error();
     if (std::find(meta->made.begin(), meta->made.end(), stream) != meta->made.end()) co_return result<void>{};
     meta->made.push_back(stream);
-    auto written = co_await write_meta(nc, *meta);
+    auto written = co_await write_meta(nc, names, *meta);
     if (written || written.error().code != errc::conflict) co_return written;
   }
 }

@@ -76,7 +76,7 @@ struct intake_rig : publisher_rig {
 
   config cfg;
   stage_context ctx{.nc = nc, .cfg = cfg, .counters = counters, .facts = {}};
-  stages::cursor at{nc, source};
+  stages::cursor at{nc, "record", source};
   stages::followed who{{"*"}, true};
   stages::buffer_mark mark;
   kv::bucket raw{nc, "cursor"};
