@@ -111,6 +111,11 @@ task<result<void>> mark_put_used(session s) {
 
 // The mark comes first: a record of which the store's keeper knows nothing would be overlooked by a later comparison.
 task<int> write_record(session s, place p, std::string json, bool and_wait) {
+  // The first store may be made by hand; a second beside it is a mistyped name.
+  auto others = co_await kv::store_buckets(s.nc);
+  if (!others) co_return complain(others.error());
+  if (json.empty() || !others->empty())
+    if (auto there = co_await kv::must_exist(s.nc, s.names()); !there) co_return complain(there.error());
   auto store = co_await kv::open_store(s.nc, s.names(), co_await store_partitions(s), s.cfg.nats.replicas);
   if (!store) co_return complain(store.error());
   if (auto marked = co_await mark_put_used(s); !marked) co_return complain(marked.error());

@@ -53,6 +53,21 @@ task<result<void>> fits_its_keys(nats::connection& nc, const bucket& store, unsi
       store.name(), partitions, first->subject);
 }
 
+/// Before several stores could live in one account, what a store keeps beside its records bore the plain names,
+/// whatever its bucket was called. Such states are not silently begun anew.
+task<result<void>> not_kept_under_old_names(nats::connection& nc, const store_names& names,
+                                            const nats::stream_state& store) {
+  const store_names plain("record");
+  if (names == plain) co_return result<void>{};
+  auto old = co_await read_meta(nc, plain);
+  if (!old && old.error().code != errc::not_found) co_return old.error();
+  if (!old || old->created != store.created) co_return result<void>{};
+  co_return fail(errc::mismatch,
+                 "bucket {} was kept by an earlier version, whose states of its accounts stand in bucket {} and belong "
+                 "into {} now; docs/operations.md, Upgrade, says how to move them",
+                 names.bucket(), plain.repo(), names.repo());
+}
+
 }  // namespace
 
 task<result<store_meta>> read_meta(nats::connection& nc, store_names names) {
@@ -89,10 +104,11 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
                        "another store",
                        meta->partitions, partitions, meta->partitions);
       if (meta->created != store_open->state.created)
-        co_return fail(errc::mismatch,
-                       "bucket {} was recreated (now {}, the accounts' states belong to that of {}); run `recordkv "
-                       "reset` to begin anew",
-                       names.bucket(), store_open->state.created, meta->created);
+        co_return fail(
+            errc::mismatch,
+            "bucket {} was recreated (now {}, the accounts' states belong to that of {}); restore the old one from "
+            "a backup, or, if this one is meant, remove the old states (nats stream rm {}) and start again",
+            names.bucket(), store_open->state.created, meta->created, repo.stream());
       // Two that begin a store at once may each have made one of its streams; the faster one wrote down his own.
       for (const auto& [stream, made] : {std::pair(store.stream(), store_open->made), {repo.stream(), repo_open->made}})
         if (made && std::ranges::find(meta->made, stream) == meta->made.end())
@@ -100,6 +116,7 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
       co_return opened_store{store_open->state, *meta};
     }
     if (meta.error().code != errc::not_found) co_return meta.error();
+    if (auto fresh = co_await not_kept_under_old_names(nc, names, store_open->state); !fresh) co_return fresh.error();
     if (auto fits = co_await fits_its_keys(nc, store, partitions); !fits) co_return fits.error();
     // A restored stream keeps its date of creation (nats-server 2.15.2). Its states do not come with it, so a number
     // that was never used before tells the views, however far the store has grown meanwhile.
@@ -116,6 +133,40 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
     if (written.error().code != errc::conflict)
       co_return written.error();  // else: another process was faster, look again
   }
+}
+
+task<result<std::vector<std::string>>> store_buckets(nats::connection& nc) {
+  std::vector<std::string> all;
+  for (std::size_t offset = 0;;) {
+    auto page = co_await nats::api(nc, "STREAM.NAMES", json::serialize(json::object{{"offset", offset}}));
+    if (!page) co_return page.error();
+    const auto* names = page->if_contains("streams");
+    if (!names || !names->is_array() || names->get_array().empty()) break;
+    for (const auto& n : names->get_array())
+      if (n.is_string() && std::string_view(n.get_string()).starts_with("KV_"))
+        all.emplace_back(std::string_view(n.get_string()).substr(3));
+    offset += names->get_array().size();
+    const auto* total = page->if_contains("total");
+    if (!total || !total->is_int64() || offset >= static_cast<std::size_t>(total->get_int64())) break;
+  }
+  std::ranges::sort(all);
+  constexpr std::string_view beside[] = {"cursor", "lock", "repo"};
+  std::erase_if(all, [&](const std::string& b) {
+    return std::ranges::any_of(beside, [&](std::string_view w) { return b == w || b.ends_with("_" + std::string(w)); });
+  });
+  co_return all;
+}
+
+task<result<void>> must_exist(nats::connection& nc, store_names names) {
+  auto there = co_await nats::stream_info(nc, names.store());
+  if (there) co_return result<void>{};
+  if (there.error().code != errc::not_found) co_return there.error();
+  auto others = co_await store_buckets(nc);
+  if (!others || others->empty())
+    co_return fail(errc::not_found, "there is no bucket {} on this NATS server; start recordkv first (recordkv up)",
+                   names.bucket());
+  co_return fail(errc::not_found, "there is no bucket {} on this NATS server; there is {} (kv.bucket)", names.bucket(),
+                 fmt::join(*others, ", "));
 }
 
 task<result<void>> remember_made(nats::connection& nc, store_names names, std::string stream) {

@@ -33,6 +33,12 @@ struct opened_store {
 };
 task<result<opened_store>> open_store(nats::connection& nc, store_names names, unsigned partitions, int replicas);
 
+/// The buckets of this NATS account that may be stores: all of them but what a store keeps beside its records.
+task<result<std::vector<std::string>>> store_buckets(nats::connection& nc);
+
+/// For a command that must make nothing: errc::not_found names the buckets that do exist.
+task<result<void>> must_exist(nats::connection& nc, store_names names);
+
 /// Adds a stream to meta.made. For objects other than the store's own.
 task<result<void>> remember_made(nats::connection& nc, store_names names, std::string stream);
 
