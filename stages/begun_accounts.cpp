@@ -10,13 +10,14 @@ std::uint64_t account_set::hash(std::string_view s) noexcept {
   return h;
 }
 
-task<result<void>> read_states(nats::connection& nc, int api_level, meters& counters,
+task<result<void>> read_states(nats::connection& nc, kv::store_names names, int api_level, meters& counters,
                                std::function<void(std::string_view, const nats::message&)> show,
                                std::function<bool()> go_on) {
-  auto repo = co_await nats::stream_info(nc, "KV_repo");
+  const auto stream = kv::store_names::stream_of(names.repo());
+  auto repo = co_await nats::stream_info(nc, stream);
   if (!repo) co_return repo.error();
   nats::consumer_spec spec{
-      .stream = "KV_repo", .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
+      .stream = stream, .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
   nats::pull_consumer states(nc, std::move(spec), counters, api_level);
   if (auto attached = co_await states.attach(); !attached) co_return attached;
   // Judged by sequence: a key that is overwritten meanwhile comes again behind it, so the end is always reached. The
@@ -30,14 +31,14 @@ task<result<void>> read_states(nats::connection& nc, int api_level, meters& coun
     read = nats::parse_delivery(batch->back().reply())->stream_seq;
   }
   if (nc.up() && go_on())  // it would go by itself, minutes later
-    (void)co_await nats::api(nc, "CONSUMER.DELETE.KV_repo." + states.name());
+    (void)co_await nats::api(nc, fmt::format("CONSUMER.DELETE.{}.{}", stream, states.name()));
   co_return result<void>{};
 }
 
-task<result<void>> read_begun(nats::connection& nc, int api_level, meters& counters, account_set& into,
-                              std::function<bool()> go_on) {
+task<result<void>> read_begun(nats::connection& nc, kv::store_names names, int api_level, meters& counters,
+                              account_set& into, std::function<bool()> go_on) {
   auto add = [&into](std::string_view encoded_did, const nats::message&) { into.add(encoded_did); };
-  co_return co_await read_states(nc, api_level, counters, std::move(add), std::move(go_on));
+  co_return co_await read_states(nc, std::move(names), api_level, counters, std::move(add), std::move(go_on));
 }
 
 }  // namespace recordkv::stages

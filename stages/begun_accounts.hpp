@@ -5,6 +5,7 @@
 #pragma once
 
 #include "recordkv/core/meter.hpp"
+#include "recordkv/kv/store_names.hpp"
 #include "recordkv/nats/connection.hpp"
 
 #include <cstdint>
@@ -30,12 +31,12 @@ class account_set {
 /// it began: about 300,000 a second. An account may be shown more than once: its state is written meanwhile, or reading
 /// began anew after a reconnect. Ends early with errc::closed when `go_on` says no.
 task<result<void>> read_states(
-    nats::connection& nc, int api_level, meters& counters,
+    nats::connection& nc, kv::store_names names, int api_level, meters& counters,
     std::function<void(std::string_view encoded_did, const nats::message&)> show,
     std::function<bool()> go_on = [] { return true; });
 
 /// The same, and only who they are.
-task<result<void>> read_begun(nats::connection& nc, int api_level, meters& counters, account_set& into,
-                              std::function<bool()> go_on);
+task<result<void>> read_begun(nats::connection& nc, kv::store_names names, int api_level, meters& counters,
+                              account_set& into, std::function<bool()> go_on);
 
 }  // namespace recordkv::stages

@@ -67,8 +67,8 @@ task<result<void>> cursor::read() {
   const auto value = decimal(found->value);
   const auto& name = former_.empty() ? key_.name : former_;
   if (!value)
-    co_return fail(errc::mismatch, "key {} of bucket cursor holds no decimal number; delete it (nats kv del cursor {})",
-                   name, name);
+    co_return fail(errc::mismatch, "key {} of bucket {} holds no decimal number; delete it (nats kv del {} {})", name,
+                   bucket_.name(), bucket_.name(), name);
   at_ = source_position(*value, epoch_seconds(found->header_value("time")).value_or(0));
   epoch_ = decimal(found->header_value("epoch")).value_or(0);
   server_id_ = found->header_value("server_id");
@@ -148,8 +148,8 @@ std::optional<source_position> cursor::resume_at(const std::optional<buffered>& 
   return source_position(last->seq, std::max(last->time, at_->time));
 }
 
-task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc) {
-  auto m = co_await nats::last_message(nc, "ingest", "ingest.>");
+task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc, kv::store_names names) {
+  auto m = co_await nats::last_message(nc, names.buffer(), names.buffer_subject(">"));
   if (!m && m.error().code == errc::not_found) co_return std::optional<cursor::buffered>{};
   if (!m) co_return m.error();
   cursor::buffered b;

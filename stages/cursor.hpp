@@ -8,6 +8,7 @@
 #include "configured_source.hpp"
 #include "recordkv/core/source_position.hpp"
 #include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/store_names.hpp"
 
 #include <functional>
 #include <optional>
@@ -17,7 +18,8 @@ namespace recordkv::stages {
 
 class cursor {
  public:
-  cursor(nats::connection& nc, source_key source) : bucket_(nc, "cursor"), key_(std::move(source)) {}
+  cursor(nats::connection& nc, const kv::store_names& names, source_key source)
+      : bucket_(nc, names.cursor()), key_(std::move(source)) {}
 
   const std::string& source() const noexcept { return key_.name; }
   std::uint64_t epoch() const noexcept { return epoch_; }
@@ -71,7 +73,7 @@ class cursor {
   std::uint64_t seq_ = 0;
 };
 
-/// Reads what stands last in stream `ingest`; nullopt when it is empty.
-task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc);
+/// Reads what stands last in the buffer; nullopt when it is empty.
+task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc, kv::store_names names);
 
 }  // namespace recordkv::stages

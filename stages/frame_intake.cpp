@@ -59,7 +59,7 @@ task<result<void>> frame_intake::take(firehose::frame f) {
 }
 
 task<result<void>> frame_intake::buffer(parcel p) {
-  const auto subject = "ingest." + kv::partition_of(p.did, ctx_.cfg.kv.partitions);
+  const auto subject = ctx_.names().buffer_subject(kv::partition_of(p.did, ctx_.cfg.kv.partitions));
   nats::header_list headers;
   headers.reserve(4);
   headers.push_back({"source", cursor_.source()});
@@ -119,9 +119,7 @@ task<result<void>> frame_intake::take_notice(frame f) {
   co_return result<void>{};
 }
 
-bool frame_intake::tries_again(const result<void>& done) const {
-  return !done && !closing_ && passes(done.error());
-}
+bool frame_intake::tries_again(const result<void>& done) const { return !done && !closing_ && passes(done.error()); }
 
 task<result<void>> frame_intake::begin_cursor(source_position value) {
   for (;;) {

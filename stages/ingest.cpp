@@ -34,10 +34,12 @@ class ingest_stage final : public stage {
   explicit ingest_stage(stage_context& ctx)
       : figures_{.stage = "ingest", .part = "ingest"},
         ctx_(ctx.counting_in(figures_.counted)),
-        owner_(ctx.nc, {.base = "ingest", .replicas = ctx.cfg.nats.replicas}, [this] { return report(); }),
-        cursor_(ctx.nc, key_of_source(ctx.cfg)),
-        gaps_(ctx.nc, cursor_.source()),
-        outbox_(ctx.nc, {.name = "ingest", .stream = "ingest", .fenced = true, .latency = &figures_.publish},
+        owner_(ctx.nc, {.base = "ingest", .replicas = ctx.cfg.nats.replicas, .names = ctx.names()},
+               [this] { return report(); }),
+        cursor_(ctx.nc, ctx.names(), key_of_source(ctx.cfg)),
+        gaps_(ctx.nc, ctx.names(), cursor_.source()),
+        outbox_(ctx.nc,
+                {.name = "ingest", .stream = ctx.names().buffer(), .fenced = true, .latency = &figures_.publish},
                 figures_.counted),
         followed_(ctx.cfg.source.collections, ctx.cfg.source.kind != "jetstream"),
         intake_(ctx_, cursor_, gaps_, followed_, outbox_, mark_),
@@ -110,12 +112,13 @@ class ingest_stage final : public stage {
 
   task<result<void>> open_all() {
     const auto& c = ctx_.cfg;
-    auto store = co_await kv::open_store(ctx_.nc, c.kv.bucket, c.kv.partitions, c.nats.replicas);
+    auto store = co_await kv::open_store(ctx_.nc, ctx_.names(), c.kv.partitions, c.nats.replicas);
     if (!store) co_return store.error();
     if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
     auto bucket = co_await cursor_.open(c.nats.replicas);
     if (!bucket) co_return bucket.error();
-    if (bucket->made) (void)co_await kv::remember_made(ctx_.nc, "KV_cursor");
+    if (bucket->made)
+      (void)co_await kv::remember_made(ctx_.nc, ctx_.names(), kv::store_names::stream_of(ctx_.names().cursor()));
     co_return co_await gaps_.read();
   }
 
@@ -138,7 +141,7 @@ class ingest_stage final : public stage {
       if (read.has_error() && read.error().code != errc::conflict) co_return read;
       if (outbox_.halted() == nats::halt::foreign) {
         if (owner_.lost()) co_return fail(errc::not_owner, "ingest: another process writes the buffer");
-        log::warn("ingest", "something else wrote to stream ingest; going on from the cursor");
+        log::warn("ingest", "something else wrote to stream {}; going on from the cursor", ctx_.names().buffer());
       }
     }
     co_return result<void>{};
@@ -151,7 +154,7 @@ class ingest_stage final : public stage {
     auto stream = co_await open_ingest_stream(ctx_);
     if (!stream) co_return stream.error();
     if (auto known = co_await cursor_.take_over([this] { return !owner_.lost(); }); !known) co_return known;
-    auto last = co_await last_buffered(ctx_.nc);
+    auto last = co_await last_buffered(ctx_.nc, ctx_.names());
     if (!last) co_return last.error();
     const auto server = ctx_.nc.server_id();
     const bool was_here = !server_id_.empty() && server_id_ != server;
@@ -216,7 +219,7 @@ class ingest_stage final : public stage {
     if (!source_ || out_of_place()) co_return;
     const auto asked_of = server_id_;
     const auto asked = std::pair(places_, ctx_.nc.connects());
-    auto stream = co_await nats::stream_info(ctx_.nc, "ingest");
+    auto stream = co_await nats::stream_info(ctx_.nc, ctx_.names().buffer());
     // What was learnt of another server, or before the place was taken anew, says nothing about this reading.
     if (asked != std::pair(places_, ctx_.nc.connects())) co_return;
     const auto now = steady_clock::now();
@@ -232,7 +235,7 @@ class ingest_stage final : public stage {
   }
 
   task<> look_at_store() {
-    auto store = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket);
+    auto store = co_await nats::stream_info(ctx_.nc, ctx_.names().store());
     if (!store) co_return;
     const bool over = store->messages >= ctx_.cfg.kv.max_keys;
     if (over != over_mark_)
@@ -250,7 +253,7 @@ class ingest_stage final : public stage {
         continue;
       }
       const auto place = places_;
-      auto read = co_await read_begun(ctx_.nc, ctx_.facts.api_level, ctx_.counters, followed_.begun(),
+      auto read = co_await read_begun(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters, followed_.begun(),
                                       [this] { return !stopped_; });
       if (read && place == places_)
         followed_.certain(true);

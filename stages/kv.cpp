@@ -78,29 +78,30 @@ class kv_stage final : public stage {
 
  private:
   task<result<void>> open_all() {
-    auto store = co_await kv::open_store(ctx_.nc, ctx_.cfg.kv.bucket, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
+    auto store = co_await kv::open_store(ctx_.nc, ctx_.names(), ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
     if (!store) co_return store.error();
     if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
     co_return co_await owner_.acquire();
   }
 
   task<result<void>> attach(result<nats::stream_state>& now) {
-    now = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket);
+    now = co_await nats::stream_info(ctx_.nc, ctx_.names().store());
     if (!now) co_return now.error();
-    if (auto removed = co_await remove_left_durables(ctx_.nc, "ingest", share_); !removed) co_return removed;
+    if (auto removed = co_await remove_left_durables(ctx_.nc, ctx_.names().buffer(), share_); !removed)
+      co_return removed;
     co_return co_await inbox_.attach();
   }
 
   nats::consumer_spec consumer() {
     // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
-    nats::consumer_spec spec{.stream = "ingest",
+    nats::consumer_spec spec{.stream = ctx_.names().buffer(),
                              .durable = share_.key(),
                              .policy = nats::acks::each,
                              .stream_returns = true,
                              .still_ours = [this] { return owner_.confirm(); },
                              .credit = 2048};
     if (!share_.share->all())
-      for (const auto& label : share_.share->labels()) spec.filters.push_back("ingest." + label);
+      for (const auto& label : share_.share->labels()) spec.filters.push_back(ctx_.names().buffer_subject(label));
     return spec;
   }
 
@@ -108,7 +109,7 @@ class kv_stage final : public stage {
   // newer one would stay (X7).
   nats::publisher_spec store_writer() {
     return {.name = "kv",
-            .stream = "KV_" + ctx_.cfg.kv.bucket,
+            .stream = ctx_.names().store(),
             .leave = {.fresh = [this] { return owner_.fresh(); }, .renew = [this] { return still_ours(); }},
             .latency = &figures_.publish};
   }
@@ -181,7 +182,7 @@ class kv_stage final : public stage {
     while (!settled_) {
       co_await done_.wait_for(1s);
       if (settled_ || !ctx_.nc.up()) continue;
-      if (auto store = co_await nats::stream_info(ctx_.nc, "KV_" + ctx_.cfg.kv.bucket))
+      if (auto store = co_await nats::stream_info(ctx_.nc, ctx_.names().store()))
         growth_.take(*store, std::chrono::steady_clock::now());
     }
   }

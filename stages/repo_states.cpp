@@ -13,7 +13,7 @@ constexpr std::chrono::milliseconds moment{200};
 }  // namespace
 
 task<> repo_states::learn_begun(std::function<bool()> go_on) {
-  auto read = co_await read_begun(ctx_.nc, ctx_.facts.api_level, ctx_.counters, begun_, std::move(go_on));
+  auto read = co_await read_begun(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters, begun_, std::move(go_on));
   begun_known_ = read.has_value();
   if (begun_known_) log::info("kv", "{} accounts have begun", begun_.size());
 }

@@ -18,7 +18,7 @@ namespace recordkv::stages {
 
 class repo_states {
  public:
-  repo_states(stage_context& ctx, kv::owner& owner) : ctx_(ctx), owner_(owner), repo_(ctx.nc, "repo") {}
+  repo_states(stage_context& ctx, kv::owner& owner) : ctx_(ctx), owner_(owner), repo_(ctx.nc, ctx.names().repo()) {}
 
   state_port port() {
     return {.load = [this](std::vector<std::string> dids) { return load(std::move(dids)); },

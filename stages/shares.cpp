@@ -14,7 +14,8 @@ result<kv::claim> claim_of(std::string base, std::string_view assign, const conf
   return kv::claim{.base = std::move(base),
                    .share = std::move(*share),
                    .partitions = cfg.kv.partitions,
-                   .replicas = cfg.nats.replicas};
+                   .replicas = cfg.nats.replicas,
+                   .names = cfg.kv.bucket};
 }
 
 // We hold the lock of `mine`, so no live owner has a share that overlaps (kv/owner.hpp): their durables are nobody's.

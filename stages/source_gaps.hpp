@@ -6,6 +6,7 @@
 
 #include "recordkv/firehose/source.hpp"
 #include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/store_names.hpp"
 
 #include <string>
 #include <vector>
@@ -23,8 +24,8 @@ class source_gaps {
     double seconds() const;
   };
 
-  source_gaps(nats::connection& nc, const std::string& source)
-      : bucket_(nc, "cursor"), key_(std::string(prefix) + source) {}
+  source_gaps(nats::connection& nc, const kv::store_names& names, const std::string& source)
+      : bucket_(nc, names.cursor()), key_(std::string(prefix) + source) {}
 
   const std::string& key() const noexcept { return key_; }
   const std::vector<gap>& all() const noexcept { return gaps_; }

@@ -24,7 +24,7 @@ std::vector<std::string> view_part::subject_labels() const {
 }
 
 task<result<history>> view_part::read_history() {
-  auto store = co_await kv::open_store(ctx.nc, ctx.cfg.kv.bucket, ctx.cfg.kv.partitions, ctx.cfg.nats.replicas);
+  auto store = co_await kv::open_store(ctx.nc, ctx.names(), ctx.cfg.kv.partitions, ctx.cfg.nats.replicas);
   if (!store) co_return store.error();
   co_return history{store->store.created, store->meta.generation, store->store.last_seq};
 }

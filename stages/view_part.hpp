@@ -55,8 +55,8 @@ class view_part {
   /// Brings `shown.condition` and `shown.warning` up to date; `not_moving`: why a consumer does not move, or empty.
   void note_health(const std::string& not_moving);
 
-  std::string stream() const { return "KV_" + ctx.cfg.kv.bucket; }
-  std::string prefix() const { return "$KV." + ctx.cfg.kv.bucket + "."; }
+  std::string stream() const { return ctx.names().store(); }
+  std::string prefix() const { return ctx.names().prefix(); }
   /// The labels in a subject: "*" when the share is all.
   std::vector<std::string> subject_labels() const;
 

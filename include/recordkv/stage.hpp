@@ -9,6 +9,7 @@
 #include "recordkv/core/meter.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
+#include "recordkv/kv/store_names.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/jetstream.hpp"
 
@@ -27,6 +28,9 @@ struct stage_context {
   figures_board* board = nullptr;  ///< where a stage hangs its figures; null: nobody looks
   /// An answer that does not come ends a start only after this (nats.start_timeout).
   std::chrono::steady_clock::time_point start_until{};
+
+  /// What the objects of the configured store are called.
+  kv::store_names names() const { return kv::store_names(cfg.kv.bucket); }
 
   /// The same for a part that counts on its own.
   stage_context counting_in(meters& own) const { return {nc, cfg, own, facts, board, start_until}; }

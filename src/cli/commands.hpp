@@ -4,6 +4,7 @@
 #pragma once
 
 #include "recordkv/config.hpp"
+#include "recordkv/kv/store_names.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/jetstream.hpp"
 #include "recordkv/stage.hpp"
@@ -60,6 +61,7 @@ struct session {
   nats::connection& nc;
   const config& cfg;
   nats::server_facts facts;
+  kv::store_names names() const { return kv::store_names(cfg.kv.bucket); }
 };
 int with_nats(const config& cfg, std::function<task<int>(session)> body);
 /// The same for what can be done without: an error when there is no connection.

@@ -5,6 +5,7 @@
 #include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/timestamp.hpp"
+#include "recordkv/kv/store_names.hpp"
 #include "recordkv/nats/jetstream.hpp"
 
 #include <sys/resource.h>
@@ -111,12 +112,12 @@ task<> front_door::watch_streams() {
 
 task<std::string> front_door::ask_streams() {
   std::string text;
-  if (auto buffer = co_await nats::stream_info(nc_, "ingest")) {
+  if (auto buffer = co_await nats::stream_info(nc_, kv::store_names(cfg_.kv.bucket).buffer())) {
     text += gauge("recordkv_buffer_messages", "Messages in stream ingest.", static_cast<double>(buffer->messages));
     text += gauge("recordkv_buffer_bytes", "Their size.", static_cast<double>(buffer->bytes));
     text += gauge("recordkv_buffer_max_messages", "ingest.max_msgs.", static_cast<double>(cfg_.ingest.max_msgs));
   }
-  if (auto store = co_await nats::stream_info(nc_, "KV_" + cfg_.kv.bucket)) {
+  if (auto store = co_await nats::stream_info(nc_, kv::store_names(cfg_.kv.bucket).store())) {
     text += gauge("recordkv_store_keys", "Keys in the store, delete markers among them.",
                   static_cast<double>(store->messages));
     text += gauge("recordkv_store_bytes", "Their size.", static_cast<double>(store->bytes));

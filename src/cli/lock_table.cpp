@@ -21,8 +21,8 @@ bool within_a_lease(const std::string& stored, const std::string& now) {
 
 }  // namespace
 
-task<result<std::vector<lock_row>>> read_locks(nats::connection& nc) {
-  kv::bucket lock(nc, "lock");
+task<result<std::vector<lock_row>>> read_locks(nats::connection& nc, kv::store_names names) {
+  kv::bucket lock(nc, names.lock());
   auto keys = co_await lock.keys();
   std::vector<lock_row> rows;
   if (!keys && keys.error().code == errc::not_found) co_return rows;

@@ -4,6 +4,7 @@
 // Refuses to know: taking a lock (kv/owner.hpp).
 #pragma once
 
+#include "recordkv/kv/store_names.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/jetstream.hpp"
 
@@ -23,6 +24,6 @@ struct lock_row {
 };
 
 /// All keys, in their order. Empty when the bucket does not exist.
-task<result<std::vector<lock_row>>> read_locks(nats::connection& nc);
+task<result<std::vector<lock_row>>> read_locks(nats::connection& nc, kv::store_names names);
 
 }  // namespace recordkv::cli

@@ -35,15 +35,15 @@ result<place> parse_record_uri(const std::string& uri) {
 }
 
 task<unsigned> store_partitions(session s) {
-  auto meta = co_await kv::read_meta(s.nc);
+  auto meta = co_await kv::read_meta(s.nc, s.names());
   co_return meta ? meta->partitions : s.cfg.kv.partitions;
 }
 
 task<int> print_record(session s, place p, invocation i) {
   if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
   const auto key = kv::record_key::of(p.did, p.collection, p.rkey, co_await store_partitions(s)).text();
-  const auto subject = fmt::format("$KV.{}.{}", s.cfg.kv.bucket, key);
-  auto m = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
+  const auto subject = s.names().prefix() + key;
+  auto m = co_await nats::last_message(s.nc, s.names().store(), subject);
   if (!m && m.error().code != errc::not_found) co_return complain(m.error());
   if (!m) co_return complain(fail(errc::not_found, "{} is not in the store", i.uri));
   if (!m->header_value("KV-Operation").empty())
@@ -77,18 +77,15 @@ std::vector<std::string> account_filters(const std::string& bucket, const std::s
 task<int> list_records(session s, invocation i) {
   if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
   const auto partition = kv::partition_of(i.uri, co_await store_partitions(s));
-  nats::consumer_spec spec{.stream = "KV_" + s.cfg.kv.bucket,
-                           .policy = nats::acks::none,
-                           .headers_only = true,
-                           .once = true,
-                           .credit = 4096};
+  nats::consumer_spec spec{
+      .stream = s.names().store(), .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 4096};
   spec.filters = i.collection.empty() ? account_filters(s.cfg.kv.bucket, partition, i.uri)
                                       : std::vector{fmt::format("$KV.{}.{}.{}.{}.*", s.cfg.kv.bucket, partition,
                                                                 i.collection, kv::encode_part(i.uri))};
   meters counters;
   nats::pull_consumer records(s.nc, std::move(spec), counters, s.facts.api_level);
   if (auto attached = co_await records.attach(); !attached) co_return complain(attached.error());
-  const auto prefix = fmt::format("$KV.{}.", s.cfg.kv.bucket);
+  const auto prefix = s.names().prefix();
   std::uint64_t found = 0;
   while (records.pending() > 0) {
     auto batch = co_await records.next();
@@ -107,11 +104,11 @@ task<int> list_records(session s, invocation i) {
 
 task<result<void>> mark_put_used(session s) {
   for (;;) {
-    auto meta = co_await kv::read_meta(s.nc);
+    auto meta = co_await kv::read_meta(s.nc, s.names());
     if (!meta) co_return meta.error();
     if (meta->put_used) co_return result<void>{};
     meta->put_used = true;
-    auto written = co_await kv::write_meta(s.nc, *meta);
+    auto written = co_await kv::write_meta(s.nc, s.names(), *meta);
     if (written || written.error().code != errc::conflict) co_return written;
   }
 }
@@ -126,12 +123,11 @@ struct hand_made {
 
 // The mark comes first: a record of which the store's keeper knows nothing would be overlooked by a later comparison.
 task<result<std::uint64_t>> store_record(session s, hand_made r) {
-  auto store = co_await kv::open_store(s.nc, s.cfg.kv.bucket, co_await store_partitions(s), s.cfg.nats.replicas);
+  auto store = co_await kv::open_store(s.nc, s.names(), co_await store_partitions(s), s.cfg.nats.replicas);
   if (!store) co_return store.error();
   const auto subject =
-      fmt::format("$KV.{}.{}", s.cfg.kv.bucket,
-                  kv::record_key::of(r.at.did, r.at.collection, r.at.rkey, store->meta.partitions).text());
-  auto before = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
+      s.names().prefix() + kv::record_key::of(r.at.did, r.at.collection, r.at.rkey, store->meta.partitions).text();
+  auto before = co_await nats::last_message(s.nc, s.names().store(), subject);
   const bool exists = before && before->header_value("KV-Operation").empty();
   if (r.json.empty() && !exists) co_return fail(errc::not_found, "{} is not in the store", r.uri());
   if (auto marked = co_await mark_put_used(s); !marked) co_return marked.error();

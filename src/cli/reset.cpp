@@ -7,6 +7,7 @@
 #include "recordkv/view/store.hpp"
 
 #include "lock_table.hpp"
+#include "stores_there.hpp"
 
 #include <unistd.h>
 
@@ -18,40 +19,95 @@ namespace recordkv::cli {
 namespace {
 
 struct removal {
-  std::vector<std::string> streams;
+  struct stream {
+    std::string name;
+    nats::stream_state state;
+  };
+  std::vector<stream> streams;
   std::vector<std::string> consumers;  // on a store that is not ours
   std::vector<std::string> files;
-  std::vector<std::string> views;  // in a database that is no file of ours
+  std::vector<std::string> views;  // in a database that holds more than this store's
+  bool empty() const { return streams.empty() && consumers.empty() && files.empty() && views.empty(); }
 };
+
+// Only what bears this store's names and was made by recordkv: `meta` may be an earlier version's, of another bucket.
+task<result<void>> streams_of(session s, const kv::store_meta& meta, removal& r) {
+  const auto store = co_await nats::stream_info(s.nc, s.names().store());
+  if (!store && store.error().code != errc::not_found) co_return store.error();
+  const auto foreign = std::ranges::find_if(meta.made, [&](const auto& made) {
+    const auto ours = s.names().streams();
+    return std::ranges::find(ours, made) == ours.end();
+  });
+  if (foreign != meta.made.end())
+    co_return fail(errc::mismatch,
+                   "bucket {} belongs to another store than {}: recordkv made stream {} with it; name that store's "
+                   "bucket (kv.bucket). Nothing was removed",
+                   s.names().repo(), s.names().bucket(), *foreign);
+  const auto lock = kv::store_names::stream_of(s.names().lock());
+  for (const auto& name : s.names().streams()) {  // the bucket of `meta` is the last: a reset can be repeated
+    if (name != lock && std::ranges::find(meta.made, name) == meta.made.end()) continue;
+    auto state = co_await nats::stream_info(s.nc, name);
+    if (!state && state.error().code != errc::not_found) co_return state.error();
+    if (state) r.streams.push_back({name, std::move(*state)});
+  }
+  co_return result<void>{};
+}
+
+// A database may hold another store's rows, or those of one in another account: its positions tell.
+task<result<void>> rows_of(session s, const kv::store_meta& meta, removal& r) {
+  const auto path = s.cfg.sqlite_path();
+  if (!path.empty() && !std::filesystem::exists(path)) co_return result<void>{};
+  auto database = view::store::open(s.nc.io(), s.cfg.database());
+  if (!database) co_return database.error();
+  auto views = co_await (*database)->views();
+  if (!views) co_return views.error();
+  bool all_ours = true;
+  for (const auto& v : *views) {
+    auto there = co_await (*database)->look(v);
+    if (!there) co_return there.error();
+    const auto ours = [&](const std::optional<view::build>& b) {
+      return !b || b->at.created.empty() || (b->at.created == meta.created && b->at.generation == meta.generation);
+    };
+    if (ours(there->live) && ours(there->next))
+      r.views.push_back(v);
+    else
+      all_ours = false;
+  }
+  if (path.empty() || !all_ours || r.views.empty()) co_return result<void>{};
+  r.views.clear();
+  for (const char* suffix : {"", "-wal", "-shm"}) r.files.push_back(path + suffix);
+  co_return result<void>{};
+}
 
 task<result<removal>> what_is_ours(session s) {
   removal r;
-  const auto store = "KV_" + s.cfg.kv.bucket;
-  auto meta = co_await kv::read_meta(s.nc);
-  if (!meta && meta.error().code != errc::not_found) co_return meta.error();
-  if (meta) r.streams = meta->made;
-  if (auto lock = co_await nats::stream_info(s.nc, "KV_lock"); lock) r.streams.push_back("KV_lock");
-  if (std::find(r.streams.begin(), r.streams.end(), store) == r.streams.end()) {
+  auto meta = co_await kv::read_meta(s.nc, s.names());
+  if (!meta && meta.error().code == errc::not_found) co_return r;
+  if (!meta) co_return meta.error();
+  if (auto told = co_await streams_of(s, *meta, r); !told) co_return told.error();
+  const auto store = s.names().store();
+  if (std::ranges::find(r.streams, store, &removal::stream::name) == r.streams.end()) {
     auto names = co_await nats::consumer_names(s.nc, store);
     if (!names) co_return names.error();
     for (const auto& name : *names)
       if (name.starts_with("view-")) r.consumers.push_back(name);
   }
-  const auto path = s.cfg.sqlite_path();
-  for (const char* suffix : {"", "-wal", "-shm"})
-    if (!path.empty() && std::filesystem::exists(path + suffix)) r.files.push_back(path + suffix);
-  if (path.empty()) {
-    auto database = view::store::open(s.nc.io(), s.cfg.database());
-    if (!database) co_return database.error();
-    auto views = co_await (*database)->views();
-    if (!views) co_return views.error();
-    r.views = std::move(*views);
-  }
+  if (auto told = co_await rows_of(s, *meta, r); !told) co_return told.error();
   co_return r;
 }
 
+// Asked before the question, and again after the answer, which may take minutes.
+task<result<void>> nobody_runs(session s) {
+  auto locks = co_await read_locks(s.nc, s.names());
+  if (!locks) co_return locks.error();
+  for (const auto& l : *locks)
+    if (l.live) co_return fail(errc::not_owner, "stage {} is running (process {}); stop it before reset", l.key, l.pid);
+  co_return result<void>{};
+}
+
 bool confirmed(const removal& r, bool yes) {
-  for (const auto& x : r.streams) write_out("stream    {}\n", x);
+  for (const auto& x : r.streams)
+    write_out("stream    {}  {} messages, {} bytes\n", x.name, x.state.messages, x.state.bytes);
   for (const auto& x : r.consumers) write_out("consumer  {}\n", x);
   for (const auto& x : r.files) write_out("file      {}\n", x);
   for (const auto& x : r.views) write_out("view      {}\n", x);
@@ -79,30 +135,25 @@ task<result<void>> drop_views(session s, const std::vector<std::string>& views) 
 task<int> remove_all(session s, bool yes) {
   auto r = co_await what_is_ours(s);
   if (!r) co_return complain(r.error());
-  if (r->streams.empty() && r->consumers.empty() && r->files.empty() && r->views.empty()) {
-    write_out("nothing of recordkv's is here\n");
+  if (r->empty()) {
+    auto others = co_await record_buckets(s.nc);
+    write_out("nothing of recordkv's is here for bucket {}\n", s.names().bucket());
+    if (others && !others->empty()) write_out("buckets on this server: {}\n", fmt::join(*others, ", "));
     co_return done;
   }
-  auto locks = co_await read_locks(s.nc);
-  if (locks)
-    for (const auto& l : *locks)
-      if (l.live)
-        co_return complain(
-            fail(errc::not_owner, "stage {} is running (process {}); stop it before reset", l.key, l.pid));
+  if (auto idle = co_await nobody_runs(s); !idle) co_return complain(idle.error());
   if (!confirmed(*r, yes)) co_return no;
-  const auto store = "KV_" + s.cfg.kv.bucket;
+  if (auto idle = co_await nobody_runs(s); !idle) co_return complain(idle.error());
+  // The rows first and bucket `repo` last: it says what is ours, so that an interrupted reset can be repeated.
+  if (auto gone = co_await drop_views(s, r->views); !gone) co_return complain(gone.error());
+  for (const auto& file : r->files) std::filesystem::remove(file);
   for (const auto& name : r->consumers)
-    if (auto gone = co_await nats::api(s.nc, fmt::format("CONSUMER.DELETE.{}.{}", store, name)); !gone)
+    if (auto gone = co_await nats::api(s.nc, fmt::format("CONSUMER.DELETE.{}.{}", s.names().store(), name)); !gone)
       co_return complain(gone.error());
-  // `repo` holds the list of what is ours: it goes last, so that an interrupted reset can be repeated.
-  std::sort(r->streams.begin(), r->streams.end(),
-            [](const auto& a, const auto& b) { return (a == "KV_repo") < (b == "KV_repo"); });
-  for (const auto& name : r->streams) {
-    auto gone = co_await kv::remove_stream(s.nc, name);
+  for (const auto& stream : r->streams) {
+    auto gone = co_await kv::remove_stream(s.nc, stream.name);
     if (!gone && gone.error().code != errc::not_found) co_return complain(gone.error());
   }
-  for (const auto& file : r->files) std::filesystem::remove(file);
-  if (auto gone = co_await drop_views(s, r->views); !gone) co_return complain(gone.error());
   write_out("removed\n");
   co_return done;
 }

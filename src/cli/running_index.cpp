@@ -42,7 +42,7 @@ result<std::optional<view::plan>> plan_in_database(const std::string& database, 
 }
 
 task<int> read_rows(session s, std::vector<lock_row>& into) {
-  auto found = co_await read_locks(s.nc);
+  auto found = co_await read_locks(s.nc, s.names());
   if (found) into = std::move(*found);
   co_return done;
 }

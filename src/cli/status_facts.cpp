@@ -40,7 +40,7 @@ struct stale_accounts {
 
 // Their states carry the header `status`. nullopt: not known, or too many accounts to count here.
 task<std::optional<stale_accounts>> count_stale(session s) {
-  auto repo = co_await nats::stream_info(s.nc, "KV_repo");
+  auto repo = co_await nats::stream_info(s.nc, kv::store_names::stream_of(s.names().repo()));
   if (!repo && repo.error().code == errc::not_found) co_return stale_accounts{};
   if (!repo || repo->messages > countable_accounts) co_return std::nullopt;
   meters counters;
@@ -48,7 +48,7 @@ task<std::optional<stale_accounts>> count_stale(session s) {
   auto count = [&](std::string_view encoded_did, const nats::message& m) {
     if (!m.header_value("status").empty()) stale.add(encoded_did, m.header_value("reasons"));
   };
-  auto read = co_await stages::read_states(s.nc, s.facts.api_level, counters, count);
+  auto read = co_await stages::read_states(s.nc, s.names(), s.facts.api_level, counters, count);
   if (!read) co_return std::nullopt;
   co_return stale;
 }
@@ -79,7 +79,7 @@ void add_rates(json::object& store, const json::array& stages) {
 
 task<result<json::object>> store_facts(session s) {
   json::object o;
-  auto now = co_await nats::stream_info(s.nc, "KV_" + s.cfg.kv.bucket);
+  auto now = co_await nats::stream_info(s.nc, s.names().store());
   if (!now && now.error().code == errc::not_found) {
     auto others = co_await record_buckets(s.nc);
     if (others && !others->empty()) {
@@ -97,7 +97,7 @@ task<result<json::object>> store_facts(session s) {
 }
 
 task<result<json::array>> stage_facts(session s) {
-  auto locks = co_await read_locks(s.nc);
+  auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return locks.error();
   json::array stages;
   for (auto& l : *locks) {
@@ -108,7 +108,7 @@ task<result<json::array>> stage_facts(session s) {
     if (!l.live) row["state"] = "gone";
     const bool view = l.key.starts_with("view-");
     if (view || l.key == "kv" || l.key.starts_with("kv-"))
-      row["consumer"] = co_await consumer_facts(s, view ? "KV_" + s.cfg.kv.bucket : "ingest", l.key);
+      row["consumer"] = co_await consumer_facts(s, view ? s.names().store() : s.names().buffer(), l.key);
     stages.push_back(std::move(row));
   }
   co_return stages;
@@ -174,7 +174,7 @@ json::array warnings_of(const json::array& rows) {
 // What sources may have lost: also while no ingest runs.
 task<json::array> gap_facts(session s) {
   json::array out;
-  kv::bucket cursors(s.nc, "cursor");
+  kv::bucket cursors(s.nc, s.names().cursor());
   auto keys = co_await cursors.keys();
   if (!keys) co_return out;
   for (const auto& key : *keys) {
@@ -202,7 +202,7 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
     if (!store) co_return store.error();
     all["store"] = std::move(*store);
   }
-  if (auto ingest = co_await nats::stream_info(s.nc, "ingest")) {
+  if (auto ingest = co_await nats::stream_info(s.nc, s.names().buffer())) {
     all["buffer"] =
         json::object{{"messages", ingest->messages}, {"bytes", ingest->bytes}, {"max_messages", s.cfg.ingest.max_msgs}};
     if (ingest->messages >= static_cast<std::uint64_t>(s.cfg.ingest.max_msgs)) all["buffer"].as_object()["full"] = true;

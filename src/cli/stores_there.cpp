@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <array>
 
 namespace recordkv::cli {
 namespace json = boost::json;
@@ -38,6 +39,13 @@ task<bool> holds_records(nats::connection& nc, std::string bucket) {
   co_return kv::record_key::parse(std::string_view(first->subject).substr(bucket.size() + 5)).has_value();
 }
 
+// What a store keeps beside its records.
+bool beside_a_store(std::string_view bucket) {
+  return std::ranges::any_of(std::array{"cursor", "lock", "repo"}, [bucket](std::string_view what) {
+    return bucket == what || bucket.ends_with("_" + std::string(what));
+  });
+}
+
 std::string named(const std::vector<std::string>& buckets) {
   return fmt::format("there {}: {}", buckets.size() == 1 ? "is" : "are", fmt::join(buckets, ", "));
 }
@@ -47,18 +55,19 @@ std::string named(const std::vector<std::string>& buckets) {
 task<result<std::vector<std::string>>> record_buckets(nats::connection& nc) {
   auto all = co_await all_buckets(nc);
   if (!all) co_return all.error();
-  auto meta = co_await kv::read_meta(nc);  // an empty store has no key to be known by
   std::vector<std::string> out;
-  for (auto& b : *all) {
-    const bool ours = meta && std::ranges::find(meta->made, "KV_" + b) != meta->made.end();
-    const bool beside = b == "cursor" || b == "repo" || b == "lock";
-    if (!beside && (ours || co_await holds_records(nc, b))) out.push_back(std::move(b));
+  for (const auto& b : *all) {
+    if (beside_a_store(b)) continue;
+    // An empty store has no key to be known by.
+    auto meta = co_await kv::read_meta(nc, b);
+    const bool ours = meta && std::ranges::find(meta->made, kv::store_names::stream_of(b)) != meta->made.end();
+    if (ours || co_await holds_records(nc, b)) out.push_back(b);
   }
   co_return out;
 }
 
 task<result<void>> store_is_there(session s) {
-  auto there = co_await nats::stream_info(s.nc, "KV_" + s.cfg.kv.bucket);
+  auto there = co_await nats::stream_info(s.nc, s.names().store());
   if (there) co_return result<void>{};
   if (there.error().code != errc::not_found) co_return there.error();
   auto others = co_await record_buckets(s.nc);

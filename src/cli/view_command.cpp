@@ -86,13 +86,13 @@ result<view::builds> builds_of(const std::string& database, const std::string& n
 }
 
 task<int> list(session s, invocation i) {
-  auto before = co_await read_locks(s.nc);
+  auto before = co_await read_locks(s.nc, s.names());
   if (!before) co_return complain(before.error());
   auto plans = meant_views(s.cfg, *before);
   if (!plans) co_return complain(plans.error());
   const auto from = std::chrono::steady_clock::now();
   co_await pause(2100ms);  // a report is renewed every second: two of them make a rate
-  auto after = co_await read_locks(s.nc);
+  auto after = co_await read_locks(s.nc, s.names());
   if (!after) co_return complain(after.error());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
   if (!i.json) write_out("{:<16} {:>12} {:>8} {:>10}  {}\n", "view", "behind", "lag", "events/s", "state");
@@ -131,7 +131,7 @@ std::string seq_range(const view::position& at) {
 }
 
 task<int> show(session s, invocation i) {
-  auto locks = co_await read_locks(s.nc);
+  auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return complain(locks.error());
   const auto database = database_of(s.cfg, *locks, i.view);
   auto b = view::read_builds(database, i.view);
@@ -152,7 +152,7 @@ task<result<void>> follow_rebuild(session s, const std::string& name, const std:
     auto b = view::read_builds(database, name);
     if (!b) co_return b.error();
     if (b->live && b->live->number != old && !b->rebuild_wanted) co_return result<void>{};
-    auto locks = co_await read_locks(s.nc);
+    auto locks = co_await read_locks(s.nc, s.names());
     const auto k = locks ? keeping_of(*locks, name) : keeping{};
     if (locks)
       if (auto kept = is_kept(*locks, name, s.cfg.kv.partitions); !kept)
@@ -166,7 +166,7 @@ task<result<void>> follow_rebuild(session s, const std::string& name, const std:
 
 // Read first: opening a database to write makes it, and what is asked for must be there already.
 task<int> rebuild(session s, invocation i) {
-  auto locks = co_await read_locks(s.nc);
+  auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return complain(locks.error());
   const auto database = database_of(s.cfg, *locks, i.view);
   auto there = view::read_builds(database, i.view);
@@ -186,7 +186,7 @@ task<result<std::optional<view::change>>> again(session s, const stages::view_re
   const auto u = atproto::parse_at_uri(r.uri);
   if (!u || u->rkey.empty()) co_return std::nullopt;
   const auto key = kv::record_key::of(u->authority, u->collection, u->rkey, how.partitions).text();
-  auto m = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, how.prefix + key);
+  auto m = co_await nats::last_message(s.nc, s.names().store(), how.prefix + key);
   if (!m && m.error().code == errc::not_found) co_return std::nullopt;
   if (!m) co_return m.error();
   if (m->seq != r.seq) co_return std::nullopt;  // a newer one is on its way to the view by itself
@@ -212,14 +212,14 @@ task<result<std::optional<view::change>>> again(session s, const stages::view_re
 }
 
 task<int> retry(session s, invocation i) {
-  auto locks = co_await read_locks(s.nc);
+  auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return complain(locks.error());
   auto plans = meant_views(s.cfg, *locks);
   if (!plans) co_return complain(plans.error());
   const auto p = std::ranges::find(*plans, i.view, &view::plan::name);
   if (p == plans->end())
     co_return complain(fail(errc::bad_config, "there is no view \"{}\"; `recordkv view list` names them", i.view));
-  auto meta = co_await kv::read_meta(s.nc);
+  auto meta = co_await kv::read_meta(s.nc, s.names());
   if (!meta) co_return complain(meta.error());
   const auto database = database_of(s.cfg, *locks, i.view);
   auto there = view::read_builds(database, i.view);  // read first: opening a database to write makes it
@@ -233,7 +233,7 @@ task<int> retry(session s, invocation i) {
   if (!rows) co_return complain(rows.error());
   auto rejects = co_await (*rows)->rejects(i.view, i.limit);
   if (!rejects) co_return complain(rejects.error());
-  const stages::view_reading how(*p, fmt::format("$KV.{}.", s.cfg.kv.bucket), meta->partitions);
+  const stages::view_reading how(*p, s.names().prefix(), meta->partitions);
   std::vector<view::change> changes;
   for (auto& r : *rejects) {
     auto one = co_await again(s, how, std::move(r));

@@ -29,8 +29,8 @@ using goals = std::map<std::string, std::uint64_t>;
 task<result<goals>> end_of_store(session s, const view::plan& p, unsigned partitions) {
   goals out;
   for (const auto& label : kv::partition_labels(partitions))
-    for (const auto& subject : stages::subjects_of(p, fmt::format("$KV.{}.", s.cfg.kv.bucket), {label})) {
-      auto m = co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, subject);
+    for (const auto& subject : stages::subjects_of(p, s.names().prefix(), {label})) {
+      auto m = co_await nats::last_message(s.nc, s.names().store(), subject);
       if (!m && m.error().code != errc::not_found) co_return m.error();
       if (m) out[label] = std::max(out[label], m->seq);
     }
@@ -39,8 +39,7 @@ task<result<goals>> end_of_store(session s, const view::plan& p, unsigned partit
 
 task<result<goals>> one_record(session s, const atproto::at_uri& u, unsigned partitions) {
   const auto key = kv::record_key::of(u.authority, u.collection, u.rkey, partitions);
-  auto m =
-      co_await nats::last_message(s.nc, "KV_" + s.cfg.kv.bucket, fmt::format("$KV.{}.{}", s.cfg.kv.bucket, key.text()));
+  auto m = co_await nats::last_message(s.nc, s.names().store(), s.names().prefix() + key.text());
   if (!m && m.error().code == errc::not_found)
     co_return fail(errc::not_found, "at://{}/{}/{} is not in the store: there is nothing to wait for", u.authority,
                    u.collection, u.rkey);
@@ -97,7 +96,7 @@ task<> pause(steady_clock::duration d) {
 
 /// Polls the database: the position moves in the transaction that writes the rows, so nothing tells it earlier.
 task<result<void>> follow(session s, const view::plan& p, std::string database, const goals& wanted) {
-  auto store = co_await kv::read_meta(s.nc);
+  auto store = co_await kv::read_meta(s.nc, s.names());
   if (!store) co_return store.error();
   view::position last;
   keeper_watch keeper(s, p.name);
@@ -131,7 +130,7 @@ struct meant {
 };
 
 task<result<std::vector<meant>>> find_meant(session s) {
-  auto rows = co_await read_locks(s.nc);
+  auto rows = co_await read_locks(s.nc, s.names());
   if (!rows) co_return rows.error();
   auto plans = meant_views(s.cfg, *rows);
   if (!plans) co_return plans.error();
@@ -171,7 +170,7 @@ task<int> wait_for_views(session s, std::string uri, std::string view) {
   if (views->empty() && !view.empty())
     co_return complain(fail(errc::bad_config, "there is no view \"{}\"; `recordkv view list` names them", view));
   if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
-  auto meta = co_await kv::read_meta(s.nc);
+  auto meta = co_await kv::read_meta(s.nc, s.names());
   if (!meta) co_return complain(meta.error());
   // All goals first: what is written from now on is not waited for.
   std::vector<std::pair<const meant*, goals>> todo;

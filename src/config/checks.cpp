@@ -96,6 +96,20 @@ std::string wrong_assign(std::string_view s) {
   }
 }
 
+// The names that another store's own objects have, or would have (kv/store_names.hpp).
+std::string taken_by_a_store(std::string_view bucket) {
+  constexpr std::string_view objects[] = {"cursor", "ingest", "lock", "repo"};
+  for (const auto what : objects) {
+    if (bucket == what)
+      return fmt::format(R"("{}" is the name of what the store "record" keeps beside its records; use another)",
+                         bucket);
+    if (bucket.size() > what.size() && bucket.ends_with(what) && bucket[bucket.size() - what.size() - 1] == '_')
+      return fmt::format(R"("{}" ends in "_{}", as what another store keeps beside its records does; use another)",
+                         bucket, what);
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string check_stages(const config& c) {
@@ -161,7 +175,7 @@ std::string check_collections(const config& c) {
 
 std::string check_bucket(const config& c) {
   const auto good = [](char x) { return is_alnum(x) || x == '-' || x == '_'; };
-  if (!c.kv.bucket.empty() && std::ranges::all_of(c.kv.bucket, good)) return {};
+  if (!c.kv.bucket.empty() && std::ranges::all_of(c.kv.bucket, good)) return taken_by_a_store(c.kv.bucket);
   return fmt::format(R"(wants letters, digits, "-" and "_" only, as NATS does for buckets; not "{}")", c.kv.bucket);
 }
 

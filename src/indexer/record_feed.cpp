@@ -45,8 +45,8 @@ class record_feed::impl {
   impl(const stage_context& ctx, feed_spec spec)
       : ctx_(ctx),
         spec_(std::move(spec)),
-        prefix_("$KV." + ctx.cfg.kv.bucket + "."),
-        stream_("KV_" + ctx.cfg.kv.bucket),
+        prefix_(ctx.names().prefix()),
+        stream_(ctx.names().store()),
         figures_{.stage = "indexer", .part = spec_.durable},
         shown_(spec_.durable.empty() ? nullptr : ctx.board, figures_, [this] { refresh(); }) {}
 
@@ -94,7 +94,7 @@ class record_feed::impl {
  private:
   task<result<void>> prepare() {
     if (auto fits = check_name(spec_.durable); !fits) co_return fits;
-    auto meta = co_await kv::read_meta(ctx_.nc);
+    auto meta = co_await kv::read_meta(ctx_.nc, ctx_.names());
     auto filter = kv::record_filter::parse(spec_.collections, spec_.did, spec_.partitions,
                                            meta ? meta->partitions : ctx_.cfg.kv.partitions);
     if (!filter) co_return filter.error();
@@ -118,7 +118,10 @@ class record_feed::impl {
   }
 
   task<result<void>> take_lock() {
-    kv::claim what{.base = "tail-" + spec_.durable, .share = std::nullopt, .replicas = ctx_.cfg.nats.replicas};
+    kv::claim what{.base = "tail-" + spec_.durable,
+                   .share = std::nullopt,
+                   .replicas = ctx_.cfg.nats.replicas,
+                   .names = ctx_.names()};
     if (auto known = co_await find_what_was_left(what.key()); !known) co_return known;
     owner_.emplace(ctx_.nc, std::move(what), [this] { return report(); });
     if (auto mine = co_await owner_->acquire(); !mine) co_return mine;
@@ -130,7 +133,7 @@ class record_feed::impl {
   // Asked before the key is ours, so that the very first report has it: between that and the rewind we may be killed.
   // An owner who still lives may come further; then what is known here is too low, which costs a repetition.
   task<result<void>> find_what_was_left(std::string key) {
-    kv::bucket lock(ctx_.nc, "lock");
+    kv::bucket lock(ctx_.nc, ctx_.names().lock());
     auto left = co_await lock.get(std::move(key));
     if (left && !left->deleted) read_what_was_left(left->value);
     if (!left && left.error().code != errc::not_found) co_return left.error();

@@ -85,7 +85,7 @@ bool process_identity::certainly_dead() const {
 }
 
 owner::owner(nats::connection& nc, claim what, std::function<std::string()> report)
-    : lock_(nc, "lock"), what_(std::move(what)), key_(what_.key()), report_(std::move(report)) {}
+    : lock_(nc, what.names.lock()), what_(std::move(what)), key_(what_.key()), report_(std::move(report)) {}
 
 std::string owner::value() const {
   const auto& me = process_identity::self();

@@ -53,10 +53,25 @@ task<result<void>> fits_its_keys(nats::connection& nc, const bucket& store, unsi
       store.name(), partitions, first->subject);
 }
 
+/// Before several stores could live in one account, what a store keeps beside its records bore the plain names,
+/// whatever its bucket was called. Such states are not silently begun anew.
+task<result<void>> not_kept_under_old_names(nats::connection& nc, const store_names& names,
+                                            const nats::stream_state& store) {
+  const store_names plain("record");
+  if (names == plain) co_return result<void>{};
+  auto old = co_await read_meta(nc, plain);
+  if (!old && old.error().code != errc::not_found) co_return old.error();
+  if (!old || old->created != store.created) co_return result<void>{};
+  co_return fail(errc::mismatch,
+                 "bucket {} was kept by an earlier version, whose states of its accounts stand in bucket {} and belong "
+                 "into {} now; docs/operations.md, Upgrade, says how to move them",
+                 names.bucket(), plain.repo(), names.repo());
+}
+
 }  // namespace
 
-task<result<store_meta>> read_meta(nats::connection& nc) {
-  bucket repo(nc, "repo");
+task<result<store_meta>> read_meta(nats::connection& nc, store_names names) {
+  bucket repo(nc, names.repo());
   auto found = co_await repo.get("meta");
   if (!found) co_return found.error();
   if (found->deleted) co_return fail(errc::not_found, "key meta was deleted");
@@ -65,8 +80,8 @@ task<result<store_meta>> read_meta(nats::connection& nc) {
   co_return m;
 }
 
-task<result<void>> write_meta(nats::connection& nc, store_meta& m) {
-  bucket repo(nc, "repo");
+task<result<void>> write_meta(nats::connection& nc, store_names names, store_meta& m) {
+  bucket repo(nc, names.repo());
   write w{.key = "meta", .value = to_json(m), .expected = m.seq};
   auto done = co_await repo.update(std::move(w));
   if (!done) co_return done.error();
@@ -74,15 +89,14 @@ task<result<void>> write_meta(nats::connection& nc, store_meta& m) {
   co_return result<void>{};
 }
 
-task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_name, unsigned partitions,
-                                      int replicas) {
-  bucket store(nc, bucket_name), repo(nc, "repo");
+task<result<opened_store>> open_store(nats::connection& nc, store_names names, unsigned partitions, int replicas) {
+  bucket store(nc, names.bucket()), repo(nc, names.repo());
   auto store_open = co_await store.open("file", replicas);
   if (!store_open) co_return store_open.error();
   auto repo_open = co_await repo.open("file", replicas);
   if (!repo_open) co_return repo_open.error();
   for (;;) {
-    auto meta = co_await read_meta(nc);
+    auto meta = co_await read_meta(nc, names);
     if (meta) {
       if (meta->partitions != partitions)
         co_return fail(errc::mismatch,
@@ -90,17 +104,19 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
                        "another store",
                        meta->partitions, partitions, meta->partitions);
       if (meta->created != store_open->state.created)
-        co_return fail(errc::mismatch,
-                       "bucket {} was recreated (now {}, the accounts' states belong to that of {}); run `recordkv "
-                       "reset` to begin anew",
-                       bucket_name, store_open->state.created, meta->created);
+        co_return fail(
+            errc::mismatch,
+            "bucket {} was recreated (now {}, the accounts' states belong to that of {}); restore the old one from "
+            "a backup, or, if this one is meant, remove the old states (nats stream rm {}) and start again",
+            names.bucket(), store_open->state.created, meta->created, repo.stream());
       // Two that begin a store at once may each have made one of its streams; the faster one wrote down his own.
       for (const auto& [stream, made] : {std::pair(store.stream(), store_open->made), {repo.stream(), repo_open->made}})
         if (made && std::ranges::find(meta->made, stream) == meta->made.end())
-          if (auto noted = co_await remember_made(nc, stream); !noted) co_return noted.error();
+          if (auto noted = co_await remember_made(nc, names, stream); !noted) co_return noted.error();
       co_return opened_store{store_open->state, *meta};
     }
     if (meta.error().code != errc::not_found) co_return meta.error();
+    if (auto fresh = co_await not_kept_under_old_names(nc, names, store_open->state); !fresh) co_return fresh.error();
     if (auto fits = co_await fits_its_keys(nc, store, partitions); !fits) co_return fits.error();
     // A restored stream keeps its date of creation (nats-server 2.15.2). Its states do not come with it, so a number
     // that was never used before tells the views, however far the store has grown meanwhile.
@@ -112,20 +128,20 @@ task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_n
     if (store_open->made) fresh.made.push_back(store.stream());
     if (repo_open->made) fresh.made.push_back(repo.stream());
     if (auto marker = co_await repo.get("meta"); marker && marker->deleted) fresh.seq = marker->seq;  // by hand
-    auto written = co_await write_meta(nc, fresh);
+    auto written = co_await write_meta(nc, names, fresh);
     if (written) co_return opened_store{store_open->state, fresh};
     if (written.error().code != errc::conflict)
       co_return written.error();  // else: another process was faster, look again
   }
 }
 
-task<result<void>> remember_made(nats::connection& nc, std::string stream) {
+task<result<void>> remember_made(nats::connection& nc, store_names names, std::string stream) {
   for (;;) {
-    auto meta = co_await read_meta(nc);
+    auto meta = co_await read_meta(nc, names);
     if (!meta) co_return meta.error();
     if (std::find(meta->made.begin(), meta->made.end(), stream) != meta->made.end()) co_return result<void>{};
     meta->made.push_back(stream);
-    auto written = co_await write_meta(nc, *meta);
+    auto written = co_await write_meta(nc, names, *meta);
     if (written || written.error().code != errc::conflict) co_return written;
   }
 }

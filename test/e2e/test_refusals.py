@@ -156,7 +156,7 @@ class StoreTest(RefusalTest):
             rig.nats()
             self.assertEqual(rig.command("put", LIKE, "{}").returncode, 0)
             rig.api("STREAM.DELETE.KV_record")
-            self.refused(rig, 2, "recreated.*recordkv reset", "put", LIKE, "{}")
+            self.refused(rig, 2, "recreated.*nats stream rm KV_repo", "put", LIKE, "{}")
 
 
 class ConfigTest(RefusalTest):

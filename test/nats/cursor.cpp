@@ -35,7 +35,7 @@ struct cursor_rig : nats_rig {
   result<void> write(source_position value) { return run(here.write(value, "server")); }
   void reread() { REQUIRE(run(here.read()).has_value()); }
 
-  cursor here{nc, of_relay};
+  cursor here{nc, "record", of_relay};
   kv::bucket raw{nc, "cursor"};
 };
 
@@ -51,7 +51,7 @@ TEST_CASE("X4: reading goes on behind the buffer's last frame only if nothing ca
   CHECK_FALSE(rig.here.resume_at({}, "server"));
   CHECK_FALSE(rig.here.resume_at(frame(500), "server"));  // no cursor was written before it: not of this history
   REQUIRE(rig.write(100).has_value());
-  cursor later(rig.nc, of_relay);
+  cursor later(rig.nc, "record", of_relay);
   REQUIRE(rig.run(later.open(1)).has_value());
   CHECK(later.value() == 100);
   CHECK(later.resume_at(frame(500), "server") == source_position(500));
@@ -75,7 +75,7 @@ TEST_CASE("X5: the cursor carries its writer, epoch and server") {
   CHECK_FALSE(rig.here.resume_at(frame(500, 1), "server"));
   REQUIRE(rig.write(3).has_value());
   CHECK(rig.key().header_value("epoch") == "1");
-  cursor later(rig.nc, of_relay);
+  cursor later(rig.nc, "record", of_relay);
   REQUIRE(rig.run(later.open(1)).has_value());
   CHECK(later.epoch() == 1);
   CHECK(later.resume_at(frame(500, 0), "server") == source_position(3));
@@ -130,12 +130,12 @@ TEST_CASE("a cursor that a person deleted is none; one that is no number is refu
 TEST_CASE("X4: what stands last in the buffer tells its source, number and epoch") {
   cursor_rig rig;
   rig.stream("ingest", R"({"subjects":["ingest.*"],"retention":"workqueue","allow_direct":true})");
-  const auto none = rig.run(stages::last_buffered(rig.nc));
+  const auto none = rig.run(stages::last_buffered(rig.nc, "record"));
   REQUIRE(none.has_value());
   CHECK_FALSE(none->has_value());
   rig.publish("ingest.3", "frame", {{"source", source}, {"seq", "41"}, {"epoch", "2"}});
   rig.publish("ingest.a", "frame", {{"source", source}, {"seq", "42"}, {"epoch", "2"}});
-  const auto last = rig.run(stages::last_buffered(rig.nc));
+  const auto last = rig.run(stages::last_buffered(rig.nc, "record"));
   REQUIRE(last.has_value());
   REQUIRE(last->has_value());
   CHECK((*last)->source == source);

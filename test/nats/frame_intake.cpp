@@ -88,8 +88,8 @@ struct intake_rig : publisher_rig {
 
   config cfg;
   stage_context ctx{.nc = nc, .cfg = cfg, .counters = counters, .facts = {}};
-  stages::cursor at{nc, {"firehose", source, "wss://relay.example"}};
-  stages::source_gaps gaps{nc, source};
+  stages::cursor at{nc, "record", {"firehose", source, "wss://relay.example"}};
+  stages::source_gaps gaps{nc, "record", source};
   stages::followed who{{"*"}, true};
   stages::buffer_mark mark;
   kv::bucket raw{nc, "cursor"};

@@ -161,7 +161,7 @@ TEST_CASE("X21: every partition's position moves with each batch, to its last se
   CHECK(at.seq.size() == 16);
   for (const auto& [label, seq] : at.seq) CHECK(seq == 2);
   CHECK(at.created == rig.info("KV_record").created);
-  const auto meta = rig.run(kv::read_meta(rig.nc));
+  const auto meta = rig.run(kv::read_meta(rig.nc, "record"));
   REQUIRE(meta.has_value());
   CHECK(at.generation == meta->generation);
   REQUIRE(rig.stop().has_value());
@@ -198,10 +198,10 @@ TEST_CASE("X21: of a store that was recreated, and of another generation, the vi
     rig.put(0, 50, 50);
   }
   SECTION("another generation") {
-    auto meta = rig.run(kv::read_meta(rig.nc));
+    auto meta = rig.run(kv::read_meta(rig.nc, "record"));
     REQUIRE(meta.has_value());
     ++meta->generation;
-    REQUIRE(rig.run(kv::write_meta(rig.nc, *meta)).has_value());
+    REQUIRE(rig.run(kv::write_meta(rig.nc, "record", *meta)).has_value());
     rig.put(0, 50, 50);
   }
   const auto before = rig.rows_written;

@@ -14,7 +14,7 @@ result<kv::opened_store> open(nats_rig& rig, unsigned partitions = 16, std::stri
 }
 
 kv::store_meta meta(nats_rig& rig) {
-  auto m = rig.run(kv::read_meta(rig.nc));
+  auto m = rig.run(kv::read_meta(rig.nc, "record"));
   if (!m) FAIL(m.error().text);
   return *m;
 }
@@ -23,7 +23,7 @@ kv::store_meta meta(nats_rig& rig) {
 
 TEST_CASE("X19: the first to open a store writes down what it is") {
   nats_rig rig;
-  CHECK(rig.run(kv::read_meta(rig.nc)).has_error());
+  CHECK(rig.run(kv::read_meta(rig.nc, "record")).has_error());
   const auto opened = open(rig);
   REQUIRE(opened.has_value());
   const auto m = meta(rig);
@@ -106,7 +106,7 @@ TEST_CASE("X19: a bucket that somebody else filled is refused where its keys hav
     CHECK(refused.error().code == errc::mismatch);
     CHECK(refused.error().text.find(fmt::format("kv.partitions = {} does not make", other)) != std::string::npos);
     CHECK(refused.error().text.find(key) != std::string::npos);
-    CHECK(rig.run(kv::read_meta(rig.nc)).has_error());  // nothing was written down
+    CHECK(rig.run(kv::read_meta(rig.nc, "record")).has_error());  // nothing was written down
   }
   CHECK(open(rig, 16).has_value());
 }
@@ -127,8 +127,8 @@ TEST_CASE("X19: what was there before is not ours to remove") {
              R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","allow_direct":true})");
   REQUIRE(open(rig).has_value());
   CHECK(meta(rig).made == words{"KV_repo"});
-  REQUIRE(rig.run(kv::remember_made(rig.nc, "KV_cursor")).has_value());
-  REQUIRE(rig.run(kv::remember_made(rig.nc, "KV_cursor")).has_value());
+  REQUIRE(rig.run(kv::remember_made(rig.nc, "record", "KV_cursor")).has_value());
+  REQUIRE(rig.run(kv::remember_made(rig.nc, "record", "KV_cursor")).has_value());
   CHECK(meta(rig).made == words{"KV_repo", "KV_cursor"});
 }
 
@@ -137,12 +137,12 @@ TEST_CASE("X19: the facts are written by compare-and-set") {
   REQUIRE(open(rig).has_value());
   auto mine = meta(rig), theirs = meta(rig);
   theirs.generation = 2;
-  REQUIRE(rig.run(kv::write_meta(rig.nc, theirs)).has_value());
+  REQUIRE(rig.run(kv::write_meta(rig.nc, "record", theirs)).has_value());
   mine.put_used = true;
-  CHECK(rig.run(kv::write_meta(rig.nc, mine)).error().code == errc::conflict);
+  CHECK(rig.run(kv::write_meta(rig.nc, "record", mine)).error().code == errc::conflict);
   CHECK(meta(rig).generation == 2);
   theirs.put_used = true;
-  CHECK(rig.run(kv::write_meta(rig.nc, theirs)).has_value());
+  CHECK(rig.run(kv::write_meta(rig.nc, "record", theirs)).has_value());
   CHECK(meta(rig).put_used);
 }
 

@@ -78,6 +78,11 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "\"127.0.0.1:4222\""},
       {"[kv]\nbucket = \"a.b\"",
        "FILE:2: kv.bucket: wants letters, digits, \"-\" and \"_\" only, as NATS does for buckets; not \"a.b\""},
+      {"[kv]\nbucket = \"lock\"",
+       "FILE:2: kv.bucket: \"lock\" is the name of what the store \"record\" keeps beside its records; use another"},
+      {"[kv]\nbucket = \"mine_repo\"",
+       "FILE:2: kv.bucket: \"mine_repo\" ends in \"_repo\", as what another store keeps beside its records does; use "
+       "another"},
       {"[http]\nlisten = \"2580\"",
        "FILE:2: http.listen: wants host:port, such as \"127.0.0.1:2580\", or \"\" for no HTTP; not \"2580\""},
       {"[http]\nlisten = \"localhost:99999\"",

@@ -8,6 +8,7 @@
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/partition_set.hpp"
+#include "recordkv/kv/store_names.hpp"
 
 #include <chrono>
 #include <functional>
@@ -32,7 +33,8 @@ struct claim {
   std::string base;  ///< "ingest", "kv", "view-likes"
   std::optional<partition_set> share;
   unsigned partitions = 16;
-  int replicas = 1;  ///< of bucket lock
+  int replicas = 1;             ///< of bucket lock
+  store_names names{"record"};  ///< the store whose bucket lock it is
   std::string key() const { return base + (share ? share->suffix() : ""); }
 };
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/store_names.hpp"
 
 #include <string>
 #include <vector>
@@ -20,8 +21,9 @@ struct store_meta {
   std::uint64_t seq = 0;         ///< of the key, for compare-and-set
 };
 
-task<result<store_meta>> read_meta(nats::connection& nc);            ///< errc::not_found
-task<result<void>> write_meta(nats::connection& nc, store_meta& m);  ///< by compare-and-set; updates m.seq
+task<result<store_meta>> read_meta(nats::connection& nc, store_names names);  ///< errc::not_found
+task<result<void>> write_meta(nats::connection& nc, store_names names,
+                              store_meta& m);  ///< by compare-and-set; updates m.seq
 
 /// Opens store and `repo`, checks `partitions` and `created` against meta, or writes meta for a store that has none.
 /// errc::mismatch: other partitions, or the store was recreated since; text says what to do.
@@ -29,9 +31,9 @@ struct opened_store {
   nats::stream_state store;
   store_meta meta;
 };
-task<result<opened_store>> open_store(nats::connection& nc, std::string bucket_name, unsigned partitions, int replicas);
+task<result<opened_store>> open_store(nats::connection& nc, store_names names, unsigned partitions, int replicas);
 
 /// Adds a stream to meta.made. For objects other than the store's own.
-task<result<void>> remember_made(nats::connection& nc, std::string stream);
+task<result<void>> remember_made(nats::connection& nc, store_names names, std::string stream);
 
 }  // namespace recordkv::kv
