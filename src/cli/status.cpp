@@ -75,10 +75,10 @@ void print_gaps(const json::object& all) {
   for (const auto& row : gaps->as_array()) {
     const auto& g = row.as_object();
     const auto end = [&](std::string_view key) { return g.at(key).is_null() ? "an unknown time" : text_of(g, key); };
-    write_out("gap          {}\n             acknowledge it, and all of this source: nats kv del cursor '{}'\n",
+    write_out("gap          {}\n             acknowledge it, and all of this source: nats kv del {} '{}'\n",
               marked("31", fmt::format("{}: events may be missing from {} to {} ({})", text_of(g, "source"),
                                        end("from"), end("to"), text_of(g, "cause"))),
-              text_of(g, "key"));
+              text_of(g, "bucket"), text_of(g, "key"));
   }
 }
 

@@ -183,6 +183,7 @@ task<json::array> gap_facts(session s) {
     if (!found || found->deleted) continue;
     for (const auto& g : stages::source_gaps::parse(found->value))
       out.push_back(json::object{{"source", key.substr(stages::source_gaps::prefix.size())},
+                                 {"bucket", s.names().cursor()},
                                  {"key", key},
                                  {"from", g.from.empty() ? json::value(nullptr) : json::value(g.from)},
                                  {"to", g.to.empty() ? json::value(nullptr) : json::value(g.to)},
