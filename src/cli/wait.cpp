@@ -64,7 +64,7 @@ class keeper_watch {
     const auto now = steady_clock::now();
     if (now < next_) co_return result<void>{};
     next_ = now + 500ms;
-    auto rows = co_await read_locks(s_.nc);
+    auto rows = co_await read_locks(s_.nc, s_.names());
     if (!rows) co_return rows.error();
     auto kept = is_kept(*rows, view_, s_.cfg.kv.partitions);
     if (kept) {

@@ -158,7 +158,7 @@ TEST_CASE("X5: within an epoch the cursor never moves back, and its time goes wi
 TEST_CASE("X5: a cursor from the future is replaced by the time beside it, or by the oldest") {
   nats_rig rig;
   const stages::source_key jetstream{"jetstream", "jetstream.h", "wss://h"};
-  cursor here(rig.nc, jetstream);
+  cursor here(rig.nc, "record", jetstream);
   REQUIRE(rig.run(here.open(1)).has_value());
   kv::bucket raw(rig.nc, "cursor");
   kv::write w{.key = "jetstream.h", .value = "4102444800000000"};
@@ -192,7 +192,7 @@ TEST_CASE("one source has one cursor, and that of an earlier version is taken ov
   kv::bucket raw(rig.nc, "cursor");
   REQUIRE(rig.run(raw.open()).has_value());
   REQUIRE(rig.run(raw.update({.key = old, .value = "77"})).has_value());
-  cursor here(rig.nc, of_relay);
+  cursor here(rig.nc, "record", of_relay);
   REQUIRE(rig.run(here.open(1)).has_value());
   CHECK(here.value() == 77);
   REQUIRE(rig.run(here.take_over([] { return true; })).has_value());
@@ -204,7 +204,7 @@ TEST_CASE("a gap stays until its key is deleted, is replaced by what is learnt l
   nats_rig rig;
   kv::bucket raw(rig.nc, "cursor");
   REQUIRE(rig.run(raw.open()).has_value());
-  stages::source_gaps here(rig.nc, source), later(rig.nc, source);
+  stages::source_gaps here(rig.nc, "record", source), later(rig.nc, "record", source);
   const auto note = [&](firehose::source_gap g) { REQUIRE(rig.run(here.note(g)).has_value()); };
   note({.cause = firehose::gap_cause::outdated_cursor, .from = {5, 1000}});
   note({.cause = firehose::gap_cause::outdated_cursor, .from = {5, 1000}, .to = {9, 5000}});
