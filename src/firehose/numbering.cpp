@@ -85,13 +85,13 @@ stream_source::order stream_source::place_behind(const atproto::glance& g, std::
     return order::in_turn;
   }
   compare(g, out);
-  // It lies further back than is remembered, and is no newer event: most likely it passed in an earlier run.
-  const bool old = seen == recent_frames::verdict::unknown && comparable(g) && !newer;
-  if (old)
+  const bool remembered = seen == recent_frames::verdict::late;
+  if (!remembered && comparable(g) && !newer) {  // no newer event, and from before our memory: an earlier run's
     counters_.add("source_skipped", "regress");
-  else
-    counters_.add("source_late");
-  return old ? order::repeated : order::late;
+    return order::repeated;
+  }
+  counters_.add("source_late");
+  return remembered ? order::late : order::in_turn;
 }
 
 void stream_source::note_newest(const atproto::glance& g) {

@@ -118,7 +118,7 @@ TEST_CASE("X19: a store that was recreated is refused, with the remedy") {
   const auto refused = open(rig);
   REQUIRE(refused.has_error());
   CHECK(refused.error().code == errc::mismatch);
-  CHECK(refused.error().text.find("recordkv reset") != std::string::npos);
+  CHECK(refused.error().text.find("nats stream rm KV_repo") != std::string::npos);
 }
 
 TEST_CASE("X19: what was there before is not ours to remove") {
