@@ -65,11 +65,16 @@ class UnitTest(unittest.TestCase):
             shutil.copy(path("config", "recordkv@.service"), os.path.join(ours, f"recordkv@{instance}.service"))
         theirs = next(d for d in ("/usr/lib/systemd/system", "/lib/systemd/system") if os.path.isdir(d))
         shutil.copytree(theirs, os.path.join(self.root, "usr/lib/systemd/system"), symlinks=True)
-        self.program = os.path.join(self.root, "usr/local/bin/recordkv")
-        os.makedirs(os.path.dirname(self.program))
-        with open(self.program, "w", encoding="utf-8") as f:
+        self.program = self.make_program("usr/local/bin/recordkv")
+        self.make_program("bin/kill")
+
+    def make_program(self, *names: str) -> str:
+        program = os.path.join(self.root, *names)
+        os.makedirs(os.path.dirname(program), exist_ok=True)
+        with open(program, "w", encoding="utf-8") as f:
             f.write("#!/bin/sh\n")
-        os.chmod(self.program, 0o755)
+        os.chmod(program, 0o755)
+        return program
 
     def verify(self, unit: str) -> str:
         """What systemd says of a unit; nothing when all is well. An unknown key is told, and still exits 0."""

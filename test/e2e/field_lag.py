@@ -48,9 +48,11 @@ class LagTest(unittest.TestCase):
             rig.nats()
             rig.recordkv("ingest,kv")
             wait_for("a day behind: not ready", lambda: "lags by 86" in answer(rig.http, "/readyz")[1], 15)
-            done = wait_for("status says so", lambda: next((d for d in [rig.command("--stages", "ingest,kv", "status", "--json")]
-                                                            if d.returncode == 1), None), 15)
-            self.assertIn("lags by 86", " ".join(json.loads(done.stdout)["not_ready"]))
+
+            def said() -> bool:
+                done = rig.command("--stages", "ingest,kv", "status", "--json")
+                return done.returncode == 1 and "lags by 86" in " ".join(json.loads(done.stdout)["not_ready"])
+            wait_for("status says so, and ends with 1", said, 15)
 
 
 class SilenceTest(unittest.TestCase):

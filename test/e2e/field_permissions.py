@@ -66,7 +66,7 @@ class AtTheStartTest(unittest.TestCase):
 
     def test_a_command_names_it_too(self):
         with GuardedRig() as rig:
-            rig.nats(rig.users('publish: { deny: "$JS.API.STREAM.MSG.GET.>" }'))
+            rig.nats(rig.users('publish: { deny: "$JS.API.STREAM.INFO.>" }'))
             done = rig.command("get", LIKE)
             self.assertEqual(done.returncode, 3, done.stderr)
             self.assertIn("does not permit this user to publish to $JS.API.", done.stderr)
