@@ -34,7 +34,7 @@ class OneCursorTest(unittest.TestCase):
             wait_for("it has a cursor", lambda: rig.report("ingest").get("cursor") is not None)
             rig.parts["ingest"].stop()
             asked = []
-            for spelled in (f"ws://localhost:{source.port}/", f"ws://LOCALHOST:0{source.port}",
+            for spelled in (f"ws://localhost:{source.port}/", f"ws://LOCALHOST:{source.port}",
                             f"ws://localhost:{source.port}/xrpc/com.atproto.sync.subscribeRepos", f"ws://localhost:{source.port}/a"):
                 rig.settings["source.url"] = spelled
                 before = len(source.targets)
