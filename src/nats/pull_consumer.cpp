@@ -6,6 +6,7 @@
 
 #include <boost/json.hpp>
 
+#include <algorithm>
 #include <charconv>
 
 namespace recordkv::nats {
@@ -32,6 +33,12 @@ std::uint64_t number(std::string_view s) {
 std::string string_at(const json::object& o, std::string_view key) {
   const auto* v = o.if_contains(key);
   return v && v->is_string() ? std::string(v->get_string()) : "";
+}
+
+// By a consumer that was edited to deliver headers only. A record without its value would pass for a deletion.
+bool without_value(const message& m) {
+  const auto size = m.data().empty() ? m.header_value("Nats-Msg-Size") : std::string_view{};
+  return !size.empty() && size != "0";
 }
 
 }  // namespace
@@ -135,7 +142,7 @@ task<result<void>> pull_consumer::make() {
 
 task<result<void>> pull_consumer::reset() {
   // Before it is made anew: what another program has done to it would be gone with it.
-  auto there = name_.empty() ? result<bool>(false) : co_await look();
+  auto there = spec_.durable.empty() ? result<bool>(false) : co_await look();
   if (!there) co_return there.error();
   // A work queue holds exactly what is unacknowledged, so a consumer made anew begins right there. A reset would go
   // back to the acknowledgement floor, behind which a server that died at the wrong moment can leave a message for
@@ -222,10 +229,14 @@ task<result<std::vector<message>>> pull_consumer::next() {
     }
     if (!spec_.durable.empty() && steady_clock::now() - compared_ >= spec_.compare_every) {
       if (auto fits = co_await compare(); !fits) co_return fits.error();
-      continue;
+      if (rewind_wanted_ || closed_) continue;
     }
     renew();
     auto got = take();
+    if (!spec_.durable.empty() && !spec_.headers_only && std::ranges::any_of(got, without_value)) {
+      if (auto fits = co_await compare(); !fits) co_return fits.error();
+      if (nc_.connects() != connects_) continue;
+    }
     if (rewind_wanted_) continue;
     if (!got.empty()) {
       wanted_ = false;
@@ -268,13 +279,6 @@ std::vector<message> pull_consumer::take() {
       // A reset leaves the pull requests of a predecessor standing until the server has seen him gone, and they may be
       // given the first messages. A consumer made anew has none.
       anew_ = expected_ == 1;
-      break;
-    }
-    // A record without its value would pass for a deletion.
-    if (m.data().empty() && !spec_.headers_only && !m.header_value("Nats-Msg-Size").empty() &&
-        m.header_value("Nats-Msg-Size") != "0") {
-      rewind_wanted_ = true;
-      rewind_reason_ = "it delivers headers only";
       break;
     }
     expected_ = d->consumer_seq + 1;

@@ -57,6 +57,7 @@ class EditedConsumerTest(unittest.TestCase):
             wait_for("500 rows", lambda: rows(rig) == 500)
             edit(rig, "KV_record", "view-likes", filter_subject=f"$KV.record.{key_of(Place(ACCOUNTS[0], LIKE, '1'))[0]}.{LIKE}.*.*")
             writer.write(likes(500, 100))
+            wait_for("the position has moved past those that the filter kept out", lambda: rows(rig) > 500)
             process.kill()  # noticed or not
             process.start()
             running(rig, "view-likes")
