@@ -211,8 +211,12 @@ class record_feed::impl {
   task<result<void>> edited(bool doubtful) {
     if (!doubtful) co_return result<void>{};
     if (!figures_.running) {
-      if (left_checked_ && *left_checked_ < open_.done()) open_.begin(*left_checked_);
-      checked_ = open_.done();
+      // Where no report of a killed owner tells what was proven, nothing is: records come again, and none is missing.
+      checked_ = std::min(left_checked_.value_or(0), open_.done());
+      if (checked_ < open_.done())
+        log::warn("indexer", "{}: records may have been passed over; it goes on after sequence {} instead of {}",
+                  spec_.durable, checked_, open_.done());
+      open_.begin(checked_);
       co_return result<void>{};
     }
     doubted_ =

@@ -12,6 +12,7 @@ import unittest
 from histories import Writer
 from record_place import Place, key_of
 from rig import Rig, wait_for
+from test_tail import Tail
 
 LIKE = "app.bsky.feed.like"
 NAMES = "234567abcdefghijklmnopqrstuvwxyz"
@@ -67,6 +68,37 @@ class EditedConsumerTest(unittest.TestCase):
             self.assertIn("was edited by another program", process.text())
             writer.close()
             self.assertEqual(process.stop(), 0)
+
+    def reader_has_every_record(self, end) -> None:
+        with Rig() as rig:
+            rig.nats()
+            process = rig.recordkv("kv")
+            running(rig, "kv")
+            writer = Writer(rig.url)
+            writer.write(likes(0, 50))
+            words = ("--durable", "mine", LIKE)
+            with Tail(rig, *words) as tail:
+                tail.read_until("50 lines", lambda lines: len(lines) >= 50)
+                edit(rig, "KV_record", "mine", filter_subject=f"$KV.record.{key_of(Place(ACCOUNTS[0], LIKE, '1'))[0]}.{LIKE}.*.*")
+                writer.write(likes(50, 100))
+                tail.read_until("some of the others", lambda lines: len(lines) > 50)
+                end(tail)
+                while tail.read():
+                    pass
+                seen = {line["uri"] for line in tail.lines}
+            with Tail(rig, *words) as tail:
+                tail.read_until("the rest", lambda lines: len(seen | {line["uri"] for line in lines}) == 150)
+            writer.close()
+            self.assertEqual(process.stop(), 0)
+
+    def test_a_reader_that_is_killed_before_it_notices_misses_nothing(self):
+        self.reader_has_every_record(lambda tail: (tail.process.kill(), tail.process.wait(10)))  # its lines are still to be read
+
+    def test_a_reader_ends_and_goes_on_where_all_was_proven(self):
+        def ended(tail):
+            wait_for("it ends", lambda: tail.process.poll() is not None, 40, meanwhile=tail.read)
+            self.assertNotEqual(tail.process.returncode, 0)
+        self.reader_has_every_record(ended)
 
     def test_the_buffer_empties(self):
         with Rig() as rig:
