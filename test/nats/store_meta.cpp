@@ -1,6 +1,6 @@
 // Rule X19: the facts about a store that must not change under it.
-#include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/kv/record_key.hpp"
 
 #include "../support/nats_process.hpp"
 
