@@ -64,8 +64,9 @@ nats::consumer_spec build_fold::consumer() {
           // Where a build stands is in the database alone. The live one acknowledges so that NATS can show its
           // progress; for all of a store that would cost the server half of its work.
           .policy = build_.live ? nats::acks::all : nats::acks::none,
-          .filters_follow = true,
+          .made_anew = true,
           .still_ours = [this] { return still_ours(); },
+          .edited = [this](bool doubtful) { return edited(doubtful); },
           .credit = 32'768,
           .max_bytes = std::size_t{32} << 20};
 }
@@ -129,6 +130,19 @@ task<result<void>> build_fold::still_the_same() {
   // Not what is committed, but what has been read: it is on its way to be.
   if (now->holds(ahead_)) co_return result<void>{};
   co_return fail(errc::conflict, "view {}: the store is another", part_.name);
+}
+
+// With a narrower filter messages are passed over, and the position moves past them with the next that comes: no
+// position tells which rows are missing. A build from the first key is exact; the wish for it outlives a kill.
+task<result<void>> build_fold::edited(bool doubtful) {
+  if (!doubtful || std::ranges::all_of(ahead_.seq, [](const auto& l) { return l.second == 0; }))
+    co_return result<void>{};
+  log::warn("index", "view {}: rows may be missing since; rebuilding from the store's first key", part_.name);
+  auto wished = co_await part_.patiently([&] { return part_.rows.want_rebuild(part_.name); }, true);
+  if (!wished || build_.live) co_return wished;  // the live one goes on answering
+  auto gone = co_await nats::api(part_.ctx.nc, fmt::format("CONSUMER.DELETE.{}.{}", part_.stream(), inbox_.name()));
+  if (!gone && gone.error().code != errc::not_found) co_return gone.error();
+  co_return fail(errc::conflict, "view {}: build {} is begun anew", part_.name, build_.number);
 }
 
 // A bulk ends at a message boundary: what came later may be of keys that were loaded already.

@@ -48,6 +48,7 @@ class build_fold {
   task<result<void>> fold();
   task<result<void>> still_ours();
   task<result<void>> still_the_same();
+  task<result<void>> edited(bool doubtful);
   task<result<void>> take(std::vector<nats::message> batch);
   task<> gather_all(nats::message* from, nats::message* to);
   task<> gather(nats::message* from, nats::message* to);

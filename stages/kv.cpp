@@ -97,6 +97,7 @@ class kv_stage final : public stage {
     nats::consumer_spec spec{.stream = ctx_.names().buffer(),
                              .durable = share_.key(),
                              .policy = nats::acks::each,
+                             .made_anew = true,
                              .stream_returns = true,
                              .still_ours = [this] { return owner_.confirm(); },
                              .credit = 2048};
@@ -138,6 +139,7 @@ class kv_stage final : public stage {
     pair.spawn(watch_store());
     pair.spawn(watch_consumer());
     pair.spawn(watch_growth());
+    pair.spawn(look_after_store());
     pair.spawn(states_.learn_begun([this] { return !settled_; }));
     co_await pair.join();
     outbox_.close();
@@ -178,6 +180,33 @@ class kv_stage final : public stage {
     }
   }
 
+  // The settings of what the store is made of, which another program may change, and the witness of what it is.
+  task<> look_after_store() {
+    using clock = std::chrono::steady_clock;
+    for (auto due = clock::now(); !settled_; co_await done_.wait_for(1s)) {
+      if (settled_ || !ctx_.nc.up() || clock::now() < due) continue;
+      changed_ = co_await compare_streams();
+      due = clock::now() + (noted_ && changed_.empty() ? 30s : 1s);
+    }
+  }
+
+  /// What breaks the contract, with both values, or empty. Nothing is made: what has gone is told by its writer.
+  task<std::string> compare_streams() {
+    const auto names = ctx_.names();
+    auto store = co_await nats::stream_info(ctx_.nc, names.store());
+    auto states = co_await nats::stream_info(ctx_.nc, kv::store_names::stream_of(names.repo()));
+    if (!store || !states) co_return changed_;
+    auto now = co_await kv::open_store(ctx_.nc, names, ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
+    if (!now) co_return now.error().code == errc::mismatch ? now.error().text : changed_;
+    noted_ = store->last_seq > 0 && (co_await kv::note_samples(ctx_.nc, names, *now)).has_value();
+    if (!co_await nats::stream_info(ctx_.nc, names.buffer())) co_return changed_;
+    auto buffer = co_await open_ingest_stream(ctx_);
+    if (!buffer && buffer.error().code == errc::mismatch) co_return buffer.error().text;
+    kv::bucket locks(ctx_.nc, names.lock());
+    auto lock = co_await locks.open("file", ctx_.cfg.nats.replicas);
+    co_return !lock && lock.error().code == errc::mismatch ? lock.error().text : "";
+  }
+
   task<> watch_growth() {
     while (!settled_) {
       co_await done_.wait_for(1s);
@@ -207,6 +236,8 @@ class kv_stage final : public stage {
       ill.bad(outbox_.cause_of_trouble(cause::store_full), "the store takes nothing: " + outbox_.trouble(), now);
     else if (quiet_ > 25)
       ill.bad(cause::store_refuses, "nothing settles: the store does not answer", now);
+    else if (!changed_.empty())
+      ill.bad(cause::store_refuses, changed_, now);
     else if (!not_moving_.empty())
       ill.bad(cause::consumer_not_moving, not_moving_, now);
     else
@@ -243,6 +274,8 @@ class kv_stage final : public stage {
   kv_apply apply_;
   store_growth growth_;
   std::string not_moving_;
+  std::string changed_;  // by another program: settings of a stream of ours
+  bool noted_ = false;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;
   bool closing_ = false;

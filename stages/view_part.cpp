@@ -5,7 +5,7 @@
 namespace recordkv::stages {
 
 bool history::holds(const view::position& at) const {
-  return at.created == created && at.generation == generation &&
+  return (at.created == created || std::ranges::find(was, at.created) != was.end()) && at.generation == generation &&
          std::ranges::all_of(at.seq, [&](const auto& one) { return one.second <= last_seq; });
 }
 
@@ -26,7 +26,7 @@ std::vector<std::string> view_part::subject_labels() const {
 task<result<history>> view_part::read_history() {
   auto store = co_await kv::open_store(ctx.nc, ctx.names(), ctx.cfg.kv.partitions, ctx.cfg.nats.replicas);
   if (!store) co_return store.error();
-  co_return history{store->store.created, store->meta.generation, store->store.last_seq};
+  co_return history{store->meta.created, store->meta.was, store->meta.generation, store->store.last_seq};
 }
 
 cause view_part::trouble_cause() const {

@@ -20,6 +20,7 @@ namespace recordkv::stages {
 /// A store's identity and end. A position counts only for the store it was made from.
 struct history {
   std::string created;
+  std::vector<std::string> was;  ///< earlier creation times of the same store (X19)
   std::uint64_t generation = 0;
   std::uint64_t last_seq = 0;
   bool holds(const view::position& at) const;

@@ -66,7 +66,7 @@ task<result<void>> rows_of(session s, const kv::store_meta& meta, removal& r) {
     auto there = co_await (*database)->look(v);
     if (!there) co_return there.error();
     const auto ours = [&](const std::optional<view::build>& b) {
-      return !b || b->at.created.empty() || (b->at.created == meta.created && b->at.generation == meta.generation);
+      return !b || b->at.created.empty() || (meta.is_of(b->at.created) && b->at.generation == meta.generation);
     };
     if (ours(there->live) && ours(there->next))
       r.views.push_back(v);

@@ -107,8 +107,7 @@ task<result<void>> follow(session s, const view::plan& p, std::string database, 
     // Rows of an earlier definition are not what is waited for, however far they are.
     const bool ours = there && there->live && there->live->hash == p.hash();
     const auto at = ours ? there->live->at : view::position{};
-    if (at.created == store->created && at.generation == store->generation && reached(at, wanted))
-      co_return result<void>{};
+    if (store->is_of(at.created) && at.generation == store->generation && reached(at, wanted)) co_return result<void>{};
     const auto next = there && there->next ? there->next->at : at;
     if (!(next == last)) moved = steady_clock::now();
     last = next;

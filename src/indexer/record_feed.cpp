@@ -59,8 +59,11 @@ class record_feed::impl {
 
   task<result<record_batch>> next() {
     for (;;) {
+      const auto taken = consumer_->taken().messages, done = open_.done();
       auto got = co_await consumer_->next();
+      if (doubted_) co_return end(*doubted_);
       if (!got) co_return end(got.error());
+      if (consumer_->proven() == taken) checked_ = done;
       auto batch = sort_out(std::move(*got));
       if (auto mine = co_await still_ours(); !mine) co_return end(mine.error());
       if (batch.size() > 0) co_return batch;
@@ -99,6 +102,7 @@ class record_feed::impl {
                                            meta ? meta->partitions : ctx_.cfg.kv.partitions);
     if (!filter) co_return filter.error();
     filter_ = std::move(*filter);
+    if (meta) meta_ = std::move(*meta);
     auto store = co_await nats::stream_info(ctx_.nc, stream_);
     if (!store && store.error().code == errc::not_found)
       co_return fail(errc::not_found, "there is no store yet: no bucket {} on this server; run recordkv first",
@@ -111,7 +115,9 @@ class record_feed::impl {
     if (!begin) co_return begin.error();
     open_.begin(*begin);
     if (closed_) co_return fail(errc::closed, "closed");
-    consumer_.emplace(ctx_.nc, consumer(), figures_.counted, ctx_.facts.api_level, [this] { return open_.done() + 1; });
+    consumer_.emplace(ctx_.nc, consumer(), figures_.counted, ctx_.facts.api_level,
+                      [this] { return (doubted_ ? checked_ : open_.done()) + 1; });
+    checked_ = *begin;
     auto attached = co_await consumer_->attach();
     if (attached) attached = co_await still_the_same();
     co_return attached;
@@ -157,8 +163,11 @@ class record_feed::impl {
     const auto v = json::parse(value, ec);
     if (ec) return;
     const auto* created = v.find_pointer("/report/created", ec);
-    if (created && created->is_string() && created->get_string() == store_.created)
-      left_ = number_at(v, "/report/position");
+    if (!created || !created->is_string()) return;
+    const std::string_view of = created->get_string();
+    if (of != store_.created && !(meta_ && meta_->is_of(of))) return;
+    left_ = number_at(v, "/report/position");
+    if (v.find_pointer("/report/checked", ec)) left_checked_ = number_at(v, "/report/checked");
   }
 
   // Below or at it everything has been dealt with.
@@ -192,8 +201,30 @@ class record_feed::impl {
         .stream = stream_, .durable = spec_.durable, .filters = filter_->subjects(ctx_.cfg.kv.bucket)};
     c.policy = nats::acks::each;
     c.still_ours = [this] { return may_go_on(); };
+    c.edited = [this](bool doubtful) { return edited(doubtful); };
     c.credit = 2048;
     return c;
+  }
+
+  // The durable is made anew where everything before was proven. In the middle of a life what was given out since can't
+  // be told from what was passed over, so this life ends; the next one goes on from there.
+  task<result<void>> edited(bool doubtful) {
+    if (!doubtful) co_return result<void>{};
+    if (!figures_.running) {
+      // Where no report of a killed owner tells what was proven, nothing is: records come again, and none is missing.
+      checked_ = std::min(left_checked_.value_or(0), open_.done());
+      if (checked_ < open_.done())
+        log::warn("indexer", "{}: records may have been passed over; it goes on after sequence {} instead of {}",
+                  spec_.durable, checked_, open_.done());
+      open_.begin(checked_);
+      co_return result<void>{};
+    }
+    doubted_ =
+        fail(errc::mismatch,
+             "{}: another program has edited this durable, and records may have been passed over; started again, "
+             "it goes on after sequence {}, and some records come again",
+             spec_.durable, checked_);
+    co_return result<void>{};
   }
 
   task<result<void>> may_go_on() {
@@ -206,8 +237,14 @@ class record_feed::impl {
   task<result<void>> still_the_same() {
     auto now = co_await nats::stream_info(ctx_.nc, stream_);
     if (!now) co_return now.error();
-    if (now->created != store_.created || now->last_seq < open_.given())
-      co_return recreated(open_.given(), now->last_seq);
+    if (now->created != store_.created) {
+      auto same = meta_ ? co_await kv::is_the_same(ctx_.nc, ctx_.names(), *now, *meta_)
+                        : result<void>{fail(errc::mismatch, "")};
+      if (!same && same.error().code != errc::mismatch) co_return same;
+      if (!same) co_return recreated(open_.given(), now->last_seq);
+      store_.created = now->created;
+    }
+    if (now->last_seq < open_.given()) co_return recreated(open_.given(), now->last_seq);
     co_return result<void>{};
   }
 
@@ -259,7 +296,9 @@ class record_feed::impl {
     refresh();
     const auto position = consumer_ ? open_.done() : left_.value_or(0);
     auto out = fmt::format(R"({{"stage":"indexer",{})", members_of(figures_));
-    if (consumer_ || left_) out += fmt::format(R"(,"created":"{}","position":{})", quotable(store_.created), position);
+    const auto checked = consumer_ ? checked_ : left_checked_.value_or(position);
+    if (consumer_ || left_)
+      out += fmt::format(R"(,"created":"{}","position":{},"checked":{})", quotable(store_.created), position, checked);
     return out + "}";
   }
 
@@ -269,6 +308,10 @@ class record_feed::impl {
   figures figures_;
   std::optional<kv::record_filter> filter_;
   nats::stream_state store_;
+  std::optional<kv::store_meta> meta_;  // none: the store is not one of recordkv's
+  std::uint64_t checked_ = 0;           // the position when the durable's settings were last known to be ours
+  std::optional<error> doubted_;        // another program has edited the durable: this life ends
+  std::optional<std::uint64_t> left_checked_;
   std::optional<std::uint64_t> left_;  // the position in the report of an owner who was killed
   std::optional<kv::owner> owner_;
   std::optional<nursery> children_;

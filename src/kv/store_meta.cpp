@@ -1,5 +1,6 @@
 #include "recordkv/kv/store_meta.hpp"
 
+#include "recordkv/core/log.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/jetstream.hpp"
 
@@ -7,17 +8,43 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 namespace recordkv::kv {
 namespace json = boost::json;
 namespace {
+
+constexpr std::size_t enough_samples = 8;
+
+json::array samples_to_json(const std::vector<store_sample>& samples) {
+  json::array out;
+  for (const auto& s : samples) out.push_back(json::object{{"seq", s.seq}, {"time", s.time}});
+  return out;
+}
 
 std::string to_json(const store_meta& m) {
   return json::serialize(json::object{{"partitions", m.partitions},
                                       {"created", m.created},
                                       {"made", json::value_from(m.made)},
                                       {"put", m.put_used},
-                                      {"generation", m.generation}});
+                                      {"generation", m.generation},
+                                      {"was", json::value_from(m.was)},
+                                      {"samples", samples_to_json(m.samples)}});
+}
+
+void parse_witness(const json::object& o, store_meta& m) {
+  if (const auto* was = o.if_contains("was"); was && was->is_array())
+    for (const auto& e : was->get_array())
+      if (e.is_string()) m.was.emplace_back(e.get_string());
+  const auto* samples = o.if_contains("samples");
+  if (!samples || !samples->is_array()) return;
+  for (const auto& e : samples->get_array()) {
+    const auto* s = e.if_object();
+    const auto* seq = s ? s->if_contains("seq") : nullptr;
+    const auto* time = s ? s->if_contains("time") : nullptr;
+    if (seq && seq->is_int64() && seq->get_int64() > 0 && time && time->is_string())
+      m.samples.push_back({static_cast<std::uint64_t>(seq->get_int64()), std::string(time->get_string())});
+  }
 }
 
 result<store_meta> parse(const std::string& text) {
@@ -36,6 +63,7 @@ result<store_meta> parse(const std::string& text) {
   if (const auto* made = o.if_contains("made"); made && made->is_array())
     for (const auto& e : made->get_array())
       if (e.is_string()) m.made.emplace_back(e.get_string());
+  parse_witness(o, m);
   return m;
 }
 
@@ -61,14 +89,69 @@ task<result<void>> not_kept_under_old_names(nats::connection& nc, const store_na
   if (names == plain) co_return result<void>{};
   auto old = co_await read_meta(nc, plain);
   if (!old && old.error().code != errc::not_found) co_return old.error();
-  if (!old || old->created != store.created) co_return result<void>{};
+  if (!old || !old->is_of(store.created)) co_return result<void>{};
   co_return fail(errc::mismatch,
                  "bucket {} was kept by an earlier version, whose states of its accounts stand in bucket {} and belong "
                  "into {} now; docs/operations.md, Upgrade, says how to move them",
                  names.bucket(), plain.repo(), names.repo());
 }
 
+task<result<std::optional<store_sample>>> sample_at(nats::connection& nc, std::string stream, std::uint64_t seq) {
+  auto m = co_await nats::api(nc, "STREAM.MSG.GET." + stream, json::serialize(json::object{{"seq", seq}}));
+  if (!m && m.error().code == errc::not_found) co_return std::optional<store_sample>{};
+  if (!m) co_return m.error();
+  const auto* found = m->if_contains("message");
+  const auto* time = found && found->is_object() ? found->get_object().if_contains("time") : nullptr;
+  if (!time || !time->is_string()) co_return fail(errc::refused, "STREAM.MSG.GET.{}: no message in the answer", stream);
+  co_return store_sample{seq, std::string(time->get_string())};
+}
+
+struct standing {
+  std::vector<store_sample> samples;
+  bool contradicted = false;  ///< another message stands where one of them stood
+};
+
+task<result<standing>> still_standing(nats::connection& nc, std::string stream, std::vector<store_sample> samples) {
+  standing out;
+  for (const auto& s : samples) {
+    auto there = co_await sample_at(nc, stream, s.seq);
+    if (!there) co_return there.error();
+    if (*there && **there == s) out.samples.push_back(s);
+    if (*there && !(**there == s)) out.contradicted = true;
+  }
+  co_return out;
+}
+
 }  // namespace
+
+bool store_meta::is_of(std::string_view creation_time) const {
+  return created == creation_time || std::ranges::find(was, creation_time) != was.end();
+}
+
+task<result<void>> is_the_same(nats::connection& nc, store_names names, nats::stream_state store, store_meta& meta) {
+  auto seen = co_await still_standing(nc, names.store(), meta.samples);
+  if (!seen) co_return seen.error();
+  const bool renamed = meta.created != store.created;
+  // A power cut may have taken back some, with others in their places: one that stands is enough.
+  if (!seen->samples.empty() || (!renamed && !seen->contradicted)) {
+    if (renamed) {
+      log::warn("kv",
+                "bucket {}: the server tells another creation time ({}, before {}), and the records are those of "
+                "before; nats-server up to 2.12.14 and 2.14.5 do so after an edit of the stream and a restart",
+                names.bucket(), store.created, meta.created);
+      if (!meta.is_of(store.created)) meta.was.push_back(meta.created);
+      std::erase(meta.was, store.created);
+      if (std::ranges::find(meta.was, meta.created) == meta.was.end()) meta.was.push_back(meta.created);
+      meta.created = store.created;
+    }
+    co_return result<void>{};
+  }
+  co_return fail(
+      errc::mismatch,
+      "bucket {} was recreated (now {}, the accounts' states belong to that of {}); restore the old one from "
+      "a backup, or, if this one is meant, remove the old states (nats stream rm {}) and start again",
+      names.bucket(), store.created, meta.created, store_names::stream_of(names.repo()));
+}
 
 task<result<store_meta>> read_meta(nats::connection& nc, store_names names) {
   bucket repo(nc, names.repo());
@@ -103,12 +186,7 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
                        "the store was made with kv.partitions = {}, this configuration says {}; set it to {} or make "
                        "another store",
                        meta->partitions, partitions, meta->partitions);
-      if (meta->created != store_open->state.created)
-        co_return fail(
-            errc::mismatch,
-            "bucket {} was recreated (now {}, the accounts' states belong to that of {}); restore the old one from "
-            "a backup, or, if this one is meant, remove the old states (nats stream rm {}) and start again",
-            names.bucket(), store_open->state.created, meta->created, repo.stream());
+      if (auto same = co_await is_the_same(nc, names, store_open->state, *meta); !same) co_return same.error();
       // Two that begin a store at once may each have made one of its streams; the faster one wrote down his own.
       for (const auto& [stream, made] : {std::pair(store.stream(), store_open->made), {repo.stream(), repo_open->made}})
         if (made && std::ranges::find(meta->made, stream) == meta->made.end())
@@ -133,6 +211,32 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
     if (written.error().code != errc::conflict)
       co_return written.error();  // else: another process was faster, look again
   }
+}
+
+task<result<void>> note_samples(nats::connection& nc, store_names names, opened_store now) {
+  auto noted = co_await read_meta(nc, names);
+  if (!noted) co_return noted.error();
+  if (noted->generation != now.meta.generation) co_return result<void>{};  // the states were begun anew meanwhile
+  auto seen = co_await still_standing(nc, names.store(), noted->samples);
+  if (!seen) co_return seen.error();
+  auto& samples = seen->samples;
+  // The oldest and the newest: most records are written once, and an account may go with all it has.
+  for (const auto seq : {now.store.first_seq, now.store.last_seq}) {
+    const bool known = std::ranges::find(samples, seq, &store_sample::seq) != samples.end();
+    if (samples.size() >= enough_samples || now.store.messages == 0 || known) continue;
+    auto one = co_await sample_at(nc, names.store(), seq);
+    if (!one) co_return one.error();
+    if (*one) samples.push_back(**one);
+  }
+  // Where none stands any more and none is new, the old ones tell no less.
+  if (samples.empty()) co_return result<void>{};
+  if (samples == noted->samples && noted->created == now.meta.created) co_return result<void>{};
+  noted->samples = samples;
+  noted->created = now.meta.created;
+  noted->was = now.meta.was;
+  auto written = co_await write_meta(nc, names, *noted);
+  if (!written && written.error().code != errc::conflict) co_return written;
+  co_return result<void>{};
 }
 
 task<result<void>> remember_made(nats::connection& nc, store_names names, std::string stream) {

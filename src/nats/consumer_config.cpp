@@ -2,11 +2,15 @@
 
 #include <boost/json.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 
 namespace recordkv::nats {
 namespace json = boost::json;
 namespace {
+
+constexpr std::string_view seal_key = "recordkv";
 
 template <class Duration>
 std::int64_t ns(Duration d) {
@@ -21,8 +25,55 @@ std::string string_at(const json::object& o, std::string_view key) {
 std::string filters_text(const json::object& config) {
   if (const auto* one = config.if_contains("filter_subject"); one && one->is_string() && !one->get_string().empty())
     return std::string(one->get_string());
-  if (const auto* many = config.if_contains("filter_subjects"); many && many->is_array()) return json::serialize(*many);
+  if (const auto* many = config.if_contains("filter_subjects"); many && many->is_array()) {
+    std::vector<std::string> all;
+    for (const auto& f : many->get_array()) all.push_back(json::serialize(f));
+    std::ranges::sort(all);
+    return all.empty() ? "" : fmt::format("[{}]", fmt::join(all, ","));
+  }
   return "";
+}
+
+constexpr std::string_view of_no_account[] = {"name",           "durable_name",  "description",    "metadata",
+                                              "deliver_policy", "opt_start_seq", "opt_start_time", "num_replicas",
+                                              "mem_storage",    "pause_until",   "sample_freq",    "inactive_threshold",
+                                              "filter_subject", "max_waiting",   "replay_policy"};
+
+// What a server leaves out or fills in where nothing was said.
+bool says_nothing(std::string_view key, const json::value& v) {
+  if (key == "max_deliver" || key == "max_ack_pending" || key == "ack_wait")
+    if (v.is_int64() && v.get_int64() < 0) return true;
+  return v.is_null() || (v.is_bool() && !v.get_bool()) || (v.is_int64() && v.get_int64() == 0) ||
+         (v.is_string() && v.get_string().empty()) || (v.is_array() && v.get_array().empty()) ||
+         (v.is_object() && v.get_object().empty());
+}
+
+/// Each setting that says something, as text.
+std::map<std::string, std::string, std::less<>> settings_of(const json::object& config) {
+  std::map<std::string, std::string, std::less<>> out;
+  const bool unacknowledged = string_at(config, "ack_policy") == "none";
+  for (const auto& [key, value] : config) {
+    if (std::ranges::find(of_no_account, std::string_view(key)) != std::end(of_no_account)) continue;
+    if (key == "filter_subjects" || says_nothing(key, value)) continue;
+    if (unacknowledged && (key == "ack_wait" || key == "max_ack_pending")) continue;
+    out[std::string(key)] = value.is_string() ? std::string(value.get_string()) : json::serialize(value);
+  }
+  if (auto filters = filters_text(config); !filters.empty()) out["filter"] = std::move(filters);
+  return out;
+}
+
+// FNV-1a: nobody forges it, and it must be the same in every version and on every machine.
+std::string hash_of(const json::object& config) {
+  std::uint64_t h = 0xcbf29ce484222325;
+  const auto take = [&h](std::string_view s) {
+    for (const unsigned char c : s) h = (h ^ c) * 0x100000001b3;
+    h = (h ^ 0xff) * 0x100000001b3;
+  };
+  for (const auto& [key, value] : settings_of(config)) {
+    take(key);
+    take(value);
+  }
+  return fmt::format("{:016x}", h);
 }
 
 }  // namespace
@@ -51,18 +102,26 @@ json::object config_of(const consumer_spec& s, std::uint64_t start) {
   }
   if (s.headers_only) c["headers_only"] = true;
   c["max_waiting"] = 64;
+  if (!s.durable.empty()) c["metadata"] = json::object{{seal_key, hash_of(c)}};
   return c;
 }
 
 std::vector<std::string> differences(const json::object& want, const json::object& have) {
   std::vector<std::string> out;
-  const auto differ = [&](std::string_view what, const std::string& w, const std::string& h) {
-    if (w != h) out.push_back(fmt::format("{} is \"{}\", must be \"{}\"", what, h, w));
-  };
-  differ("ack_policy", string_at(want, "ack_policy"), string_at(have, "ack_policy"));
-  differ("filter", filters_text(want), filters_text(have));
-  differ("deliver_subject", "", string_at(have, "deliver_subject"));
+  auto wanted = settings_of(want), there = settings_of(have);
+  for (const auto& [key, value] : wanted) there.try_emplace(key, "");
+  for (const auto& [key, h] : there) {
+    const auto& w = wanted[key];
+    if (w != h) out.push_back(fmt::format("{} is \"{}\", must be \"{}\"", key, h, w));
+  }
   return out;
+}
+
+seal seal_of(const json::object& have) {
+  const auto* all = have.if_contains("metadata");
+  const auto said = all && all->is_object() ? string_at(all->get_object(), seal_key) : "";
+  if (said.empty()) return seal::none;
+  return said == hash_of(have) ? seal::intact : seal::broken;
 }
 
 }  // namespace recordkv::nats

@@ -6,6 +6,7 @@
 
 #include <boost/json.hpp>
 
+#include <algorithm>
 #include <charconv>
 
 namespace recordkv::nats {
@@ -34,6 +35,12 @@ std::string string_at(const json::object& o, std::string_view key) {
   return v && v->is_string() ? std::string(v->get_string()) : "";
 }
 
+// By a consumer that was edited to deliver headers only. A record without its value would pass for a deletion.
+bool without_value(const message& m) {
+  const auto size = m.data().empty() ? m.header_value("Nats-Msg-Size") : std::string_view{};
+  return !size.empty() && size != "0";
+}
+
 }  // namespace
 
 pull_consumer::pull_consumer(connection& nc, consumer_spec spec, meters& counters, int api_level,
@@ -48,21 +55,61 @@ pull_consumer::pull_consumer(connection& nc, consumer_spec spec, meters& counter
 
 pull_consumer::~pull_consumer() { nc_.remove_denial_sink(denial_sink_); }
 
-task<result<void>> pull_consumer::attach() {
-  if (!spec_.durable.empty()) {
-    auto info = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, spec_.durable));
-    if (!info && info.error().code != errc::not_found) co_return info.error();
-    if (info) {
-      const auto* have = info->if_contains("config");
-      auto differ = differences(config_of(spec_, 0), have && have->is_object() ? have->get_object() : json::object{});
-      anew_ = spec_.filters_follow && std::erase_if(differ, [](const auto& d) { return d.starts_with("filter"); });
-      if (!differ.empty())
-        co_return fail(errc::mismatch,
-                       "consumer {} on stream {} exists with other settings: {}; remove it (nats consumer rm {} {})",
-                       spec_.durable, spec_.stream, fmt::join(differ, "; "), spec_.stream, spec_.durable);
-    }
+task<result<void>> pull_consumer::attach() { co_return co_await rewind("attached"); }
+
+/// Whether the durable is there. If it is, and another program has edited it, that is told, and it is to be made anew.
+task<result<bool>> pull_consumer::look() {
+  auto info = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
+  if (!info && info.error().code == errc::not_found) co_return false;
+  if (!info) co_return info.error();
+  if (!spec_.durable.empty())
+    if (auto fits = co_await judge(*info); !fits) co_return fits.error();
+  co_return true;
+}
+
+task<result<void>> pull_consumer::judge(const json::object& info) {
+  anew_ = anew_ || edited_;
+  if (edited_) co_return result<void>{};
+  const auto* config = info.if_contains("config");
+  const auto have = config && config->is_object() ? config->get_object() : json::object{};
+  const auto differ = differences(config_of(spec_, 0), have);
+  const auto made_by = seal_of(have);
+  const bool edited = made_by == seal::broken || (made_by == seal::none && (sealed_ || !differ.empty()));
+  if (!edited && differ.empty()) {
+    if (made_by == seal::none) anew_ = true;  // an earlier version's: ours is sealed
+    sealed_ = sealed_ || made_by == seal::intact;
+    proven_ = taken_.messages;
+    co_return result<void>{};
   }
-  co_return co_await rewind("attached");
+  if (!spec_.made_anew && made_by != seal::broken && !sealed_)
+    co_return fail(errc::mismatch,
+                   "consumer {} on stream {} exists with other settings: {}; remove it (nats consumer rm {} {})",
+                   spec_.durable, spec_.stream, fmt::join(differ, "; "), spec_.stream, spec_.durable);
+  // An intact seal over another spec is our own earlier one: a view's definition, whose position is another build's.
+  if (edited) {
+    const bool doubtful = !sealed_ || taken_.messages != proven_;
+    log::warn("nats", "consumer {} on stream {} was edited by another program{}{}; it is made anew", spec_.durable,
+              spec_.stream, differ.empty() ? "" : ": ", fmt::join(differ, "; "));
+    counters_.add("errors", "consumer_edited");
+    if (spec_.edited)
+      if (auto told = co_await spec_.edited(doubtful); !told) co_return told;
+    edited_ = true;
+  }
+  anew_ = true;
+  proven_ = taken_.messages;
+  co_return result<void>{};
+}
+
+// Between two rewinds. What comes until the next comparison is proven by that one.
+task<result<void>> pull_consumer::compare() {
+  compared_ = steady_clock::now();
+  auto there = co_await look();
+  // Without an answer nothing is known; a consumer that has gone, or is to be made anew, is a rewind's.
+  if (!there) co_return passes(there.error()) || unanswered(there.error()) ? result<void>{} : there.error();
+  if (*there && !anew_) co_return result<void>{};
+  rewind_wanted_ = true;
+  rewind_reason_ = *there ? "its settings were changed" : "the consumer has gone";
+  co_return result<void>{};
 }
 
 // Creates it, positioned; an existing one of that name goes first, since its position can't be moved otherwise.
@@ -85,6 +132,8 @@ task<result<void>> pull_consumer::make() {
     made = co_await api(nc_, subject, json::serialize(body));
   }
   if (!made) co_return made.error();
+  sealed_ = true;
+  edited_ = false;
   name_ = string_at(*made, "name");
   const auto* pending = made->if_contains("num_pending");
   pending_ = pending && pending->is_int64() ? static_cast<std::uint64_t>(pending->get_int64()) : 0;
@@ -92,14 +141,15 @@ task<result<void>> pull_consumer::make() {
 }
 
 task<result<void>> pull_consumer::reset() {
+  // Before it is made anew: what another program has done to it would be gone with it.
+  auto there = spec_.durable.empty() ? result<bool>(false) : co_await look();
+  if (!there) co_return there.error();
   // A work queue holds exactly what is unacknowledged, so a consumer made anew begins right there. A reset would go
   // back to the acknowledgement floor, behind which a server that died at the wrong moment can leave a message for
   // ever.
-  if (api_level_ < 4 || spec_.durable.empty() || !start_ || std::exchange(anew_, false)) co_return co_await make();
   // A reset of a consumer that does not exist is not refused but never answered.
-  auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
-  if (!there && there.error().code == errc::not_found) co_return co_await make();
-  if (!there) co_return there.error();
+  const bool anew = std::exchange(anew_, false);
+  if (api_level_ < 4 || spec_.durable.empty() || !start_ || !*there || anew) co_return co_await make();
   // Beyond the last sequence a reset is accepted and delivers nothing; below the first start it is refused (10204).
   auto now = co_await stream_info(nc_, spec_.stream);
   if (!now) co_return now.error();
@@ -137,7 +187,7 @@ task<result<void>> pull_consumer::rewind(std::string_view why) {
   messages_ = std::move(*subscribed);
   credit_ = 0;
   expected_ = 1;
-  heard_ = delivered_ = steady_clock::now();
+  heard_ = delivered_ = compared_ = steady_clock::now();
   co_return result<void>{};
 }
 
@@ -177,8 +227,16 @@ task<result<std::vector<message>>> pull_consumer::next() {
       if (!done) co_await nc_.changed().wait_for(tick);  // it may have been answered at once
       continue;
     }
+    if (!spec_.durable.empty() && steady_clock::now() - compared_ >= spec_.compare_every) {
+      if (auto fits = co_await compare(); !fits) co_return fits.error();
+      if (rewind_wanted_ || closed_) continue;
+    }
     renew();
     auto got = take();
+    if (!spec_.durable.empty() && !spec_.headers_only && std::ranges::any_of(got, without_value)) {
+      if (auto fits = co_await compare(); !fits) co_return fits.error();
+      if (nc_.connects() != connects_) continue;
+    }
     if (rewind_wanted_) continue;
     if (!got.empty()) {
       wanted_ = false;

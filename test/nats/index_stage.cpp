@@ -6,6 +6,7 @@
 #include "recordkv/view/store.hpp"
 #include "stages.hpp"
 
+#include <boost/json.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
 #include <fstream>
@@ -359,5 +360,45 @@ TEST_CASE("X21: a changed definition is built beside the old one, whose rows sta
   const auto again = view::query(rig.cfg.index.database, "likes", {}, 1);
   REQUIRE(again.has_value());
   CHECK(again->columns.back().name == "at");
+  REQUIRE(rig.stop().has_value());
+}
+
+namespace {
+
+void narrow(index_rig& rig) {
+  auto config = rig.api("CONSUMER.INFO.KV_record.view-likes").at("config").as_object();
+  config["filter_subject"] = "$KV.record." + kv::record_key::of(accounts[0], like, "1").partition + "." + like + ".*.*";
+  rig.api("CONSUMER.DURABLE.CREATE.KV_record.view-likes",
+          boost::json::serialize(boost::json::object{{"stream_name", "KV_record"}, {"config", config}}));
+}
+
+}  // namespace
+
+TEST_CASE("X22: rows that a foreign edit of the view's durable kept out come back") {
+  index_rig rig;
+  for (int i = 0; i < 40; ++i) rig.put(i, i, i);
+  rig.start();
+  REQUIRE(rig.folded());
+  const auto before = rig.builds().live->number;
+  narrow(rig);
+  for (int i = 0; i < 40; ++i) rig.put(i, 100 + i, i);
+  SECTION("noticed while it runs") {}
+  SECTION("killed before it was noticed, when the position had moved past them") {
+    REQUIRE(rig.waits_for([&] { return rig.position().seq["0"] >= 77; }));
+    REQUIRE(rig.stop().has_value());
+    CHECK_FALSE(rig.rows() == rig.fold);
+    rig.start();
+  }
+  SECTION("edited while nothing ran") {
+    REQUIRE(rig.stop().has_value());
+    narrow(rig);
+    rig.start();
+  }
+  REQUIRE(rig.waits_for([&] { return rig.rows() == rig.fold && !rig.builds().next; }));
+  rig.remove(1, 1);
+  rig.put(2, 300, 1);
+  REQUIRE(rig.waits_for([&] { return rig.rows() == rig.fold; }));
+  CHECK(rig.logged("consumer view-likes on stream KV_record was edited by another program"));
+  CHECK(rig.builds().live->number >= before);
   REQUIRE(rig.stop().has_value());
 }

@@ -286,6 +286,75 @@ TEST_CASE("an existing durable with other settings is refused with both sides sh
   CHECK(attached.error().text.find(R"(filter is "s.x", must be "")") != std::string::npos);
 }
 
+// By another program: its filter, or whatever else of its configuration, and whether our seal stays in it.
+void edit(consumer_rig& rig, std::string_view change, bool keep_seal) {
+  auto config = rig.api("CONSUMER.INFO.S.d").at("config").as_object();
+  if (!keep_seal) config.erase("metadata");
+  const auto changes = boost::json::parse(change);
+  for (const auto& [key, value] : changes.get_object()) config[key] = value;
+  rig.api("CONSUMER.DURABLE.CREATE.S.d",
+          boost::json::serialize(boost::json::object{{"stream_name", "S"}, {"config", config}}));
+}
+
+TEST_CASE("X22: a durable that another program edits is made anew, and nothing is passed over") {
+  consumer_rig rig;
+  const std::string_view change = GENERATE(R"({"filter_subject":"s.b"})", R"({"headers_only":true})",
+                                           R"({"max_ack_pending":1})", R"({"max_deliver":1})", R"({"max_batch":1})");
+  const bool keep_seal = GENERATE(true, false);
+  CAPTURE(change, keep_seal);
+  rig.fill(3);
+  auto spec = rig.spec();
+  spec.made_anew = true;
+  spec.compare_every = std::chrono::milliseconds(0);
+  auto in = rig.attach(rig.nc, spec, rig.a_level());
+  CHECK(rig.taken(*in, 3, 3) == range(1, 3));
+  SECTION("while it is being read") { edit(rig, change, keep_seal); }
+  SECTION("between two owners") {
+    in.reset();
+    edit(rig, change, keep_seal);
+    in = rig.attach(rig.nc, spec, rig.a_level());
+  }
+  rig.fill(4);
+  CHECK(rig.taken(*in, 4, 4) == range(4, 7));
+  CHECK(rig.logged("consumer d on stream S was edited by another program"));
+}
+
+TEST_CASE("X22: an edit is told before anything more is read, and whether what came since is in doubt") {
+  consumer_rig rig;
+  std::vector<bool> told;
+  auto spec = rig.spec();
+  spec.made_anew = true;
+  spec.compare_every = std::chrono::milliseconds(0);
+  spec.edited = [&](bool doubtful) -> task<result<void>> {
+    told.push_back(doubtful);
+    co_return result<void>{};
+  };
+  rig.fill(3, false);
+  auto in = rig.attach(rig.nc, spec, rig.a_level(), [] { return 1; });
+  CHECK(rig.taken(*in, 3, 3) == range(1, 3));
+  CHECK(told.empty());
+  SECTION("an owner knows nothing of what was before it") {
+    in.reset();
+    edit(rig, R"({"filter_subject":"s.b"})", true);
+    in = rig.attach(rig.nc, spec, rig.a_level(), [] { return 1; });
+    CHECK(rig.taken(*in, 3, 3) == range(1, 3));
+    CHECK(told == std::vector<bool>{true});
+  }
+  SECTION("the edit was taken back, and our seal is gone") {
+    edit(rig, R"({"filter_subject":"s.b"})", false);
+    edit(rig, R"({"filter_subject":""})", false);
+    CHECK(rig.taken(*in, 3, 3) == range(1, 3));
+    CHECK(told.size() == 1);
+  }
+  SECTION("its own earlier spec is no edit") {
+    in.reset();
+    spec.filters = {"s.a"};
+    in = rig.attach(rig.nc, spec, rig.a_level(), [] { return 1; });
+    CHECK(rig.taken(*in, 3, 3) == range(1, 3));
+    CHECK(told.empty());
+  }
+}
+
 TEST_CASE("X6: who is not told whether it is still his asks again, and not at once") {
   consumer_rig rig;
   rig.fill(3);

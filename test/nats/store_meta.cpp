@@ -121,6 +121,84 @@ TEST_CASE("X19: a store that was recreated is refused, with the remedy") {
   CHECK(refused.error().text.find("nats stream rm KV_repo") != std::string::npos);
 }
 
+namespace {
+
+void fill(nats_rig& rig, int n) {
+  for (int i = 0; i < n; ++i)
+    rig.publish(
+        "$KV.record." +
+            kv::record_key::of("did:plc:44ybard66vv44zksje25o7dz", "app.bsky.feed.like", std::to_string(i), 16).text(),
+        "{}");
+}
+
+/// As kv does it now and then.
+void note(nats_rig& rig, int times = 1) {
+  for (int i = 0; i < times; ++i) {
+    auto opened = open(rig);
+    if (!opened) FAIL(opened.error().text);
+    REQUIRE(rig.run(kv::note_samples(rig.nc, "record", *opened)).has_value());
+  }
+}
+
+void call_it(nats_rig& rig, std::string created) {
+  auto m = meta(rig);
+  m.created = std::move(created);
+  REQUIRE(rig.run(kv::write_meta(rig.nc, "record", m)).has_value());
+}
+
+}  // namespace
+
+TEST_CASE("X19: a store whose creation time the server has changed is the same while a sample of it stands") {
+  nats_rig rig;
+  REQUIRE(open(rig).has_value());
+  fill(rig, 3);
+  note(rig);
+  fill(rig, 2);  // the first two keys anew
+  note(rig, 2);
+  const auto before = meta(rig);
+  CHECK(before.samples.size() == 2);  // the one that stood, and the newest
+  const auto truth = rig.info("KV_record").created;
+  call_it(rig, "2025-01-01T00:00:00Z");
+  const auto opened = open(rig);
+  REQUIRE(opened.has_value());
+  CHECK(opened->meta.created == truth);
+  CHECK(opened->meta.is_of("2025-01-01T00:00:00Z"));
+  CHECK(opened->meta.is_of(truth));
+  CHECK_FALSE(opened->meta.is_of("2025-01-02T00:00:00Z"));
+  CHECK(opened->meta.generation == before.generation);
+  note(rig);
+  CHECK(meta(rig).created == truth);
+  CHECK(meta(rig).is_of("2025-01-01T00:00:00Z"));
+}
+
+TEST_CASE("X19: without a sample that stands, another creation time is another store") {
+  nats_rig rig;
+  REQUIRE(open(rig).has_value());
+  SECTION("none was taken") {}
+  SECTION("each was overwritten") {
+    fill(rig, 1);
+    note(rig);
+    fill(rig, 1);
+  }
+  call_it(rig, "2025-01-01T00:00:00Z");
+  CHECK(open(rig).error().code == errc::mismatch);
+}
+
+TEST_CASE("X19: another message where a sample stood is another store, whatever its creation time") {
+  nats_rig rig;
+  REQUIRE(open(rig).has_value());
+  fill(rig, 3);
+  note(rig);
+  REQUIRE(rig.run(kv::remove_stream(rig.nc, "KV_record")).has_value());
+  rig.stream("KV_record",
+             R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","allow_direct":true})");
+  fill(rig, 3);
+  call_it(rig, rig.info("KV_record").created);
+  const auto refused = open(rig);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().text.find("was recreated") != std::string::npos);
+}
+
 TEST_CASE("X19: what was there before is not ours to remove") {
   nats_rig rig;
   rig.stream("KV_record",

@@ -90,7 +90,7 @@ struct consumer_spec {
   acks policy = acks::each;
   bool headers_only = false;
   bool last_per_subject = false;
-  bool filters_follow = false;  ///< a durable of ours whose filters are others is made anew, not refused
+  bool made_anew = false;       ///< whatever is found under this name that is not this spec is made anew, not refused
   bool stream_returns = false;  ///< a stream that is gone will be made again by its owner: wait for it
   std::uint64_t start_seq = 0;  ///< 0: from the first message
   bool once = false;            ///< next() answers errc::closed when the server says that it has nothing more
@@ -98,6 +98,13 @@ struct consumer_spec {
   /// stream may be another, or cut back to before our place, where nothing would ever be delivered (X21). Its error
   /// ends next(), except timed_out and unreachable, which try again. Empty: neither can be.
   std::function<task<result<void>>()> still_ours;
+  /// Another program has edited the durable; asked before it is made anew. `doubtful`: messages may have been passed
+  /// over without being delivered, so what was made of those that came is not proven. Its error ends next() or
+  /// attach().
+  std::function<task<result<void>>(bool doubtful)> edited;
+  /// How often next() compares the durable's settings with ours. What came before the last comparison that fitted is
+  /// proven.
+  std::chrono::milliseconds compare_every = std::chrono::seconds(5);
   std::size_t credit = 512;  ///< messages asked for at once
   std::size_t max_bytes = std::size_t{8} << 20;
 };

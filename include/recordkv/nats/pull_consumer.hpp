@@ -24,7 +24,8 @@ class pull_consumer final : public inbox {
                 std::function<std::uint64_t()> start = {});
   ~pull_consumer() override;
 
-  /// Makes the consumer where it is absent, checks it where it is not, and rewinds it.
+  /// Makes the consumer where it is absent, checks it where it is not, and rewinds it. An edit of another program is
+  /// told to `consumer_spec::edited` before anything is read.
   task<result<void>> attach();
 
   task<result<std::vector<message>>> next() override;
@@ -45,6 +46,8 @@ class pull_consumer final : public inbox {
     std::int64_t time_ns = 0;
   };
   const intake& taken() const noexcept { return taken_; }
+  /// How many of these came while the durable's settings are known to have been ours.
+  std::uint64_t proven() const noexcept { return proven_; }
   /// Age of the last message while more is pending, else 0: how far behind its reader is.
   double lag_seconds() const noexcept;
 
@@ -55,6 +58,9 @@ class pull_consumer final : public inbox {
  private:
   task<result<void>> make();
   task<result<void>> reset();
+  task<result<bool>> look();
+  task<result<void>> judge(const boost::json::object& info);
+  task<result<void>> compare();
   task<result<void>> rewind(std::string_view why);
   task<> look_after_request();
   void denied(const denial& d);
@@ -76,6 +82,10 @@ class pull_consumer final : public inbox {
   std::uint64_t connects_ = 0;
   std::uint64_t expected_ = 1;  // consumer sequence of the next delivery; a rewind begins at 1
   bool anew_ = false;           // the next rewind makes the consumer anew, whatever a reset could do
+  bool edited_ = false;         // by another program; told, and not yet made anew
+  bool sealed_ = false;         // made, or seen as ours, in this life: without our seal it has been edited
+  std::uint64_t proven_ = 0;    // of taken_.messages: came before the settings were last seen to be ours
+  std::chrono::steady_clock::time_point compared_;
   std::uint64_t pending_ = 0;
   intake taken_;
   std::size_t credit_ = 0;  // messages asked for and not delivered
