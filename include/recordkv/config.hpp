@@ -22,12 +22,19 @@ struct config {
   struct {
     std::string url = "nats://127.0.0.1:4222";
     std::string creds;
+    std::string nkey_seed;
     std::string tls_ca;
     std::string tls_cert;
     std::string tls_key;
+    std::string domain;
+    std::string api_prefix;
+    std::string inbox_prefix = "_INBOX";
     int replicas = 1;
     std::chrono::milliseconds sync_interval{120'000};
     std::chrono::milliseconds start_timeout{10'000};
+
+    /// How subjects of the JetStream API begin: of the domain, or as it is written; empty: the server's own.
+    std::string api() const { return domain.empty() ? api_prefix : "$JS." + domain + ".API"; }
   } nats;
   struct {
     std::string dir = "./recordkv-data";

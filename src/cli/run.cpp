@@ -5,10 +5,12 @@
 
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
+#include "recordkv/nats/greeting.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/json.hpp>
 
 #include <algorithm>
 #include <csignal>
@@ -112,10 +114,39 @@ class process {
               nc_.max_payload());
   }
 
+  void tell_domain(const nats::server_facts& facts) const {
+    if (facts.domain.empty()) return;
+    log::info("nats", "the store of bucket {} is in JetStream domain {}{}", cfg_.kv.bucket, facts.domain,
+              cfg_.nats.api().empty() ? ", that of this server; nats.domain names another" : "");
+  }
+
+  // Frames are published to `ingest.{partition}`, which every JetStream that is connected hears. Made before
+  // nats.domain was set, a buffer in the server's own JetStream would store and refuse what is meant for the other.
+  task<result<void>> only_one_buffer(const nats::server_facts& facts) {
+    const bool ingests = std::ranges::find(cfg_.stages, "ingest") != cfg_.stages.end();
+    if (cfg_.nats.api().empty() || !ingests) co_return result<void>{};
+    auto hello = co_await nats::greet(cfg_.nats.url);
+    if (!hello || !hello->jetstream || hello->domain.empty() || hello->domain == facts.domain) co_return result<void>{};
+    const auto stream = kv::store_names(cfg_.kv.bucket).buffer();
+    auto asked = co_await nc_.request({.subject = fmt::format("$JS.{}.API.STREAM.INFO.{}", hello->domain, stream)}, 5s);
+    boost::system::error_code ec;
+    const auto info = asked ? boost::json::parse(asked->data(), ec) : boost::json::value();
+    if (ec || !info.is_object() || info.get_object().contains("error")) co_return result<void>{};
+    co_return fail(errc::mismatch,
+                   "stream {} stands in this server's own JetStream domain {}, too, and would take the frames that are "
+                   "meant for domain {}; remove it (nats --js-domain {} stream rm {}), or use another kv.bucket",
+                   stream, hello->domain, facts.domain, hello->domain, stream);
+  }
+
   task<> run_stages(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
     auto facts = co_await reach_jetstream();
     if (!facts) {
       exit_code_ = closing_ ? done : complain(facts.error());
+      co_return;
+    }
+    tell_domain(*facts);
+    if (auto alone = co_await only_one_buffer(*facts); !alone) {
+      exit_code_ = complain(alone.error());
       co_return;
     }
     warn_of_small_messages();

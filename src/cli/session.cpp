@@ -51,15 +51,19 @@ result<void> connect(asio::io_context& io, nats::connection& nc, const config& c
   auto hello = await_here(io, nats::greet(cfg.nats.url));
   if (!hello) return hello.error();
   if (auto fine = nats::accept(*hello, nats::without_secrets(cfg.nats.url)); !fine) return fine.error();
+  if (!hello->jetstream && cfg.nats.api().empty()) return nats::no_jetstream(nats::without_secrets(cfg.nats.url));
   if (hello->tls_verify && cfg.nats.tls_cert.empty())
     return fail(errc::unauthorized,
                 "the NATS server at {} asks for a client certificate; set nats.tls_cert and nats.tls_key",
                 nats::without_secrets(cfg.nats.url));
   return nc.start({.url = cfg.nats.url,
                    .creds = cfg.nats.creds,
+                   .nkey_seed = cfg.nats.nkey_seed,
                    .tls_ca = cfg.nats.tls_ca,
                    .tls_cert = cfg.nats.tls_cert,
-                   .tls_key = cfg.nats.tls_key});
+                   .tls_key = cfg.nats.tls_key,
+                   .api_prefix = cfg.nats.api(),
+                   .inbox_prefix = cfg.nats.inbox_prefix});
 }
 
 result<int> try_nats(const config& cfg, std::function<task<int>(session)> body) {

@@ -105,7 +105,8 @@ void print_ends(const json::object& all) {
 
 void print_text(const json::object& all) {
   const auto& nats = all.at("nats").as_object();
-  write_out("nats         {} (server {})\n", text_of(nats, "url"), text_of(nats, "server_id"));
+  write_out("nats         {} (server {}{})\n", text_of(nats, "url"), text_of(nats, "server_id"),
+            nats.contains("domain") ? ", JetStream domain " + text_of(nats, "domain") : "");
   print_store(all.at("store").as_object());
   if (const auto* b = all.if_contains("buffer"))
     write_out("buffer       stream ingest: {} of {} messages{}\n", text_of(b->as_object(), "messages"),

@@ -198,6 +198,7 @@ task<json::array> gap_facts(session s) {
 task<result<json::object>> system_facts(session s, depth how_deep) {
   json::object all;
   all["nats"] = json::object{{"url", nats::without_secrets(s.cfg.nats.url)}, {"server_id", s.nc.server_id()}};
+  if (!s.facts.domain.empty()) all["nats"].as_object()["domain"] = s.facts.domain;
   if (how_deep != depth::stages) {
     auto store = co_await store_facts(s);
     if (!store) co_return store.error();

@@ -110,6 +110,15 @@ std::string taken_by_a_store(std::string_view bucket) {
   return {};
 }
 
+constexpr std::size_t max_subject_part = 200;
+
+/// Tokens that are not empty, no wildcards: what may stand before a dot and more.
+bool is_subject(std::string_view s) {
+  const auto bad = [](char x) { return x <= ' ' || x == '*' || x == '>' || x == 0x7f; };
+  return !s.empty() && s.size() <= max_subject_part && std::ranges::none_of(s, bad) && s.front() != '.' &&
+         s.back() != '.' && s.find("..") == s.npos;
+}
+
 }  // namespace
 
 std::string check_stages(const config& c) {
@@ -221,6 +230,35 @@ std::string check_listen(const config& c) {
 std::string check_tls(const config& c) {
   if (c.nats.tls_cert.empty() == c.nats.tls_key.empty()) return {};
   return "a client certificate has two files; write both nats.tls_cert and nats.tls_key";
+}
+
+std::string check_nkey_seed(const config& c) {
+  if (c.nats.nkey_seed.empty() || c.nats.creds.empty()) return {};
+  return "a credentials file brings a key of its own; write nats.creds or nats.nkey_seed, not both";
+}
+
+std::string check_domain(const config& c) {
+  const std::string_view d = c.nats.domain;
+  const auto good = [](char x) { return is_alnum(x) || x == '-' || x == '_'; };
+  if (d.size() > max_subject_part || !std::ranges::all_of(d, good) || d == "API" || d == "ACK")
+    return fmt::format(R"(wants the name of a JetStream domain, such as "hub": letters, digits, "-" and "_"; not "{}")",
+                       d);
+  if (d.empty() || c.nats.api_prefix.empty()) return {};
+  return fmt::format(R"(says already that the API is at "$JS.{}.API"; write nats.domain or nats.api_prefix, not both)",
+                     d);
+}
+
+std::string check_api_prefix(const config& c) {
+  if (c.nats.api_prefix.empty() || is_subject(c.nats.api_prefix)) return {};
+  return fmt::format(R"(wants the beginning of a subject, such as "hub.API", without wildcards; not "{}")",
+                     c.nats.api_prefix);
+}
+
+std::string check_inbox_prefix(const config& c) {
+  if (is_subject(c.nats.inbox_prefix)) return {};
+  return fmt::format(
+      R"(wants the beginning of a subject, such as "_INBOX" or "_INBOX.recordkv", without wildcards; not "{}")",
+      c.nats.inbox_prefix);
 }
 
 std::string check_kv_assign(const config& c) { return wrong_assign(c.kv.assign); }

@@ -25,6 +25,10 @@ std::string check_dids(const config& c);
 std::string check_database(const config& c);
 std::string check_listen(const config& c);
 std::string check_tls(const config& c);
+std::string check_nkey_seed(const config& c);
+std::string check_domain(const config& c);
+std::string check_api_prefix(const config& c);
+std::string check_inbox_prefix(const config& c);
 std::string check_kv_assign(const config& c);
 std::string check_index_assign(const config& c);
 

@@ -20,9 +20,13 @@ constexpr auto rows = std::to_array<key_row>({
 
     {.name = "nats.url", .at = AT(nats.url), .wrong = check_nats_url},
     {.name = "nats.creds", .at = AT(nats.creds)},
+    {.name = "nats.nkey_seed", .at = AT(nats.nkey_seed), .wrong = check_nkey_seed},
     {.name = "nats.tls_ca", .at = AT(nats.tls_ca)},
     {.name = "nats.tls_cert", .at = AT(nats.tls_cert), .wrong = check_tls},
     {.name = "nats.tls_key", .at = AT(nats.tls_key), .wrong = check_tls},
+    {.name = "nats.domain", .at = AT(nats.domain), .wrong = check_domain},
+    {.name = "nats.api_prefix", .at = AT(nats.api_prefix), .wrong = check_api_prefix},
+    {.name = "nats.inbox_prefix", .at = AT(nats.inbox_prefix), .wrong = check_inbox_prefix},
     {.name = "nats.replicas", .at = AT(nats.replicas), .least = 1, .most = 5, .wrong = check_replicas},
     {.name = "nats.sync_interval", .at = AT(nats.sync_interval), .least = 100, .most = 86'400'000},
     {.name = "nats.start_timeout", .at = AT(nats.start_timeout), .most = 86'400'000},

@@ -32,7 +32,8 @@ task<result<std::vector<entry>>> bucket::get_many(std::vector<std::string> keys)
   // Direct get answers with the raw message: no JSON, no base64, and any replica serves it.
   std::vector<nats::request_spec> asks;
   asks.reserve(keys.size());
-  for (const auto& k : keys) asks.push_back({.subject = fmt::format("$JS.API.DIRECT.GET.{}.{}", stream(), subject(k))});
+  for (const auto& k : keys)
+    asks.push_back({.subject = fmt::format("{}DIRECT.GET.{}.{}", nats::api_subjects, stream(), subject(k))});
   auto answers = co_await nc_.request_all(std::move(asks), std::chrono::seconds(10));
   std::vector<entry> out;
   out.reserve(keys.size());

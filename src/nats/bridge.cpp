@@ -72,7 +72,7 @@ result<void> bridge::open(const nats_config& config) {
   closing_ = false;
   quick_losses_ = 0;
   config_ = config;
-  auto options = options_for(config, read_size);
+  auto options = options_for(config_, read_size);
   if (!options) return options.error();
   natsOptions* raw = options->get();
   natsStatus s = natsOptions_SetEventLoop(

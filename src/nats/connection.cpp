@@ -3,6 +3,7 @@
 #include "bridge.hpp"
 #include "recordkv/core/log.hpp"
 #include "waiting_requests.hpp"
+#include "wire_subjects.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 
@@ -26,6 +27,8 @@ struct subscription::queue {
 namespace {
 
 constexpr std::chrono::seconds denial_stands{15}, denial_told_every{60}, inbox_again{5};
+
+constexpr std::string_view usual_inbox = "_INBOX";
 
 std::string fresh_inbox(const std::string& prefix) {
   static constexpr std::string_view alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -92,6 +95,7 @@ struct connection::impl {
     if (!d) return log::warn("nats", "the NATS server says: {}", words);
     const auto now = steady_clock::now();
     const auto why = d->as_error();
+    d->subject = wire.back(d->subject);
     const bool inbox_itself = d->what == denial::direction::subscribe && d->names(inbox + ".>");
     // Nobody needs to write to itself but for an echo, and this refusal is one (flush).
     const bool to_itself = d->what == denial::direction::publish && d->subject.starts_with(inbox);
@@ -161,7 +165,8 @@ struct connection::impl {
 
   asio::io_context& io;
   bridge raw;
-  std::string inbox = fresh_inbox("_INBOX");
+  std::string inbox = fresh_inbox(std::string(usual_inbox));
+  wire_subjects wire;
   __natsSubscription* inbox_subscription = nullptr;
   std::vector<std::shared_ptr<subscription::queue>> queues;
   std::vector<__natsSubscription*> graveyard;  // to be unsubscribed once nats.c may be entered again
@@ -190,6 +195,8 @@ connection::~connection() {
 }
 
 result<void> connection::start(const nats_config& config) {
+  impl_->wire = wire_subjects(config.api_prefix);
+  impl_->inbox = fresh_inbox(config.inbox_prefix);
   if (auto opened = impl_->raw.open(config); !opened) return opened.error();
   while (!impl_->raw.up()) impl_->io.run_one();  // the socket arrives as a posted handler
   auto inbox = impl_->raw.subscribe((impl_->inbox + ".>").c_str());
@@ -205,6 +212,14 @@ std::string connection::server_id() const { return impl_->server_id; }
 std::size_t connection::max_payload() const noexcept { return impl_->max_payload; }
 std::string connection::trouble() const { return impl_->trouble; }
 const std::string& connection::inbox() const noexcept { return impl_->inbox; }
+
+std::string connection::on_the_wire(std::string_view subject) const { return impl_->wire.out(subject); }
+
+std::size_t connection::longer_on_the_wire() const noexcept {
+  static const auto usual = fresh_inbox(std::string(usual_inbox)).size();
+  return impl_->wire.longer_by() + (impl_->inbox.size() > usual ? impl_->inbox.size() - usual : 0);
+}
+
 asio::io_context& connection::io() noexcept { return impl_->io; }
 
 task<> connection::wait_up() {
@@ -213,7 +228,9 @@ task<> connection::wait_up() {
 
 result<void> connection::publish(const std::string& subject, const std::string& reply, const header_list& headers,
                                  std::string_view data, bool perishable) {
-  auto sent = impl_->raw.publish(subject.c_str(), reply.empty() ? nullptr : reply.c_str(), headers, data);
+  const auto to = impl_->wire.elsewhere() ? impl_->wire.out(subject) : std::string();
+  auto sent =
+      impl_->raw.publish((to.empty() ? subject : to).c_str(), reply.empty() ? nullptr : reply.c_str(), headers, data);
   if (sent && perishable) impl_->raw.note_perishable();
   return sent;
 }
@@ -252,9 +269,11 @@ task<std::vector<result<message>>> connection::request_all(std::vector<request_s
     if (slots.replies[i])
       out.emplace_back(std::move(slots.replies[i]));
     else if (slots.failures[i])
-      out.emplace_back(fail(slots.failures[i]->code, "{} (request {})", slots.failures[i]->text, what[i].subject));
+      out.emplace_back(
+          fail(slots.failures[i]->code, "{} (request {})", slots.failures[i]->text, on_the_wire(what[i].subject)));
     else
-      out.emplace_back(fail(errc::timed_out, "NATS did not answer {} within {} ms", what[i].subject, timeout.count()));
+      out.emplace_back(
+          fail(errc::timed_out, "NATS did not answer {} within {} ms", on_the_wire(what[i].subject), timeout.count()));
   }
   co_return out;
 }

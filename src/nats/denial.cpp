@@ -7,6 +7,7 @@ namespace recordkv::nats {
 namespace {
 
 constexpr std::size_t room_in_nats_c = 255;
+constexpr std::string_view inbox_remedy = ", or set nats.inbox_prefix to what is permitted";
 
 std::string_view first_tokens(std::string_view subject, int n) {
   std::size_t at = 0;
@@ -30,8 +31,8 @@ std::string denial::family() const {
 error denial::as_error() const {
   static constexpr std::string_view verbs[] = {"publish to", "publish with a reply to", "subscribe to"};
   return fail(errc::unauthorized,
-              "the NATS server does not permit this user to {} {} ({}); permit it, see config/nats-permissions.conf",
-              verbs[static_cast<int>(what)], subject, words);
+              "the NATS server does not permit this user to {} {} ({}); permit it{}, see config/nats-permissions.conf",
+              verbs[static_cast<int>(what)], subject, words, what == direction::publish ? "" : inbox_remedy);
 }
 
 // nats-server's client.go: `Permissions Violation for Publish to "SUBJECT"`, `… Publish with Reply of "SUBJECT"`,

@@ -1,12 +1,14 @@
 #include "dial.hpp"
 
 #include "address.hpp"
+#include "nkey.hpp"
 #include "recordkv/nats/greeting.hpp"
 #include "trust.hpp"
 
 #include <nats/nats.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace recordkv::nats {
 namespace {
@@ -31,6 +33,18 @@ error translate(natsStatus s, const nats_config& c) {
   return fail(errc::unreachable, "connecting to NATS at {} failed: {}", url, detail);
 }
 
+// At every connect, on a thread of nats.c. It frees both what it is given and the words.
+natsStatus sign(char** why, unsigned char** signature, int* size, const char* nonce, void* path) {
+  auto seed = seed_in(*static_cast<const std::string*>(path));
+  if (!seed) {
+    *why = ::strdup(seed.error().text.c_str());
+    return NATS_ERR;
+  }
+  const natsStatus s = nats_Sign(seed->c_str(), nonce, signature, size);
+  wipe(*seed);
+  return s;
+}
+
 natsStatus set_servers(natsOptions* o, const std::vector<std::string>& urls) {
   std::vector<const char*> raw;
   raw.reserve(urls.size());
@@ -50,6 +64,15 @@ result<void> set_trust(natsOptions* o, const nats_config& c) {
     return unusable("nats.tls_cert and nats.tls_key", c.tls_cert + " with " + c.tls_key, why());
   if (!c.creds.empty() && natsOptions_SetUserCredentialsFromFiles(o, c.creds.c_str(), nullptr) != NATS_OK)
     return unusable("nats.creds", c.creds, why());
+  if (c.nkey_seed.empty()) return {};
+  auto seed = seed_in(c.nkey_seed);
+  if (!seed) return seed.error();
+  const auto key = public_nkey(*seed);
+  wipe(*seed);
+  // nats.c's own reading of the file stumbles over "\r".
+  auto* const path = const_cast<std::string*>(&c.nkey_seed);  // NOLINT: only read
+  if (natsOptions_SetNKey(o, key.c_str(), &sign, path) != NATS_OK)
+    return unusable("nats.nkey_seed", c.nkey_seed, why());
   return {};
 }
 

@@ -16,6 +16,7 @@ namespace recordkv::nats {
 
 using options = std::unique_ptr<__natsOptions, void (*)(__natsOptions*)>;
 
+/// `config` outlives what is made of it: its seed is read at every connect.
 result<options> options_for(const nats_config& config, int read_size);
 
 /// With several servers nats.c answers for the last one only: one that refuses us would hide behind one that is dead.

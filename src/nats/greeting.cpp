@@ -124,6 +124,7 @@ result<greeting> parse(std::string_view line) {
   };
   if (const auto* f = o.if_contains("version"); f && f->is_string()) g.version = f->get_string();
   if (const auto* f = o.if_contains("server_id"); f && f->is_string()) g.server_id = f->get_string();
+  if (const auto* f = o.if_contains("domain"); f && f->is_string()) g.domain = f->get_string();
   g.jetstream = flag("jetstream");
   g.auth_required = flag("auth_required");
   g.tls_required = flag("tls_required");
@@ -164,12 +165,14 @@ result<void> accept(const greeting& g, std::string_view urls) {
                 "the NATS server at {} is version {}, which can hide messages of a one-per-subject stream after a "
                 "restart; use 2.12.10, 2.14.2 or newer",
                 urls, g.version);
-  if (!g.jetstream)
-    return fail(
-        errc::unsupported,
-        "the NATS server at {} runs without JetStream; start it with -js, or add jetstream {{}} to its configuration",
-        urls);
   return {};
+}
+
+error no_jetstream(std::string_view urls) {
+  return fail(errc::unsupported,
+              "the NATS server at {} runs without JetStream; start it with -js, or add jetstream {{}} to its "
+              "configuration; if it is a leaf node, set nats.domain to the JetStream domain of its hub",
+              urls);
 }
 
 }  // namespace recordkv::nats

@@ -139,7 +139,7 @@ void compare(const stream_spec& want, const json::object& have, std::vector<std:
 }  // namespace
 
 task<result<json::object>> api(connection& nc, std::string what, std::string body) {
-  request_spec r{.subject = "$JS.API." + what, .data = std::move(body)};
+  request_spec r{.subject = std::string(api_subjects) + what, .data = std::move(body)};
   auto reply = co_await nc.request(std::move(r), answer_limit);
   if (!reply) co_return reply.error();
   boost::system::error_code ec;
@@ -173,20 +173,29 @@ result<std::uint64_t> parse_pub_ack(std::string_view reply) {
 task<result<server_facts>> jetstream_facts(connection& nc) {
   auto info = co_await api(nc, "INFO");
   if (!info) {
+    const auto asked = nc.on_the_wire("$JS.API.INFO");
+    const bool elsewhere = asked != "$JS.API.INFO";
+    if (info.error().code == errc::timed_out && elsewhere)
+      co_return fail(
+          errc::timed_out,
+          "JetStream does not answer at {}: nats.domain (or nats.api_prefix) is not what its server says, this "
+          "server is not connected to it as a leaf node, or it is still recovering",
+          asked);
     if (info.error().code == errc::timed_out)
       co_return fail(errc::timed_out,
                      "JetStream of the NATS server does not answer: it is still recovering, or not enabled for this "
-                     "account (nats account info)");
+                     "account (nats account info); at a leaf node, nats.domain names the JetStream domain of its hub");
     if (info.error().code == errc::unsupported)
       co_return fail(errc::unsupported,
                      "the NATS server has no JetStream for this account; start it with -js (or jetstream {{}} in its "
-                     "configuration)");
+                     "configuration); at a leaf node, set nats.domain to the JetStream domain of its hub");
     co_return info.error();
   }
   server_facts f;
   if (const auto* a = info->if_contains("api"); a && a->is_object())
     f.api_level = static_cast<int>(number(a->get_object(), "level"));
   f.streams = number(*info, "streams");
+  f.domain = text(*info, "domain");
   co_return f;
 }
 

@@ -57,7 +57,8 @@ void publisher::close() noexcept {
 task<result<ordinal>> publisher::put(std::string subject, header_list headers, std::string payload) {
   std::size_t size = subject.size() + payload.size() + header_lines + (spec_.fenced ? fence_line : 0);
   for (const auto& h : headers) size += std::string_view(h.name).size() + h.value.size() + 4;
-  if (size > std::min(max_size_, nc_.max_payload()) || subject.size() + 192 > max_control_line)
+  if (size > std::min(max_size_, nc_.max_payload()) ||
+      subject.size() + nc_.longer_on_the_wire() + 192 > max_control_line)
     co_return fail(errc::too_large, "{} bytes under a subject of {} can't be stored", size, subject.size());
   while (running() && window_.full()) co_await moved_.wait();
   while (running() && !co_await may_write()) co_await woken_.wait_for(tick);

@@ -3,6 +3,7 @@
 #include "consumer_config.hpp"
 
 #include "recordkv/core/log.hpp"
+#include "recordkv/nats/jetstream.hpp"
 
 #include <boost/json.hpp>
 
@@ -197,7 +198,7 @@ void pull_consumer::renew() {
                     {"max_bytes", spec_.max_bytes},
                     {"expires", ns(pull_life)},
                     {"idle_heartbeat", ns(heartbeat)}};
-  const auto subject = fmt::format("$JS.API.CONSUMER.MSG.NEXT.{}.{}", spec_.stream, name_);
+  const auto subject = fmt::format("{}CONSUMER.MSG.NEXT.{}.{}", api_subjects, spec_.stream, name_);
   if (nc_.publish(subject, reply_, {}, json::serialize(pull))) credit_ = spec_.credit;
 }
 

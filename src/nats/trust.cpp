@@ -1,6 +1,7 @@
 #include "trust.hpp"
 
 #include "address.hpp"
+#include "nkey.hpp"
 #include "recordkv/nats/greeting.hpp"
 
 #include <openssl/x509_vfy.h>
@@ -29,7 +30,12 @@ result<std::string> content(std::string_view key, const std::string& path) {
               std::strerror(errno));
 }
 
-void wipe(std::string& secret) { std::fill(secret.begin(), secret.end(), '\0'); }
+/// Without the white space around it.
+std::string_view alone(std::string_view text) {
+  constexpr std::string_view space = " \t\r\n";
+  const auto begin = text.find_first_not_of(space);
+  return begin == text.npos ? std::string_view{} : text.substr(begin, text.find_last_not_of(space) + 1 - begin);
+}
 
 /// The first line between two lines of dashes whose first says `title`; nats.c looks for no more than that.
 std::string_view section(std::string_view text, std::string_view title) {
@@ -55,6 +61,18 @@ result<void> check_credentials(const std::string& path) {
       "nats.creds: {} is no credentials file (its user {} is missing or damaged); write it anew, e.g. with `nsc "
       "generate creds`",
       path, good_jwt ? "key" : "JWT");
+}
+
+result<void> check_nkey_seed(const std::string& path) {
+  auto seed = seed_in(path);
+  if (!seed) return seed.error();
+  const bool good = !public_nkey(*seed).empty();
+  wipe(*seed);
+  if (good) return {};
+  return fail(errc::unauthorized,
+              "nats.nkey_seed: {} is no file with the seed of a user NKey (\"SU…\", 58 letters), or it is damaged; "
+              "write it anew, e.g. with `nsc generate nkey --user`",
+              path);
 }
 
 result<void> check_pem(std::string_view key, const std::string& path) {
@@ -108,6 +126,8 @@ error server_not_trusted(const nats_config& c, const std::string& shown, const v
 
 }  // namespace
 
+void wipe(std::string& secret) { std::fill(secret.begin(), secret.end(), '\0'); }
+
 bool wants_tls(const nats_config& c) { return asks_for_tls(c.url) || !c.tls_ca.empty() || !c.tls_cert.empty(); }
 
 result<void> check_files(const nats_config& c) {
@@ -116,7 +136,18 @@ result<void> check_files(const nats_config& c) {
   for (const auto& [key, path] : pems)
     if (!path->empty())
       if (auto good = check_pem(key, *path); !good) return good;
+  if (!c.nkey_seed.empty())
+    if (auto good = check_nkey_seed(c.nkey_seed); !good) return good;
   return c.creds.empty() ? result<void>{} : check_credentials(c.creds);
+}
+
+result<std::string> seed_in(const std::string& path) {
+  auto text = content("nats.nkey_seed", path);
+  if (!text) return text.error();
+  const auto seed = alone(*text);
+  auto out = std::string(seed);
+  wipe(*text);
+  return out;
 }
 
 error unusable(std::string_view key, std::string_view file, std::string_view detail) {
@@ -134,10 +165,15 @@ error credentials_refused(const nats_config& c) {
         "the NATS server at {} refuses the credentials in nats.creds {}; are they of an account of this server, and "
         "neither expired nor revoked?",
         shown, c.creds);
-  return fail(
-      errc::unauthorized,
-      "the NATS server at {} wants credentials; set nats.creds, or write user:password@ before the host in nats.url",
-      shown);
+  if (!c.nkey_seed.empty())
+    return fail(errc::unauthorized,
+                "the NATS server at {} refuses the NKey in nats.nkey_seed {}; is its public key that of a user of this "
+                "server?",
+                shown, c.nkey_seed);
+  return fail(errc::unauthorized,
+              "the NATS server at {} wants credentials; set nats.creds, or write user:password@ before the host in "
+              "nats.url, or set nats.nkey_seed",
+              shown);
 }
 
 error tls_failed(const nats_config& c, std::string_view detail) {

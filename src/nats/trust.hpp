@@ -18,6 +18,10 @@ bool wants_tls(const nats_config& config);
 /// malformed credentials file to the server, key and all.
 result<void> check_files(const nats_config& config);
 
+/// The seed in a file of nats.nkey_seed, to be wiped.
+result<std::string> seed_in(const std::string& path);
+void wipe(std::string& secret);
+
 /// A file that OpenSSL does not take: `key` is the configuration's name of it.
 error unusable(std::string_view key, std::string_view file, std::string_view detail);
 

@@ -422,6 +422,10 @@ TEST_CASE("a delivery's reply subject tells its place, with and without a domain
   REQUIRE(domain);
   CHECK(domain->stream_seq == 2);
   CHECK(domain->consumer_seq == 3);
+  const auto without_random = nats::parse_delivery("$JS.ACK.hub.ACCHASH.ingest.kv.1.2.3.4.5");
+  REQUIRE(without_random);
+  CHECK(without_random->stream_seq == 2);
+  CHECK(without_random->pending == 5);
   for (const auto* bad : {"", "$JS.ACK.a.b.1.2.3.4", "$JS.API.a.b.1.2.3.4.5", "$JS.ACK.a.b.x.2.3.4.5"})
     CHECK_FALSE(nats::parse_delivery(bad));
 }

@@ -109,6 +109,28 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "FILE:2: index.assign: wants \"all\" or partitions such as \"0-7,a\", in lower-case hex; not \"A\""},
       {"[nats]\ntls_cert = \"me.pem\"",
        "FILE:2: nats.tls_cert: a client certificate has two files; write both nats.tls_cert and nats.tls_key"},
+      {"[nats]\ncreds = \"a\"\nnkey_seed = \"b\"",
+       "FILE:3: nats.nkey_seed: a credentials file brings a key of its own; write nats.creds or nats.nkey_seed, not "
+       "both"},
+      {"[nats]\ndomain = \"hub.API\"",
+       "FILE:2: nats.domain: wants the name of a JetStream domain, such as \"hub\": letters, digits, \"-\" and \"_\"; "
+       "not "
+       "\"hub.API\""},
+      {"[nats]\ndomain = \"hub\"\napi_prefix = \"hub.API\"",
+       "FILE:2: nats.domain: says already that the API is at \"$JS.hub.API\"; write nats.domain or nats.api_prefix, "
+       "not "
+       "both"},
+      {"[nats]\napi_prefix = \"hub.API.>\"",
+       "FILE:2: nats.api_prefix: wants the beginning of a subject, such as \"hub.API\", without wildcards; not "
+       "\"hub.API.>\""},
+      {"[nats]\ninbox_prefix = \"_INBOX.\"",
+       "FILE:2: nats.inbox_prefix: wants the beginning of a subject, such as \"_INBOX\" or \"_INBOX.recordkv\", "
+       "without "
+       "wildcards; not \"_INBOX.\""},
+      {"[nats]\ninbox_prefix = \"\"",
+       "FILE:2: nats.inbox_prefix: wants the beginning of a subject, such as \"_INBOX\" or \"_INBOX.recordkv\", "
+       "without "
+       "wildcards; not \"\""},
       {"[repos]\nmode = \"list\"", "FILE:2: repos.mode: backfill is still to come; write repos.mode = \"live\""},
       {"[index]\ndatabase = \"postgresql:u:secret@h/d\"",
        "FILE:2: index.database: wants a whole postgresql:// URL; "

@@ -24,12 +24,15 @@
 namespace recordkv::nats {
 
 struct nats_config {
-  std::string url;       ///< nats://[user:password@]host:port, several with commas; tls:// for TLS
-  std::string creds;     ///< credentials file, or empty
-  std::string tls_ca;    ///< PEM file of the certificate authority, or empty: the system's
-  std::string tls_cert;  ///< PEM file of our certificate, and of those that lead to its authority, or empty
-  std::string tls_key;   ///< PEM file of its key
+  std::string url;        ///< nats://[user:password@]host:port, several with commas; tls:// for TLS
+  std::string creds;      ///< credentials file, or empty
+  std::string nkey_seed;  ///< file with the seed of a user NKey, or empty
+  std::string tls_ca;     ///< PEM file of the certificate authority, or empty: the system's
+  std::string tls_cert;   ///< PEM file of our certificate, and of those that lead to its authority, or empty
+  std::string tls_key;    ///< PEM file of its key
   std::string name = "recordkv";
+  std::string api_prefix;  ///< "$JS.hub.API", or empty: the server's own JetStream
+  std::string inbox_prefix = "_INBOX";
 };
 
 class connection;
@@ -108,6 +111,11 @@ class connection {
   /// A subject prefix of our own: "_INBOX.xyz". Everything below it comes to the one inbox and is dispatched by its
   /// token.
   const std::string& inbox() const noexcept;
+
+  /// A subject as the server sees it: everything above writes `$JS.API.` and `$KV.`, wherever JetStream is.
+  std::string on_the_wire(std::string_view subject) const;
+  /// By how much the wire's form of a message's subject and reply may be longer than "$KV.…" and "_INBOX.xyz".
+  std::size_t longer_on_the_wire() const noexcept;
 
   /// Returns once the server has processed everything published before (echo through our own inbox).
   task<result<void>> flush(std::chrono::milliseconds timeout = std::chrono::seconds(5));

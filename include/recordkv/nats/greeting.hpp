@@ -21,14 +21,18 @@ struct greeting {
   bool tls_required = false;
   bool tls_verify = false;  ///< it asks for a client certificate
   std::size_t max_payload = 0;
+  std::string domain;  ///< its own JetStream domain, where it has one with a name
 };
 
 /// From the first of the comma-separated `urls` that answers. errc::unreachable names them all.
 task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit = std::chrono::seconds(2));
 
-/// errc::unsupported below 2.10, for 2.12.7–2.12.9 and 2.14.0–2.14.1 (they can hide messages of a one-per-subject
-/// stream after a restart), and for a server without JetStream.
+/// errc::unsupported below 2.10, and for 2.12.7–2.12.9 and 2.14.0–2.14.1 (they can hide messages of a one-per-subject
+/// stream after a restart).
 result<void> accept(const greeting& g, std::string_view urls);
+
+/// A server that greets without JetStream, where the configuration names no domain behind it.
+error no_jetstream(std::string_view urls);
 
 /// `urls` without the user names and passwords that may stand in them: what messages show.
 std::string without_secrets(std::string_view urls);

@@ -19,8 +19,12 @@
 
 namespace recordkv::nats {
 
-/// A reply to `$JS.API.<what>`; an error object becomes: 10059/10014/10037 not_found, 10071/10164 conflict, 10077 with
-/// "maximum" full, 10054 too_large, others refused (text holds code and description).
+/// How the subjects of JetStream's API begin, for everything above the connection: it puts the domain in.
+inline constexpr std::string_view api_subjects = "$JS.API.";
+
+/// A reply to `$JS.API.<what>`, in the domain that the connection was given; an error object becomes: 10059/10014/10037
+/// not_found, 10071/10164 conflict, 10077 with "maximum" full, 10054 too_large, others refused (text holds code and
+/// description).
 task<result<boost::json::object>> api(connection& nc, std::string what, std::string body = {});
 
 /// The sequence in a publish acknowledgement, or its error, translated as above.
@@ -29,6 +33,7 @@ result<std::uint64_t> parse_pub_ack(std::string_view reply);
 struct server_facts {
   int api_level = 0;  ///< 0: before 2.11
   std::int64_t streams = 0;
+  std::string domain;  ///< the JetStream domain that answers; empty where it has no name
 };
 /// errc::unsupported: no JetStream for this account, said in words; timed_out: it does not answer, perhaps not yet.
 task<result<server_facts>> jetstream_facts(connection& nc);

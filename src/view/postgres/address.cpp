@@ -44,27 +44,58 @@ std::vector<std::pair<const char*, const std::string*>> address::overrides() con
 task<result<address>> resolved(address a) {
   const auto hosts = parts(a.host);
   const auto is_socket = [](const std::string& h) { return h.empty() || h.front() == '/' || h.front() == '@'; };
-  if (!a.hostaddr.empty() || std::ranges::any_of(hosts, is_socket)) co_return a;
+  if (!a.hostaddr.empty() || std::ranges::all_of(hosts, is_socket)) co_return a;
   const auto ports = parts(a.port);
   if (ports.size() != 1 && ports.size() != hosts.size()) co_return a;  // libpq says what is wrong with it
   asio::ip::tcp::resolver resolver(co_await asio::this_coro::executor);
   address out;
   std::string why;
   std::size_t count = 0;
+  const auto take = [&](std::size_t i, std::string_view addr) {
+    if (count == most_addresses) return;
+    append(out.host, hosts[i], count == 0);
+    append(out.hostaddr, addr, count == 0);
+    append(out.port, ports.size() == 1 ? ports[0] : ports[i], count == 0);
+    ++count;
+  };
   for (std::size_t i = 0; i < hosts.size(); ++i) {
+    if (is_socket(hosts[i])) take(i, "");  // libpq takes the host where there is no address
+    if (is_socket(hosts[i])) continue;
     auto [ec, found] = co_await resolver.async_resolve(hosts[i], "", use_task);
     if (ec) why += fmt::format("{}{} is not found: {}", why.empty() ? "" : ", ", hosts[i], ec.message());
     if (ec) continue;
-    for (const auto& one : found) {
-      if (count == most_addresses) break;
-      append(out.host, hosts[i], count == 0);
-      append(out.hostaddr, one.endpoint().address().to_string(), count == 0);
-      append(out.port, ports.size() == 1 ? ports[0] : ports[i], count == 0);
-      ++count;
-    }
+    for (const auto& one : found) take(i, one.endpoint().address().to_string());
   }
   if (count == 0) co_return fail(errc::storage, "{}; check the host in index.database", why);
   co_return out;
+}
+
+std::vector<address> each_of(const address& a) {
+  const auto hosts = parts(a.host), addresses = parts(a.hostaddr), ports = parts(a.port);
+  const auto n = std::max(hosts.size(), addresses.size());
+  const auto fits = [n](const std::vector<std::string>& list) {
+    return list.size() == n || (list.size() == 1 && list[0].empty());
+  };
+  if (!fits(hosts) || !fits(addresses) || (ports.size() != n && ports.size() != 1)) return {};
+  std::vector<address> out;
+  for (std::size_t i = 0; i < n; ++i)
+    out.push_back({.host = hosts.size() == n ? hosts[i] : "",
+                   .hostaddr = addresses.size() == n ? addresses[i] : "",
+                   .port = ports.size() == n ? ports[i] : ports[0]});
+  return out;
+}
+
+address all_of(const std::vector<address>& list) {
+  address out;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    append(out.host, list[i].host, i == 0);
+    append(out.hostaddr, list[i].hostaddr, i == 0);
+    append(out.port, list[i].port, i == 0);
+  }
+  const auto only_commas = [](const std::string& s) { return s.find_first_not_of(',') == s.npos; };
+  for (auto* s : {&out.host, &out.hostaddr, &out.port})
+    if (only_commas(*s)) s->clear();
+  return out;
 }
 
 }  // namespace recordkv::view::postgres

@@ -24,7 +24,12 @@ struct address {
   std::vector<std::pair<const char*, const std::string*>> overrides() const;
 };
 
-/// With `hostaddr` for each host. A socket's directory, a URL that says `hostaddr` itself or no host at all: as it is.
+/// With `hostaddr` for each host that is no socket's directory. A URL that says `hostaddr` itself, or no host at all:
+/// as it is.
 task<result<address>> resolved(address a);
+
+/// Its entries one by one; empty where the lists do not fit (libpq says so). all_of() puts them together again.
+std::vector<address> each_of(const address& a);
+address all_of(const std::vector<address>& list);
 
 }  // namespace recordkv::view::postgres

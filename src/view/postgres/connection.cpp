@@ -1,6 +1,6 @@
 #include "postgres/connection.hpp"
 
-#include "postgres/address.hpp"
+#include "postgres/reachable.hpp"
 #include "postgres/words.hpp"
 #include "recordkv/view/store.hpp"
 
@@ -15,7 +15,7 @@ namespace {
 
 using wait_type = asio::posix::stream_descriptor::wait_type;
 
-constexpr std::chrono::seconds patience_of_a_dial{15};
+constexpr std::chrono::seconds patience_of_a_dial{15}, patience_with_addresses{10};
 
 std::string one_line(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
@@ -187,12 +187,13 @@ task<result<void>> connection::dial(deadline until) {
   }
   auto found = co_await resolved(std::move(named));
   if (!found) co_return fail(errc::storage, "database {}: cannot connect: {}", shown_, found.error().text);
+  const auto answering = co_await reachable(std::move(*found), patience_with_addresses);
   // A network that goes silent is noticed within a minute; the URL may say otherwise. What follows it may not.
   std::vector<const char*> keys{
       "fallback_application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
       "tcp_user_timeout",          "dbname",          "client_encoding"};
   std::vector<const char*> values{"recordkv", "30", "10", "3", "60000", url_.c_str(), "UTF8"};
-  for (const auto& [key, text] : found->overrides()) {
+  for (const auto& [key, text] : answering.overrides()) {
     keys.push_back(key);
     values.push_back(text->c_str());
   }
