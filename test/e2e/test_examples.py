@@ -3,6 +3,7 @@
 Owns: how each is built and begun, kill -9 in the middle, the comparison. Refuses to know: how the store came about.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -66,7 +67,7 @@ class Program:
                 os.killpg(self.process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-            self.process.wait(10)
+            self.process.wait(60 * SLOW)  # killed; on a busy machine it takes its time to go
 
     def lines(self) -> list:
         """(sequence, uri, what is liked) of each whole line."""
@@ -139,8 +140,29 @@ class ExamplesTest(unittest.TestCase):
             for p in programs:
                 p.kill()
 
+    @contextlib.contextmanager
+    def standstill(self):
+        """The network is stopped, and all that it said is in the store: a snapshot and a file tell of the same moment."""
+        network = self.rig.parts["sim"].process
+        network.send_signal(signal.SIGSTOP)
+        try:
+            wait_for("the store has all that was read", lambda: self.rig.stream("ingest")["messages"] == 0, 60)
+            ends = [self.rig.stream("KV_record")["last_seq"]]
+
+            def stands() -> bool:
+                ends.append(self.rig.stream("KV_record")["last_seq"])
+                return len(ends) > 3 and len(set(ends[-3:])) == 1 and self.rig.stream("ingest")["messages"] == 0
+            wait_for("the store stands still", stands, 60, every=0.5)
+            yield
+        finally:
+            network.send_signal(signal.SIGCONT)
+
     def compare(self, p: Program, before: int, begun: int) -> None:
         """Each like of this moment is there in its state or a later one; nothing is there that the store never had."""
+        with self.standstill():
+            self.compare_now(p, before, begun)
+
+    def compare_now(self, p: Program, before: int, begun: int) -> None:
         store = snapshot(self.rig)
         newest = max(seq for seq, _ in store.values())
         wait_for(f"{p.durable} has come to {newest}", lambda: p.begun() and any(line[0] >= newest for line in p.lines()[-3000:]), 60)
