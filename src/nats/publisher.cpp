@@ -97,7 +97,7 @@ void publisher::send(ordinal o) {
   }
   high_sent_ = std::max(high_sent_, o + 1);
   ++unanswered_;
-  if (!sent) doubt(o, sent.error().text, sent.error().code);
+  if (!sent) doubt(sent.error().text, sent.error().code);
 }
 
 void publisher::send_waiting() {
@@ -113,7 +113,7 @@ void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply)
     counters_.add("errors", name(ack.error().code));
     // All before it stands and it was sent only once: nobody but another writer can have moved the sequence (X1).
     if (spec_.fenced && ack.error().code == errc::conflict && o == base_ && items_.front().tries == 1) foreign_ = true;
-    return doubt(o, ack.error().text, ack.error().code);
+    return doubt(ack.error().text, ack.error().code);
   }
   if (spec_.latency)
     spec_.latency->observe(
@@ -126,7 +126,7 @@ void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply)
     trouble_.clear();
     // The answer may have lain there while we were stopped: what waits behind it asks, as a put does.
     if (sent_ < window_.next() && spec_.leave.fresh && !spec_.leave.fresh())
-      doubt(sent_, "this process was stopped or cut off; asking whether it is still its to write");
+      doubt("this process was stopped or cut off; asking whether it is still its to write");
     else
       send_waiting();
   }
@@ -143,7 +143,7 @@ void publisher::denied(const denial& d) {
         d.what == denial::direction::reply && d.subject.starts_with(fmt::format("{}.p{}.", nc_.inbox(), id_));
     if (!its_reply && !(d.what == denial::direction::publish && d.names(i.subject))) continue;
     counters_.add("errors", name(errc::unauthorized));
-    return doubt(o, d.as_error().text, errc::unauthorized);
+    return doubt(d.as_error().text, errc::unauthorized);
   }
 }
 
@@ -161,7 +161,7 @@ void publisher::settle(ordinal o, std::uint64_t seq) {
 
 // From here on nothing is known for certain. Unfenced, answers that are still to come say nothing about the order in
 // which a resend would end (X10); fenced, they still tell what was stored.
-void publisher::doubt(ordinal from, std::string why, errc code) {
+void publisher::doubt(std::string why, errc code) {
   if (!doubt_) counters_.add("publish_doubts");
   if (trouble_.empty()) log::warn(spec_.name, "stream {} refuses: {}", spec_.stream, why);
   trouble_ = std::move(why);
@@ -169,7 +169,8 @@ void publisher::doubt(ordinal from, std::string why, errc code) {
   doubt_ = true;
   probe_.reset();
   if (!spec_.fenced) {
-    window_.refuse(from);
+    window_.refuse(
+        base_);  // all of it: one that is settled behind the floor would stay below an older value sent again
     ++attempt_;
     unanswered_ = 0;
   }
@@ -184,7 +185,7 @@ void publisher::leave_out(ordinal o) {
             i.payload.size());
   i.payload.clear();
   i.headers = {{"KV-Operation", "DEL"}};
-  doubt(o, "a message was too large");
+  doubt("a message was too large");
 }
 
 cause publisher::cause_of_trouble(cause full) const noexcept {
@@ -227,9 +228,9 @@ task<> publisher::watch() {
     if (nc_.up() && nc_.connects() != connects_) {
       connects_ = nc_.connects();
       unanswered_ = 0;  // what was still to come went with it
-      doubt(base_, "the connection was lost");
+      doubt("the connection was lost");
     } else if (!doubt_ && silent()) {
-      doubt(base_, fmt::format("no answer within {} ms", spec_.answer_limit.count()));
+      doubt(fmt::format("no answer within {} ms", spec_.answer_limit.count()));
     }
     if (doubt_) co_await recover();
   }

@@ -94,7 +94,7 @@ class publisher final : public outbox {
   void answered(std::uint64_t attempt, ordinal o, const message& reply);
   void denied(const denial& d);
   void settle(ordinal o, std::uint64_t seq);
-  void doubt(ordinal from, std::string why, errc code = errc::refused);
+  void doubt(std::string why, errc code = errc::refused);
   void leave_out(ordinal o);
   bool silent() const;
   bool running() const noexcept { return !closed_ && halt_ == halt::none; }
