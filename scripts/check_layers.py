@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Includes go down or stay in the folder, never up (docs/architecture.md, "Who includes whom").
+"""Includes go down or stay in the folder, never up (docs/architecture.md, "Who includes whom"), and the headers of a
+folder of src/ or stages/ are included by that folder alone.
 
-Owns: the table of layers. Refuses to know: anything but #include lines.
+Owns: the table of layers. Does not know: anything but #include lines.
 """
+import os
 import pathlib
 import re
 import subprocess
@@ -13,17 +15,20 @@ MAY = {
     "core": set(),
     "pipe": {"core"},
     "atproto": {"core"},
+    "config": {"core"},
     "nats": {"core", "pipe"},
     "firehose": {"core", "atproto"},
     "kv": {"core", "pipe", "atproto", "nats"},
     "view": {"core", "atproto"},
-    "config": {"core"},
     "http": {"core"},
-    "indexer": {"core", "pipe", "atproto", "nats", "kv", "config", "stages"},
-    "stages": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config"},
-    "cli": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "http", "stages", "indexer"},
+    "stage": {"core", "pipe", "atproto", "nats", "kv", "config"},
+    "projection": {"core", "pipe", "atproto", "nats", "kv", "view", "config"},
+    "indexer": {"core", "pipe", "atproto", "nats", "kv", "config", "stage"},
+    "stages": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "stage", "projection"},
+    "cli": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "http", "stage", "projection", "stages",
+            "indexer"},
 }
-ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stages", "indexer.hpp": "indexer", "run.hpp": "cli"}
+ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stage", "indexer.hpp": "indexer", "run.hpp": "cli"}
 # nats.c has three includers, and libcbor one: what a library costs is paid in one place
 ONLY = {"nats/nats.h": {"src/nats/bridge.cpp", "src/nats/dial.cpp", "src/nats/message.cpp"}, "cbor.h": {"src/atproto/cbor.cpp"},
         "sqlite3.h": {"src/view/sqlite/database.cpp", "src/view/sqlite/database.hpp"},
@@ -36,6 +41,17 @@ def layer(path):
         return "stages"
     inside = parts[2:] if parts[0] == "include" else parts[1:]
     return ROOT_HEADERS.get(inside[0], inside[0].removesuffix(".cpp"))
+
+
+def room(path):
+    """The folder that keeps its headers for itself: a layer, or one stage."""
+    return "/".join(path.parts[:2]) if len(path.parts) > 2 else path.parts[0]
+
+
+def is_private(path, target):
+    """A header in another room, but stages/stages.hpp, which is what a stage shows of itself."""
+    header = pathlib.Path(os.path.normpath(path.parent / target))
+    return header.exists() and room(header) != room(path) and header.as_posix() != "stages/stages.hpp"
 
 
 def main():
@@ -59,7 +75,9 @@ def main():
                 to = layer(pathlib.Path("include") / target)
                 if to != own and to not in MAY[own]:
                     wrong.append(f"{name}:{number}: {own} may not include {to} ({target})")
-    print("\n".join(wrong) or "layers: every include goes down")
+            elif is_private(path, target):
+                wrong.append(f"{name}:{number}: {target} belongs to another folder")
+    print("\n".join(wrong) or "layers: every include goes down, and no folder includes the headers of another")
     sys.exit(1 if wrong else 0)
 
 

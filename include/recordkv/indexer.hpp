@@ -71,12 +71,12 @@ class record_feed {
   record_feed(const stage_context& ctx, feed_spec spec);
   ~record_feed();
 
-  /// Takes the durable's lock, finds the position, rewinds. errc::not_owner: another process reads this durable;
+  /// Takes the durable's lock, finds the position, rewinds. errc::lease_lost: another process reads this durable;
   /// not_found: there is no store; mismatch: the durable is another's, or of a store that has been recreated.
   task<result<void>> open();
 
   /// The records that have come, at least one, each once in the life of this object. An error ends the feed:
-  /// errc::closed after close(); mismatch when the store was recreated or cut back under it; not_owner.
+  /// errc::closed after close(); mismatch when the store was recreated or cut back under it; lease_lost.
   task<result<record_batch>> next();
 
   /// These, and all before, are done for good. Never suspends.

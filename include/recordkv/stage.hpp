@@ -5,8 +5,8 @@
 #pragma once
 
 #include "recordkv/config.hpp"
-#include "recordkv/core/figures.hpp"
 #include "recordkv/core/meter.hpp"
+#include "recordkv/core/part_stats.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
 #include "recordkv/kv/store_names.hpp"
@@ -25,7 +25,7 @@ struct stage_context {
   const config& cfg;
   meters& counters;
   nats::server_facts facts;
-  figures_board* board = nullptr;  ///< where a stage hangs its figures; null: nobody looks
+  stats_board* board = nullptr;  ///< where a stage hangs its figures; null: nobody looks
   /// An answer that does not come ends a start only after this (nats.start_timeout).
   std::chrono::steady_clock::time_point start_until{};
 
@@ -42,7 +42,7 @@ class stage {
   virtual std::string_view name() const = 0;
 
   /// Takes its locks and streams, works until closed or until it can't go on, and returns once everything it holds is
-  /// settled. errc::not_owner: another process does this work.
+  /// settled. errc::lease_lost: another process does this work.
   virtual task<result<void>> run() = 0;
 
   /// Stop taking in; run() returns when dry. Idempotent, loop thread.

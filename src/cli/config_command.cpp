@@ -1,7 +1,7 @@
 // `config check` and `config show`.
 #include "commands.hpp"
 #include "output.hpp"
-#include "stages.hpp"
+#include "recordkv/projection/configured_views.hpp"
 
 #include <algorithm>
 
@@ -13,7 +13,7 @@ int config_command(const invocation& i, std::span<const stage_entry> extra) {
   if (auto stages = chosen_stages(*cfg, extra); !stages) return complain(stages.error());
   const bool has_views = std::ranges::find(cfg->stages, "index") != cfg->stages.end();
   if (i.action == "check" && has_views)  // what it passes, `run` accepts
-    if (auto views = stages::configured_views(*cfg); !views) return complain(views.error());
+    if (auto views = projection::configured_views(*cfg); !views) return complain(views.error());
   for (const auto& w : cfg->warnings) write_error("recordkv: warning: {}\n", w);
   if (i.action == "check") {
     write_out("the configuration is valid\n");

@@ -2,7 +2,7 @@
 
 #include "recordkv/core/timestamp.hpp"
 #include "recordkv/kv/bucket.hpp"
-#include "recordkv/kv/owner.hpp"
+#include "recordkv/kv/lease.hpp"
 
 #include <boost/json.hpp>
 
@@ -16,7 +16,7 @@ std::string text(const boost::json::object& o, std::string_view key) {
 
 bool within_a_lease(const std::string& stored, const std::string& now) {
   const auto from = epoch_seconds(stored), to = epoch_seconds(now);
-  return from && to && *to - *from <= static_cast<double>(kv::owner::lease.count());
+  return from && to && *to - *from <= static_cast<double>(kv::lease::period.count());
 }
 
 }  // namespace

@@ -4,10 +4,10 @@
 
 namespace recordkv::cli {
 
-part_condition condition_of(const figures& f) {
+part_condition condition_of(const part_stats& f) {
   part_condition p{.part = f.part, .lag_seconds = f.lag_seconds};
-  p.state = f.condition.present() ? "stalled" : f.standby ? "standby" : f.running ? "running" : "starting";
-  if (const auto& now = f.condition.present()) {
+  p.state = f.health.stalled() ? "stalled" : f.standby ? "standby" : f.running ? "running" : "starting";
+  if (const auto& now = f.health.stalled()) {
     p.cause = name(now->what);
     p.reason = now->reason;
   }

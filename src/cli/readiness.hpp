@@ -3,7 +3,7 @@
 // Owns: the rule. Refuses to know: where the facts come from (the process's own figures, or a lock's report).
 #pragma once
 
-#include "recordkv/core/figures.hpp"
+#include "recordkv/core/part_stats.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -18,7 +18,7 @@ struct part_condition {
   std::string cause, reason;
   double lag_seconds = 0;
 };
-part_condition condition_of(const figures& f);
+part_condition condition_of(const part_stats& f);
 part_condition condition_of(const boost::json::object& report);
 
 /// Empty: it is.

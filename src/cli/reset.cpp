@@ -101,7 +101,8 @@ task<result<void>> nobody_runs(session s) {
   auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return locks.error();
   for (const auto& l : *locks)
-    if (l.live) co_return fail(errc::not_owner, "stage {} is running (process {}); stop it before reset", l.key, l.pid);
+    if (l.live)
+      co_return fail(errc::lease_lost, "stage {} is running (process {}); stop it before reset", l.key, l.pid);
   co_return result<void>{};
 }
 

@@ -1,6 +1,6 @@
 // `run`: the chosen stages, from start to an orderly end.
 #include "commands.hpp"
-#include "front_door.hpp"
+#include "http_endpoints.hpp"
 #include "notify.hpp"
 
 #include "recordkv/core/log.hpp"
@@ -205,8 +205,8 @@ class process {
   asio::io_context io_{1};
   nats::connection nc_{io_};
   meters counters_;
-  figures_board board_;
-  front_door http_;
+  stats_board board_;
+  http_endpoints http_;
   std::vector<std::unique_ptr<stage>> stages_;
   nursery beside_{io_.get_executor()};
   asio::signal_set signals_, hangups_;

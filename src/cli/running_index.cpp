@@ -2,8 +2,8 @@
 
 #include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
+#include "recordkv/projection/configured_views.hpp"
 #include "recordkv/view/store.hpp"
-#include "stages.hpp"
 #include "status_facts.hpp"
 
 #include <algorithm>
@@ -66,7 +66,7 @@ result<std::vector<view::plan>> meant_views(const config& cfg, const std::vector
   std::set<std::string> kept;
   for (const auto& r : rows)
     if (r.live && r.report.contains("view")) kept.insert(text_of(r.report, "view"));
-  if (cfg.index.views_asked_for || kept.empty()) return stages::configured_views(cfg);
+  if (cfg.index.views_asked_for || kept.empty()) return projection::configured_views(cfg);
   std::vector<view::plan> out;
   for (const auto& name : kept) {
     auto built = plan_in_database(database_of(cfg, rows, name), name);
@@ -75,7 +75,7 @@ result<std::vector<view::plan>> meant_views(const config& cfg, const std::vector
       out.push_back(std::move(**built));
       continue;
     }
-    auto ships = stages::plans_of_file("builtin:" + name);  // its first build is about to be begun
+    auto ships = projection::plans_of_file("builtin:" + name);  // its first build is about to be begun
     if (ships) out.insert(out.end(), ships->begin(), ships->end());
   }
   return out;

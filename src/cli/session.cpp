@@ -16,7 +16,7 @@ int complain(const error& e) {
   write_error("recordkv: {}\n", e.text);
   switch (e.code) {
     case errc::not_found:
-    case errc::not_owner:
+    case errc::lease_lost:
     case errc::conflict: return no;
     case errc::unreachable:
     case errc::timed_out:

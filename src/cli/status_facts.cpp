@@ -1,14 +1,14 @@
 #include "status_facts.hpp"
 
-#include "begun_accounts.hpp"
 #include "lock_table.hpp"
 #include "readiness.hpp"
 #include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/known_accounts.hpp"
 #include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
+#include "recordkv/kv/source_gaps.hpp"
 #include "recordkv/nats/greeting.hpp"
-#include "source_gaps.hpp"
-#include "stages.hpp"
+#include "recordkv/projection/configured_views.hpp"
 #include "stores_there.hpp"
 
 #include <boost/json.hpp>
@@ -27,8 +27,8 @@ constexpr std::uint64_t countable_accounts = 2'000'000;
 
 // Accounts that are desynchronised, and by how many of them each reason is named: an account may have several.
 struct stale_accounts {
-  stages::account_set all;
-  std::map<std::string, stages::account_set, std::less<>> by_reason;
+  kv::known_accounts all;
+  std::map<std::string, kv::known_accounts, std::less<>> by_reason;
 
   void add(std::string_view encoded_did, std::string_view reasons) {
     all.add(encoded_did);
@@ -48,7 +48,7 @@ task<std::optional<stale_accounts>> count_stale(session s) {
   auto count = [&](std::string_view encoded_did, const nats::message& m) {
     if (!m.header_value("status").empty()) stale.add(encoded_did, m.header_value("reasons"));
   };
-  auto read = co_await stages::read_states(s.nc, s.names(), s.facts.api_level, counters, count);
+  auto read = co_await kv::read_states(s.nc, s.names(), s.facts.api_level, counters, count);
   if (!read) co_return std::nullopt;
   co_return stale;
 }
@@ -131,7 +131,7 @@ std::vector<std::string> untaken(const std::string& base, const json::array& row
 std::vector<std::string> view_bases(const config& cfg, const json::array& rows) {
   std::set<std::string> out;
   if (cfg.index.views_asked_for) {
-    if (const auto plans = stages::configured_views(cfg))
+    if (const auto plans = projection::configured_views(cfg))
       for (const auto& p : *plans) out.insert("view-" + p.name);
     return {out.begin(), out.end()};
   }
@@ -178,11 +178,11 @@ task<json::array> gap_facts(session s) {
   auto keys = co_await cursors.keys();
   if (!keys) co_return out;
   for (const auto& key : *keys) {
-    if (!key.starts_with(stages::source_gaps::prefix)) continue;
+    if (!key.starts_with(kv::source_gaps::prefix)) continue;
     auto found = co_await cursors.get(key);
     if (!found || found->deleted) continue;
-    for (const auto& g : stages::source_gaps::parse(found->value))
-      out.push_back(json::object{{"source", key.substr(stages::source_gaps::prefix.size())},
+    for (const auto& g : kv::source_gaps::parse(found->value))
+      out.push_back(json::object{{"source", key.substr(kv::source_gaps::prefix.size())},
                                  {"bucket", s.names().cursor()},
                                  {"key", key},
                                  {"from", g.from.empty() ? json::value(nullptr) : json::value(g.from)},

@@ -13,7 +13,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::string_view prefix = "KV_";
-constexpr std::size_t most_buckets = 256;  // each is looked into
+constexpr std::size_t max_buckets = 256;  // each is looked into
 
 task<result<std::vector<std::string>>> all_buckets(nats::connection& nc) {
   std::vector<std::string> out;
@@ -27,7 +27,7 @@ task<result<std::vector<std::string>>> all_buckets(nats::connection& nc) {
       if (n.is_string() && std::string_view(n.get_string()).starts_with(prefix))
         out.emplace_back(std::string_view(n.get_string()).substr(prefix.size()));
     offset += names->get_array().size();
-    if (out.size() > most_buckets || total == nullptr || !total->is_int64() ||
+    if (out.size() > max_buckets || total == nullptr || !total->is_int64() ||
         offset >= static_cast<std::size_t>(total->get_int64()))
       co_return out;
   }

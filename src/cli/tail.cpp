@@ -3,7 +3,7 @@
 // Owns: when a line counts as done, what ends the command, back-pressure. Refuses to know: how a record is written down
 // (record_line.cpp), where reading goes on (indexer.hpp).
 //
-// Memory is bounded twice: at most one buffer is being written, and at most `most_open` lines wait to be acknowledged.
+// Memory is bounded twice: at most one buffer is being written, and at most `max_open` lines wait to be acknowledged.
 #include "commands.hpp"
 #include "line_pipe.hpp"
 #include "record_line.hpp"
@@ -24,7 +24,7 @@ namespace recordkv::cli {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::size_t most_open = 10'000, buffer_size = 65'536;
+constexpr std::size_t max_open = 10'000, buffer_size = 65'536;
 constexpr auto patience_with_reader = 2s;  // for the line that was begun when we were asked to stop
 
 class tail_run {
@@ -60,7 +60,7 @@ class tail_run {
     deadline_.cancel();
     co_await children.join();
     if (!done && done.error().code != errc::closed) co_return done;
-    co_return trouble_ ? result<void>(*trouble_) : result<void>{};
+    co_return last_error_ ? result<void>(*last_error_) : result<void>{};
   }
 
  private:
@@ -75,7 +75,7 @@ class tail_run {
         append_line(buffer, r);
         lines.push_back(r.seq);
         ++printed_;
-        if (buffer.size() < buffer_size && lines.size() < most_open / 4) continue;
+        if (buffer.size() < buffer_size && lines.size() < max_open / 4) continue;
         if (auto written = co_await hand_over(buffer, lines); !written) co_return written;
       }
       if (auto written = co_await hand_over(buffer, lines); !written) co_return written;
@@ -88,7 +88,7 @@ class tail_run {
   // Writes the lines; only then they count as done, or wait to be acknowledged.
   task<result<void>> hand_over(std::string& buffer, std::vector<std::uint64_t>& lines) {
     if (lines.empty()) co_return result<void>{};
-    while (what_.by_line && open_.size() + lines.size() > most_open && !stopped_) co_await acknowledged_.wait();
+    while (what_.by_line && open_.size() + lines.size() > max_open && !stopped_) co_await acknowledged_.wait();
     if (stopped_) co_return fail(errc::closed, "stopped");
     if (what_.by_line) open_.insert(open_.end(), lines.begin(), lines.end());  // an answer may be faster than we are
     auto written = co_await out_.write(buffer);
@@ -104,9 +104,10 @@ class tail_run {
       const auto lines = co_await acks_.next();
       if (lines == 0) break;  // nobody is left who could acknowledge
       if (lines > open_.size()) {
-        trouble_ = fail(errc::bad_config,
-                        "standard input acknowledges {} lines, only {} wait for it; write one line for each line read",
-                        lines, open_.size());
+        last_error_ =
+            fail(errc::bad_config,
+                 "standard input acknowledges {} lines, only {} wait for it; write one line for each line read", lines,
+                 open_.size());
         break;
       }
       const auto last = open_[lines - 1];
@@ -154,7 +155,7 @@ class tail_run {
   asio::steady_timer deadline_;
   std::deque<std::uint64_t> open_;  // lines that wait to be acknowledged, by their stream sequence
   std::uint64_t printed_ = 0;
-  std::optional<error> trouble_;
+  std::optional<error> last_error_;
   event acknowledged_;
   bool stopped_ = false;
 };

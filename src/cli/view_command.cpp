@@ -8,12 +8,12 @@
 #include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/projection/configured_views.hpp"
+#include "recordkv/projection/view_changes.hpp"
 #include "recordkv/view/store.hpp"
 #include "running_index.hpp"
-#include "stages.hpp"
 #include "status_facts.hpp"
 #include "stores_there.hpp"
-#include "view_changes.hpp"
 #include "view_files.hpp"
 
 #include <boost/asio/steady_timer.hpp>
@@ -182,7 +182,7 @@ task<int> rebuild(session s, invocation i) {
 }
 
 // The message that did not fit, if it is still the newest of its key, as the view's definition reads it now.
-task<result<std::optional<view::change>>> again(session s, const stages::view_reading& how, view::store::reject r) {
+task<result<std::optional<view::change>>> again(session s, const projection::view_reading& how, view::store::reject r) {
   const auto u = atproto::parse_at_uri(r.uri);
   if (!u || u->rkey.empty()) co_return std::nullopt;
   const auto key = kv::record_key::of(u->authority, u->collection, u->rkey, how.partitions).text();
@@ -233,7 +233,7 @@ task<int> retry(session s, invocation i) {
   if (!rows) co_return complain(rows.error());
   auto rejects = co_await (*rows)->rejects(i.view, i.limit);
   if (!rejects) co_return complain(rejects.error());
-  const stages::view_reading how(*p, s.names().prefix(), meta->partitions);
+  const projection::view_reading how(*p, s.names().prefix(), meta->partitions);
   std::vector<view::change> changes;
   for (auto& r : *rejects) {
     auto one = co_await again(s, how, std::move(r));

@@ -2,9 +2,9 @@
 
 #include "output.hpp"
 #include "recordkv/config/shipped.hpp"
+#include "recordkv/projection/configured_views.hpp"
 #include "recordkv/view/store.hpp"
 #include "running_index.hpp"
-#include "stages.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -21,7 +21,7 @@ std::string text_of_file(const std::string& name) {
 
 /// The file as it is, with its comments and tests, where it holds this view alone; else the view's own table.
 result<std::optional<std::string>> definition_in(const std::string& file, const std::string& view) {
-  auto plans = stages::plans_of_file(file);
+  auto plans = projection::plans_of_file(file);
   if (!plans) return plans.error();
   const auto p = std::ranges::find(*plans, view, &view::plan::name);
   if (p == plans->end()) return std::optional<std::string>{};
@@ -29,7 +29,7 @@ result<std::optional<std::string>> definition_in(const std::string& file, const 
 }
 
 result<std::string> definition_of(const config& cfg, const std::string& view) {
-  auto files = cfg.index.views_asked_for ? stages::view_files(cfg) : std::vector<std::string>{};
+  auto files = cfg.index.views_asked_for ? projection::view_files(cfg) : std::vector<std::string>{};
   if (!files) return files.error();
   for (const auto& name : shipped::views_matching("builtin:*")) files->push_back(name);
   for (const auto& file : *files) {
@@ -49,7 +49,7 @@ result<std::vector<std::string>> failures_in(const std::string& file, std::size_
 }
 
 int check_file(const std::string& file) {
-  auto plans = stages::plans_of_file(file);
+  auto plans = projection::plans_of_file(file);
   if (!plans) return complain(plans.error());
   std::size_t ran = 0;
   auto failures = failures_in(file, ran);
@@ -63,12 +63,12 @@ int check_file(const std::string& file) {
 }  // namespace
 
 int check_views(const invocation& i, const config& cfg) {
-  auto files = i.files.empty() ? stages::view_files(cfg) : i.files;
+  auto files = i.files.empty() ? projection::view_files(cfg) : i.files;
   if (!files) return complain(files.error());
   int answer = done;
   for (const auto& file : *files) answer = std::max(answer, check_file(file));
   if (answer == done && i.files.empty())
-    if (auto all = stages::configured_views(cfg); !all) return complain(all.error());
+    if (auto all = projection::configured_views(cfg); !all) return complain(all.error());
   return answer;
 }
 

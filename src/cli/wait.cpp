@@ -4,11 +4,11 @@
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/projection/configured_views.hpp"
+#include "recordkv/projection/view_changes.hpp"
 #include "recordkv/view/store.hpp"
 #include "running_index.hpp"
-#include "stages.hpp"
 #include "stores_there.hpp"
-#include "view_changes.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 
@@ -29,7 +29,7 @@ using goals = std::map<std::string, std::uint64_t>;
 task<result<goals>> end_of_store(session s, const view::plan& p, unsigned partitions) {
   goals out;
   for (const auto& label : kv::partition_labels(partitions))
-    for (const auto& subject : stages::subjects_of(p, s.names().prefix(), {label})) {
+    for (const auto& subject : projection::subjects_of(p, s.names().prefix(), {label})) {
       auto m = co_await nats::last_message(s.nc, s.names().store(), subject);
       if (!m && m.error().code != errc::not_found) co_return m.error();
       if (m) out[label] = std::max(out[label], m->seq);
@@ -82,7 +82,7 @@ class keeper_watch {
   bool kept() const { return !unkept_since_; }
 
  private:
-  static constexpr auto grace = std::chrono::duration_cast<std::chrono::seconds>(kv::owner::lease) + 1s;
+  static constexpr auto grace = std::chrono::duration_cast<std::chrono::seconds>(kv::lease::period) + 1s;
   session s_;
   std::string view_;
   steady_clock::time_point next_;

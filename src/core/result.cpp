@@ -18,7 +18,7 @@ std::string_view name(errc code) noexcept {
     case errc::too_large: return "too_large";
     case errc::refused: return "refused";
     case errc::mismatch: return "mismatch";
-    case errc::not_owner: return "not_owner";
+    case errc::lease_lost: return "lease_lost";
     case errc::malformed: return "malformed";
     case errc::bad_config: return "bad_config";
     case errc::storage: return "storage";

@@ -9,16 +9,6 @@ constexpr std::size_t witnesses = 5;
 
 }  // namespace
 
-std::string_view name(gap_cause c) noexcept {
-  switch (c) {
-    case gap_cause::clipped: return "clipped";
-    case gap_cause::outdated_cursor: return "outdated_cursor";
-    case gap_cause::renumbered: return "renumbered";
-    case gap_cause::other_instance: return "other_instance";
-  }
-  return "";
-}
-
 void continuity::begin(std::optional<source_position> last) {
   const bool still_outdated = outdated_ && !first_;
   *this = {};

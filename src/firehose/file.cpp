@@ -31,7 +31,7 @@ class file_source final : public frame_source {
     closed_ = true;
     stop_.notify();
   }
-  std::string trouble() const override { return end_ && end_->code != errc::closed ? end_->text : ""; }
+  std::string last_error() const override { return end_ && end_->code != errc::closed ? end_->text : ""; }
 
  private:
   using clock = std::chrono::steady_clock;

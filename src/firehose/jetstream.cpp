@@ -7,9 +7,9 @@
 namespace recordkv::firehose {
 namespace {
 
-constexpr std::size_t most_collections = 100;
-constexpr std::size_t most_dids = 10'000;
-constexpr std::size_t longest_query = 8 * 1024;  // what servers and proxies take in a request line
+constexpr std::size_t max_collections = 100;
+constexpr std::size_t max_dids = 10'000;
+constexpr std::size_t max_query = 8 * 1024;  // what servers and proxies take in a request line
 
 constexpr std::uint64_t rewind_us = 5'000'000;  // another instance behind the same name has another clock
 
@@ -48,9 +48,9 @@ result<opening> open_jetstream(const source_spec& spec, const resume_point& from
   auto parsed = parse_ws_url(spec.url);
   if (!parsed) return parsed.error();
   const auto collections = wanted(spec.collections);
-  if (collections.size() > most_collections || spec.dids.size() > most_dids) {
+  if (collections.size() > max_collections || spec.dids.size() > max_dids) {
     return fail(errc::bad_config, "jetstream takes at most {} collections and {} accounts; {} and {} are configured",
-                most_collections, most_dids, collections.size(), spec.dids.size());
+                max_collections, max_dids, collections.size(), spec.dids.size());
   }
   opening out{std::move(*parsed), {}};
   if (out.url.path.empty()) out.url.path = "/subscribe";
@@ -62,7 +62,7 @@ result<opening> open_jetstream(const source_spec& spec, const resume_point& from
     query += fmt::format("&cursor={}", oldest_for(v2));
   const std::string filter =
       repeated(v2 ? "collections" : "wantedCollections", collections) + repeated(v2 ? "dids" : "wantedDids", spec.dids);
-  if (query.size() + filter.size() <= longest_query) {
+  if (query.size() + filter.size() <= max_query) {
     query += filter;
   } else if (v2) {
     return fail(errc::bad_config, "so many accounts do not fit into Jetstream's subscribeEvents; use its /subscribe");

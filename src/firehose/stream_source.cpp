@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 // The delay starts small again only once a connection has proved itself: by frames, or by having stood for a while
 // (source_spec::proof), also without frames. A quiet source is not a bad one.
 constexpr std::uint64_t proof_frames = 1000;
-constexpr auto longest_delay = 60'000ms;
+constexpr auto max_delay = 60'000ms;
 
 // The closed set of words that source_reconnects counts by.
 std::string_view word_for(errc code) {
@@ -33,8 +33,8 @@ stream_source::stream_source(asio::any_io_executor ex, source_spec spec, dialect
       counters_(counters),
       frames_(counters.counter("source_frames")),
       bytes_(counters.counter("source_bytes")),
-      trouble_(fmt::format("connecting to {}: not tried yet", spec_.url)),
-      backoff_(spec_.retry_base, longest_delay),
+      last_error_(fmt::format("connecting to {}: not tried yet", spec_.url)),
+      backoff_(spec_.retry_base, max_delay),
       from_{.start = spec_.start, .behind = spec_.begin_behind},
       recent_(spec_.cursor ? std::optional(spec_.cursor->seq) : std::nullopt),
       skipped_(dialect_.part, spec_.url, counters) {
@@ -77,7 +77,7 @@ void stream_source::close() noexcept {
 }
 
 void stream_source::redial() noexcept {
-  if (!ws_ || !trouble_.empty()) return;
+  if (!ws_ || !last_error_.empty()) return;
   silent_ = true;
   ws_->close();
 }
@@ -95,7 +95,7 @@ task<> stream_source::wait_until_due() {
 task<result<>> stream_source::reconnect() {
   const auto opened = dialect_.open(from_);
   if (!opened) {
-    trouble_ = fmt::format("connecting to {}: {}", spec_.url, opened.error().text);
+    last_error_ = fmt::format("connecting to {}: {}", spec_.url, opened.error().text);
     co_return opened.error();
   }
   co_await wait_until_due();
@@ -133,13 +133,13 @@ result<> stream_source::dial_failed(const error& e) {
   ws_.reset();
   due_ = clock::now() + backoff_.next();
   counters_.add("source_reconnects", word_for(e.code));
-  trouble_ = fmt::format("connecting to {}: {}", spec_.url, e.text);
+  last_error_ = fmt::format("connecting to {}: {}", spec_.url, e.text);
   return fail(e.code, "{}: {}", spec_.url, e.text);
 }
 
 void stream_source::connected(const opening& o) {
   if (!o.hello.empty()) ws_->send_text(o.hello);
-  trouble_.clear();
+  last_error_.clear();
   if (was_connected_) recent_.reconnected();
   was_connected_ = true;
   connected_at_ = clock::now();
@@ -180,7 +180,7 @@ void stream_source::drop(std::string_view word, std::string_view reason, std::ch
   due_ = now + delay;
   ws_.reset();
   counters_.add("source_reconnects", word);
-  trouble_ = fmt::format("connecting to {}: {}", spec_.url, reason);
+  last_error_ = fmt::format("connecting to {}: {}", spec_.url, reason);
   log::warn(dialect_.part, "{}: {}; trying again in {} ms, {}", spec_.url, reason, delay.count(), place());
 }
 

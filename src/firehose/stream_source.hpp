@@ -51,7 +51,7 @@ class stream_source final : public frame_source {
   task<result<std::vector<frame>>> next() override;
   void close() noexcept override;
   void redial() noexcept override;
-  std::string trouble() const override { return trouble_; }
+  std::string last_error() const override { return last_error_; }
 
  private:
   using clock = std::chrono::steady_clock;
@@ -101,7 +101,7 @@ class stream_source final : public frame_source {
   std::unique_ptr<websocket> ws_;
   std::vector<ws_message> messages_;
   std::vector<frame> ready_;  // notices that arose while no frame was being read
-  std::string trouble_;
+  std::string last_error_;
 
   backoff backoff_;
   clock::time_point due_;                          // not to dial before

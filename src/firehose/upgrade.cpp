@@ -22,7 +22,7 @@ using boost::beast::error_code;
 using answer_parser = http::response_parser<http::string_body>;
 
 constexpr std::size_t body_limit = 64 * 1024;
-constexpr std::chrono::seconds longest_stay_away{15 * 60};
+constexpr std::chrono::seconds max_stay_away{15 * 60};
 
 std::string base64(const unsigned char* data, int size) {
   std::string out(static_cast<std::size_t>(4 * ((size + 2) / 3) + 1), '\0');
@@ -69,13 +69,13 @@ std::optional<std::chrono::seconds> stay_away(std::string_view value) {
   const std::string text(value.substr(0, 40));
   std::int64_t seconds = 0;
   if (std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; })) {
-    seconds = text.size() > 9 ? longest_stay_away.count() : std::stoll(text);
+    seconds = text.size() > 9 ? max_stay_away.count() : std::stoll(text);
   } else {
     std::tm when{};
     if (!strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when)) return {};
     seconds = timegm(&when) - std::time(nullptr);
   }
-  return std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), longest_stay_away);
+  return std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), max_stay_away);
 }
 
 // Not followed: a source is what the configuration names, and its cursor is kept under that name.

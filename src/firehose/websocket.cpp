@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::size_t batch_messages = 512;
 constexpr std::size_t batch_bytes = 4 * 1024 * 1024;
-constexpr std::size_t most_waiting_answers = 64 * 1024;
-constexpr std::chrono::steady_clock::duration longest_silence = std::chrono::seconds(30);
+constexpr std::size_t max_waiting_answers = 64 * 1024;
+constexpr std::chrono::steady_clock::duration max_silence = std::chrono::seconds(30);
 
 }  // namespace
 
@@ -22,7 +22,7 @@ task<result<>> websocket::impl::read_some() {
   std::ranges::copy(unread, buffer.begin());
   const std::size_t kept = unread.size();
   // Silence counts from here: while nobody called read(), it was ours.
-  bound(spec.idle, std::min<clock::duration>(longest_silence, spec.idle / 2));
+  bound(spec.idle, std::min<clock::duration>(max_silence, spec.idle / 2));
   const auto room = asio::buffer(buffer.data() + kept, buffer.size() - kept);
   error_code ec;
   std::size_t n = 0;
@@ -39,7 +39,7 @@ task<result<>> websocket::impl::read_some() {
 result<> websocket::impl::control(ws_item& item) {
   if (item.what == ws_item::type::ping) {
     // Only so many answers wait for a server that does not read; it counts the last one (RFC 6455 §5.5.3).
-    if (waiting.size() < most_waiting_answers) send(10, item.bytes);
+    if (waiting.size() < max_waiting_answers) send(10, item.bytes);
   } else if (item.what == ws_item::type::close) {
     if (item.bytes.size() < 2) return fail(errc::closed, "the server closed the stream");
     send(8, std::string_view(item.bytes).substr(0, 2));

@@ -17,7 +17,7 @@ using tcp = asio::ip::tcp;
 namespace {
 
 constexpr auto shortest_pause = 10ms;
-constexpr auto longest_pause = 1000ms;
+constexpr auto max_pause = 1000ms;
 constexpr auto complaint_interval = 60s;
 constexpr int admitted_at_once = 16;
 constexpr std::string_view busy =
@@ -106,7 +106,7 @@ result<void> server::listen(const std::string& host_port) {
 }
 
 task<> server::run() {
-  backoff pause(shortest_pause, longest_pause);
+  backoff pause(shortest_pause, max_pause);
   while (!closed_ && acceptor_.is_open()) {
     auto [ec, socket] = co_await acceptor_.async_accept(use_task);
     if (closed_) break;

@@ -14,13 +14,11 @@
 #include "open_records.hpp"
 #include "reading.hpp"
 #include "recordkv/atproto/syntax.hpp"
-#include "recordkv/core/figures_text.hpp"
 #include "recordkv/core/log.hpp"
-#include "recordkv/core/nursery.hpp"
-#include "recordkv/kv/owner.hpp"
 #include "recordkv/kv/record_filter.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
+#include "recordkv/stage/lifecycle.hpp"
 
 #include <boost/json.hpp>
 
@@ -30,6 +28,7 @@ namespace recordkv {
 namespace {
 
 using namespace std::chrono_literals;
+using stages::part_hooks;
 namespace json = boost::json;
 
 std::uint64_t number_at(const json::value& v, std::string_view pointer) {
@@ -43,17 +42,17 @@ std::uint64_t number_at(const json::value& v, std::string_view pointer) {
 class record_feed::impl {
  public:
   impl(const stage_context& ctx, feed_spec spec)
-      : ctx_(ctx),
-        spec_(std::move(spec)),
+      : spec_(std::move(spec)),
+        life_(ctx, "indexer", lease_of(ctx, spec_.durable), hooks()),
         prefix_(ctx.names().prefix()),
-        stream_(ctx.names().store()),
-        figures_{.stage = "indexer", .part = spec_.durable},
-        shown_(spec_.durable.empty() ? nullptr : ctx.board, figures_, [this] { refresh(); }) {}
+        stream_(ctx.names().store()) {
+    stats_.part = spec_.durable;
+  }
 
   task<result<void>> open() {
     auto done = co_await prepare();
     if (!done) ended_ = done.error();
-    figures_.running = done.has_value();
+    stats_.running = done.has_value();
     co_return done;
   }
 
@@ -61,7 +60,7 @@ class record_feed::impl {
     for (;;) {
       const auto taken = consumer_->taken().messages, done = open_.done();
       auto got = co_await consumer_->next();
-      if (doubted_) co_return end(*doubted_);
+      if (suspected_) co_return end(*suspected_);
       if (!got) co_return end(got.error());
       if (consumer_->proven() == taken) checked_ = done;
       auto batch = sort_out(std::move(*got));
@@ -76,19 +75,16 @@ class record_feed::impl {
   }
 
   void close() noexcept {
-    if (owner_) owner_->abandon();
+    life_.close();
     if (consumer_) consumer_->close();
-    closed_ = true;
     pause_.notify();
   }
 
   task<> finish() {
     close();
-    figures_.running = false;
-    (void)co_await ctx_.nc.flush();  // the acknowledgements are there before anybody may take the durable
-    if (owner_) co_await owner_->release();
-    if (children_) co_await children_->join();
-    children_.reset();
+    stats_.running = false;
+    (void)co_await ctx_.nc.flush();  // the acknowledgements arrive before another process may take the durable
+    co_await life_.release();
   }
 
   result<void> ended() const { return ended_ ? result<void>(*ended_) : result<void>{}; }
@@ -110,29 +106,35 @@ class record_feed::impl {
     if (!store) co_return store.error();
     store_ = std::move(*store);
     if (!spec_.durable.empty())
-      if (auto mine = co_await take_lock(); !mine) co_return mine;
+      if (auto mine = co_await acquire_lease(); !mine) co_return mine;
     auto begin = co_await find_position();
     if (!begin) co_return begin.error();
     open_.begin(*begin);
-    if (closed_) co_return fail(errc::closed, "closed");
-    consumer_.emplace(ctx_.nc, consumer(), figures_.counted, ctx_.facts.api_level,
-                      [this] { return (doubted_ ? checked_ : open_.done()) + 1; });
+    if (life_.closing()) co_return fail(errc::closed, "closed");
+    consumer_.emplace(ctx_.nc, consumer(), stats_.counted, ctx_.facts.api_level,
+                      [this] { return (suspected_ ? checked_ : open_.done()) + 1; });
     checked_ = *begin;
     auto attached = co_await consumer_->attach();
     if (attached) attached = co_await still_the_same();
     co_return attached;
   }
 
-  task<result<void>> take_lock() {
-    kv::claim what{.base = "tail-" + spec_.durable,
-                   .share = std::nullopt,
-                   .replicas = ctx_.cfg.nats.replicas,
-                   .names = ctx_.names()};
-    if (auto known = co_await find_what_was_left(what.key()); !known) co_return known;
-    owner_.emplace(ctx_.nc, std::move(what), [this] { return report(); });
-    if (auto mine = co_await owner_->acquire(); !mine) co_return mine;
-    children_.emplace(co_await asio::this_coro::executor);
-    owner_->start(*children_, [this] { close(); });
+  static std::optional<kv::lease_spec> lease_of(const stage_context& ctx, const std::string& durable) {
+    if (durable.empty()) return std::nullopt;
+    return kv::lease_spec{
+        .base = "tail-" + durable, .assigned = std::nullopt, .replicas = ctx.cfg.nats.replicas, .names = ctx.names()};
+  }
+
+  part_hooks hooks() {
+    return {.refresh = [this] { refresh(); },
+            .describe = [this](json::object& report) { describe(report); },
+            .stop = [this] { close(); }};
+  }
+
+  task<result<void>> acquire_lease() {
+    if (auto known = co_await find_what_was_left("tail-" + spec_.durable); !known) co_return known;
+    if (auto mine = co_await life_.acquire(); !mine) co_return mine;
+    co_await life_.start();
     co_return result<void>{};
   }
 
@@ -201,16 +203,16 @@ class record_feed::impl {
         .stream = stream_, .durable = spec_.durable, .filters = filter_->subjects(ctx_.cfg.kv.bucket)};
     c.policy = nats::acks::each;
     c.still_ours = [this] { return may_go_on(); };
-    c.edited = [this](bool doubtful) { return edited(doubtful); };
+    c.edited = [this](bool suspect) { return edited(suspect); };
     c.credit = 2048;
     return c;
   }
 
   // The durable is made anew where everything before was proven. In the middle of a life what was given out since can't
   // be told from what was passed over, so this life ends; the next one goes on from there.
-  task<result<void>> edited(bool doubtful) {
-    if (!doubtful) co_return result<void>{};
-    if (!figures_.running) {
+  task<result<void>> edited(bool suspect) {
+    if (!suspect) co_return result<void>{};
+    if (!stats_.running) {
       // Where no report of a killed owner tells what was proven, nothing is: records come again, and none is missing.
       checked_ = std::min(left_checked_.value_or(0), open_.done());
       if (checked_ < open_.done())
@@ -219,7 +221,7 @@ class record_feed::impl {
       open_.begin(checked_);
       co_return result<void>{};
     }
-    doubted_ =
+    suspected_ =
         fail(errc::mismatch,
              "{}: another program has edited this durable, and records may have been passed over; started again, "
              "it goes on after sequence {}, and some records come again",
@@ -228,8 +230,7 @@ class record_feed::impl {
   }
 
   task<result<void>> may_go_on() {
-    auto mine = owner_ ? co_await owner_->confirm() : result<void>{};
-    if (!mine) co_return mine;
+    if (auto mine = co_await life_.renew_if_stale(); !mine) co_return mine;
     co_return co_await still_the_same();
   }
 
@@ -248,13 +249,13 @@ class record_feed::impl {
     co_return result<void>{};
   }
 
-  // Whoever was stopped asks for his key before anything is made of what he has (X7).
+  // A process that was suspended checks its lease before anything is made of what it has read (X7).
   task<result<void>> still_ours() {
-    while (owner_) {
-      if (closed_ && !owner_->lost()) co_return fail(errc::closed, "closed");
-      auto mine = co_await owner_->confirm();
-      if (mine || mine.error().code == errc::not_owner) co_return mine;
-      co_await pause_.wait_for(300ms);  // nobody answers: nothing is known
+    while (!spec_.durable.empty()) {
+      if (life_.closing() && !life_.lost()) co_return fail(errc::closed, "closed");
+      auto mine = co_await life_.renew_if_stale();
+      if (mine || mine.error().code == errc::lease_lost) co_return mine;
+      co_await pause_.wait_for(300ms);  // NATS does not answer: not known yet
     }
     co_return result<void>{};
   }
@@ -267,7 +268,7 @@ class record_feed::impl {
       auto key = kv::record_key::parse(m.subject().substr(std::min(prefix_.size(), m.subject().size())));
       const bool is_record =
           key && atproto::is_did(key->did) && atproto::is_nsid(key->collection) && atproto::is_rkey(key->rkey);
-      if (!is_record) figures_.counted.add("left_out", "not_a_record");
+      if (!is_record) stats_.counted.add("skipped", "not_a_record");
       const bool wanted = is_record && filter_->wants(*key);
       if (!open_.take(m, seq, wanted)) continue;
       out.records_.push_back(record_of(m, std::move(*key), seq));
@@ -277,50 +278,44 @@ class record_feed::impl {
   }
 
   error end(error why) {
-    if (owner_ && owner_->lost())
-      why = fail(errc::not_owner, "{}: another process has taken over this durable", spec_.durable);
+    if (life_.lost()) why = fail(errc::lease_lost, "{}: another process has taken over this durable", spec_.durable);
     ended_ = why;
     return why;
   }
 
   void refresh() {
     if (!consumer_) return;
-    figures_.events = consumer_->taken().messages;
-    figures_.bytes = consumer_->taken().bytes;
-    figures_.lag_messages = consumer_->pending();
-    figures_.lag_seconds = consumer_->lag_seconds();
-    figures_.in_flight = open_.wanted();
+    stats_.events = consumer_->taken().messages;
+    stats_.bytes = consumer_->taken().bytes;
+    stats_.lag_messages = consumer_->pending();
+    stats_.lag_seconds = consumer_->lag_seconds();
+    stats_.in_flight = open_.wanted();
   }
 
-  std::string report() {
-    refresh();
+  void describe(json::object& report) const {
     const auto position = consumer_ ? open_.done() : left_.value_or(0);
-    auto out = fmt::format(R"({{"stage":"indexer",{})", members_of(figures_));
-    const auto checked = consumer_ ? checked_ : left_checked_.value_or(position);
-    if (consumer_ || left_)
-      out += fmt::format(R"(,"created":"{}","position":{},"checked":{})", quotable(store_.created), position, checked);
-    return out + "}";
+    if (!consumer_ && !left_) return;
+    report["created"] = store_.created;
+    report["position"] = position;
+    report["checked"] = consumer_ ? checked_ : left_checked_.value_or(position);
   }
 
-  stage_context ctx_;
   feed_spec spec_;
+  stages::lifecycle life_;
+  part_stats& stats_ = life_.stats();
+  const stage_context& ctx_ = life_.context();
   std::string prefix_, stream_;
-  figures figures_;
   std::optional<kv::record_filter> filter_;
   nats::stream_state store_;
   std::optional<kv::store_meta> meta_;  // none: the store is not one of recordkv's
   std::uint64_t checked_ = 0;           // the position when the durable's settings were last known to be ours
-  std::optional<error> doubted_;        // another program has edited the durable: this life ends
+  std::optional<error> suspected_;      // another program has edited the durable: this life ends
   std::optional<std::uint64_t> left_checked_;
   std::optional<std::uint64_t> left_;  // the position in the report of an owner who was killed
-  std::optional<kv::owner> owner_;
-  std::optional<nursery> children_;
   std::optional<nats::pull_consumer> consumer_;
   open_records open_;
   std::optional<error> ended_;
-  bool closed_ = false;
   event pause_;
-  figures_board::place shown_;
 };
 
 record_feed::record_feed(const stage_context& ctx, feed_spec spec)

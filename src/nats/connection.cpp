@@ -210,7 +210,7 @@ event& connection::changed() noexcept { return impl_->changed; }
 std::uint64_t connection::connects() const noexcept { return impl_->connects; }
 std::string connection::server_id() const { return impl_->server_id; }
 std::size_t connection::max_payload() const noexcept { return impl_->max_payload; }
-std::string connection::trouble() const { return impl_->trouble; }
+std::string connection::last_error() const { return impl_->trouble; }
 const std::string& connection::inbox() const noexcept { return impl_->inbox; }
 
 std::string connection::on_the_wire(std::string_view subject) const { return impl_->wire.out(subject); }

@@ -9,7 +9,7 @@
 namespace recordkv::nats {
 namespace {
 
-// Together with the half lease for which an owner writes without asking (kv::owner::fresh) it is less than a lease:
+// Together with the half lease for which an owner writes without asking (kv::lease::fresh) it is less than a lease:
 // nobody else can have taken his place meanwhile.
 constexpr std::chrono::milliseconds longest{2000};
 

@@ -36,7 +36,7 @@ void publisher::attach(const stream_state& now) {
   probe_.reset();
   doubt_ = foreign_ = false;
   halt_ = halt::none;
-  trouble_.clear();
+  last_error_.clear();
   created_ = now.created;
   fence_ = stored_ = now.last_seq;
   max_size_ = now.max_msg_size > 0 ? static_cast<std::size_t>(now.max_msg_size) : SIZE_MAX;
@@ -63,7 +63,7 @@ task<result<ordinal>> publisher::put(std::string subject, header_list headers, s
   while (running() && window_.full()) co_await moved_.wait();
   while (running() && !co_await may_write()) co_await woken_.wait_for(tick);
   if (closed_) co_return fail(errc::closed, "{}: closed", spec_.name);
-  if (halt_ != halt::none) co_return fail(errc::conflict, "{}: {}", spec_.name, trouble_);
+  if (halt_ != halt::none) co_return fail(errc::conflict, "{}: {}", spec_.name, last_error_);
   const ordinal o = window_.open(size);
   items_.push_back({.subject = std::move(subject),
                     .headers = std::move(headers),
@@ -122,8 +122,8 @@ void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply)
   if (probe_ == o) {
     probe_.reset();
     backoff_.reset();
-    if (!trouble_.empty()) log::info(spec_.name, "stream {} takes messages again", spec_.stream);
-    trouble_.clear();
+    if (!last_error_.empty()) log::info(spec_.name, "stream {} takes messages again", spec_.stream);
+    last_error_.clear();
     // The answer may have lain there while we were stopped: what waits behind it asks, as a put does.
     if (sent_ < window_.next() && spec_.leave.fresh && !spec_.leave.fresh())
       doubt("this process was stopped or cut off; asking whether it is still its to write");
@@ -135,7 +135,8 @@ void publisher::answered(std::uint64_t attempt, ordinal o, const message& reply)
 
 // A refused publish is never answered. The oldest of ours tells enough: all behind it is sent again in any case.
 void publisher::denied(const denial& d) {
-  if (!running() || d.what == denial::direction::subscribe || (doubt_ && trouble_code_ == errc::unauthorized)) return;
+  if (!running() || d.what == denial::direction::subscribe || (doubt_ && last_error_code_ == errc::unauthorized))
+    return;
   for (ordinal o = base_; o < sent_; ++o) {
     const auto& i = items_[o - base_];
     if (i.skipped) continue;
@@ -163,9 +164,9 @@ void publisher::settle(ordinal o, std::uint64_t seq) {
 // which a resend would end (X10); fenced, they still tell what was stored.
 void publisher::doubt(std::string why, errc code) {
   if (!doubt_) counters_.add("publish_doubts");
-  if (trouble_.empty()) log::warn(spec_.name, "stream {} refuses: {}", spec_.stream, why);
-  trouble_ = std::move(why);
-  trouble_code_ = code;
+  if (last_error_.empty()) log::warn(spec_.name, "stream {} refuses: {}", spec_.stream, why);
+  last_error_ = std::move(why);
+  last_error_code_ = code;
   doubt_ = true;
   probe_.reset();
   if (!spec_.fenced) {
@@ -180,7 +181,7 @@ void publisher::doubt(std::string why, errc code) {
 // NATS will never take this one (10054). An older value of its key must not stay as if it were current.
 void publisher::leave_out(ordinal o) {
   auto& i = items_[o - base_];
-  counters_.add("left_out", "too_large");
+  counters_.add("skipped", "too_large");
   log::warn(spec_.name, "{}: too large for NATS ({} bytes); left out, an older value is deleted", i.subject,
             i.payload.size());
   i.payload.clear();
@@ -188,13 +189,13 @@ void publisher::leave_out(ordinal o) {
   doubt("a message was too large");
 }
 
-cause publisher::cause_of_trouble(cause full) const noexcept {
-  if (!nc_.up() || trouble_code_ == errc::unreachable) return cause::nats_down;
-  if (trouble_code_ == errc::unauthorized) return cause::nats_denied;
-  if (trouble_code_ == errc::full) return full;
+cause publisher::stall_cause(cause full) const noexcept {
+  if (!nc_.up() || last_error_code_ == errc::unreachable) return cause::nats_down;
+  if (last_error_code_ == errc::unauthorized) return cause::nats_denied;
+  if (last_error_code_ == errc::full) return full;
   // 10047 and 10023 are JetStream's own limits, the rest the operating system's words.
   const bool disk =
-      trouble_.find("insufficient") != std::string::npos || trouble_.find("no space") != std::string::npos;
+      last_error_.find("insufficient") != std::string::npos || last_error_.find("no space") != std::string::npos;
   return disk ? cause::disk_full : cause::store_refuses;
 }
 
@@ -209,8 +210,8 @@ bool publisher::silent() const {
 
 void publisher::stop(halt why, std::string text) {
   halt_ = why;
-  trouble_ = std::move(text);
-  log::warn(spec_.name, "stream {}: {}", spec_.stream, trouble_);
+  last_error_ = std::move(text);
+  log::warn(spec_.name, "stream {}: {}", spec_.stream, last_error_);
   moved_.notify();
 }
 
@@ -265,7 +266,7 @@ task<> publisher::recover() {
     unanswered_ = 0;
     sent_ = base_;
     if (items_.empty()) {
-      trouble_.clear();
+      last_error_.clear();
       co_return;
     }
     probe_ = base_;

@@ -88,12 +88,12 @@ task<result<void>> pull_consumer::judge(const json::object& info) {
                    spec_.durable, spec_.stream, fmt::join(differ, "; "), spec_.stream, spec_.durable);
   // An intact seal over another spec is our own earlier one: a view's definition, whose position is another build's.
   if (edited) {
-    const bool doubtful = !sealed_ || taken_.messages != proven_;
+    const bool suspect = !sealed_ || taken_.messages != proven_;
     log::warn("nats", "consumer {} on stream {} was edited by another program{}{}; it is made anew", spec_.durable,
               spec_.stream, differ.empty() ? "" : ": ", fmt::join(differ, "; "));
     counters_.add("errors", "consumer_edited");
     if (spec_.edited)
-      if (auto told = co_await spec_.edited(doubtful); !told) co_return told;
+      if (auto told = co_await spec_.edited(suspect); !told) co_return told;
     edited_ = true;
   }
   anew_ = true;
@@ -348,7 +348,7 @@ task<> pull_consumer::try_denied_ack() {
   if (messages_) messages_.arrived().notify();
 }
 
-task<std::string> pull_consumer::why_not_moving(std::chrono::milliseconds patience) {
+task<std::string> pull_consumer::stall_reason(std::chrono::milliseconds patience) {
   if (!denied_ack_.empty()) co_await try_denied_ack();
   if (!denied_why_.empty()) co_return denied_why_;
   if (closed_ || !nc_.up() || steady_clock::now() - delivered_ < patience) co_return "";

@@ -112,7 +112,7 @@ class Flaws(unittest.TestCase):
             self.assertEqual(status(rig)["accounts_stale_by_reason"], {"cid_mismatch": 3, "float": 1, "missing_block": 2})
             for n in cases:
                 self.assertEqual(json.loads(value_of(rig, did(n), "a").stdout), like(n), cases[n])
-            lines = [line for line in process.text().splitlines() if "left out for cid_mismatch" in line]
+            lines = [line for line in process.text().splitlines() if "skipped for cid_mismatch" in line]
             self.assertEqual(len(lines), 1, "once per collection and minute")
             self.assertIn(LIKE, lines[0])
             metrics = answer(port, "/metrics")[1]
@@ -190,8 +190,8 @@ class Flaws(unittest.TestCase):
             rig.nats()
             rig.recordkv("ingest,kv")
             wait_for("the good one is stored", lambda: rig.report("kv").get("written") == 1, 30)
-            wait_for("they are counted", lambda: rig.report("ingest")["counted"].get("left_out bad_did") == len(bad), 10)
-            self.assertNotIn("left_out unknown", rig.report("ingest")["counted"])
+            wait_for("they are counted", lambda: rig.report("ingest")["counted"].get("skipped bad_did") == len(bad), 10)
+            self.assertNotIn("skipped unknown", rig.report("ingest")["counted"])
 
 
 if __name__ == "__main__":

@@ -183,8 +183,8 @@ class Battle:
         self.rest(0)
 
 
-def skipped(report: dict) -> int:
-    return report.get("counted", {}).get("skipped older", 0)
+def ignored(report: dict) -> int:
+    return report.get("counted", {}).get("ignored older", 0)
 
 
 class KillTest(unittest.TestCase):
@@ -207,10 +207,10 @@ class KillTest(unittest.TestCase):
     def assert_it_was_a_fight(self, rig: Rig, battle: Battle) -> None:
         watch = battle.watch
         repeated = rig.stream("KV_record")["last_seq"] - EVENTS
-        older = watch.total(skipped)
+        older = watch.total(ignored)
         reconnects = sum(rig.parts[s].text().count(" reconnected to server ") for s in battle.stages)
         print(f"\n{battle.in_flight}/{KILLS} kills met events in the buffer; it was full in {watch.full} of {watch.samples} "
-              f"samples; {repeated} records written twice, {older} events skipped as repeated, {reconnects} reconnects, the store full {battle.filled} times")
+              f"samples; {repeated} records written twice, {older} events ignored as repeated, {reconnects} reconnects, the store full {battle.filled} times")
         self.assertEqual(len(battle.schedule), KILLS)
         self.fights.append({"in flight": battle.in_flight, "full": watch.full, "repeated": repeated + older, "reconnects": reconnects,
                             "full store": battle.filled})

@@ -142,7 +142,7 @@ TEST_CASE("after a kill -9 it reconnects by itself, subscriptions survive, and i
   CHECK(rig.nc.publish("news.a", "", {}, "lost").error().code == errc::unreachable);
   CHECK(rig.nc.subscribe("news.b").error().code == errc::unreachable);
   CHECK(rig.run(rig.nc.flush()).error().code == errc::unreachable);
-  CHECK_FALSE(rig.nc.trouble().empty());
+  CHECK_FALSE(rig.nc.last_error().empty());
   CHECK(rig.run(rig.nc.request({.subject = "$JS.API.INFO"}, 50ms)).error().code == errc::unreachable);
   {
     const auto gone = std::move(*dropped);
@@ -152,7 +152,7 @@ TEST_CASE("after a kill -9 it reconnects by itself, subscriptions survive, and i
   REQUIRE(rig.run(rig.nc.request({.subject = "$JS.API.INFO"}, 15s)).has_value());  // waits for the connection
   CHECK(rig.nc.connects() == 2);
   CHECK(rig.nc.server_id() != first_server);
-  CHECK(rig.nc.trouble().empty());
+  CHECK(rig.nc.last_error().empty());
   REQUIRE(rig.nc.publish("news.c", "", {}, "fresh").has_value());
   std::vector<nats::message> got;
   REQUIRE(rig.waits_for([&] {

@@ -2,8 +2,8 @@
 #include "cursor.hpp"
 
 #include "../support/nats_process.hpp"
-#include "recordkv/kv/owner.hpp"
-#include "source_gaps.hpp"
+#include "recordkv/kv/lease.hpp"
+#include "recordkv/kv/source_gaps.hpp"
 
 #include <catch2/generators/catch_generators.hpp>
 
@@ -88,7 +88,7 @@ TEST_CASE("X5: another process's write makes this one step down") {
   rig.write_as("another", "9");
   const auto refused = rig.write(8);
   REQUIRE(refused.has_error());
-  CHECK(refused.error().code == errc::not_owner);
+  CHECK(refused.error().code == errc::lease_lost);
   CHECK(rig.key().value == "9");
 }
 
@@ -204,10 +204,10 @@ TEST_CASE("a gap stays until its key is deleted, is replaced by what is learnt l
   nats_rig rig;
   kv::bucket raw(rig.nc, "cursor");
   REQUIRE(rig.run(raw.open()).has_value());
-  stages::source_gaps here(rig.nc, "record", source), later(rig.nc, "record", source);
-  const auto note = [&](firehose::source_gap g) { REQUIRE(rig.run(here.note(g)).has_value()); };
-  note({.cause = firehose::gap_cause::outdated_cursor, .from = {5, 1000}});
-  note({.cause = firehose::gap_cause::outdated_cursor, .from = {5, 1000}, .to = {9, 5000}});
+  kv::source_gaps here(rig.nc, "record", source), later(rig.nc, "record", source);
+  const auto note = [&](source_gap g) { REQUIRE(rig.run(here.note(g)).has_value()); };
+  note({.cause = gap_cause::outdated_cursor, .from = {5, 1000}});
+  note({.cause = gap_cause::outdated_cursor, .from = {5, 1000}, .to = {9, 5000}});
   REQUIRE(rig.run(later.read()).has_value());
   REQUIRE(later.all().size() == 1);
   CHECK(later.all()[0].seconds() == 4000);
@@ -215,7 +215,7 @@ TEST_CASE("a gap stays until its key is deleted, is replaced by what is learnt l
   CHECK(here.all().empty());
   for (std::uint64_t i = 1; i <= 20; ++i)
     note({.from = {i, 1000.0 * static_cast<double>(i)}, .to = {i + 1, 1000.0 * static_cast<double>(i) + 500}});
-  CHECK(here.all().size() == stages::source_gaps::max_kept);
+  CHECK(here.all().size() == kv::source_gaps::max_kept);
   CHECK(here.all().front().from == "1970-01-01T00:16:40.000000Z");
   REQUIRE(rig.run(later.read()).has_value());
   kv::write gone{.key = here.key(), .expected = rig.run(raw.get(here.key()))->seq};

@@ -1,10 +1,10 @@
 // Rule X21: the rows are the fold of the store, whatever is killed and restarted, and of no other store.
+#include "../stages.hpp"
 #include "../support/nats_process.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/view/store.hpp"
-#include "stages.hpp"
 
 #include <boost/json.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -119,7 +119,7 @@ struct index_rig : nats_rig {
   config cfg;
   std::map<std::string, std::string> fold;
   std::uint64_t rows_written = 0;  // over all runs of the stage
-  figures_board board;
+  stats_board board;
   std::unique_ptr<stage_context> context;
   std::unique_ptr<stage> index;
   std::optional<result<void>> ended;
@@ -245,7 +245,7 @@ TEST_CASE("X21: a position that another process moved ends the stage") {
   rig.start();
   REQUIRE(rig.folded());
   {
-    auto plans = stages::configured_views(rig.cfg);
+    auto plans = projection::configured_views(rig.cfg);
     REQUIRE(plans.has_value());
     auto other = view::store::open(rig.io, rig.cfg.index.database);
     REQUIRE(other.has_value());
@@ -259,7 +259,7 @@ TEST_CASE("X21: a position that another process moved ends the stage") {
   rig.put(0, 2, 2);
   REQUIRE(rig.waits_for([&] { return rig.ended.has_value(); }));
   REQUIRE(rig.ended->has_error());
-  CHECK(rig.ended->error().code == errc::not_owner);
+  CHECK(rig.ended->error().code == errc::lease_lost);
 }
 
 TEST_CASE("X21: a database that its own crash has set back is folded on from there") {
@@ -272,7 +272,7 @@ TEST_CASE("X21: a database that its own crash has set back is folded on from the
   rig.put(1, 3, 3);
   REQUIRE(rig.folded());
   {
-    auto plans = stages::configured_views(rig.cfg);
+    auto plans = projection::configured_views(rig.cfg);
     REQUIRE(plans.has_value());
     auto crashed = view::store::open(rig.io, rig.cfg.index.database);
     REQUIRE(crashed.has_value());

@@ -325,8 +325,8 @@ TEST_CASE("X22: an edit is told before anything more is read, and whether what c
   auto spec = rig.spec();
   spec.made_anew = true;
   spec.compare_every = std::chrono::milliseconds(0);
-  spec.edited = [&](bool doubtful) -> task<result<void>> {
-    told.push_back(doubtful);
+  spec.edited = [&](bool suspect) -> task<result<void>> {
+    told.push_back(suspect);
     co_return result<void>{};
   };
   rig.fill(3, false);

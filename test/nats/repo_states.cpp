@@ -8,7 +8,7 @@
 using namespace recordkv;
 using namespace recordkv::test;
 
-// Written anew while they are read, a state stands behind the end of that reading. Here it is away meanwhile.
+// A state that is written while all are read stands behind the end of that reading. Here it is absent meanwhile.
 TEST_CASE("an account whose state was read once has begun, whether or not the reading of all of them met it") {
   nats_rig rig;
   REQUIRE(rig.run(kv::open_store(rig.nc, "record", 16, 1)).has_value());
@@ -19,10 +19,10 @@ TEST_CASE("an account whose state was read once has begun, whether or not the re
 
   config cfg;
   meters counters;
-  figures_board board;
+  stats_board board;
   stage_context ctx{rig.nc, cfg, counters, {.api_level = rig.api_level()}, &board};
-  kv::owner owner(rig.nc, {.base = "kv", .share = std::nullopt}, [] { return std::string("{}"); });
-  stages::repo_states states(ctx, owner);
+  stages::lifecycle life(ctx, "kv", kv::lease_spec{.base = "kv"}, {});
+  stages::repo_states states(life);
   const auto load = [&](std::string of) {
     words dids;
     dids.push_back(std::move(of));
@@ -33,7 +33,7 @@ TEST_CASE("an account whose state was read once has begun, whether or not the re
   rig.api("STREAM.PURGE.KV_repo", fmt::format(R"({{"filter":"{}"}})", subject));
   REQUIRE(rig.info("KV_repo").messages == 1);  // key meta
   bool learnt = false;
-  asio::co_spawn(rig.io, states.learn_begun([] { return true; }), [&](std::exception_ptr) { learnt = true; });
+  asio::co_spawn(rig.io, states.learn_known_accounts([] { return true; }), [&](std::exception_ptr) { learnt = true; });
   REQUIRE(rig.waits_for([&] { return learnt; }));
   rig.publish(subject, state);
 
@@ -41,6 +41,6 @@ TEST_CASE("an account whose state was read once has begun, whether or not the re
   REQUIRE(again.has_value());
   CHECK(again->front().state.rev == "3kabcdefgh222");
   CHECK(again->front().seq > 0);
-  rig.publish("$KV.repo." + kv::repo_key(other, 16), state);  // nobody but us writes states: it is not looked for
+  rig.publish("$KV.repo." + kv::repo_key(other, 16), state);  // only this stage writes states: it is not looked for
   CHECK(load(other)->front().seq == 0);
 }

@@ -1,7 +1,7 @@
 // Streams and buckets as they are made, accepted or refused (X2), and a bucket's compare-and-set.
 #include "../support/nats_process.hpp"
 #include "recordkv/config.hpp"
-#include "stages.hpp"
+#include "recordkv/stage/buffer_stream.hpp"
 
 #include <boost/json.hpp>
 

@@ -53,7 +53,7 @@ TEST_CASE("an event that can't be decoded marks its account, with reason and hos
     rig.start();
     rig.in.deliver({c.bytes, event_of(bob, 1, "b")});
     REQUIRE(rig.settles(2));
-    CHECK(rig.left_out("malformed") == 1);
+    CHECK(rig.skipped("malformed") == 1);
     CHECK(rig.faults("relay.example", c.reason) == 1);
     const auto* state = rig.states.find(alice);
     REQUIRE(state);
@@ -61,7 +61,7 @@ TEST_CASE("an event that can't be decoded marks its account, with reason and hos
     CHECK(state->reasons == words{c.reason});
     CHECK(state->error.find("relay.example") != std::string::npos);
     CHECK_FALSE(rig.states.find(bob)->stale());
-    CHECK(rig.skipped("unknown") == 0);
+    CHECK(rig.ignored("unknown") == 0);
     CHECK(rig.logged("2 kv: relay.example: 1 event left out, the last for " + c.reason + ", account " + alice));
   }
 }
@@ -73,7 +73,7 @@ TEST_CASE("what some hosts leave out is applied") {
   rig.in.deliver(altered(21, R"("cid":null,)", ""));
   REQUIRE(rig.settles(21));
   CHECK(rig.counters.value("commits") == 21);
-  CHECK(rig.left_out("malformed") == 0);
+  CHECK(rig.skipped("malformed") == 0);
 }
 
 TEST_CASE("an event without a usable account is counted as that, not as a new kind") {
@@ -83,7 +83,7 @@ TEST_CASE("an event without a usable account is counted as that, not as a new ki
   bad.replace(bad.find("did:plc:"), 8, "DID:plc:");
   rig.in.deliver({bad, R"({"did":"did:plc:abc","time_us":1,"kind":"novelty"})"});
   REQUIRE(rig.settles(2));
-  CHECK(rig.left_out("bad_did") == 1);
+  CHECK(rig.skipped("bad_did") == 1);
   CHECK(rig.faults("unknown", "bad_did") == 1);
   CHECK(rig.states.written.empty());
 }
@@ -110,12 +110,12 @@ TEST_CASE("X8: a late commit is applied where it is newer than its account, and 
   rig.in.deliver(commit_frame{.n = 6}.bytes());  // an overtaken frame of somebody else's: nothing is lost
   rig.in.deliver(commit_frame{.n = 5}.bytes());  // applied already
   REQUIRE(rig.settles(4));
-  CHECK(rig.skipped("older") == 1);
+  CHECK(rig.ignored("older") == 1);
   CHECK_FALSE(rig.states.find(alice)->stale());
   rig.in.deliver(commit_frame{.did = bob, .n = 4}.bytes());  // older than all that was ever applied of bob
   REQUIRE(rig.settles(5));
   CHECK(rig.reasons(bob) == words{"late"});
-  CHECK(rig.left_out("late") == 1);
+  CHECK(rig.skipped("late") == 1);
   CHECK(rig.states.find(bob)->rev == rev(5));
   CHECK(rig.out.sent.size() == 3);
 }
@@ -125,7 +125,7 @@ TEST_CASE("X8: without the word of ingest an older commit is a repetition, where
   rig.start();
   rig.in.deliver({commit_frame{.n = 5}.bytes(), commit_frame{.n = 4}.bytes()});
   REQUIRE(rig.settles(2));
-  CHECK(rig.skipped("older") == 1);
+  CHECK(rig.ignored("older") == 1);
   CHECK_FALSE(rig.states.find(alice)->stale());
 }
 

@@ -73,7 +73,7 @@ TEST_CASE("X9: a state that is not yet written is not evicted") {
   rig.in.deliver(commit_frame{.n = 1}.bytes());  // known from memory only
   REQUIRE(rig.waits_for([&] { return rig.in.taken == 4; }));
   settle_down(rig.io);
-  CHECK(rig.skipped("older") == 1);
+  CHECK(rig.ignored("older") == 1);
   CHECK(std::ranges::count(rig.states.loaded, alice) == 1);
   rig.out.uncork();
   rig.states.release();
@@ -92,7 +92,7 @@ TEST_CASE("X9: an evicted account is read back and goes on from there") {
     REQUIRE(rig.settles(2 * round));
   }
   CHECK(std::ranges::count(rig.states.loaded, alice) == 3);
-  CHECK(rig.apply->stale_seen() == 0);
+  CHECK(rig.apply->desynchronised() == 0);
   CHECK(rig.states.find(alice)->rev == rev(3));
   CHECK(rig.states.find(bob)->rev == rev(3));
 }
@@ -105,8 +105,8 @@ TEST_CASE("X9: a read never overwrites what is in memory") {
   REQUIRE(rig.waits_for([&] { return rig.apply->unsettled() == 1; }));
   rig.in.deliver({commit_frame{.did = bob}.bytes(), commit_frame{.n = 2}.bytes(), commit_frame{.n = 3}.bytes()});
   REQUIRE(rig.waits_for([&] { return rig.apply->unsettled() == 4; }));
-  CHECK(rig.skipped("older") == 1);
-  CHECK(rig.apply->stale_seen() == 0);
+  CHECK(rig.ignored("older") == 1);
+  CHECK(rig.apply->desynchronised() == 0);
   CHECK(std::ranges::count(rig.states.loaded, alice) == 1);
   rig.out.uncork();
   REQUIRE(rig.settles(4));

@@ -59,7 +59,7 @@ TEST_CASE("a record that is too large is left out, and its older value deleted")
   rig.in.deliver(commit_frame{.n = 1, .paths = {like + "/a", like + "/b"}}.bytes());
   REQUIRE(rig.settles(1));
   CHECK(rig.out.lines() == words{del(key_of(alice, like, "a")), key_of(alice, like, "b") + std::string(record_one)});
-  CHECK(rig.left_out("too_large") == 1);
+  CHECK(rig.skipped("too_large") == 1);
   CHECK(rig.reasons(alice) == words{"too_large"});  // the record exists, and the store lacks it
   CHECK(
       rig.logged("2 kv: at://" + alice + "/" + like + "/a is too large for NATS; left out, an older value is deleted"));
@@ -83,7 +83,7 @@ TEST_CASE("a flawed record is left out and its older value stays, since nothing 
   rig.in.deliver({commit_frame{.n = 1}.bytes(), commit_frame{.n = 2, .lose_blocks = true}.bytes()});
   REQUIRE(rig.settles(2));
   CHECK(rig.out.lines() == words{key_of(alice, like, "a") + std::string(record_one)});
-  CHECK(rig.left_out("missing_block") == 1);
+  CHECK(rig.skipped("missing_block") == 1);
   CHECK(rig.faults("relay.example:8443", "missing_block") == 1);
   const auto* state = rig.states.find(alice);
   REQUIRE(state);
@@ -112,7 +112,7 @@ TEST_CASE("no flaw of a record deletes") {
     rig.in.deliver({event_of(alice, 1, "a"), update});
     REQUIRE(rig.settles(2));
     CHECK(rig.out.lines() == words{key_of(alice, like, "a") + std::string(record_one)});
-    CHECK(rig.left_out(f.flaw) == 1);
+    CHECK(rig.skipped(f.flaw) == 1);
     CHECK(rig.reasons(alice) == words{std::string(f.flaw)});
     CHECK(rig.logged(fmt::format("1 record of {} left out for {}, the last at://{}/{}/a", like, f.flaw, alice, like)));
   }
@@ -127,7 +127,7 @@ TEST_CASE("a flaw that comes again and again is one line a minute, and each is c
     rig.in.deliver(e.replace(e.find(good), good.size(), R"("record":{"n":0.5})"));
   }
   REQUIRE(rig.settles(50));
-  CHECK(rig.left_out("float") == 50);
+  CHECK(rig.skipped("float") == 50);
   CHECK(std::ranges::count_if(rig.lines, [](const auto& l) { return l.find("left out") != l.npos; }) == 1);
   CHECK(rig.faults("unknown", "float") == 50);
 }
@@ -138,7 +138,7 @@ TEST_CASE("of a path that makes no key nothing is put, and the rest of the commi
   rig.in.deliver(commit_frame{.n = 1, .paths = {"not a path", like + "/b"}}.bytes());
   REQUIRE(rig.settles(1));
   CHECK(rig.out.lines() == words{key_of(alice, like, "b") + std::string(record_one)});
-  CHECK(rig.left_out("bad_path") == 1);
+  CHECK(rig.skipped("bad_path") == 1);
   CHECK(rig.states.find(alice)->rev == rev(1));
   CHECK(rig.reasons(alice) == words{"bad_path"});
 }
@@ -150,8 +150,8 @@ TEST_CASE("records of unwanted collections are left out; the account's chain goe
                   commit_frame{.n = 2, .paths = {post + "/q"}}.bytes(), commit_frame{.n = 3}.bytes()});
   REQUIRE(rig.settles(3));
   CHECK(rig.out.sent.size() == 2);
-  CHECK(rig.left_out("unwanted") == 2);
-  CHECK(rig.apply->stale_seen() == 0);
+  CHECK(rig.skipped("unwanted") == 2);
+  CHECK(rig.apply->desynchronised() == 0);
   const auto* state = rig.states.find(alice);
   REQUIRE(state);
   CHECK(state->rev == rev(3));
@@ -166,14 +166,14 @@ TEST_CASE("an account that begins one collection after another is stopped before
   const auto collection = [&](unsigned i) { return fmt::format("com.{}.{}.{}.n{}", x, x, x, i); };
   for (unsigned i = 1; i <= 200; ++i) rig.in.deliver(event_of(alice, i, "a", "create", collection(i)));
   REQUIRE(rig.settles(200));
-  const auto refused = rig.left_out("too_many_collections");
+  const auto refused = rig.skipped("too_many_collections");
   CHECK(refused > 0);
   CHECK(rig.out.sent.size() == 200 - refused);
   CHECK(kv::to_json(*rig.states.find(alice)).size() < 20'000);
   CHECK(rig.reasons(alice) == words{"too_many_collections"});
   rig.in.deliver(event_of(alice, 201, "b", "create", collection(1)));  // where it has records it may have more
   REQUIRE(rig.settles(201));
-  CHECK(rig.left_out("too_many_collections") == refused);
+  CHECK(rig.skipped("too_many_collections") == refused);
   CHECK(rig.states.find(alice)->rev == rev(201));
 }
 
@@ -182,7 +182,7 @@ TEST_CASE("a rev from the future is left out, and does not make later ones look 
   rig.start();
   rig.in.deliver({with_rev(ahead(6min), "a"), event_of(alice, 2, "b"), with_rev(ahead(4min), "c")});
   REQUIRE(rig.settles(3));
-  CHECK(rig.left_out("future_rev") == 1);
+  CHECK(rig.skipped("future_rev") == 1);
   CHECK(rig.out.sent.size() == 2);
   CHECK(rig.states.find(alice)->rev == ahead(4min));
   CHECK(rig.states.find(alice)->stale());  // what was left out is missing: our own clock may be the wrong one
@@ -193,8 +193,8 @@ TEST_CASE("a rev from the future of somebody who is not followed: skipped as wha
   rig.start();
   rig.in.deliver(with_rev(ahead(6min), "a"));  // a like
   REQUIRE(rig.settles(1));
-  CHECK(rig.left_out("future_rev") == 0);
-  CHECK(rig.counters.value("skipped", "unwanted") == 1);
+  CHECK(rig.skipped("future_rev") == 0);
+  CHECK(rig.counters.value("ignored", "unwanted") == 1);
   CHECK(rig.states.find(alice) == nullptr);
 }
 
@@ -204,13 +204,13 @@ TEST_CASE("an account begins with its first commit that touches a wanted collect
   rig.in.deliver({commit_frame{.n = 1, .paths = {post + "/p"}}.bytes(), sync_frame(alice, 2),
                   account_event(alice, false, "takendown")});
   REQUIRE(rig.settles(3));
-  CHECK(rig.skipped("unwanted") == 1);
-  CHECK(rig.skipped("not_begun") == 2);
+  CHECK(rig.ignored("unwanted") == 1);
+  CHECK(rig.ignored("not_begun") == 2);
   CHECK(rig.states.written.empty());
   rig.in.deliver(commit_frame{.n = 4}.bytes());  // a gap before the beginning is none
   REQUIRE(rig.settles(4));
   CHECK(rig.states.find(alice)->rev == rev(4));
-  CHECK(rig.apply->stale_seen() == 0);
+  CHECK(rig.apply->desynchronised() == 0);
 }
 
 TEST_CASE("a break in the chain of commits marks the account, and the commit is applied all the same") {
@@ -220,7 +220,7 @@ TEST_CASE("a break in the chain of commits marks the account, and the commit is 
   rig.in.deliver(commit_frame{.n = 3}.bytes());  // on root(2), which nobody has seen
   REQUIRE(rig.settles(1));
   CHECK(rig.out.sent.size() == 1);
-  CHECK(rig.apply->stale_seen() == 1);
+  CHECK(rig.apply->desynchronised() == 1);
   const auto* state = rig.states.find(alice);
   CHECK(state->status == "desynchronised");
   CHECK(state->rev == rev(3));
@@ -229,7 +229,7 @@ TEST_CASE("a break in the chain of commits marks the account, and the commit is 
   rig.in.deliver(commit_frame{.n = 4}.bytes());
   REQUIRE(rig.settles(2));
   CHECK(rig.states.find(alice)->stale());  // until it is fetched in full
-  CHECK(rig.apply->stale_seen() == 1);
+  CHECK(rig.apply->desynchronised() == 1);
 }
 
 TEST_CASE("an unbroken chain keeps the account synchronised") {
@@ -240,7 +240,7 @@ TEST_CASE("an unbroken chain keeps the account synchronised") {
   rig.in.deliver(commit_frame{.n = 7, .before = 3}.bytes());
   REQUIRE(rig.settles(3));
   CHECK_FALSE(rig.states.find(alice)->stale());
-  CHECK(rig.apply->stale_seen() == 0);
+  CHECK(rig.apply->desynchronised() == 0);
 }
 
 TEST_CASE("#account is kept as the host says it") {
@@ -266,7 +266,7 @@ TEST_CASE("a marker of ingest desynchronises its account, also one that has not 
     rig.in.deliver({marker(word, alice), marker(word, bob)});
     REQUIRE(rig.settles(2));
     CHECK(rig.counters.value("stream_events", word) == 2);
-    CHECK(rig.apply->stale_seen() == 2);
+    CHECK(rig.apply->desynchronised() == 2);
     for (const auto& did : {alice, bob}) {
       REQUIRE(rig.states.find(did));
       CHECK(rig.states.find(did)->stale());
@@ -282,7 +282,7 @@ TEST_CASE("what can't be decoded is counted, settled and harms nothing around it
   rig.in.deliver({commit_frame{.n = 1}.bytes(), "", "garbage", torn, R"({"kind":"commit","did":7})",
                   commit_frame{.did = bob}.bytes()});
   REQUIRE(rig.settles(6));
-  CHECK(rig.left_out("malformed") == 4);
+  CHECK(rig.skipped("malformed") == 4);
   CHECK(rig.out.sent.size() == 2);
   CHECK(rig.in.settled == numbers{1, 2, 3, 4, 5, 6});
 }

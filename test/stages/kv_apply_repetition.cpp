@@ -11,7 +11,7 @@ TEST_CASE("X8: a firehose commit at or below the stored rev is skipped") {
   rig.start();
   REQUIRE(rig.settles(3));
   CHECK(rig.out.lines() == words{key_of(alice, like, "a") + R"(={"n":6})"});
-  CHECK(rig.skipped("older") == 2);
+  CHECK(rig.ignored("older") == 2);
   CHECK(rig.in.settled == numbers{1, 2, 3});
   REQUIRE(rig.states.find(alice));
   CHECK(rig.states.find(alice)->rev == rev(6));
@@ -28,7 +28,7 @@ TEST_CASE("X8: of Jetstream events, several of which make up one commit, only th
   REQUIRE(rig.settles(6));
   CHECK(rig.out.lines() == words{key_of(alice, like, "b") + R"(={"n":5})", key_of(alice, like, "c") + R"(={"n":5})",
                                  key_of(alice, like, "d") + R"(={"n":6})", key_of(alice, like, "e") + R"(={"n":6})"});
-  CHECK(rig.skipped("older") == 2);
+  CHECK(rig.ignored("older") == 2);
 }
 
 TEST_CASE("X8: a skipped event takes its turn and settles behind what came before it") {
@@ -46,8 +46,8 @@ TEST_CASE("X8: a skipped event takes its turn and settles behind what came befor
   rig.out.uncork();
   REQUIRE(rig.settles(4));
   CHECK(rig.in.settled == numbers{1, 2, 3, 4});
-  CHECK(rig.skipped("older") == 1);
-  CHECK(rig.skipped("identity") == 1);
+  CHECK(rig.ignored("older") == 1);
+  CHECK(rig.ignored("identity") == 1);
 }
 
 TEST_CASE("X8: a repetition within one run is known from memory, not from what is stored") {
@@ -59,7 +59,7 @@ TEST_CASE("X8: a repetition within one run is known from memory, not from what i
   rig.out.uncork();
   REQUIRE(rig.settles(3));
   CHECK(rig.out.sent.size() == 2);
-  CHECK(rig.skipped("older") == 1);
+  CHECK(rig.ignored("older") == 1);
 }
 
 TEST_CASE("X8: a #sync at or below the stored rev changes nothing, a newer one marks the account") {
@@ -68,7 +68,7 @@ TEST_CASE("X8: a #sync at or below the stored rev changes nothing, a newer one m
   rig.start();
   rig.in.deliver({sync_frame(alice, 4), sync_frame(alice, 5)});
   REQUIRE(rig.settles(2));
-  CHECK(rig.skipped("older") == 2);
+  CHECK(rig.ignored("older") == 2);
   CHECK(rig.states.written.empty());
   rig.in.deliver(sync_frame(alice, 6));
   REQUIRE(rig.settles(3));

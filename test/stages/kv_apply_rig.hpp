@@ -1,4 +1,4 @@
-// What the tests of the applier share: the applier between fakes, and events made up on the spot.
+// What the tests of the kv pipeline share: the pipeline between fakes, and events made up on the spot.
 #pragma once
 
 #include "../support/fakes.hpp"
@@ -94,10 +94,9 @@ inline kv::repo_state state_at(const std::string& did, unsigned n) {
   return {.did = did, .rev = rev(n), .data = root(n), .collections = {like}};
 }
 
-/// The applier between fakes, both of its halves running.
+/// The pipeline between fakes, with both of its coroutines running.
 struct kv_rig {
-  explicit kv_rig(stages::apply_rules r = {}, pipe::window_limits window = {})
-      : rules(std::move(r)), out(happened, window) {
+  explicit kv_rig(stages::pipeline_limits l = {}, pipe::window_limits window = {}) : limits(l), out(happened, window) {
     log::set_sink([this](log::level l, std::string_view part, std::string_view line) {
       lines.push_back(fmt::format("{} {}: {}", static_cast<int>(l), part, line));
     });
@@ -105,7 +104,9 @@ struct kv_rig {
   ~kv_rig() { log::set_sink({}); }
 
   void start() {
-    apply = std::make_unique<stages::kv_apply>(in, out, states.port(), rules, counters);
+    auto port = states.port();
+    if (load) port.load = load;
+    apply = std::make_unique<stages::kv_pipeline>(in, out, std::move(port), decode, rules, limits, counters);
     asio::co_spawn(io, apply->take(), [this](std::exception_ptr e, result<void> r) {
       if (e) std::rethrow_exception(e);
       took = r;
@@ -115,7 +116,7 @@ struct kv_rig {
       settled = r;
     });
   }
-  /// No more messages; true when both halves then end.
+  /// No more messages; true when both coroutines then end.
   bool finish() {
     in.close();
     return becomes(io, [this] { return took && settled; });
@@ -130,8 +131,8 @@ struct kv_rig {
   bool logged(std::string_view part_of_line) const {
     return std::ranges::any_of(lines, [&](const std::string& l) { return l.find(part_of_line) != l.npos; });
   }
+  auto ignored(std::string_view why) const { return counters.value("ignored", why); }
   auto skipped(std::string_view why) const { return counters.value("skipped", why); }
-  auto left_out(std::string_view why) const { return counters.value("left_out", why); }
   words reasons(const std::string& did) const {
     const auto* s = states.find(did);
     return s ? s->reasons : words{"no state"};
@@ -146,13 +147,16 @@ struct kv_rig {
   }
 
   stages::apply_rules rules;
+  stages::pipeline_limits limits;
+  decltype(stages::state_port::load) load;  // instead of that of `states`
+  stages::event_decoder decode = stages::decode_unverified;
   meters counters;
   words lines;
   journal happened;
   fake_inbox in{happened};
   fake_outbox out;
   fake_states states{happened};
-  std::unique_ptr<stages::kv_apply> apply;
+  std::unique_ptr<stages::kv_pipeline> apply;
   std::optional<result<void>> took, settled;
   asio::io_context io{1};  // goes first: with it the coroutines that wait for what stands above
 };

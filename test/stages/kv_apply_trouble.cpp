@@ -29,7 +29,7 @@ TEST_CASE("while states can't be read nothing is applied") {
   REQUIRE(rig.waits_for([&] { return rig.logged("reading account states: no answer; trying again"); }));
   CHECK(rig.out.sent.empty());
   REQUIRE(rig.settles(1));
-  CHECK(rig.skipped("older") == 1);
+  CHECK(rig.ignored("older") == 1);
   CHECK(rig.out.sent.empty());
 }
 
@@ -43,13 +43,13 @@ TEST_CASE("a state that another process wrote ends the work; nothing of it is ac
   rig.in.deliver(commit_frame{.n = 3}.bytes());
   REQUIRE(rig.waits_for([&] { return rig.settled.has_value(); }));
   REQUIRE(rig.settled->has_error());
-  CHECK(rig.settled->error().code == errc::not_owner);
+  CHECK(rig.settled->error().code == errc::lease_lost);
   CHECK(rig.in.settled == numbers{1});
   rig.in.close();  // as the stage does
   CHECK(rig.waits_for([&] { return rig.took.has_value(); }));
 }
 
-TEST_CASE("not_owner also ends a take() that waits for room") {
+TEST_CASE("lease_lost also ends a take() that waits for room") {
   kv_rig rig({.unsettled_events = 1});
   rig.states.stand(state_at(alice, 1));
   rig.out.cork();

@@ -52,7 +52,7 @@ TEST_CASE("file: frames and events to the end, without those we have") {
   const auto end = rig.next(*source);
   REQUIRE(end);
   CHECK(end->error().code == errc::closed);
-  CHECK(source->trouble().empty());
+  CHECK(source->last_error().empty());
   CHECK(rig.counters.value("source_frames") == 4);
   CHECK(rig.skipped("unreadable") == 1);
   CHECK(rig.skipped("unknown") == 1);
@@ -73,7 +73,7 @@ TEST_CASE("file: what is no recording is named, behind what could be read") {
     CHECK(end->error().text.find(fmt::format("{}: offset {}", file.path, good.size())) != std::string::npos);
   }
   CHECK(rig.logged(file.path));
-  CHECK_FALSE(source->trouble().empty());
+  CHECK_FALSE(source->last_error().empty());
 }
 
 TEST_CASE("file: one that is not there") {

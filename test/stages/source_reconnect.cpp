@@ -75,7 +75,7 @@ TEST_CASE("what will never work is said at once, with the server's words") {
   CHECK(got->error().text.find(fmt::format("HTTP {}", status)) != std::string::npos);
   CHECK(got->error().text.find("No such method xxx") != std::string::npos);
   CHECK(got->error().text.size() < 350);
-  CHECK(source->trouble().find("No such method") != std::string::npos);
+  CHECK(source->last_error().find("No such method") != std::string::npos);
 }
 
 TEST_CASE("what refuses us where we were let in before passes") {

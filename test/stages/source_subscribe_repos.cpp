@@ -20,12 +20,12 @@ TEST_CASE("frames come whole, in order, with their glance") {
   relay.together = GENERATE(false, true);
   relay.then({id(1), id(2), ping(), id(5)});
   const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec(relay.url()), rig.counters);
-  CHECK(source->trouble() == fmt::format("connecting to {}: not tried yet", relay.url()));
+  CHECK(source->last_error() == fmt::format("connecting to {}: not tried yet", relay.url()));
   const auto frames = rig.take(*source, 3);
   REQUIRE(seqs(frames) == numbers{1, 2, 5});
   CHECK(frames[1].bytes == wire::identity(2, alice));
   CHECK(frames[1].info.did == alice);
-  CHECK(source->trouble().empty());
+  CHECK(source->last_error().empty());
   CHECK(rig.counters.value("source_frames") == 3);
   CHECK(rig.counters.value("source_bytes") == 3 * wire::identity(1, alice).size());
   CHECK(relay.targets == std::vector{target()});

@@ -275,9 +275,9 @@ TEST_CASE("TLS: who is not trusted is not listened to") {
     CHECK(got.value_or(false) == trusted);
     CHECK(relay.targets.size() == (trusted ? 1 : 0));
     if (!trusted) {
-      INFO(source->trouble());
-      CHECK(source->trouble().find("the certificate of localhost is not trusted: ") != std::string::npos);
-      CHECK(source->trouble().find(known ? "hostname mismatch" : "self-signed certificate") != std::string::npos);
+      INFO(source->last_error());
+      CHECK(source->last_error().find("the certificate of localhost is not trusted: ") != std::string::npos);
+      CHECK(source->last_error().find(known ? "hostname mismatch" : "self-signed certificate") != std::string::npos);
     }
     source->close();
     rig.io.restart();

@@ -142,7 +142,7 @@ task<result<std::vector<std::uint64_t>>> fake_states::save(std::vector<stages::s
   std::vector<std::uint64_t> seqs;
   for (auto& s : states) {
     auto& there = at(s.state.did);
-    if (there.seq != s.seq) co_return fail(errc::not_owner, "{} was written by another process", s.state.did);
+    if (there.seq != s.seq) co_return fail(errc::lease_lost, "{} was written by another process", s.state.did);
     there = {s.state, ++last_seq_};
     written.push_back(s.state);
     log_.push_back(fmt::format("state {} {}", s.state.did, s.state.rev));

@@ -5,7 +5,7 @@
 // Refuses to know: what the messages mean.
 #pragma once
 
-#include "kv_apply.hpp"
+#include "pipeline.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>

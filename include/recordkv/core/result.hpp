@@ -27,7 +27,7 @@ enum class errc {
   too_large,     ///< the item exceeds a limit and never succeeds as it is
   refused,       ///< the other side answered with an error that is none of the above
   mismatch,      ///< an existing object has settings that break the contract
-  not_owner,     ///< another live process owns what this one needs
+  lease_lost,    ///< another live process owns what this one needs
   malformed,     ///< input from the network that breaks its format
   bad_config,    ///< configuration or usage that a person must mend
   storage,       ///< a local file or database failed

@@ -7,6 +7,7 @@
 #include "recordkv/atproto/event.hpp"
 #include "recordkv/core/meter.hpp"
 #include "recordkv/core/result.hpp"
+#include "recordkv/core/source_gap.hpp"
 #include "recordkv/core/source_position.hpp"
 #include "recordkv/core/task.hpp"
 
@@ -19,23 +20,6 @@
 #include <vector>
 
 namespace recordkv::firehose {
-
-/// Why events may be missing between two times.
-enum class gap_cause {
-  clipped,          ///< the host began later than asked, and said nothing
-  outdated_cursor,  ///< the host said that it no longer has everything since our cursor
-  renumbered,       ///< the host's numbering began anew
-  other_instance,   ///< another instance answered, whose numbers are not those of the cursor
-};
-std::string_view name(gap_cause c) noexcept;
-
-/// A stretch of time from which events may be missing.
-struct source_gap {
-  gap_cause cause = gap_cause::clipped;
-  source_position from;  ///< the last that was read before; time 0: not known
-  source_position to;    ///< the first that was read behind it; seq 0: none has come yet
-  bool none = false;     ///< what was told as a gap from `from` is none: an event within it has come
-};
 
 /// One message as it came, with what a glance told about it; or a notice about the stream itself.
 struct frame {
@@ -71,7 +55,7 @@ class frame_source {
   virtual void redial() noexcept {}
 
   /// What keeps it from delivering right now, for `status`: empty while connected, else "connecting to …: reason".
-  virtual std::string trouble() const = 0;
+  virtual std::string last_error() const = 0;
 };
 
 enum class start_at { live, oldest };

@@ -86,7 +86,7 @@ class connection {
   std::string server_id() const;
   std::size_t max_payload() const noexcept;
   /// Why it is down, or empty.
-  std::string trouble() const;
+  std::string last_error() const;
 
   /// What the server's permissions have refused within the last 15 s, in words, or empty. Whatever is refused is tried
   /// again more often than that.

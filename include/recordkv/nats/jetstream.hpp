@@ -103,10 +103,10 @@ struct consumer_spec {
   /// stream may be another, or cut back to before our place, where nothing would ever be delivered (X21). Its error
   /// ends next(), except timed_out and unreachable, which try again. Empty: neither can be.
   std::function<task<result<void>>()> still_ours;
-  /// Another program has edited the durable; asked before it is made anew. `doubtful`: messages may have been passed
+  /// Another program has edited the durable; asked before it is made anew. `suspect`: messages may have been passed
   /// over without being delivered, so what was made of those that came is not proven. Its error ends next() or
   /// attach().
-  std::function<task<result<void>>(bool doubtful)> edited;
+  std::function<task<result<void>>(bool suspect)> edited;
   /// How often next() compares the durable's settings with ours. What came before the last comparison that fitted is
   /// proven.
   std::chrono::milliseconds compare_every = std::chrono::seconds(5);

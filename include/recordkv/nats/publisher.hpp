@@ -9,9 +9,9 @@
 #pragma once
 
 #include "recordkv/core/backoff.hpp"
-#include "recordkv/core/figures.hpp"
 #include "recordkv/core/meter.hpp"
 #include "recordkv/core/nursery.hpp"
+#include "recordkv/core/part_stats.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/jetstream.hpp"
 #include "recordkv/nats/ports.hpp"
@@ -72,9 +72,9 @@ class publisher final : public outbox {
   std::size_t in_flight() const noexcept { return window_.count(); }
   bool full() const noexcept { return window_.full(); }
   /// Why the stream takes nothing; empty while it does.
-  const std::string& trouble() const noexcept { return trouble_; }
+  const std::string& last_error() const noexcept { return last_error_; }
   /// The same as a cause, `full` being what a stream at its limits means here. Only while there is trouble.
-  cause cause_of_trouble(cause full) const noexcept;
+  cause stall_cause(cause full) const noexcept;
   /// How long the oldest message that is not durable has been waiting.
   std::chrono::duration<double> oldest() const noexcept;
 
@@ -128,8 +128,8 @@ class publisher final : public outbox {
   ordinal fence_ordinal_ = 0;
   ordinal high_sent_ = 0;  // fenced: one above the highest ordinal ever sent since attach
   std::uint64_t stored_ = 0;
-  std::string trouble_;
-  errc trouble_code_ = errc::refused;
+  std::string last_error_;
+  errc last_error_code_ = errc::refused;
   backoff backoff_;
   event moved_;
   event woken_;

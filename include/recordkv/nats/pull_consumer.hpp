@@ -53,7 +53,7 @@ class pull_consumer final : public inbox {
 
   /// Asks the server when nothing has been delivered for `patience` although somebody waits in next(): why nothing
   /// moves (the server says that it is paused, or gone), or empty. One request at most; call it now and then.
-  task<std::string> why_not_moving(std::chrono::milliseconds patience);
+  task<std::string> stall_reason(std::chrono::milliseconds patience);
 
  private:
   task<result<void>> make();

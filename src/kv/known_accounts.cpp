@@ -1,0 +1,44 @@
+#include "recordkv/kv/known_accounts.hpp"
+
+#include "recordkv/nats/pull_consumer.hpp"
+
+namespace recordkv::kv {
+
+std::uint64_t known_accounts::hash(std::string_view s) noexcept {
+  std::uint64_t h = 14695981039346656037u;
+  for (const char c : s) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return h;
+}
+
+task<result<void>> read_states(nats::connection& nc, store_names names, int api_level, meters& counters,
+                               std::function<void(std::string_view, const nats::message&)> show,
+                               std::function<bool()> go_on) {
+  const auto stream = store_names::stream_of(names.repo());
+  auto repo = co_await nats::stream_info(nc, stream);
+  if (!repo) co_return repo.error();
+  nats::consumer_spec spec{
+      .stream = stream, .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
+  nats::pull_consumer states(nc, std::move(spec), counters, api_level);
+  if (auto attached = co_await states.attach(); !attached) co_return attached;
+  // Judged by sequence: a key that is overwritten meanwhile comes again behind it, so the end is always reached. The
+  // number of messages pending is only an estimate then.
+  for (std::uint64_t read = 0; read < repo->last_seq && repo->messages > 0;) {
+    if (!go_on()) co_return fail(errc::closed, "reading bucket repo: stopped");
+    auto batch = co_await states.next();
+    if (!batch && batch.error().code == errc::closed) break;  // nothing more is there
+    if (!batch) co_return batch.error();
+    for (const auto& m : *batch) show(m.subject().substr(m.subject().rfind('.') + 1), m);
+    read = nats::parse_delivery(batch->back().reply())->stream_seq;
+  }
+  if (nc.up() && go_on())  // it would go by itself, minutes later
+    (void)co_await nats::api(nc, fmt::format("CONSUMER.DELETE.{}.{}", stream, states.name()));
+  co_return result<void>{};
+}
+
+task<result<void>> read_known_accounts(nats::connection& nc, store_names names, int api_level, meters& counters,
+                                       known_accounts& into, std::function<bool()> go_on) {
+  auto add = [&into](std::string_view encoded_did, const nats::message&) { into.add(encoded_did); };
+  co_return co_await read_states(nc, std::move(names), api_level, counters, std::move(add), std::move(go_on));
+}
+
+}  // namespace recordkv::kv

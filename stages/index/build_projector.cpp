@@ -1,0 +1,322 @@
+#include "build_projector.hpp"
+
+#include "recordkv/core/crash_point.hpp"
+#include "recordkv/core/timestamp.hpp"
+#include "recordkv/kv/record_key.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+
+namespace recordkv::stages {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What may gather while a transaction runs. Larger ones are slower: their rows are out of the processor's caches before
+// they are written, and a crash repeats one.
+constexpr std::size_t max_changes = 8192;
+constexpr std::size_t max_bytes = std::size_t{32} << 20;
+// Messages between two looks at the rest of the loop, and two at what they have become: some milliseconds. Their bytes,
+// because a record may become five hundred times its size in rows (view::extract bounds each).
+constexpr std::ptrdiff_t at_a_time = 1024;
+constexpr std::size_t bytes_at_a_time = std::size_t{256} << 10;
+
+const nats::message* some_of(const nats::message* from, const nats::message* to) {
+  std::size_t bytes = 0;
+  const auto* end = from;
+  while (end != to && end - from < at_a_time && bytes < bytes_at_a_time) bytes += (end++)->data().size();
+  return end;
+}
+
+std::size_t size_of(const view::change& c) {
+  std::size_t sum = c.json.size();
+  for (const auto& row : c.rows)
+    for (const auto& value : row)
+      sum += sizeof value + (std::holds_alternative<std::string>(value) ? std::get<std::string>(value).size() : 0);
+  return sum;
+}
+
+}  // namespace
+
+build_projector::build_projector(view_context& part, view::plan plan, view::build of, std::function<task<>()> stop_live)
+    : context_(part),
+      plan_(std::move(plan)),
+      build_(std::move(of)),
+      stop_live_(std::move(stop_live)),
+      reading_(plan_, part.prefix(), part.ctx.cfg.kv.partitions),
+      inbox_(part.ctx.nc, consumer(), part.shown.counted, part.ctx.facts.api_level, [this] { return lowest() + 1; }),
+      children_(part.ctx.nc.io().get_executor()) {
+  // Of the position only the assigned partitions count. The others belong to other processes and move independently.
+  std::erase_if(build_.at.seq,
+                [&](const auto& l) { return std::ranges::find(context_.labels, l.first) == context_.labels.end(); });
+  ahead_ = build_.at;
+}
+
+std::string build_projector::durable_of(const view_context& part, const view::build& b) {
+  return b.live ? part.spec.key() : fmt::format("{}-{}{}", part.spec.base, b.hash, part.spec.assigned->suffix());
+}
+
+nats::consumer_spec build_projector::consumer() {
+  return {.stream = context_.stream(),
+          .durable = durable_of(context_, build_),
+          .filters = projection::subjects_of(plan_, context_.prefix(), context_.subject_labels()),
+          // Where a build stands is in the database alone. The live one acknowledges so that NATS can show its
+          // progress; for all of a store that would cost the server half of its work.
+          .policy = build_.live ? nats::acks::all : nats::acks::none,
+          .made_anew = true,
+          .still_ours = [this] { return still_ours(); },
+          .edited = [this](bool suspect) { return edited(suspect); },
+          .credit = 32'768,
+          .max_bytes = std::size_t{32} << 20};
+}
+
+task<result<void>> build_projector::run() {
+  auto done = co_await inbox_.attach();
+  if (done) done = co_await still_the_same();
+  context_.reads = context_.reads || done.has_value();
+  if (done) {
+    log::info("index", "view {}: {} build {} goes on from sequence {}", context_.name, build_.live ? "live" : "next",
+              build_.number, lowest());
+    children_.spawn(watch());
+    if (!build_.live) children_.spawn(bring_in());
+    done = co_await project();
+  }
+  close();
+  co_await children_.join();
+  if (done && children_.failure()) done = *children_.failure();
+  co_return done;
+}
+
+void build_projector::close() noexcept {
+  inbox_.close();
+  moved_.notify();
+  closing_.notify();
+}
+
+double build_projector::oldest_seconds() const noexcept {
+  if (in_flight() == 0) return 0;
+  const auto since = written_now_.messages > 0 ? written_now_.since : waiting_.since;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
+
+// A loop of its own, because the work may wait for a database for long.
+task<> build_projector::watch() {
+  while (!inbox_.closed()) {
+    stall_reason_ = co_await inbox_.stall_reason(5s);
+    if (!inbox_.closed()) co_await closing_.wait_for(500ms);
+  }
+}
+
+task<result<void>> build_projector::project() {
+  for (;;) {
+    auto batch = co_await inbox_.next();
+    if (children_.failure()) co_return result<void>{};  // told by run()
+    if (!batch) co_return batch.error().code == errc::closed ? result<void>{} : result<void>{batch.error()};
+    if (auto taken = co_await take(std::move(*batch)); !taken) co_return taken;
+  }
+}
+
+task<result<void>> build_projector::still_ours() {
+  auto mine = co_await context_.life.renew_if_stale();
+  if (!mine) co_return mine;
+  co_return co_await still_the_same();
+}
+
+// A server may have lost something in its crash, or was given another store.
+task<result<void>> build_projector::still_the_same() {
+  auto now = co_await context_.read_history();
+  if (!now) co_return now.error();
+  // Not what is committed, but what has been read: it is on its way to be.
+  if (now->holds(ahead_)) co_return result<void>{};
+  co_return fail(errc::conflict, "view {}: the store is another", context_.name);
+}
+
+// With a narrower filter messages are passed over, and the position moves past them with the next that comes: no
+// position tells which rows are missing. A build from the first key is exact; the wish for it outlives a kill.
+task<result<void>> build_projector::edited(bool suspect) {
+  if (!suspect || std::ranges::all_of(ahead_.seq, [](const auto& l) { return l.second == 0; }))
+    co_return result<void>{};
+  log::warn("index", "view {}: rows may be missing since; rebuilding from the store's first key", context_.name);
+  auto wished =
+      co_await context_.retry_while_unavailable([&] { return context_.rows.want_rebuild(context_.name); }, true);
+  if (!wished || build_.live) co_return wished;  // the live one goes on answering
+  auto gone =
+      co_await nats::api(context_.ctx.nc, fmt::format("CONSUMER.DELETE.{}.{}", context_.stream(), inbox_.name()));
+  if (!gone && gone.error().code != errc::not_found) co_return gone.error();
+  co_return fail(errc::conflict, "view {}: build {} is begun anew", context_.name, build_.number);
+}
+
+// A bulk ends at a message boundary: what came later may be of keys that were loaded already.
+task<result<void>> build_projector::take(std::vector<nats::message> batch) {
+  auto* from = batch.data();
+  auto* const to = from + batch.size();
+  if (build_.bulk_until != 0) {
+    auto* const later = std::find_if(from, to, [&](const nats::message& m) {
+      return nats::parse_delivery(m.reply())->stream_seq > build_.bulk_until;
+    });
+    co_await gather_all(from, later);
+    from = later;
+    if (later != to) {
+      while (writing_ && !inbox_.closed()) co_await moved_.wait();
+      bulk_passed_ = true;
+      moved_.notify();
+      while (build_.bulk_until != 0 && !inbox_.closed()) co_await moved_.wait();
+    }
+  }
+  co_await gather_all(from, to);
+  co_return result<void>{};
+}
+
+// The loop is everybody's: a long batch lets others in between, the renewal of our own lock among them.
+task<> build_projector::gather_all(nats::message* from, nats::message* to) {
+  while (from != to && !inbox_.closed()) {
+    auto* const end = from + (some_of(from, to) - from);
+    co_await gather(from, end);
+    from = end;
+    if (from != to) co_await asio::post(asio::use_awaitable);
+  }
+}
+
+task<> build_projector::gather(nats::message* from, nats::message* to) {
+  while (writing_ && !inbox_.closed() && (waiting_.changes.size() >= max_changes || waiting_.bytes >= max_bytes))
+    co_await moved_.wait();
+  if (inbox_.closed()) co_return;
+  if (!waiting_.last) waiting_.since = std::chrono::steady_clock::now();
+  waiting_.messages += static_cast<std::size_t>(to - from);
+  auto fresh = projection::changes_of(reading_, from, to, ahead_, context_.shown.counted);
+  for (const auto& l : context_.labels) ahead_.seq[l] = std::max(ahead_.seq[l], fresh.last);
+  if (build_.live)
+    for (const auto* m : {from, to - 1}) waiting_.times.emplace_back(m->header_value("time"));
+  for (const auto& c : fresh.changes) waiting_.bytes += size_of(c);
+  if (waiting_.changes.empty())
+    waiting_.changes = std::move(fresh.changes);
+  else
+    std::ranges::move(fresh.changes, std::back_inserter(waiting_.changes));
+  waiting_.last = std::move(*(to - 1));
+  if (!std::exchange(writing_, true)) children_.spawn(write());
+}
+
+task<result<void>> build_projector::write() {
+  result<void> done;
+  while (done && waiting_.last) done = co_await write_one();
+  writing_ = false;
+  if (!done) close();
+  moved_.notify();
+  co_return done;
+}
+
+task<result<void>> build_projector::write_one() {
+  const auto now = std::exchange(waiting_, {});
+  written_now_ = {now.messages, now.since};
+  const auto next = ahead_;
+  const auto begun = std::chrono::steady_clock::now();
+  auto done = co_await context_.retry_while_unavailable(
+      [&] { return context_.rows.apply(plan_, build_.number, now.changes, build_.at, next); }, true);
+  written_now_.messages = 0;
+  if (!done) co_return done.error();
+  build_.at = next;
+  auto& shown = context_.shown;
+  shown.transaction.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+  shown.counted.add("rows", {}, done->rows);
+  if (done->rejected) shown.counted.add("skipped", "rejected", done->rejected);
+  for (const auto& t : now.times)
+    if (const auto age = seconds_since(t)) shown.visible.observe(*age);
+  if (build_.bulk_until != 0) crash_point("view.in_bulk");
+  inbox_.settle(now.last);
+  crash_point("view.after_ack");
+  moved_.notify();
+  // Another process has brought our next build in: its durable is the view's from now on.
+  if (done->live != build_.live)
+    co_return fail(errc::conflict, "view {}: build {} is live", context_.name, build_.number);
+  co_return result<void>{};
+}
+
+// From an empty table to the view's name: load in bulk, index, catch up, let the live one end, take the name.
+task<result<void>> build_projector::bring_in() {
+  auto done = co_await come_to_the_end();
+  if (done && build_.bulk_until != 0) {
+    log::info("index", "view {}: build {} is loaded; making its indexes", context_.name, build_.number);
+    done =
+        co_await context_.retry_while_unavailable([&] { return context_.rows.end_bulk(plan_, build_.number); }, true);
+    if (done) crash_point("view.after_bulk");
+    if (done) build_.bulk_until = 0;
+    moved_.notify();
+    if (done) done = co_await come_to_the_end();
+  }
+  while (done && std::chrono::steady_clock::now() < context_.next_swap && !inbox_.closed())
+    co_await moved_.wait_for(context_.next_swap - std::chrono::steady_clock::now());
+  if (done && stop_live_) {
+    done = co_await come_to_the_end();
+    if (done) co_await stop_live_();
+    if (done) done = co_await come_to_the_end();
+  }
+  if (done) done = co_await swap_in();
+  if (!done) close();
+  co_return done;
+}
+
+/// Returns once everything that the store has now, as far as the view wants it, is folded in.
+task<result<void>> build_projector::come_to_the_end() {
+  const auto bulk_ends = [this] { return build_.bulk_until != 0 && bulk_passed_; };
+  std::optional<std::uint64_t> end;
+  while (!inbox_.closed() && !bulk_ends()) {
+    const auto at = lowest();
+    if (!end) end = co_await end_of_store();
+    if (end && (at >= *end || (in_flight() == 0 && co_await nothing_after(at)))) co_return result<void>{};
+    // Nobody waits for `moved_` while NATS is asked.
+    if (lowest() == at && !inbox_.closed() && !bulk_ends()) co_await moved_.wait_for(500ms);
+  }
+  if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", context_.name);
+  co_return result<void>{};
+}
+
+/// The store's last sequence; nullopt: not known just now.
+task<std::optional<std::uint64_t>> build_projector::end_of_store() {
+  if (auto store = co_await nats::stream_info(context_.ctx.nc, context_.stream())) co_return goal_ = store->last_seq;
+  co_return std::nullopt;
+}
+
+/// Whether the store has nothing for the view after `at`. Not up to some end: a key that stood before it may have been
+/// overwritten since, and its older value is on its way. The newest message of the subjects would say so, too, but for
+/// that NATS looks at every key.
+task<bool> build_projector::nothing_after(std::uint64_t at) {
+  for (const auto& subject : projection::subjects_of(plan_, context_.prefix(), context_.subject_labels())) {
+    auto m = co_await nats::next_message(context_.ctx.nc, context_.stream(), subject, at + 1);
+    if (m || m.error().code != errc::not_found) co_return false;
+  }
+  co_return true;
+}
+
+task<result<void>> build_projector::swap_in() {
+  const auto all = kv::partition_labels(context_.spec.partitions);
+  crash_point("view.before_swap");
+  auto swapped = co_await context_.rows.ready(plan_, build_.number, context_.labels, all);
+  if (!swapped && swapped.error().code == errc::storage) {
+    // A reader's long transaction, say. The live build, which has made way, goes on for as long.
+    if (context_.swap_refused.empty())
+      log::warn("index", "view {}: {}; the old rows go on answering", context_.name, swapped.error().text);
+    context_.swap_refused = fmt::format("{}; the old rows go on answering", swapped.error().text);
+    context_.next_swap = std::chrono::steady_clock::now() + 3s;
+    co_return fail(errc::conflict, "view {}: build {} has not taken its name", context_.name, build_.number);
+  }
+  context_.swap_refused.clear();
+  if (!swapped) co_return swapped.error();
+  swapped_ = *swapped;
+  // Else other processes' partitions have not caught up. Ours go on; the last one swaps.
+  for (bool still_next = !swapped_; still_next;) {
+    co_await moved_.wait_for(1s);
+    if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", context_.name);
+    auto now = co_await context_.retry_while_unavailable([&] { return context_.rows.look(context_.name); }, true);
+    if (!now) co_return now.error();
+    still_next = now->next && now->next->number == build_.number;
+    swapped_ = now->live && now->live->number == build_.number;
+  }
+  if (swapped_) {
+    crash_point("view.after_swap");
+    log::info("index", "view {}: build {} answers now", context_.name, build_.number);
+  }
+  co_return fail(errc::conflict, "view {}: build {} is live", context_.name, build_.number);
+}
+
+}  // namespace recordkv::stages

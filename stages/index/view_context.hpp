@@ -1,0 +1,81 @@
+// What the builds of one view share in one process: lease, statistics, database, assigned partitions.
+//
+// Owns: the waiting for a database that fails, and what the store is now (docs/invariants.md X21).
+// Does not know: which builds there are, and how one is projected.
+#pragma once
+
+#include "recordkv/core/log.hpp"
+#include "recordkv/kv/store_meta.hpp"
+#include "recordkv/stage/lifecycle.hpp"
+#include "recordkv/view/store.hpp"
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace recordkv::stages {
+
+/// A store's identity and end. A position counts only for the store it was made from.
+struct history {
+  std::string created;
+  std::vector<std::string> was;  ///< earlier creation times of the same store (X19)
+  std::uint64_t generation = 0;
+  std::uint64_t last_seq = 0;
+  bool holds(const view::position& at) const;
+};
+
+class view_context {
+ public:
+  view_context(stage_context& outer, std::string view, kv::lease_spec assignment, view::store& database,
+               stages::part_hooks hooks);
+
+  task<result<history>> read_history();
+
+  /// Calls until the database is well. One that is locked or full is waited for; nothing is lost meanwhile, and
+  /// `status` says it. In the middle of the work (`started`) every trouble of the database is; at the start one that no
+  /// waiting mends ends it.
+  template <class Call>
+  auto retry_while_unavailable(Call call, bool started) -> decltype(call()) {
+    for (;;) {
+      auto done = co_await call();
+      if (done || done.error().code != errc::storage) {
+        last_error_.clear();
+        co_return done;
+      }
+      if (last_error_.empty()) log::warn("index", "view {}: {}; trying again", name, done.error().text);
+      last_error_ = done.error().text;
+      const bool passes = error_passes();
+      if (life.lost() || life.closing() || (!started && !passes)) co_return done;
+      co_await pause.wait_for(std::chrono::seconds(1));
+    }
+  }
+
+  /// Brings `shown.health` and `shown.warning` up to date; `not_moving`: why a consumer does not move, or empty.
+  void note_health(const std::string& stall_of_consumer);
+
+  std::string stream() const { return ctx.names().store(); }
+  std::string prefix() const { return ctx.names().prefix(); }
+  /// The labels in a subject: "*" when the share is all.
+  std::vector<std::string> subject_labels() const;
+
+  std::string name;
+  kv::lease_spec spec;
+  lifecycle life;
+  part_stats& shown = life.stats();
+  stage_context& ctx = life.context();  // counts into `shown`
+  view::store& rows;
+  std::vector<std::string> labels;
+  std::string swap_refused;      ///< why a next build can't take the name just now
+  std::string database_warning;  ///< of store::look_after()
+  event pause;                   // whoever waits looks again
+  bool reads = false;            // a consumer of ours was made: what follows is no longer the start
+  /// The last swap was refused: until then the live build has its time.
+  std::chrono::steady_clock::time_point next_swap;
+
+ private:
+  cause stall_cause() const;
+  bool error_passes() const;
+  std::string last_error_;
+};
+
+}  // namespace recordkv::stages

@@ -1,0 +1,277 @@
+#include "view_supervisor.hpp"
+
+#include "recordkv/stage/partition_assignment.hpp"
+
+#include <boost/json.hpp>
+
+#include <algorithm>
+
+namespace recordkv::stages {
+namespace {
+
+using namespace std::chrono_literals;
+
+void add(nats::pull_consumer::intake& sum, const nats::pull_consumer::intake& more) {
+  sum.messages += more.messages;
+  sum.bytes += more.bytes;
+  sum.time_ns = std::max(sum.time_ns, more.time_ns);
+}
+
+}  // namespace
+
+view_supervisor::view_supervisor(stage_context& ctx, view::plan plan, kv::lease_spec spec, view::store& rows)
+    : plan_(std::move(plan)),
+      hash_(plan_.hash()),
+      database_(view::name_for_others(ctx.cfg.database())),
+      context_(ctx, plan_.name, std::move(spec), rows,
+               {.refresh = [this] { refresh(); },
+                .describe = [this](boost::json::object& report) { describe(report); },
+                .stop = [this] { close(); }}) {}
+
+task<result<void>> view_supervisor::run() {
+  if (auto mine = co_await context_.life.acquire(); !mine) co_return mine;
+  co_return co_await context_.life.run([this](nursery& children) { return work(children); },
+                                       fmt::format("view {}: another process has taken over", plan_.name));
+}
+
+task<result<void>> view_supervisor::work(nursery& children) {
+  children.spawn(watch());
+  children.spawn(watch_wishes());
+  auto done = co_await supervise();
+  ended_ = true;
+  context_.pause.notify();
+  co_return done;
+}
+
+void view_supervisor::close() noexcept {
+  context_.life.close();
+  if (live_) live_->close();
+  if (next_) next_->close();
+  context_.pause.notify();
+}
+
+void view_supervisor::note_database(const view::upkeep& u) {
+  context_.database_warning = u.warning;
+  context_.shown.database = database_stats{u.database, u.wal_bytes, u.oldest_transaction};
+}
+
+// As often as the builds change: look which there are, and fold them until they change again.
+task<result<void>> view_supervisor::supervise() {
+  while (!context_.life.closing()) {
+    auto done = co_await choose();
+    if (done) done = co_await remove_left_consumers();
+    if (context_.life.closing()) break;  // whoever closed us met no build
+    if (done) {
+      context_.shown.running = true;
+      done = co_await run_projectors();
+    }
+    if (done || context_.life.closing()) continue;
+    // Before anything has been read, permissions are a mistake of the start.
+    const bool still_starting = std::chrono::steady_clock::now() < context_.ctx.start_until;
+    if (context_.reads ? passes(done.error()) : (chosen_before_ || still_starting) && unanswered(done.error())) {
+      log::warn("index", "{}", done.error().text);
+      co_await context_.pause.wait_for(1s);
+    } else if (done.error().code != errc::conflict && done.error().code != errc::closed) {
+      co_return done;
+    } else {
+      co_await context_.pause.wait_for(50ms);  // whatever conflicts again and again must not take the loop for itself
+    }
+  }
+  co_return result<void>{};
+}
+
+std::string view_supervisor::why_next(const history& now, const view::builds& there) const {
+  if (!there.live) return "it is new";
+  if (there.live->at.created.empty()) return "it was never built";
+  if (!now.holds(there.live->at)) return "the store was recreated, restored or cut back since";
+  if (there.live->hash != hash_) return "its definition has changed";
+  if (there.rebuild_wanted) return "it was asked for";
+  return "";
+}
+
+task<result<void>> view_supervisor::choose() {
+  // The builds first, the store after: who shares the view with us moves its position meanwhile, and must not seem to
+  // be ahead of the store.
+  auto there =
+      co_await context_.retry_while_unavailable([&] { return context_.rows.look(plan_.name); }, chosen_before_);
+  if (!there) co_return there.error();
+  auto now = co_await context_.read_history();
+  if (!now) co_return now.error();
+  if (moved_by_another(live_, there->live) || moved_by_another(next_, there->next))
+    co_return fail(errc::lease_lost, "view {}: another process moved its position in {}", plan_.name,
+                   view::without_password(context_.ctx.cfg.database()));
+  for (auto* f : {&live_, &next_}) {
+    if (*f) add(before_, (*f)->inbox().taken());
+    f->reset();
+  }
+  if (superseded(*there))
+    co_return fail(
+        errc::mismatch,
+        "view {}: another process has brought in another definition of it; restart this one with that file ({})",
+        plan_.name, plan_.file);
+  const auto why = why_next(*now, *there);
+  const bool resumes =
+      there->next && there->next->hash == hash_ && now->holds(there->next->at) && !there->rebuild_wanted;
+  if (!resumes && !why.empty()) {
+    if (why.starts_with("the store"))
+      log::warn("index", "view {}: {}; rebuilding from its first key", plan_.name, why);
+    else
+      log::info("index", "view {}: {}; building from the store's first key", plan_.name, why);
+    if (auto begun = co_await begin_next(*now, *there); !begun) co_return begun;
+    there = co_await context_.retry_while_unavailable([&] { return context_.rows.look(plan_.name); }, chosen_before_);
+    if (!there) co_return there.error();
+    now = co_await context_.read_history();
+    if (!now) co_return now.error();
+  } else if (there->next && !resumes) {  // of a definition that is ours no longer, while the live one is right
+    auto gone = co_await context_.retry_while_unavailable(
+        [&] { return context_.rows.abandon(plan_.name, there->next->number); }, chosen_before_);
+    if (!gone) co_return gone;
+    there->next.reset();
+  }
+  if (there->live && now->holds(there->live->at)) {
+    auto by =
+        there->live->hash == hash_ ? result<view::plan>(plan_) : view::plan_from_definition(there->live->definition);
+    if (by && by->hash() != there->live->hash) by = fail(errc::mismatch, "another version of recordkv made them");
+    if (by)
+      live_ = projector_of(std::move(*by), *there->live);
+    else
+      log::warn("index", "view {}: its rows stay as they are until the next build: {}", plan_.name, by.error().text);
+  }
+  live_number_ = there->live ? there->live->number : 0;
+  if (there->next) next_ = projector_of(plan_, *there->next);
+  chosen_before_ = true;
+  co_return result<void>{};
+}
+
+// A process that runs is not told by another one what its definition is.
+bool view_supervisor::superseded(const view::builds& there) const {
+  return chosen_before_ && there.live && there.live->number != live_number_ && there.live->number != brought_in_ &&
+         there.live->hash != hash_;
+}
+
+// What we folded stands where we left it, or somebody else writes there.
+bool view_supervisor::moved_by_another(const std::unique_ptr<build_projector>& f,
+                                       const std::optional<view::build>& b) const {
+  if (!f || !b || b->number != f->of().number || b->at.created != f->of().at.created) return false;
+  return std::ranges::any_of(context_.labels, [&](const auto& l) {
+    const auto ours = f->of().at.seq.find(l), theirs = b->at.seq.find(l);
+    // A database may have been set back by a crash; ahead of us only somebody else can have brought it.
+    return (theirs == b->at.seq.end() ? 0 : theirs->second) > (ours == f->of().at.seq.end() ? 0 : ours->second);
+  });
+}
+
+task<result<void>> view_supervisor::begin_next(const history& now, const view::builds& there) {
+  const view::position start{.created = now.created, .generation = now.generation};
+  // In bulk only one process can load, and hooks want to see every row come.
+  const std::uint64_t bulk_until = context_.spec.assigned->all() && !plan_.has_hooks() ? now.last_seq : 0;
+  const std::uint64_t expected = there.next ? there.next->number : 0;
+  auto begun = co_await context_.retry_while_unavailable(
+      [&] { return context_.rows.begin(plan_, start, bulk_until, expected); }, chosen_before_);
+  if (!begun && begun.error().code != errc::conflict) co_return begun.error();  // else another was faster
+  co_return result<void>{};
+}
+
+std::unique_ptr<build_projector> view_supervisor::projector_of(view::plan p, view::build b) {
+  std::function<task<>()> stop;
+  if (!b.live && live_ && context_.spec.assigned->all()) stop = [this] { return stop_live(); };
+  return std::make_unique<build_projector>(context_, std::move(p), std::move(b), std::move(stop));
+}
+
+task<result<void>> view_supervisor::run_projectors() {
+  if (!live_ && !next_) co_return fail(errc::conflict, "view {}: there is nothing to fold", plan_.name);
+  live_stops_ = false;
+  running_ = (live_ ? 1 : 0) + (next_ ? 1 : 0);
+  nursery projectors(co_await asio::this_coro::executor);
+  if (live_) projectors.spawn(run_one(*live_));
+  if (next_) projectors.spawn(run_one(*next_));
+  co_await projectors.join();
+  if (next_ && next_->swapped()) brought_in_ = next_->of().number;
+  if (projectors.failure()) co_return *projectors.failure();
+  co_return result<void>{};
+}
+
+// When one build ends the other does, too, and it is looked again which there are; but for the live one that makes way.
+task<result<void>> view_supervisor::run_one(build_projector& f) {
+  auto done = co_await f.run();
+  --running_;
+  if (&f != live_.get() || !live_stops_ || done.has_error()) {
+    if (live_) live_->close();
+    if (next_) next_->close();
+  }
+  changed_.notify();
+  co_return done;
+}
+
+task<> view_supervisor::stop_live() {
+  live_stops_ = true;
+  live_->close();
+  while (running_ > 1) co_await changed_.wait();
+}
+
+// A durable of a build that is no more: nobody will take it again. Our lock is held, so nobody runs it either.
+task<result<void>> view_supervisor::remove_left_consumers() {
+  if (auto left = co_await remove_left_durables(context_.ctx.nc, context_.stream(), context_.spec); !left)
+    co_return left;
+  auto names = co_await nats::consumer_names(context_.ctx.nc, context_.stream());
+  if (!names) co_return names.error();
+  const auto ours = context_.spec.base + "-";
+  const auto suffix = context_.spec.assigned->suffix();
+  for (const auto& n : *names) {
+    const bool of_a_build = n.starts_with(ours) && n.ends_with(suffix) &&
+                            n.size() == ours.size() + 16 + suffix.size() &&
+                            n.find_first_not_of("0123456789abcdef", ours.size()) >= ours.size() + 16;
+    if (!of_a_build || (next_ && n == build_projector::durable_of(context_, next_->of()))) continue;
+    auto gone = co_await nats::api(context_.ctx.nc, fmt::format("CONSUMER.DELETE.{}.{}", context_.stream(), n));
+    if (!gone && gone.error().code != errc::not_found) co_return gone.error();
+  }
+  co_return result<void>{};
+}
+
+// What moves, and what does not, is looked at beside the work: a transaction may wait for a lock for seconds.
+task<> view_supervisor::watch() {
+  while (!ended_) {
+    co_await context_.pause.wait_for(500ms);
+    context_.note_health(live_ && !live_->stall_reason().empty() ? live_->stall_reason()
+                         : next_                                 ? next_->stall_reason()
+                                                                 : "");
+  }
+}
+
+// A wish for a rebuild, or a build that another process of this view has begun.
+task<> view_supervisor::watch_wishes() {
+  while (!ended_) {
+    co_await context_.pause.wait_for(1s);
+    if (ended_ || context_.life.closing() || running_ == 0 || next_) continue;
+    auto there = co_await context_.rows.look(plan_.name);
+    if (!there || ended_ || running_ == 0 || next_) continue;
+    if (there->rebuild_wanted || (there->next && there->next->hash == hash_))
+      if (live_) live_->close();
+  }
+}
+
+void view_supervisor::refresh() {
+  auto sum = before_;
+  for (const auto* f : {live_.get(), next_.get()})
+    if (f != nullptr) add(sum, f->inbox().taken());
+  context_.shown.events = sum.messages;
+  context_.shown.bytes = sum.bytes;
+  const auto* const shown = live_ ? live_.get() : next_.get();
+  context_.shown.lag_messages = shown ? shown->inbox().pending() : 0;
+  context_.shown.lag_seconds = shown ? shown->inbox().lag_seconds() : 0;
+  context_.shown.in_flight = shown ? shown->in_flight() : 0;
+  context_.shown.oldest_unsettled_seconds = shown ? shown->oldest_seconds() : 0;
+}
+
+void view_supervisor::describe(boost::json::object& report) const {
+  report["view"] = plan_.name;
+  report["database"] = database_;
+  report["position"] = live_ ? live_->lowest() : 0;
+  report["rows"] = context_.shown.counted.value("rows");
+  if (next_)
+    report["building"] = boost::json::object{{"number", next_->of().number},
+                                             {"position", next_->lowest()},
+                                             {"goal", next_->goal()},
+                                             {"indexed", next_->of().bulk_until == 0}};
+}
+
+}  // namespace recordkv::stages

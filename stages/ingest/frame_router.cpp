@@ -1,0 +1,151 @@
+#include "frame_router.hpp"
+
+#include "recordkv/core/log.hpp"
+#include "recordkv/kv/record_key.hpp"
+
+#include <utility>
+
+namespace recordkv::stages {
+
+using firehose::frame;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::size_t max_before_cursor = 1000;
+
+// A type that is new to us is no fault; a known one without a usable account is.
+std::string_view word_of_unknown(const atproto::glance& g) {
+  return g.name.empty() ? std::string_view("unknown") : std::string_view(g.name);
+}
+
+}  // namespace
+
+// Where the event stands. An event without a number, or with one from the future, counts with the one before it.
+std::optional<source_position> frame_router::place_of(const frame& f) const {
+  const bool timed = ctx_.cfg.source.kind == "jetstream";
+  const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  if (f.info.seq > 0 && firehose::believable_number(f.info.seq, timed))
+    return source_position(f.info.seq, f.info.time <= now + 300 ? f.info.time : 0);
+  return passed_ ? passed_ : cursor_.at();
+}
+
+// What has no number of its own counts with the one before it.
+source_position frame_router::place() const {
+  if (!cursor_.at()) return passed_.value_or(source_position{});
+  return passed_ ? later(*cursor_.at(), *passed_) : *cursor_.at();
+}
+
+task<result<void>> frame_router::take(firehose::frame f) {
+  if (f.what != frame::notice::none) co_return co_await take_notice(std::move(f));
+  if (f.info.seq == 0 && f.info.kind != atproto::event_kind::unknown) co_return result<void>{};
+  const auto at = place_of(f);
+  const bool numbered = at && at->seq == f.info.seq && f.info.seq > 0;
+  if (numbered) passed_ = at;
+  if (f.info.seq > 0 && !numbered) ctx_.counters.add("notices", "future_number");
+  if (!cursor_.at() && numbered) {  // "live" means one place from now on
+    if (auto begun = co_await begin_cursor({at->seq - 1, at->time}); !begun) co_return begun;
+    for (auto& early : std::exchange(before_cursor_, {}))
+      if (auto marked = co_await mark_unreadable(early); !marked) co_return marked;
+  }
+  if (!filter_.wants(f.info)) {
+    const bool unknown = f.info.kind == atproto::event_kind::unknown;
+    ctx_.counters.add("skipped", unknown ? word_of_unknown(f.info) : "not_followed");
+    if (numbered) watermark_.dropped(*at, steady_clock::now());
+    co_return result<void>{};
+  }
+  co_return co_await buffer(
+      {.bytes = std::move(f.bytes), .did = std::move(f.info.did), .at = at.value_or(source_position{})});
+}
+
+task<result<void>> frame_router::buffer(parcel p) {
+  const auto subject = ctx_.names().buffer_subject(kv::partition_of(p.did, ctx_.cfg.kv.partitions));
+  nats::header_list headers;
+  headers.reserve(4);
+  headers.push_back({"source", cursor_.source()});
+  headers.push_back({"seq", std::to_string(p.at.seq)});
+  headers.push_back({"epoch", std::to_string(cursor_.epoch())});
+  if (p.late) headers.push_back({"late", "1"});
+  auto marker_headers = headers;
+  auto put = co_await outbox_.put(subject, std::move(headers), std::move(p.bytes));
+  if (!put && put.error().code == errc::too_large) {
+    ctx_.counters.add("markers", "oversize");
+    put = co_await outbox_.put(subject, std::move(marker_headers),
+                               fmt::format(R"({{"marker":"oversize","did":"{}"}})", p.did));
+  }
+  if (!put) co_return put.error();
+  watermark_.accepted(outbox_.sequence_of(*put), p.at, steady_clock::now());
+  ++buffered_;
+  co_return result<void>{};
+}
+
+// The account of what could not be read.
+task<result<void>> frame_router::mark_unreadable(const frame& f) {
+  ctx_.counters.add("markers", f.info.did.empty() ? "unreadable_unknown" : "unreadable");
+  if (f.info.did.empty()) co_return result<void>{};
+  co_return co_await buffer(
+      {.bytes = fmt::format(R"({{"marker":"unreadable","did":"{}","reason":"{}"}})", f.info.did, f.info.name),
+       .did = f.info.did,
+       .at = place()});
+}
+
+// It came behind newer ones; stage kv knows by its account's rev whether it is lost, and the cursor does not go back.
+task<result<void>> frame_router::take_late(frame f) {
+  if (!cursor_.at() || !filter_.wants(f.info)) {
+    ctx_.counters.add("skipped", "not_followed");
+    co_return result<void>{};
+  }
+  co_return co_await buffer({.bytes = std::move(f.bytes), .did = std::move(f.info.did), .at = place(), .late = true});
+}
+
+task<result<void>> frame_router::take_notice(frame f) {
+  switch (f.what) {
+    case frame::notice::outdated_cursor:
+      ctx_.counters.add("notices", "outdated_cursor");
+      log::warn("ingest", "{} no longer has everything since our cursor: accounts may be stale", ctx_.cfg.source.url);
+      co_return co_await note_gap(f.gap);
+    case frame::notice::gap: ctx_.counters.add("notices", "gap"); co_return co_await note_gap(f.gap);
+    case frame::notice::renumbered:
+      ctx_.counters.add("notices", "renumbered");
+      log::warn("ingest", "{} numbers its events anew: a new epoch begins", ctx_.cfg.source.url);
+      co_return co_await begin_epoch(f.info.seq);
+    case frame::notice::unreadable:
+      if (cursor_.at() || f.info.did.empty()) co_return co_await mark_unreadable(f);
+      if (before_cursor_.size() < max_before_cursor) before_cursor_.push_back(std::move(f));
+      break;
+    case frame::notice::late: co_return co_await take_late(std::move(f));
+    case frame::notice::none: break;
+  }
+  co_return result<void>{};
+}
+
+bool frame_router::tries_again(const result<void>& done) const { return !done && !closing_ && passes(done.error()); }
+
+task<result<void>> frame_router::begin_cursor(source_position value) {
+  for (;;) {
+    auto written = co_await cursor_.write(value, ctx_.nc.server_id());
+    if (!tries_again(written)) co_return written;
+    co_await pause_.wait_for(std::chrono::milliseconds(200));
+  }
+}
+
+// The place stands before the first of the new numbers, as before the first of all.
+task<result<void>> frame_router::begin_epoch(std::uint64_t first) {
+  watermark_.renumbered();
+  passed_.reset();
+  cursor_.begin_epoch();
+  if (first == 0) co_return result<void>{};
+  co_return co_await begin_cursor(first - 1);
+}
+
+// It stands before any event behind it does: a kill can't hide it.
+task<result<void>> frame_router::note_gap(const source_gap& gap) {
+  if (!cursor_.at() && !gap.none && gap.from.time == 0) co_return result<void>{};  // nothing was read before
+  for (;;) {
+    auto noted = co_await gaps_.note(gap);
+    if (!tries_again(noted)) co_return noted;
+    co_await pause_.wait_for(std::chrono::milliseconds(200));
+  }
+}
+
+}  // namespace recordkv::stages

@@ -1,0 +1,73 @@
+// One frame at a time: dropped because no one follows it, put into the buffer, or noted.
+//
+// Owns: that decision, the headers of a buffered message, markers for what could not be buffered as it came.
+// Refuses to know: where frames come from, and when they are settled.
+#pragma once
+
+#include "buffer_watermark.hpp"
+#include "collection_filter.hpp"
+#include "cursor.hpp"
+#include "recordkv/firehose/source.hpp"
+#include "recordkv/kv/source_gaps.hpp"
+#include "recordkv/nats/publisher.hpp"
+#include "recordkv/stage.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace recordkv::stages {
+
+class frame_router {
+ public:
+  frame_router(stage_context& ctx, cursor& at, kv::source_gaps& gaps, collection_filter& wanted, nats::publisher& out,
+               buffer_watermark& mark)
+      : ctx_(ctx), cursor_(at), gaps_(gaps), filter_(wanted), outbox_(out), watermark_(mark) {}
+
+  /// Suspends while the buffer is full. Errors are the publisher's, or the cursor's first write's.
+  task<result<void>> take(firehose::frame f);
+  /// Reading begins at another place.
+  void begin() noexcept {
+    passed_.reset();
+    before_cursor_.clear();
+  }
+  std::uint64_t buffered() const noexcept { return buffered_; }
+  /// A first cursor that can't be written is no longer waited for.
+  void close() noexcept {
+    closing_ = true;
+    pause_.notify();
+  }
+
+ private:
+  task<result<void>> take_notice(firehose::frame f);
+  task<result<void>> take_late(firehose::frame f);
+  /// A message for the buffer; `at` is what the cursor may say once it has left it.
+  struct parcel {
+    std::string bytes;
+    std::string did;
+    source_position at;
+    bool late = false;
+  };
+  task<result<void>> buffer(parcel p);
+  task<result<void>> mark_unreadable(const firehose::frame& f);
+  task<result<void>> begin_cursor(source_position value);
+  task<result<void>> begin_epoch(std::uint64_t first);
+  task<result<void>> note_gap(const source_gap& gap);
+  std::optional<source_position> place_of(const firehose::frame& f) const;
+  source_position place() const;
+  bool tries_again(const result<void>& done) const;
+
+  stage_context& ctx_;
+  cursor& cursor_;
+  kv::source_gaps& gaps_;
+  collection_filter& filter_;
+  nats::publisher& outbox_;
+  buffer_watermark& watermark_;
+  std::uint64_t buffered_ = 0;
+  std::optional<source_position> passed_;       // the last numbered event of this reading
+  std::vector<firehose::frame> before_cursor_;  // unreadable ones; with the first number they get a place
+  bool closing_ = false;
+  event pause_;
+};
+
+}  // namespace recordkv::stages

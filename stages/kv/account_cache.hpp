@@ -1,0 +1,61 @@
+// The accounts' states in memory.
+//
+// Owns: the states, which of them may be forgotten, and the shape of bucket `repo` as this stage needs it.
+// Does not know: NATS (repo_states.hpp), and what an event changes in a state.
+#pragma once
+
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+#include "recordkv/kv/repo_state.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace recordkv::stages {
+
+/// Bucket `repo`. Both functions may suspend. The caller tries again after any error but errc::lease_lost.
+struct state_port {
+  struct stored {
+    kv::repo_state state;
+    std::uint64_t seq = 0;  ///< of its key; 0: there is no state
+  };
+  /// The states of these accounts, in the order asked.
+  std::function<task<result<std::vector<stored>>>(std::vector<std::string> dids)> load;
+  /// Compare-and-set of each; returns the new sequences. errc::lease_lost: another process writes states.
+  std::function<task<result<std::vector<std::uint64_t>>>(std::vector<stored> states)> save;
+};
+
+/// One account. Its address stays the same while it is held or dirty.
+struct account {
+  kv::repo_state newest;   ///< after the last event that was applied
+  kv::repo_state settled;  ///< after the last event whose puts are durable: what may be written (X9)
+  std::uint64_t seq = 0;   ///< of its key, for compare-and-set
+  std::size_t held = 0;    ///< events that are being applied or have not settled
+  bool dirty = false;      ///< `settled` is not written yet
+  std::list<std::string>::iterator recent;
+};
+
+class account_cache {
+ public:
+  explicit account_cache(std::size_t max_accounts) : max_(max_accounts) {}
+
+  bool contains(const std::string& did) const { return accounts_.contains(did); }
+  /// A state that was read. One that is in memory is newer, and stays (X9).
+  void add(const std::string& did, state_port::stored read);
+  /// The account becomes the one used last. It must be here.
+  account& use(const std::string& did);
+  /// Forgets the accounts that were not used for longest, beyond the maximum. One that is held or dirty stays: its
+  /// state exists nowhere else.
+  void evict();
+
+ private:
+  std::size_t max_;
+  std::unordered_map<std::string, account> accounts_;
+  std::list<std::string> recent_;  // least recently used first
+};
+
+}  // namespace recordkv::stages

@@ -1,0 +1,23 @@
+// From messages of the buffer to events.
+//
+// Owns: the shape of a decoder, which the pipeline is given, and the plain one.
+// Does not know: accounts and their order.
+#pragma once
+
+#include "kv_event.hpp"
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+
+#include <functional>
+#include <vector>
+
+namespace recordkv::stages {
+
+/// Turns a batch of messages into their events, in the order of the stream. It may suspend, and may use other threads
+/// meanwhile; it returns on the loop's thread. A payload that it can't decode is an event, too (kv_event::undecoded).
+using event_decoder = std::function<task<std::vector<kv_event>>(std::vector<nats::message> batch)>;
+
+/// Decodes on the loop's thread, and verifies nothing.
+task<std::vector<kv_event>> decode_unverified(std::vector<nats::message> batch);
+
+}  // namespace recordkv::stages

@@ -1,0 +1,232 @@
+// The stage `kv`: from stream `ingest` to the store.
+//
+// Owns: the durable consumer, the publisher into the store, and their start and stop.
+// Does not know: what becomes of an event (pipeline.hpp).
+#include "../stages.hpp"
+#include "pipeline.hpp"
+#include "recordkv/core/log.hpp"
+#include "recordkv/core/nursery.hpp"
+#include "recordkv/kv/record_key.hpp"
+#include "recordkv/kv/store_meta.hpp"
+#include "recordkv/nats/publisher.hpp"
+#include "recordkv/nats/pull_consumer.hpp"
+#include "recordkv/stage/buffer_stream.hpp"
+#include "recordkv/stage/lifecycle.hpp"
+#include "recordkv/stage/partition_assignment.hpp"
+#include "repo_states.hpp"
+#include "store_watch.hpp"
+
+#include <boost/json.hpp>
+
+#include <algorithm>
+
+namespace recordkv::stages {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Identifies the collections under which a state was stored: another hash means that the filter has changed since.
+std::string filter_hash(std::vector<std::string> collections) {
+  std::sort(collections.begin(), collections.end());
+  return fmt::format("{:08x}", kv::murmur3(fmt::format("{}", fmt::join(collections, ","))));
+}
+
+class kv_stage final : public stage {
+ public:
+  kv_stage(stage_context& outer, kv::lease_spec spec)
+      : spec_(std::move(spec)),
+        life_(outer, "kv", spec_, hooks()),
+        states_(life_),
+        inbox_(ctx_.nc, consumer(), stats_.counted, ctx_.facts.api_level),
+        outbox_(ctx_.nc, store_writer(), stats_.counted),
+        pipeline_(inbox_, outbox_, states_.port(), decode_unverified, rules(), {.gather = 250ms}, stats_.counted),
+        store_(ctx_) {}
+
+  std::string_view name() const override { return "kv"; }
+
+  task<result<void>> run() override {
+    if (auto mine = co_await life_.acquire([this] { return open_streams(); }); !mine) co_return mine;
+    co_return co_await life_.run([this](nursery& children) { return work(children); },
+                                 "kv: another process has taken over");
+  }
+
+  void close() noexcept override {
+    life_.close();
+    inbox_.close();
+  }
+
+ private:
+  part_hooks hooks() {
+    return {.refresh = [this] { refresh(); },
+            .describe = [this](boost::json::object& report) { describe(report); },
+            .stop = [this] { stop_at_once(); }};
+  }
+
+  task<result<void>> open_streams() {
+    auto store = co_await kv::open_store(ctx_.nc, ctx_.names(), ctx_.cfg.kv.partitions, ctx_.cfg.nats.replicas);
+    if (!store) co_return store.error();
+    if (auto opened = co_await open_ingest_stream(ctx_); !opened) co_return opened.error();
+    co_return result<void>{};
+  }
+
+  // The store is read after the lease was acquired: the process that held it before has stopped writing.
+  task<result<void>> attach() {
+    auto now = co_await nats::stream_info(ctx_.nc, ctx_.names().store());
+    if (!now) co_return now.error();
+    if (auto removed = co_await remove_left_durables(ctx_.nc, ctx_.names().buffer(), spec_); !removed)
+      co_return removed;
+    if (auto attached = co_await inbox_.attach(); !attached) co_return attached;
+    outbox_.attach(*now);
+    log::info("kv", "writing bucket {} ({} keys), {} of {} partitions", ctx_.cfg.kv.bucket, now->messages,
+              spec_.assigned->labels().size(), ctx_.cfg.kv.partitions);
+    co_return result<void>{};
+  }
+
+  nats::consumer_spec consumer() {
+    // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
+    nats::consumer_spec spec{.stream = ctx_.names().buffer(),
+                             .durable = spec_.key(),
+                             .policy = nats::acks::each,
+                             .made_anew = true,
+                             .stream_returns = true,
+                             .still_ours = [this] { return life_.renew_if_stale(); },
+                             .credit = 2048};
+    if (!spec_.assigned->all())
+      for (const auto& label : spec_.assigned->labels()) spec.filters.push_back(ctx_.names().buffer_subject(label));
+    return spec;
+  }
+
+  // Puts into the store are not fenced, so nothing is sent while another process may hold the lease: an old value that
+  // is put after a newer one would stay (X7).
+  nats::publisher_spec store_writer() {
+    return {.name = "kv",
+            .stream = ctx_.names().store(),
+            .leave = {.fresh = [this] { return life_.valid(); }, .renew = [this] { return may_write(); }},
+            .latency = &stats_.publish};
+  }
+
+  task<bool> may_write() { co_return (co_await life_.renew_if_stale()).has_value(); }
+
+  apply_rules rules() const {
+    const auto& c = ctx_.cfg;
+    return {.partitions = c.kv.partitions,
+            .bucket = c.kv.bucket,
+            .collections = c.source.collections,
+            .filter = filter_hash(c.source.collections)};
+  }
+
+  task<result<void>> work(nursery& children) {
+    if (auto attached = co_await life_.while_starting([this] { return attach(); }); !attached) co_return attached;
+    stats_.running = true;
+    result<void> taken, settled;
+    nursery parts(co_await asio::this_coro::executor);
+    outbox_.start(children);
+    parts.spawn(take(taken));
+    parts.spawn(settle(settled));
+    parts.spawn(watch_progress());
+    parts.spawn(watch_consumer());
+    parts.spawn(states_.learn_known_accounts([this] { return !settled_; }));
+    store_.start(parts);
+    co_await parts.join();
+    outbox_.close();
+    if (outbox_.halted() != nats::halt::none && !life_.lost())
+      co_return fail(errc::refused, "kv: the store's stream: {}", outbox_.last_error());  // the next start tells more
+    co_return settled.has_error() ? settled : taken;
+  }
+
+  task<> take(result<void>& ended) {
+    ended = co_await pipeline_.take();
+    if (ended.has_error() && ended.error().code != errc::closed) pipeline_.abandon();
+  }
+
+  task<> settle(result<void>& ended) {
+    ended = co_await pipeline_.settle();
+    inbox_.close();
+    settled_ = true;
+    states_.give_up();
+    store_.close();
+    done_.notify();
+  }
+
+  // A store that was removed or recreated while this stage writes it can't be mended here: the work ends with the
+  // reason. Health is noted five times a second, so that `status` and alerts see a stall of that length.
+  task<> watch_progress() {
+    while (!settled_) {
+      co_await done_.wait_for(200ms);
+      if (outbox_.halted() != nats::halt::none) stop_at_once();
+      life_.note_health(stall());
+    }
+  }
+
+  // A loop of its own, because NATS may take seconds to answer.
+  task<> watch_consumer() {
+    while (!settled_) {
+      co_await done_.wait_for(500ms);
+      stall_reason_ = co_await inbox_.stall_reason(5s);
+    }
+  }
+
+  void stop_at_once() noexcept {
+    inbox_.close();
+    outbox_.close();
+    pipeline_.abandon();
+  }
+
+  stall_reason stall() {
+    constexpr int rounds_without_progress = 25;  // of watch_progress(): five seconds
+    const auto floor = outbox_.floor();
+    quiet_ = pipeline_.unsettled() == 0 || floor != last_floor_ ? 0 : quiet_ + 1;
+    last_floor_ = floor;
+    if (!outbox_.last_error().empty())
+      return {outbox_.stall_cause(cause::store_full), "the store takes nothing: " + outbox_.last_error()};
+    if (quiet_ > rounds_without_progress) return {cause::store_refuses, "nothing settles: the store does not answer"};
+    if (!store_.changed_setting().empty()) return {cause::store_refuses, store_.changed_setting()};
+    return {cause::consumer_not_moving, stall_reason_};
+  }
+
+  void refresh() {
+    stats_.events = inbox_.taken().messages;
+    stats_.bytes = inbox_.taken().bytes;
+    stats_.lag_messages = inbox_.pending();
+    stats_.lag_seconds = inbox_.lag_seconds();
+    stats_.in_flight = pipeline_.unsettled();
+    const auto oldest = pipeline_.oldest();
+    stats_.oldest_unsettled_seconds =
+        oldest ? std::chrono::duration<double>(std::chrono::steady_clock::now() - *oldest).count() : 0;
+  }
+
+  void describe(boost::json::object& report) const {
+    const auto& c = stats_.counted;
+    report["written"] = c.value("records_written");
+    report["deleted"] = c.value("records_deleted");
+    report["commits"] = c.value("commits");
+    report["stale_since_start"] = pipeline_.desynchronised();
+    report["rewinds"] = c.value("consumer_rewinds");
+    store_.growth().describe(report);
+  }
+
+  kv::lease_spec spec_;
+  lifecycle life_;
+  part_stats& stats_ = life_.stats();
+  stage_context& ctx_ = life_.context();
+  repo_states states_;
+  nats::pull_consumer inbox_;
+  nats::publisher outbox_;
+  kv_pipeline pipeline_;
+  store_watch store_;
+  std::string stall_reason_;
+  nats::ordinal last_floor_ = 0;
+  int quiet_ = 0;
+  bool settled_ = false;
+  event done_;
+};
+
+}  // namespace
+
+result<std::unique_ptr<stage>> make_kv(stage_context& ctx) {
+  auto spec = lease_spec_of("kv", ctx.cfg.kv.assign, ctx.cfg);
+  if (!spec) return spec.error();
+  return std::make_unique<kv_stage>(ctx, std::move(*spec));
+}
+
+}  // namespace recordkv::stages

@@ -1,0 +1,57 @@
+// One event on its way through stage `kv`, and the buffered message that it came in.
+//
+// Owns: the count of a message's events that have not settled.
+// Does not know: what is done with an event.
+#pragma once
+
+#include "recordkv/atproto/event.hpp"
+#include "recordkv/nats/ports.hpp"
+
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace recordkv::stages {
+
+/// One event's share of a message of the buffer. The message is acknowledged when the last of its handles has settled.
+/// A handle that is dropped without settle() leaves its message unacknowledged: NATS delivers it again.
+class event_handle {
+ public:
+  explicit event_handle(nats::message&& from) : held_(std::make_shared<held>(std::move(from))) {}
+  event_handle(event_handle&&) noexcept = default;
+  event_handle& operator=(event_handle&&) noexcept = default;
+  event_handle(const event_handle&) = delete;
+  event_handle& operator=(const event_handle&) = delete;
+
+  /// A handle for one more event of the same message.
+  event_handle another() const {
+    ++held_->unsettled;
+    return event_handle(held_);
+  }
+
+  /// The event is dealt with for good. Call it once.
+  void settle(nats::inbox& in) {
+    if (--held_->unsettled == 0) in.settle(held_->message);
+  }
+
+  /// A header of the message; empty when absent.
+  std::string_view header(const char* name) const noexcept { return held_->message.header_value(name); }
+
+ private:
+  struct held {
+    explicit held(nats::message&& m) : message(std::move(m)) {}
+    nats::message message;
+    std::size_t unsettled = 1;
+  };
+  explicit event_handle(std::shared_ptr<held> h) : held_(std::move(h)) {}
+
+  std::shared_ptr<held> held_;
+};
+
+struct kv_event {
+  atproto::repo_event what;
+  event_handle from;
+  bool undecoded = false;  ///< the payload was refused: `what` holds the reason, and the account where it could be read
+};
+
+}  // namespace recordkv::stages

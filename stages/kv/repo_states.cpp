@@ -1,0 +1,114 @@
+#include "repo_states.hpp"
+
+#include "recordkv/core/log.hpp"
+#include "recordkv/kv/record_key.hpp"
+
+#include <numeric>
+
+namespace recordkv::stages {
+namespace {
+
+constexpr std::chrono::milliseconds retry_pause{200};  // while NATS does not answer
+
+}  // namespace
+
+task<> repo_states::learn_known_accounts(std::function<bool()> go_on) {
+  auto read = co_await kv::read_known_accounts(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters, known_,
+                                               std::move(go_on));
+  accounts_known_ = read.has_value();
+  if (accounts_known_) log::info("kv", "{} accounts have a state", known_.size());
+}
+
+task<result<std::vector<state_port::stored>>> repo_states::load(std::vector<std::string> dids) {
+  std::vector<state_port::stored> out(dids.size());
+  std::vector<std::size_t> asked;
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < dids.size(); ++i) {
+    if (accounts_known_ && !known_.contains(kv::encode_part(dids[i]))) continue;
+    asked.push_back(i);
+    keys.push_back(kv::repo_key(dids[i], ctx_.cfg.kv.partitions));
+  }
+  auto found = co_await repo_.get_many(std::move(keys));
+  if (!found) co_return found.error();
+  for (std::size_t k = 0; k < asked.size(); ++k) {
+    auto& e = (*found)[k];
+    auto& into = out[asked[k]];
+    into.seq = e.seq;
+    // A state that is written during that reading may stand behind its end.
+    if (e.seq != 0) known_.add(kv::encode_part(dids[asked[k]]));
+    if (e.seq == 0 || e.deleted) continue;
+    auto state = kv::parse_repo_state(e.value);
+    if (!state) co_return fail(errc::malformed, "bucket repo, account {}: {}", dids[asked[k]], state.error().text);
+    into.state = std::move(*state);
+  }
+  co_return out;
+}
+
+// A process that was suspended and resumed could still overwrite an account state that its successor had already read.
+// The successor would then fail its own compare-and-set, and exit. So the lease is checked before each write.
+task<result<void>> repo_states::may_write() {
+  while (!life_.valid()) {
+    auto ours = co_await life_.renew_if_stale();
+    if (ours) break;
+    if (life_.lost() || given_up_) co_return fail(errc::lease_lost, "kv: another process has taken over");
+    co_await pause_.wait_for(retry_pause);
+  }
+  co_return result<void>{};
+}
+
+std::vector<kv::write> repo_states::writes_of(const std::vector<state_port::stored>& states,
+                                              const std::vector<std::size_t>& which) {
+  std::vector<kv::write> out;
+  out.reserve(which.size());
+  for (const auto i : which) {
+    const auto& s = states[i];
+    kv::write w{
+        .key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
+    if (s.seq == 0) known_.add(kv::encode_part(s.state.did));
+    if (s.state.stale()) {  // counted without reading the values
+      w.headers.push_back({"status", s.state.status});
+      w.headers.push_back({"reasons", fmt::format("{}", fmt::join(s.state.reasons, ","))});
+    }
+    out.push_back(std::move(w));
+  }
+  return out;
+}
+
+// A conflict is this process's own write whose answer was lost, or the write of another process. errc::timed_out and
+// the like: not known yet.
+task<result<std::uint64_t>> repo_states::after_conflict(const state_port::stored& s) {
+  auto now = co_await repo_.get(kv::repo_key(s.state.did, ctx_.cfg.kv.partitions));
+  if (now && now->value == kv::to_json(s.state)) co_return now->seq;
+  if (now || now.error().code == errc::not_found)
+    co_return fail(errc::lease_lost, "the state of {} was written by another process (sequence {}, not {})",
+                   s.state.did, now ? now->seq : 0, s.seq);
+  co_return now.error();
+}
+
+// Each account has at most one write under way.
+task<result<std::vector<std::uint64_t>>> repo_states::save(std::vector<state_port::stored> states) {
+  std::vector<std::uint64_t> seqs(states.size(), 0);
+  std::vector<std::size_t> open(states.size());
+  std::iota(open.begin(), open.end(), std::size_t{0});
+  while (!open.empty()) {
+    if (auto ours = co_await may_write(); !ours) co_return ours.error();
+    auto answers = co_await repo_.update_many(writes_of(states, open));
+    std::vector<std::size_t> again;
+    for (std::size_t k = 0; k < open.size(); ++k) {
+      const auto i = open[k];
+      auto& answer = answers[k];
+      if (!answer && answer.error().code == errc::conflict) answer = co_await after_conflict(states[i]);
+      if (answer)
+        seqs[i] = *answer;
+      else if (answer.error().code == errc::lease_lost || life_.lost() || given_up_)
+        co_return answer.error();
+      else
+        again.push_back(i);
+    }
+    if (again.size() == open.size()) co_await pause_.wait_for(retry_pause);
+    open = std::move(again);
+  }
+  co_return seqs;
+}
+
+}  // namespace recordkv::stages

@@ -1,0 +1,55 @@
+// The accounts' states in bucket `repo`, as the pipeline reads and writes them.
+//
+// Owns: the bucket, which accounts have a state at all, compare-and-set of many, and the check of the lease before it.
+// Does not know: what a state means, and when it may be written (settle.hpp, X9).
+#pragma once
+
+#include "account_cache.hpp"
+#include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/known_accounts.hpp"
+#include "recordkv/stage.hpp"
+#include "recordkv/stage/lifecycle.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace recordkv::stages {
+
+class repo_states {
+ public:
+  explicit repo_states(lifecycle& life) : life_(life), ctx_(life.context()), repo_(ctx_.nc, ctx_.names().repo()) {}
+
+  state_port port() {
+    return {.load = [this](std::vector<std::string> dids) { return load(std::move(dids)); },
+            .save = [this](std::vector<state_port::stored> s) { return save(std::move(s)); }};
+  }
+
+  /// Reads which accounts have a state. Only stage `kv` writes states, so after that an account outside the list has
+  /// none, and load() saves a round trip for each new account of the network.
+  task<> learn_known_accounts(std::function<bool()> go_on);
+
+  /// Ends the waiting for NATS in load() and save().
+  void give_up() noexcept {
+    given_up_ = true;
+    pause_.notify();
+  }
+
+ private:
+  task<result<std::vector<state_port::stored>>> load(std::vector<std::string> dids);
+  task<result<std::vector<std::uint64_t>>> save(std::vector<state_port::stored> states);
+  task<result<void>> may_write();
+  std::vector<kv::write> writes_of(const std::vector<state_port::stored>& states,
+                                   const std::vector<std::size_t>& which);
+  task<result<std::uint64_t>> after_conflict(const state_port::stored& s);
+
+  lifecycle& life_;
+  stage_context& ctx_;
+  kv::bucket repo_;
+  kv::known_accounts known_;
+  bool accounts_known_ = false;
+  bool given_up_ = false;
+  event pause_;
+};
+
+}  // namespace recordkv::stages

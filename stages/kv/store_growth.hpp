@@ -1,0 +1,33 @@
+// How fast the store grows. `status` shows it without a second reading of its own.
+//
+// Owns: the rates over the last readings. Does not know: NATS. Pure.
+#pragma once
+
+#include "recordkv/nats/jetstream.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <chrono>
+#include <deque>
+
+namespace recordkv::stages {
+
+class store_growth {
+ public:
+  using time = std::chrono::steady_clock::time_point;
+
+  /// One reading of the store's stream. After the store was made anew, the rates begin anew.
+  void take(const nats::stream_state& store, time now);
+
+  /// Adds writes_per_second and keys_per_second over the last ten seconds; nothing before the second reading.
+  void describe(boost::json::object& report) const;
+
+ private:
+  struct reading {
+    time at;
+    std::uint64_t keys = 0, last_seq = 0;
+  };
+  std::deque<reading> readings_;
+};
+
+}  // namespace recordkv::stages

@@ -1,0 +1,268 @@
+// The parts of the kv pipeline, each alone: handles, decoder, order, cache, settlement.
+#include "kv_apply_rig.hpp"
+
+using namespace recordkv;
+using namespace recordkv::test;
+using stages::account_order;
+using stages::event_handle;
+using stages::kv_event;
+
+namespace {
+
+nats::message message_of(std::uint64_t n, std::string_view payload = "") {
+  return nats::message::make("ingest.0", fmt::format("$JS.ACK.ingest.kv.1.{}.{}.0.0", n, n), payload);
+}
+
+kv_event event_for(const std::string& did, unsigned n) {
+  atproto::repo_event what;
+  what.did = did;
+  what.rev = rev(n);
+  return {std::move(what), event_handle(message_of(n))};
+}
+
+words popped(account_order& order) {
+  words out;
+  while (auto e = order.pop()) out.push_back(e->what.did + " " + e->what.rev);
+  return out;
+}
+
+std::string step(const std::string& did, unsigned n) { return did + " " + rev(n); }
+
+/// A settlement between fakes.
+struct settle_rig {
+  explicit settle_rig(std::size_t max_unsettled = 1000)
+      : settles(in, out, states.port(), 0ms, max_unsettled, counters) {
+    asio::co_spawn(io, settles.run(), [this](std::exception_ptr, result<void> r) { ended = r; });
+  }
+  nats::ordinal put() {
+    auto done = run_coroutine(io, out.put("s", {}, "v"));
+    REQUIRE(done);
+    return **done;
+  }
+  meters counters;
+  journal happened;
+  fake_inbox in{happened};
+  fake_outbox out{happened};
+  fake_states states{happened};
+  stages::account alice_;
+  std::optional<result<void>> ended;
+  stages::settlement settles;
+  asio::io_context io{1};
+};
+
+}  // namespace
+
+TEST_CASE("a message is acknowledged when the last of its handles has settled") {
+  journal happened;
+  fake_inbox in(happened);
+  event_handle first(message_of(7));
+  auto second = first.another();
+  auto third = second.another();
+  third.settle(in);
+  first.settle(in);
+  CHECK(in.settled.empty());
+  second.settle(in);
+  CHECK(in.settled == numbers{7});
+}
+
+TEST_CASE("a handle that is dropped leaves its message unacknowledged") {
+  journal happened;
+  fake_inbox in(happened);
+  event_handle kept(message_of(7));
+  {
+    auto dropped = kept.another();
+  }
+  kept.settle(in);
+  CHECK(in.settled.empty());
+}
+
+TEST_CASE("each message becomes one event, in order; a payload that can't be decoded keeps its account and reason") {
+  std::vector<nats::message> batch;
+  batch.push_back(message_of(1, event_of(alice, 1, "a")));
+  batch.push_back(message_of(2, fmt::format(R"({{"did":"{}","kind":"commit","commit":7}})", bob)));
+  batch.push_back(message_of(3, "neither JSON nor CBOR"));
+  asio::io_context io;
+  const auto events = run_coroutine(io, stages::decode_unverified(std::move(batch)));
+  REQUIRE(events);
+  REQUIRE(events->size() == 3);
+  CHECK((*events)[0].what.did == alice);
+  CHECK_FALSE((*events)[0].undecoded);
+  CHECK((*events)[1].undecoded);
+  CHECK((*events)[2].undecoded);
+  CHECK((*events)[2].what.did.empty());
+  CHECK_FALSE((*events)[2].what.reason.empty());
+}
+
+TEST_CASE("events of one account keep their order while it is held, and events of other accounts pass") {
+  account_order order;
+  for (unsigned n = 1; n <= 2; ++n) {
+    order.push(event_for(alice, n));
+    order.push(event_for(bob, n));
+  }
+  auto first = order.pop();
+  REQUIRE(first->what.did == alice);
+  order.hold(std::move(*first));
+  CHECK(order.holds(alice));
+  CHECK(popped(order) == words{step(bob, 1), step(bob, 2)});
+  CHECK(order.size() == 2);
+  order.push(event_for(alice, 3));
+  order.push(event_for(carol, 1));
+  CHECK(popped(order) == words{step(carol, 1)});
+  order.push(event_for(alice, 4));  // not yet put aside: those before it must still come first
+  order.release(alice);
+  CHECK(popped(order) == words{step(alice, 1), step(alice, 2), step(alice, 3), step(alice, 4)});
+  CHECK(order.empty());
+}
+
+TEST_CASE("an account may be held again as soon as it was released, and an unknown one released without effect") {
+  account_order order;
+  order.release(bob);
+  order.push(event_for(alice, 1));
+  order.push(event_for(alice, 2));
+  order.hold(*order.pop());
+  CHECK_FALSE(order.pop());
+  order.release(alice);
+  order.hold(*order.pop());
+  CHECK_FALSE(order.pop());
+  CHECK(order.size() == 2);
+  order.release(alice);
+  CHECK(popped(order) == words{step(alice, 1), step(alice, 2)});
+}
+
+TEST_CASE("X9: the cache forgets the account that was not used for longest, and none that is held or dirty") {
+  stages::account_cache cache(2);
+  for (const auto& did : {alice, bob, carol}) cache.add(did, {});
+  cache.use(alice);
+  cache.evict();
+  CHECK_FALSE(cache.contains(bob));
+  CHECK(cache.contains(alice));
+  cache.use(carol).held = 1;
+  cache.use(alice).dirty = true;
+  cache.add(bob, {});
+  cache.evict();
+  CHECK_FALSE(cache.contains(bob));
+  CHECK(cache.contains(carol));
+  CHECK(cache.contains(alice));
+}
+
+TEST_CASE("X9: a state that is read does not replace the one in memory") {
+  stages::account_cache cache(10);
+  cache.add(alice, {.state = state_at(alice, 1), .seq = 4});
+  cache.use(alice).newest.rev = rev(2);
+  cache.add(alice, {.state = state_at(alice, 1), .seq = 9});
+  CHECK(cache.use(alice).newest.rev == rev(2));
+  CHECK(cache.use(alice).seq == 4);
+}
+
+TEST_CASE("X9: an event settles once its puts are durable and its account's state is written, in that order") {
+  settle_rig rig;
+  rig.alice_.newest = state_at(alice, 1);
+  rig.out.cork();
+  const auto put = rig.put();
+  rig.settles.add(put, event_handle(message_of(1)), &rig.alice_);
+  settle_down(rig.io);
+  CHECK(rig.in.settled.empty());
+  CHECK(rig.states.written.empty());
+  CHECK(rig.alice_.held == 1);
+  rig.states.hold();
+  rig.out.uncork();
+  REQUIRE(becomes(rig.io, [&] { return rig.states.saves_begun == 1; }));
+  settle_down(rig.io);
+  CHECK(rig.in.settled.empty());
+  CHECK(rig.settles.unsettled() == 1);
+  rig.states.release();
+  REQUIRE(becomes(rig.io, [&] { return rig.settles.unsettled() == 0; }));
+  CHECK(rig.in.settled == numbers{1});
+  CHECK(rig.alice_.held == 0);
+  CHECK_FALSE(rig.alice_.dirty);
+  rig.settles.finish();
+  CHECK(becomes(rig.io, [&] { return rig.ended.has_value(); }));
+}
+
+TEST_CASE("an event that changes no state settles without a write") {
+  settle_rig rig;
+  rig.settles.add(rig.out.skip(), event_handle(message_of(1)), nullptr);
+  REQUIRE(becomes(rig.io, [&] { return rig.in.settled == numbers{1}; }));
+  CHECK(rig.states.saves_begun == 0);
+}
+
+TEST_CASE("the settlement ends with lease_lost, and acknowledges nothing then") {
+  settle_rig rig;
+  rig.states.stand(state_at(alice, 1));
+  rig.alice_.newest = rig.alice_.settled = state_at(alice, 2);
+  rig.alice_.seq = 77;  // another process has written since
+  rig.settles.add(rig.out.skip(), event_handle(message_of(1)), &rig.alice_);
+  REQUIRE(becomes(rig.io, [&] { return rig.ended.has_value(); }));
+  CHECK(rig.ended->error().code == errc::lease_lost);
+  CHECK(rig.in.settled.empty());
+}
+
+TEST_CASE("an account whose state is still being read holds up no other, and keeps its own order") {
+  kv_rig rig;
+  rig.states.stand(state_at(alice, 1));
+  auto port = rig.states.port();
+  event answered;
+  bool may_answer = false;
+  rig.load =
+      [&, load = port.load](std::vector<std::string> dids) -> task<result<std::vector<stages::state_port::stored>>> {
+    const bool slow = dids.front() == alice;
+    while (slow && !may_answer) co_await answered.wait();
+    co_return co_await load(std::move(dids));
+  };
+  rig.start();
+  rig.in.deliver(commit_frame{.n = 2}.bytes());
+  REQUIRE(rig.waits_for([&] { return rig.in.taken == 1; }));
+  settle_down(rig.io);
+  rig.in.deliver({commit_frame{.did = bob, .n = 1}.bytes(), commit_frame{.n = 3}.bytes()});
+  REQUIRE(rig.settles(1));
+  CHECK(rig.in.settled == numbers{2});
+  CHECK(rig.apply->unsettled() == 2);
+  may_answer = true;
+  answered.notify();
+  REQUIRE(rig.settles(3));
+  CHECK(rig.in.settled == numbers{2, 1, 3});
+  CHECK(rig.apply->desynchronised() == 0);  // applied in order: no gap
+  CHECK(rig.states.find(alice)->rev == rev(3));
+  CHECK(rig.finish());
+}
+
+TEST_CASE("a step between decode and order is a decoder around the decoder") {
+  kv_rig rig;
+  rig.decode = [](std::vector<nats::message> batch) -> task<std::vector<kv_event>> {
+    auto events = co_await stages::decode_unverified(std::move(batch));
+    for (auto& e : events)
+      if (e.what.did == bob) e.what.kind = atproto::event_kind::unknown;
+    co_return events;
+  };
+  rig.start();
+  rig.in.deliver({event_of(alice, 1, "a"), event_of(bob, 1, "b")});
+  REQUIRE(rig.settles(2));
+  CHECK(rig.out.sent.size() == 1);
+  CHECK(rig.ignored("unknown") == 1);
+}
+
+TEST_CASE("one message may carry several events: it is acknowledged after the last") {
+  kv_rig rig;
+  rig.out.cork();
+  rig.decode = [](std::vector<nats::message> batch) -> task<std::vector<kv_event>> {
+    std::vector<kv_event> events;
+    for (auto& m : batch) {
+      auto first = atproto::decode_event(event_of(alice, 1, "a")),
+           second = atproto::decode_event(event_of(bob, 1, "b"));
+      event_handle from(std::move(m));
+      auto also = from.another();
+      events.push_back({std::move(*first), std::move(from)});
+      events.push_back({std::move(*second), std::move(also)});
+    }
+    co_return events;
+  };
+  rig.start();
+  rig.in.deliver("two in one");
+  REQUIRE(rig.waits_for([&] { return rig.out.sent.size() == 2; }));
+  rig.out.let(1);
+  REQUIRE(rig.waits_for([&] { return rig.apply->unsettled() == 1; }));
+  CHECK(rig.in.settled.empty());
+  rig.out.let(1);
+  REQUIRE(rig.settles(1));
+  CHECK(rig.in.settled == numbers{1});
+}
