@@ -96,6 +96,7 @@ inline kv::repo_state state_at(const std::string& did, unsigned n) {
 
 /// The pipeline between fakes, with both of its coroutines running.
 struct kv_rig {
+  explicit kv_rig(stages::apply_rules r) : kv_rig() { rules = std::move(r); }
   explicit kv_rig(stages::pipeline_limits l = {}, pipe::window_limits window = {}) : limits(l), out(happened, window) {
     log::set_sink([this](log::level l, std::string_view part, std::string_view line) {
       lines.push_back(fmt::format("{} {}: {}", static_cast<int>(l), part, line));
