@@ -90,7 +90,7 @@ class ingest_stage final : public stage {
  private:
   // A put that waits for room in a buffer that takes nothing would wait for ever; its frame is read again.
   void give_up_on_a_full_buffer() noexcept {
-    if (closing_ && !outbox_.trouble().empty()) outbox_.close();
+    if (closing_ && !outbox_.last_error().empty()) outbox_.close();
   }
 
   void stop() noexcept {
@@ -265,7 +265,7 @@ class ingest_stage final : public stage {
   // What was read must be in the buffer, or it is read again: nothing is lost either way, so this only has a deadline.
   task<> drain() {
     const auto deadline = steady_clock::now() + 5s;
-    while (outbox_.in_flight() > 0 && outbox_.trouble().empty() && steady_clock::now() < deadline)
+    while (outbox_.in_flight() > 0 && outbox_.last_error().empty() && steady_clock::now() < deadline)
       co_await outbox_.moved().wait_for(100ms);
   }
 
@@ -279,8 +279,8 @@ class ingest_stage final : public stage {
       ill.bad(cause::nats_denied, denied, now);
     else if (over_mark_)
       ill.bad(cause::store_full, "the store has reached kv.max_keys", now);
-    else if (!outbox_.trouble().empty())
-      ill.bad(outbox_.cause_of_trouble(cause::buffer_full), "the buffer takes nothing: " + outbox_.trouble(), now);
+    else if (!outbox_.last_error().empty())
+      ill.bad(outbox_.stall_reason(cause::buffer_full), "the buffer takes nothing: " + outbox_.last_error(), now);
     else if (source_ && !source_->trouble().empty() && !redialling())
       ill.bad(cause::source_down, source_->trouble(), now);
     else if (asked_source_ && steady_clock::now() - *asked_source_ > silent_after)

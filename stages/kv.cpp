@@ -111,7 +111,7 @@ class kv_stage final : public stage {
   nats::publisher_spec store_writer() {
     return {.name = "kv",
             .stream = ctx_.names().store(),
-            .leave = {.fresh = [this] { return owner_.fresh(); }, .renew = [this] { return still_ours(); }},
+            .permit = {.valid = [this] { return owner_.fresh(); }, .renew = [this] { return still_ours(); }},
             .latency = &figures_.publish};
   }
 
@@ -145,7 +145,7 @@ class kv_stage final : public stage {
     outbox_.close();
     if (owner_.lost()) co_return fail(errc::not_owner, "kv: another process has taken over");
     if (outbox_.halted() != nats::halt::none)
-      co_return fail(errc::refused, "kv: the store's stream: {}", outbox_.trouble());  // the next start tells more
+      co_return fail(errc::refused, "kv: the store's stream: {}", outbox_.last_error());  // the next start tells more
     co_return settled.has_error() ? settled : took;
   }
 
@@ -232,8 +232,8 @@ class kv_stage final : public stage {
       ill.bad(cause::nats_down, "no connection to NATS: " + ctx_.nc.trouble(), now);
     else if (const auto denied = ctx_.nc.denied(); !denied.empty())
       ill.bad(cause::nats_denied, denied, now);
-    else if (!outbox_.trouble().empty())
-      ill.bad(outbox_.cause_of_trouble(cause::store_full), "the store takes nothing: " + outbox_.trouble(), now);
+    else if (!outbox_.last_error().empty())
+      ill.bad(outbox_.stall_reason(cause::store_full), "the store takes nothing: " + outbox_.last_error(), now);
     else if (quiet_ > 25)
       ill.bad(cause::store_refuses, "nothing settles: the store does not answer", now);
     else if (!changed_.empty())

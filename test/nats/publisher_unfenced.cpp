@@ -22,7 +22,7 @@ TEST_CASE("what is put stands in the stream, in order, and the floor tells when"
   CHECK(rig.contents("S") == count_to(5000));
   CHECK(rig.out->stored() == 5000);
   CHECK(rig.out->in_flight() == 0);
-  CHECK(rig.counters.value("publish_doubts") == 0);
+  CHECK(rig.counters.value("publish_suspects") == 0);
 }
 
 TEST_CASE("X10: a refusal in the middle: all behind it is sent again, in order") {
@@ -32,12 +32,12 @@ TEST_CASE("X10: a refusal in the middle: all behind it is sent again, in order")
   rig.put(counted("s", 300, 10));
   REQUIRE(rig.waits_for([&] { return rig.refused("full") > 0; }));
   CHECK(rig.out->floor() == 100);
-  CHECK_FALSE(rig.out->trouble().empty());
+  CHECK_FALSE(rig.out->last_error().empty());
   rig.update("S", R"({"max_msgs":10000})");
   REQUIRE(rig.all_durable(300));
   CHECK(last_occurrences(rig.contents("S")) == count_to(300));
   for (int key = 0; key < 10; ++key) CHECK(rig.newest("S", fmt::format("s.{}", key)) == std::to_string(290 + key));
-  CHECK(rig.out->trouble().empty());
+  CHECK(rig.out->last_error().empty());
   CHECK(rig.logged("1 test: stream S takes messages again"));
 }
 
@@ -95,11 +95,11 @@ TEST_CASE("X7: what waits behind a probe is not sent by who may have lost his pl
   bool ours = true;
   int asked = 0;
   auto s = spec();
-  s.leave = {.fresh = [&] { return ours; },
-             .renew = [&]() -> task<bool> {
-               ++asked;
-               co_return true;  // an answer from before it was stopped
-             }};
+  s.permit = {.valid = [&] { return ours; },
+              .renew = [&]() -> task<bool> {
+                ++asked;
+                co_return true;  // an answer from before it was stopped
+              }};
   rig.open(std::move(s));
   rig.put(counted("fake", 3, 3));
   REQUIRE(stream.has(3));
@@ -200,7 +200,7 @@ TEST_CASE("what can never be stored is refused at once, or its older value is de
   REQUIRE(rig.all_durable(3));
   CHECK(rig.newest("S", "s.a").empty());
   CHECK(rig.newest("S", "s.b") == "after");
-  CHECK(rig.counters.value("left_out", "too_large") == 1);
+  CHECK(rig.counters.value("skipped", "too_large") == 1);
 }
 
 TEST_CASE("a closed publisher takes nothing, and lets go of who waits for room") {
