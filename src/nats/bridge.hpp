@@ -4,10 +4,10 @@
 // Refuses to know: requests, inboxes, JetStream. nats.c is included here, in dial.cpp and in message.cpp only.
 #pragma once
 
-#include "perishable.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/message.hpp"
+#include "stale_write_guard.hpp"
 #include "tls_records.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -47,7 +47,7 @@ class bridge {
 
   result<void> publish(const char* subject, const char* reply, const header_list& headers, std::string_view data);
   /// What has just been published must not arrive late (connection::publish).
-  void note_perishable();
+  void note_guarded();
   result<__natsSubscription*> subscribe(const char* subject);
   static void drain(__natsSubscription* from, std::vector<message>& into);
   static void unsubscribe(__natsSubscription* gone);
@@ -96,7 +96,7 @@ class bridge {
   std::shared_ptr<std::atomic<bool>> closed_;  // nats.c has said that it has ended
   std::atomic<bool> closing_{false};           // by ourselves: not worth telling
   bool write_waiting_ = false;
-  perishable perishable_;
+  stale_write_guard guard_;
   std::uint64_t written_ = 0;  // bytes given to the kernel, since the attach
   tls_records records_;
   nats_config config_;

@@ -227,11 +227,11 @@ task<> connection::wait_up() {
 }
 
 result<void> connection::publish(const std::string& subject, const std::string& reply, const header_list& headers,
-                                 std::string_view data, bool perishable) {
+                                 std::string_view data, bool guarded) {
   const auto to = impl_->wire.elsewhere() ? impl_->wire.out(subject) : std::string();
   auto sent =
       impl_->raw.publish((to.empty() ? subject : to).c_str(), reply.empty() ? nullptr : reply.c_str(), headers, data);
-  if (sent && perishable) impl_->raw.note_perishable();
+  if (sent && guarded) impl_->raw.note_guarded();
   return sent;
 }
 

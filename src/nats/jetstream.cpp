@@ -36,7 +36,10 @@ error translate(const json::object& e, std::string_view what) {
     case 10099:
     case 10100:  // a work queue has a consumer that takes some of the same
     case 10164: kind = errc::conflict; break;
-    case 10077: kind = description.find("maximum") != std::string::npos ? errc::full : errc::refused; break;
+    case 10077: kind = errc::full; break;
+    case 10023:
+    case 10028:
+    case 10047: kind = errc::no_space; break;  // the server's or the account's own limits of memory and storage
     case 10054: kind = errc::too_large; break;
     case 10008:
     case 10009: kind = errc::timed_out; break;  // no leader just now: an election
@@ -81,6 +84,8 @@ stream_state state_of(const json::object& info) {
   }
   if (const auto* c = info.if_contains("config"); c && c->is_object()) {
     s.max_msg_size = number(c->get_object(), "max_msg_size", -1);
+    s.max_msgs = number(c->get_object(), "max_msgs", -1);
+    s.max_bytes = number(c->get_object(), "max_bytes", -1);
     const auto* direct = c->get_object().if_contains("allow_direct");
     s.allow_direct = direct && direct->is_bool() && direct->get_bool();
   }

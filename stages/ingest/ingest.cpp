@@ -264,7 +264,7 @@ class ingest_stage final : public stage {
   stall_reason stall() {
     if (over_limit_) return {cause::store_full, "the store has reached kv.max_keys"};
     if (!outbox_.last_error().empty())
-      return {outbox_.stall_cause(cause::buffer_full), "the buffer takes nothing: " + outbox_.last_error()};
+      return {outbox_.stall_reason(cause::buffer_full), "the buffer takes nothing: " + outbox_.last_error()};
     if (source_ && !source_->last_error().empty() && !redialling()) return {cause::source_down, source_->last_error()};
     if (asked_source_ && steady_clock::now() - *asked_source_ > ctx_.cfg.source.silent_after) return silence();
     return {};

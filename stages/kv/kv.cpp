@@ -101,7 +101,7 @@ class kv_stage final : public stage {
   nats::publisher_spec store_writer() {
     return {.name = "kv",
             .stream = ctx_.names().store(),
-            .leave = {.fresh = [this] { return life_.valid(); }, .renew = [this] { return may_write(); }},
+            .permit = {.valid = [this] { return life_.valid(); }, .renew = [this] { return may_write(); }},
             .latency = &stats_.publish};
   }
 
@@ -178,7 +178,7 @@ class kv_stage final : public stage {
     quiet_ = pipeline_.unsettled() == 0 || floor != last_floor_ ? 0 : quiet_ + 1;
     last_floor_ = floor;
     if (!outbox_.last_error().empty())
-      return {outbox_.stall_cause(cause::store_full), "the store takes nothing: " + outbox_.last_error()};
+      return {outbox_.stall_reason(cause::store_full), "the store takes nothing: " + outbox_.last_error()};
     if (quiet_ > rounds_without_progress) return {cause::store_refuses, "nothing settles: the store does not answer"};
     if (!store_.changed_setting().empty()) return {cause::store_refuses, store_.changed_setting()};
     return {cause::consumer_not_moving, stall_reason_};

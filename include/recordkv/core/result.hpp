@@ -24,6 +24,7 @@ enum class errc {
   not_found,     ///< the thing that was asked for does not exist
   conflict,      ///< compare-and-set lost: somebody else wrote first
   full,          ///< a stream is full; the same request succeeds once there is room
+  no_space,      ///< the other side's storage is exhausted; the same request succeeds once a person has made room
   too_large,     ///< the item exceeds a limit and never succeeds as it is
   refused,       ///< the other side answered with an error that is none of the above
   mismatch,      ///< an existing object has settings that break the contract

@@ -94,10 +94,10 @@ class connection {
 
   /// Hands a message to nats.c, which writes it at the end of this turn of the loop. Never blocks, never suspends.
   /// errc::unreachable while down: nothing was sent.
-  /// `perishable`: may not be written any more once it has waited for 2 s, because this process was stopped or nobody
-  /// read: the connection is dropped with it, and made anew (docs/invariants.md X7).
+  /// `guarded`: must not be written once it has waited for 2 s, because this process was suspended or the server did
+  /// not read. Then the connection is dropped together with the message, and made anew (docs/invariants.md X7).
   result<void> publish(const std::string& subject, const std::string& reply, const header_list& headers,
-                       std::string_view data, bool perishable = false);
+                       std::string_view data, bool guarded = false);
 
   /// Sends and waits for one reply. While down it waits for the connection within `timeout`. errc::timed_out;
   /// unreachable: the connection was lost meanwhile; unauthorized: the server's permissions refuse it.
