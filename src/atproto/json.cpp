@@ -4,9 +4,9 @@
 // Refuses to know: JSON as input (json_value.cpp), and any document tree.
 #include "recordkv/atproto/json.hpp"
 
-#include "base64.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
+#include "recordkv/core/base64.hpp"
 
 #include <charconv>
 

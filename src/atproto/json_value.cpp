@@ -4,9 +4,9 @@
 // Refuses to know: where the text came from. Everything is bounded: depth by the parser and here, size by max_record.
 #include "recordkv/atproto/json.hpp"
 
-#include "base64.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
+#include "recordkv/core/base64.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>

@@ -1,11 +1,11 @@
 #include "checks.hpp"
 
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/core/timestamp.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <span>
 
@@ -220,10 +220,8 @@ std::string check_listen(const config& c) {
   const auto colon = l.rfind(':');
   const auto host = l.substr(0, colon == l.npos ? 0 : colon);
   const bool bracketed = host.starts_with('[') && host.ends_with(']');
-  unsigned port = 0;
-  const auto [end, ec] = std::from_chars(l.data() + host.size() + 1, l.data() + l.size(), port);
-  const bool good = !host.empty() && ec == std::errc{} && end == l.data() + l.size() && port <= 65535 &&
-                    (bracketed || host.find(':') == host.npos);
+  const auto port = parse_number<unsigned>(l.substr(host.size() + 1));
+  const bool good = !host.empty() && port && *port <= 65535 && (bracketed || host.find(':') == host.npos);
   return good ? "" : fmt::format(R"(wants host:port, such as "127.0.0.1:2580", or "" for no HTTP; not "{}")", l);
 }
 
@@ -283,11 +281,11 @@ std::optional<double> rfc3339(std::string text) {
   double offset = 0;
   const auto zone = text.size() - 6;
   if (text.back() != 'Z' && (text[zone] == '+' || text[zone] == '-') && text[zone + 3] == ':') {
-    int hours = 0, minutes = 0;
-    const auto h = std::from_chars(text.data() + zone + 1, text.data() + zone + 3, hours);
-    const auto m = std::from_chars(text.data() + zone + 4, text.data() + zone + 6, minutes);
-    if (h.ec != std::errc{} || m.ec != std::errc{} || hours > 23 || minutes > 59) return {};
-    offset = (text[zone] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    const std::string_view digits = text;
+    const auto hours = parse_number<unsigned>(digits.substr(zone + 1, 2));
+    const auto minutes = parse_number<unsigned>(digits.substr(zone + 4, 2));
+    if (!hours || !minutes || *hours > 23 || *minutes > 59) return {};
+    offset = (text[zone] == '-' ? -1.0 : 1.0) * (*hours * 3600 + *minutes * 60);
     text.replace(zone, 6, "Z");
   }
   const auto at = epoch_seconds(text);
@@ -300,9 +298,7 @@ std::optional<start_choice> parse_start(std::string_view text) {
   using kind = start_choice::kind;
   if (text == "live") return start_choice{};
   if (text == "oldest") return start_choice{.what = kind::oldest};
-  std::uint64_t n = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (ec == std::errc{} && end == text.data() + text.size()) return start_choice{.what = kind::number, .number = n};
+  if (const auto n = parse_number<std::uint64_t>(text)) return start_choice{.what = kind::number, .number = *n};
   const auto at = rfc3339(std::string(text));
   if (!at || *at < 0) return {};
   return start_choice{.what = kind::time, .time = *at};

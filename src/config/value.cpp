@@ -1,10 +1,11 @@
 #include "value.hpp"
 
+#include "recordkv/core/parse_number.hpp"
+
 #include "checks.hpp"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <sstream>
 #include <type_traits>
 
@@ -27,13 +28,11 @@ constexpr auto sizes = std::to_array<unit>({{"B", 1},
                                             {"TiB", std::int64_t{1} << 40}});
 
 std::optional<std::int64_t> parse_with(std::span<const unit> units, std::string_view text) noexcept {
-  std::int64_t n = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (ec != std::errc{} || n < 0) return std::nullopt;
-  const std::string_view name(end, text.data() + text.size());
-  const auto u = std::ranges::find(units, name, &unit::name);
+  const auto n = take_number<std::int64_t>(text);
+  if (!n || *n < 0) return std::nullopt;
+  const auto u = std::ranges::find(units, text, &unit::name);
   std::int64_t whole = 0;
-  if (u == units.end() || __builtin_mul_overflow(n, u->factor, &whole)) return std::nullopt;
+  if (u == units.end() || __builtin_mul_overflow(*n, u->factor, &whole)) return std::nullopt;
   return whole;
 }
 

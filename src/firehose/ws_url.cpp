@@ -1,6 +1,7 @@
 // Takes WebSocket addresses apart and writes query values.
 //
 // Owns: which URLs we accept. Refuses to know: which paths and parameters exist.
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/firehose/websocket.hpp"
 
 #include <algorithm>
@@ -9,9 +10,8 @@ namespace recordkv::firehose {
 namespace {
 
 bool is_port(std::string_view s) {
-  if (s.empty() || s.size() > 5 || !std::ranges::all_of(s, [](char c) { return c >= '0' && c <= '9'; })) return false;
-  const int n = std::stoi(std::string(s));
-  return n > 0 && n < 65536;
+  const auto n = parse_number<unsigned>(s);
+  return s.size() <= 5 && n && *n > 0 && *n < 65536;
 }
 
 bool is_host(std::string_view s, bool bracketed) {

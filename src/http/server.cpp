@@ -2,10 +2,10 @@
 
 #include "recordkv/core/backoff.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/parse_number.hpp"
 #include "session.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 namespace recordkv::http {
@@ -36,9 +36,8 @@ std::optional<address> parse_address(std::string_view text) {
   const std::string_view port = text.substr(colon + 1);
   const bool bracketed = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
   if (bracketed) host = host.substr(1, host.size() - 2);
-  unsigned number = 0;
-  const auto [end, bad] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (bad != std::errc{} || end != port.data() + port.size() || number > 65535) return {};
+  const auto number = parse_number<unsigned>(port);
+  if (!number || *number > 65535) return {};
   if (host.empty() || (!bracketed && host.find(':') != host.npos)) return {};
   return address{std::string(host), std::string(port)};
 }
