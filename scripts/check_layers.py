@@ -17,7 +17,7 @@ MAY = {
     "firehose": {"core", "atproto"},
     "kv": {"core", "pipe", "atproto", "nats"},
     "view": {"core", "atproto"},
-    "config": {"core"},
+    "config": {"core", "atproto", "firehose"},
     "http": {"core"},
     "indexer": {"core", "pipe", "atproto", "nats", "kv", "config", "stages"},
     "stages": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config"},

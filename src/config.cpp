@@ -3,6 +3,7 @@
 #include "config/keys.hpp"
 #include "config/value.hpp"
 #include "recordkv/config/shipped.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 
 #include <algorithm>
 #include <array>
@@ -159,7 +160,7 @@ result<void> judge(merged& m) {
     if (key.name == "index.views") m.values.index.views_asked_for = asked_for;
     const auto value = written(key, m.values);
     if (!key.only.empty() && value != key.only) return fail(errc::bad_config, "{}: {}", where, key.remedy);
-    const bool handed_upstream = key.name == "repos.dids" && m.values.source.kind == "jetstream";
+    const bool handed_upstream = key.name == "repos.dids" && firehose::source_kind_named(m.values.source.kind).filters;
     if (key.is == support::to_come && value != written(key, defaults) && !handed_upstream)
       m.values.warnings.push_back(
           fmt::format("{}: accepted, but has no effect yet: its feature is still to come", where));

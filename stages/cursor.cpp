@@ -4,6 +4,7 @@
 #include "recordkv/core/parse_number.hpp"
 #include "recordkv/core/timestamp.hpp"
 #include "recordkv/firehose/source.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/owner.hpp"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ namespace {
 
 // A number from the future would be asked for again and again, and everything until then be passed over.
 bool from_the_future(std::uint64_t seq, const source_key& key) {
-  return !firehose::believable_number(seq, key.kind == "jetstream");
+  return !firehose::believable_number(seq, firehose::source_kind_named(key.kind).timed);
 }
 
 }  // namespace
@@ -72,7 +73,7 @@ task<result<void>> cursor::read() {
 void cursor::repair() {
   if (!from_the_future(at_->seq, key_)) return;
   const auto was = at_->seq;
-  const bool timed = key_.kind == "jetstream" && at_->time > 0;
+  const bool timed = firehose::source_kind_named(key_.kind).timed && at_->time > 0;
   at_ = timed ? source_position(static_cast<std::uint64_t>(at_->time * 1e6), at_->time) : source_position(0);
   ++epoch_;
   log::warn("ingest", "the cursor of {} was {}, which is in the future; reading begins at {}", key_.name, was,

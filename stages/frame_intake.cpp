@@ -1,6 +1,7 @@
 #include "frame_intake.hpp"
 
 #include "recordkv/core/log.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 #include <utility>
@@ -23,7 +24,7 @@ std::string_view word_of_unknown(const atproto::glance& g) {
 
 // Where the event stands. An event without a number, or with one from the future, counts with the one before it.
 std::optional<source_position> frame_intake::place_of(const frame& f) const {
-  const bool timed = ctx_.cfg.source.kind == "jetstream";
+  const bool timed = firehose::source_kind_named(ctx_.cfg.source.kind).timed;
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   if (f.info.seq > 0 && firehose::believable_number(f.info.seq, timed))
     return source_position(f.info.seq, f.info.time <= now + 300 ? f.info.time : 0);

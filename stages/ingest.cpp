@@ -14,6 +14,7 @@
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/core/timestamp.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/owner.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/publisher.hpp"
@@ -41,7 +42,7 @@ class ingest_stage final : public stage {
         outbox_(ctx.nc,
                 {.name = "ingest", .stream = ctx.names().buffer(), .fenced = true, .latency = &figures_.publish},
                 figures_.counted),
-        followed_(ctx.cfg.source.collections, ctx.cfg.source.kind != "jetstream"),
+        followed_(ctx.cfg.source.collections, firehose::source_kind_named(ctx.cfg.source.kind).chained),
         intake_(ctx_, cursor_, gaps_, followed_, outbox_, mark_),
         shown_(ctx.board, figures_, [this] { refresh(); }) {}
 
@@ -307,7 +308,7 @@ class ingest_stage final : public stage {
   void note_lag(const std::vector<firehose::frame>& frames) {
     double newest = 0;
     for (const auto& f : frames) newest = std::max(newest, f.info.time);
-    if (newest <= 0 || ctx_.cfg.source.kind == "file") return;
+    if (newest <= 0 || !firehose::source_kind_named(ctx_.cfg.source.kind).remote) return;
     lag_.read(newest, std::chrono::duration<double>(system_clock::now().time_since_epoch()).count());
   }
 

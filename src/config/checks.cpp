@@ -2,6 +2,7 @@
 
 #include "recordkv/core/parse_number.hpp"
 #include "recordkv/core/timestamp.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 
 #include <fmt/format.h>
 
@@ -152,14 +153,15 @@ std::string check_state_dir(const config& c) {
 }
 
 std::string check_source_url(const config& c) {
-  if (c.source.kind == "file")
+  const auto& kind = firehose::source_kind_named(c.source.kind);
+  if (!kind.remote)
     return c.source.url.empty() || c.source.url.find("://") != std::string::npos
-               ? R"(source.kind = "file" wants the path of a recording here)"
+               ? fmt::format(R"(source.kind = "{}" wants the path of a {} here)", kind.name, kind.noun)
                : "";
   constexpr std::string_view schemes[] = {"wss://", "ws://"};
   if (!has_scheme(c.source.url, schemes)) return fmt::format("wants wss://host, not \"{}\"", masked_url(c.source.url));
-  if (c.source.kind == "jetstream" && c.source.url == config{}.source.url)
-    return R"(source.kind = "jetstream" wants a Jetstream's address here, not a relay's)";
+  if (!kind.of_relay && c.source.url == config{}.source.url)
+    return fmt::format(R"(source.kind = "{}" wants a {}'s address here, not a relay's)", kind.name, kind.noun);
   return {};
 }
 
@@ -169,10 +171,10 @@ std::string check_start(const config& c) {
     return fmt::format(R"(wants "live", "oldest", a sequence number such as 123456, or a time such as )"
                        R"("2026-01-31T12:00:00Z"; not "{}")",
                        c.source.start);
-  if (start->what != start_choice::kind::time || c.source.kind == "jetstream") return {};
+  const auto& kind = firehose::source_kind_named(c.source.kind);
+  if (start->what != start_choice::kind::time || kind.timed) return {};
   return fmt::format(
-      R"(a {} has no cursor by time; write "oldest", "live" or a sequence number, or follow a Jetstream)",
-      c.source.kind == "file" ? "recording" : "firehose");
+      R"(a {} has no cursor by time; write "oldest", "live" or a sequence number, or follow a Jetstream)", kind.noun);
 }
 
 std::string check_collections(const config& c) {

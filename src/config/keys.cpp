@@ -1,5 +1,7 @@
 #include "keys.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 #include "checks.hpp"
 
 #include <algorithm>
@@ -14,6 +16,20 @@ namespace {
 #define AT(member) [](config& c) -> auto& { return c.member; }
 
 constexpr support to_come = support::to_come;
+
+// "firehose|jetstream|file": the kinds of the one table, as `choices` wants them.
+constexpr auto kinds_with_bars = [] {
+  constexpr auto size = std::accumulate(firehose::source_kinds.begin(), firehose::source_kinds.end(), std::size_t{0},
+                                        [](std::size_t n, const auto& kind) { return n + kind.name.size() + 1; });
+  std::array<char, size> out{};
+  auto at = out.begin();
+  for (const auto& kind : firehose::source_kinds) {
+    at = std::ranges::copy(kind.name, at).out;
+    *at++ = '|';
+  }
+  return out;
+}();
+constexpr std::string_view kind_choices{kinds_with_bars.data(), kinds_with_bars.size() - 1};
 
 constexpr auto rows = std::to_array<key_row>({
     {.name = "stages", .at = AT(stages), .wrong = check_stages},
@@ -33,7 +49,7 @@ constexpr auto rows = std::to_array<key_row>({
 
     {.name = "state.dir", .at = AT(state.dir), .wrong = check_state_dir},
 
-    {.name = "source.kind", .at = AT(source.kind), .choices = "firehose|jetstream|file"},
+    {.name = "source.kind", .at = AT(source.kind), .choices = kind_choices},
     {.name = "source.url", .at = AT(source.url), .wrong = check_source_url},
     {.name = "source.collections", .at = AT(source.collections), .wrong = check_collections},
     {.name = "source.start", .at = AT(source.start), .wrong = check_start, .bare = true},

@@ -5,6 +5,7 @@
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/firehose/source.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recover_did.hpp"
 
 #include <boost/asio/post.hpp>

@@ -4,6 +4,8 @@
 // Refuses to know: reconnecting, what events contain.
 #include "stream_source.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 namespace recordkv::firehose {
 namespace {
 

@@ -3,6 +3,8 @@
 // Owns: its path and its cursor parameter. Refuses to know: reconnecting, what frames contain.
 #include "stream_source.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 namespace recordkv::firehose {
 namespace {
 

@@ -1,5 +1,7 @@
 #include "source_rig.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 #include <unistd.h>
 #include <catch2/generators/catch_generators.hpp>
 

@@ -1,5 +1,6 @@
 #include "../../src/firehose/recover_did.hpp"
 #include "../../src/firehose/ws_frames.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/firehose/websocket.hpp"
 #include "source_rig.hpp"
 

@@ -1,7 +1,7 @@
 // Where frames come from: the upstream end of the pipe.
 //
-// Owns: the interface, and the makers of the three kinds (firehose, jetstream, file).
-// Refuses to know: NATS, what becomes of a frame, where cursors are kept.
+// Owns: the interface of a source, what it returns, and what its maker is told.
+// Refuses to know: NATS, what becomes of a frame, where cursors are kept, which kinds there are (source_kinds.hpp).
 #pragma once
 
 #include "recordkv/atproto/event.hpp"
@@ -102,12 +102,5 @@ struct source_spec {
 /// False for a number from the future: a Jetstream time ahead of our clock by more than five minutes, or more than the
 /// lexicon allows. Such a number is no place to go on from.
 bool believable_number(std::uint64_t seq, bool may_be_time);
-
-/// com.atproto.sync.subscribeRepos over ws/wss. `counters` outlives the source.
-std::unique_ptr<frame_source> make_subscribe_repos(asio::any_io_executor ex, source_spec spec, meters& counters);
-/// Jetstream v1 JSON over ws/wss (and v2's /subscribe).
-std::unique_ptr<frame_source> make_jetstream(asio::any_io_executor ex, source_spec spec, meters& counters);
-/// Recorded messages: 32-bit little-endian length, then the message, to end of file; CBOR frames or Jetstream JSON.
-std::unique_ptr<frame_source> make_file(asio::any_io_executor ex, source_spec spec, meters& counters);
 
 }  // namespace recordkv::firehose
