@@ -148,7 +148,8 @@ task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc
   if (!m) co_return m.error();
   cursor::buffered b;
   b.source = m->header_value("source");
-  const auto seen = m->data.starts_with('{') ? atproto::glance_jetstream(m->data) : atproto::glance_frame(m->data);
+  const auto seen =
+      m->data.starts_with('{') ? atproto::summarise_jetstream(m->data) : atproto::summarise_frame(m->data);
   if (seen && firehose::believable_number(static_cast<std::uint64_t>(seen->time * 1e6), true)) b.time = seen->time;
   b.seq = parse_number<std::uint64_t>(m->header_value("seq")).value_or(0);
   b.epoch = parse_number<std::uint64_t>(m->header_value("epoch")).value_or(0);

@@ -12,7 +12,7 @@ followed::followed(std::vector<std::string> collections, bool chained)
       chained_(chained),
       everything_(std::find(collections_.begin(), collections_.end(), "*") != collections_.end()) {}
 
-bool followed::wants(const atproto::glance& g) {
+bool followed::wants(const atproto::frame_summary& g) {
   using atproto::event_kind;
   if (g.kind == event_kind::unknown || g.kind == event_kind::info || g.did.empty()) return false;
   if (everything_) return true;

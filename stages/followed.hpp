@@ -22,7 +22,7 @@ class followed {
   followed(std::vector<std::string> collections, bool chained);
 
   /// `chained`: commits of accounts that have begun pass whole (firehose); Jetstream's events stand alone.
-  bool wants(const atproto::glance& g);
+  bool wants(const atproto::frame_summary& g);
 
   /// Accounts known to have begun; those that begin here are added by wants().
   account_set& begun() noexcept { return begun_; }

@@ -15,11 +15,6 @@ namespace {
 
 constexpr std::size_t max_before_cursor = 1000;
 
-// A type that is new to us is no fault; a known one without a usable account is.
-std::string_view word_of_unknown(const atproto::glance& g) {
-  return g.name.empty() ? std::string_view("unknown") : std::string_view(g.name);
-}
-
 }  // namespace
 
 // Where the event stands. An event without a number, or with one from the future, counts with the one before it.
@@ -51,7 +46,7 @@ task<result<void>> frame_intake::take(firehose::frame f) {
   }
   if (!followed_.wants(f.info)) {
     const bool unknown = f.info.kind == atproto::event_kind::unknown;
-    ctx_.counters.add("left_out", unknown ? word_of_unknown(f.info) : "not_followed");
+    ctx_.counters.add("left_out", unknown ? f.info.unknown_word() : "not_followed");
     if (numbered) mark_.dropped(*at, steady_clock::now());
     co_return result<void>{};
   }

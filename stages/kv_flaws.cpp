@@ -30,7 +30,7 @@ bool came_late(const nats::message& m) { return !m.header_value("late").empty();
 
 }  // namespace
 
-// What decode_event refused is an event of its account all the same, where a glance tells whose.
+// What decode_event refused is an event of its account all the same, where its summary names the account.
 repo_event kv_apply::undecoded(const nats::message& m, const error& why) {
   auto e = atproto::undecoded(m.data(), why);
   counters_.add("left_out", e.reason == "bad_did" || e.reason == "did_too_long" ? e.reason : "malformed");

@@ -21,6 +21,12 @@ std::string_view name(action a) noexcept {
   return "unknown";
 }
 
+std::optional<action> action_named(std::string_view word) noexcept {
+  for (const auto a : {action::create, action::update, action::remove})
+    if (name(a) == word) return a;
+  return std::nullopt;
+}
+
 std::string_view name(record_flaw f) noexcept {
   switch (f) {
     case record_flaw::none: return "none";
@@ -61,12 +67,12 @@ bool take_path(record_change& change, std::string_view collection, std::string_v
   return false;
 }
 
-void note_collection(glance& g, std::string_view collection) {
+void note_collection(frame_summary& g, std::string_view collection) {
   if (!is_nsid(collection) || std::ranges::find(g.collections, collection) != g.collections.end()) return;
   g.collections.emplace_back(collection);
 }
 
-void note_did(glance& g, std::string_view did) {
+void note_did(frame_summary& g, std::string_view did) {
   const bool valid = is_did(did), storable = valid && did.size() <= max_did;
   if (storable) g.did = did;
   if (storable && g.seq != 0) return;
@@ -80,7 +86,7 @@ repo_event undecoded(std::string_view payload, const error& why) {
   // An error frame's text is the host's; everything else is a word of ours.
   out.reason = why.code == errc::malformed ? shown(why.text, 64) : std::string(name(why.code));
   const bool json = payload.starts_with('{');
-  const auto seen = json ? glance_jetstream(payload) : glance_frame(payload);
+  const auto seen = json ? summarise_jetstream(payload) : summarise_frame(payload);
   if (!seen || seen->did.empty()) return out;
   out.kind = event_kind::unreadable;
   out.did = seen->did;

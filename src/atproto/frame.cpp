@@ -4,6 +4,7 @@
 // Refuses to know: what the CAR inside `blocks` holds.
 #include "recordkv/atproto/frame.hpp"
 
+#include "decode.hpp"
 #include "fields.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/syntax.hpp"
@@ -53,15 +54,9 @@ std::string_view read_op(cbor::reader& r, op_view& op) {
   if (r.next() != kind::map) return "ops";
   const auto flaw = read_fields(r, table, [](std::string_view, cbor::reader& rest) { return pass_over(rest); });
   if (!flaw.empty()) return flaw;
-  if (what == "create") {
-    op.what = action::create;
-  } else if (what == "update") {
-    op.what = action::update;
-  } else if (what == "delete") {
-    op.what = action::remove;
-  } else {
-    return "action";
-  }
+  const auto known = action_named(what);
+  if (!known) return "action";
+  op.what = *known;
   return op.cid.empty() == (op.what == action::remove) ? std::string_view{} : "op_cid";
 }
 

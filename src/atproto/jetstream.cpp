@@ -138,16 +138,9 @@ result<void> read_commit_body(const json::object& body, repo_event& out) {
   out.rev = text_field(body, "rev");
   if (!is_tid(out.rev)) return fail(errc::malformed, "rev");
   record_change change;
-  const auto what = text_field(body, "operation");
-  if (what == "create") {
-    change.what = action::create;
-  } else if (what == "update") {
-    change.what = action::update;
-  } else if (what == "delete") {
-    change.what = action::remove;
-  } else {
-    return fail(errc::malformed, "action");
-  }
+  const auto what = action_named(text_field(body, "operation"));
+  if (!what) return fail(errc::malformed, "action");
+  change.what = *what;
   const auto collection = text_field(body, "collection"), rkey = text_field(body, "rkey");
   if (!take_path(change, collection, rkey) || change.what == action::remove) {
     out.changes.push_back(std::move(change));
@@ -217,12 +210,12 @@ result<repo_event> read_event(const envelope& e) {
 
 }  // namespace
 
-result<glance> glance_jetstream(std::string_view text) {
+result<frame_summary> summarise_jetstream(std::string_view text) {
   const document parsed(text);
   if (parsed.root() == nullptr) return fail(errc::malformed, "json");
   const auto e = open(*parsed.root());
   if (!e) return e.error();
-  glance g;
+  frame_summary g;
   g.kind = e->kind;
   g.seq = e->seq;
   if (g.kind == event_kind::unknown) return g;

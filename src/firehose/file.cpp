@@ -1,7 +1,7 @@
 // Recorded messages, played back.
 //
 // Owns: the file's format (32-bit little-endian length, message, and again), and the pace.
-// Refuses to know: who recorded it, and what the messages mean beyond a glance.
+// Refuses to know: who recorded it, and what the messages mean beyond a summary.
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/firehose/source.hpp"
@@ -95,7 +95,7 @@ bool file_source::read_message(std::string& message) {
 }
 
 void file_source::take(std::string message, std::vector<frame>& out) {
-  auto seen = message.starts_with('{') ? atproto::glance_jetstream(message) : atproto::glance_frame(message);
+  auto seen = message.starts_with('{') ? atproto::summarise_jetstream(message) : atproto::summarise_frame(message);
   frame f;
   if (!seen && seen.error().code == errc::refused) {
     // It ended a connection once; the recording goes on.

@@ -84,7 +84,7 @@ std::unique_ptr<frame_source> make_jetstream(asio::any_io_executor ex, source_sp
   dialect d;
   d.part = "jetstream";
   d.carrier = ws_message::type::text;
-  d.glance = atproto::glance_jetstream;
+  d.summarise = atproto::summarise_jetstream;
   d.open = [spec](const resume_point& from) { return open_jetstream(spec, from); };
   return std::make_unique<stream_source>(std::move(ex), std::move(spec), std::move(d), counters);
 }

@@ -57,27 +57,27 @@ double numbering::believable_time(double time, double now) noexcept {
   return time > 0 && time <= now + future_seconds ? time : 0;
 }
 
-bool numbering::comparable(const atproto::glance& g, double now) const noexcept {
+bool numbering::comparable(const atproto::frame_summary& g, double now) const noexcept {
   return (believable_time(g.time, now) > 0 && from_.time > 0) ||
          (believable_time(g.rev_time, now) > 0 && from_.rev_time > 0);
 }
 
 // Newer by its time or by its rev than all that was returned. Where neither can be compared, it may be.
-bool numbering::newer_event(const atproto::glance& g, double now) const noexcept {
+bool numbering::newer_event(const atproto::frame_summary& g, double now) const noexcept {
   const double time = believable_time(g.time, now), rev = believable_time(g.rev_time, now);
   return (time > 0 && from_.time > 0 && time > from_.time) || (rev > 0 && from_.rev_time > 0 && rev > from_.rev_time);
 }
 
 // Jetstream instances number for themselves. The first event behind a number shows whether it was of this instance: it
 // is the event at the cursor, or one that follows closely.
-bool numbering::other_instance(const atproto::glance& g, double now) const noexcept {
+bool numbering::other_instance(const atproto::frame_summary& g, double now) const noexcept {
   const bool numbers = !strict_order_ && fresh_ && from_.seq && *from_.seq < first_time_us;
   const double time = believable_time(g.time, now);
   if (!numbers || time == 0 || from_.time == 0 || g.seq == *from_.seq + 1) return false;
   return g.seq < *from_.seq ? time > from_.time : time > from_.time + same_seconds;
 }
 
-placement numbering::take(const atproto::glance& g, std::string_view bytes, double now) {
+placement numbering::take(const atproto::frame_summary& g, std::string_view bytes, double now) {
   const bool timed = !strict_order_ && from_.seq && *from_.seq >= first_time_us;
   const bool behind = from_.seq && g.seq <= *from_.seq;
   const bool first = std::exchange(fresh_, false);
@@ -100,7 +100,7 @@ placement numbering::take(const atproto::glance& g, std::string_view bytes, doub
 }
 
 // Where numbers rise strictly, one that does not is a repetition, comes late, or belongs to another numbering.
-placement numbering::take_behind(const atproto::glance& g, std::string_view bytes, bool first, double now) {
+placement numbering::take_behind(const atproto::frame_summary& g, std::string_view bytes, bool first, double now) {
   using turn = placement::turn;
   using verdict = recent_frames::verdict;
   placement out;
@@ -127,7 +127,7 @@ placement numbering::take_behind(const atproto::glance& g, std::string_view byte
   return out;
 }
 
-void numbering::note_newest(const atproto::glance& g, double now) noexcept {
+void numbering::note_newest(const atproto::frame_summary& g, double now) noexcept {
   resets_ = 0;
   if (from_.seq && g.seq < *from_.seq) return;  // the times stay those that the next one is compared with
   from_.time = std::max(from_.time, believable_time(g.time, now));
@@ -135,7 +135,7 @@ void numbering::note_newest(const atproto::glance& g, double now) noexcept {
 }
 
 // A number that went back: one that comes late, or the beginning of another numbering. A few of them in a row decide.
-void numbering::went_back(const atproto::glance& g, double now, placement& out) {
+void numbering::went_back(const atproto::frame_summary& g, double now, placement& out) {
   out.behind = from_.seq;
   const bool timed = comparable(g, now);
   if ((timed && !newer_event(g, now)) || (back_.events > 0 && g.seq <= back_.last)) {

@@ -61,10 +61,10 @@ class numbering {
   static double believable_time(double time, double now) noexcept;
 
   /// Whether the event shows that another instance answers, whose numbers are not those of the place.
-  bool other_instance(const atproto::glance& g, double now) const noexcept;
+  bool other_instance(const atproto::frame_summary& g, double now) const noexcept;
 
   /// Takes the place over from an event whose number is believable and of this instance.
-  placement take(const atproto::glance& g, std::string_view bytes, double now);
+  placement take(const atproto::frame_summary& g, std::string_view bytes, double now);
 
   /// The next connection begins by time, a little before the newest event.
   void resume_by_time() noexcept;
@@ -74,11 +74,11 @@ class numbering {
   int restart();
 
  private:
-  bool comparable(const atproto::glance& g, double now) const noexcept;
-  bool newer_event(const atproto::glance& g, double now) const noexcept;
-  placement take_behind(const atproto::glance& g, std::string_view bytes, bool first, double now);
-  void note_newest(const atproto::glance& g, double now) noexcept;
-  void went_back(const atproto::glance& g, double now, placement& out);
+  bool comparable(const atproto::frame_summary& g, double now) const noexcept;
+  bool newer_event(const atproto::frame_summary& g, double now) const noexcept;
+  placement take_behind(const atproto::frame_summary& g, std::string_view bytes, bool first, double now);
+  void note_newest(const atproto::frame_summary& g, double now) noexcept;
+  void went_back(const atproto::frame_summary& g, double now, placement& out);
   void begin_anew(std::uint64_t seq) noexcept;
   std::uint64_t time_with_overlap() const noexcept;
 

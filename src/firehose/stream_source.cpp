@@ -35,11 +35,6 @@ bool is_keep_alive(const ws_message& m) {
   return m.bytes.empty();
 }
 
-// A type that is new to us, or a known one without an account: the latter is a fault of its sender.
-std::string_view word_of_unknown(const atproto::glance& g) {
-  return g.name.empty() ? std::string_view("unknown") : std::string_view(g.name);
-}
-
 }  // namespace
 
 stream_source::stream_source(asio::any_io_executor ex, source_spec spec, dialect d, meters& counters)
@@ -215,7 +210,7 @@ bool stream_source::accept(ws_message& m, std::vector<frame>& out) {
   if (m.what == ws_message::type::oversize) return skip(m, "oversize", out);
   if (m.what != dialect_.carrier)
     return skip(m, m.what == ws_message::type::text ? "text_message" : "binary_message", out);
-  auto seen = dialect_.glance(m.bytes);
+  auto seen = dialect_.summarise(m.bytes);
   if (seen) return deliver(m, std::move(*seen), out);
   if (seen.error().code == errc::refused) return error_frame(seen.error().text, out);
   return skip(m, seen.error().text, out);
@@ -227,7 +222,7 @@ bool stream_source::skip(const ws_message& m, std::string_view word, std::vector
   return true;
 }
 
-bool stream_source::deliver(ws_message& m, atproto::glance g, std::vector<frame>& out) {
+bool stream_source::deliver(ws_message& m, atproto::frame_summary g, std::vector<frame>& out) {
   if (g.kind == atproto::event_kind::info) return about_stream(m, std::move(g), out);
   // An account's event that can't be put into order.
   if (g.kind == atproto::event_kind::unknown && !g.did.empty()) return skip(m, g.name, out);
@@ -240,7 +235,7 @@ bool stream_source::deliver(ws_message& m, atproto::glance g, std::vector<frame>
     turn = place(g, m.bytes, out);
     if (turn == placement::turn::repeated || turn == placement::turn::regressed) return true;
   }
-  if (g.kind == atproto::event_kind::unknown) counters_.add("source_skipped", word_of_unknown(g));
+  if (g.kind == atproto::event_kind::unknown) counters_.add("source_skipped", g.unknown_word());
   ++frames_here_;
   ++frames_;
   bytes_ += m.bytes.size();
@@ -250,7 +245,7 @@ bool stream_source::deliver(ws_message& m, atproto::glance g, std::vector<frame>
 }
 
 // Takes the place over from a numbered event of this instance, and tells what is unusual about its number.
-placement::turn stream_source::place(const atproto::glance& g, std::string_view bytes, std::vector<frame>& out) {
+placement::turn stream_source::place(const atproto::frame_summary& g, std::string_view bytes, std::vector<frame>& out) {
   const auto placed = numbers_.take(g, bytes, seconds_now());
   tell(placed, g.seq);
   if (placed.renumbered) out.push_back({.what = frame::notice::renumbered, .info = {.seq = *placed.renumbered}});
@@ -272,7 +267,7 @@ void stream_source::tell(const placement& p, std::uint64_t seq) {
               p.witnesses, *p.renumbered, *p.behind);
 }
 
-void stream_source::resume_by_time(const atproto::glance& g, std::vector<frame>& out) {
+void stream_source::resume_by_time(const atproto::frame_summary& g, std::vector<frame>& out) {
   const auto why =
       fmt::format("event {} does not follow {}: another instance, with numbers of its own; going on by time", g.seq,
                   numbers_.seq());
@@ -282,7 +277,7 @@ void stream_source::resume_by_time(const atproto::glance& g, std::vector<frame>&
   out.push_back({.what = frame::notice::renumbered});
 }
 
-void stream_source::compare(const atproto::glance& g, std::vector<frame>& out) {
+void stream_source::compare(const atproto::frame_summary& g, std::vector<frame>& out) {
   if (auto found = seam_.take({g.seq, numbering::believable_time(g.time, seconds_now())})) {
     if (found->none)
       log::info(dialect_.part, "{}: nothing is missing after all", spec_.url);
@@ -293,7 +288,7 @@ void stream_source::compare(const atproto::glance& g, std::vector<frame>& out) {
   }
 }
 
-bool stream_source::about_stream(ws_message& m, atproto::glance g, std::vector<frame>& out) {
+bool stream_source::about_stream(ws_message& m, atproto::frame_summary g, std::vector<frame>& out) {
   if (g.name == "OutdatedCursor") {
     log::warn(dialect_.part, "{}: the host no longer has everything since seq {}", spec_.url, numbers_.seq());
     seam_.outdated();

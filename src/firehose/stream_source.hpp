@@ -28,7 +28,7 @@ struct dialect {
   std::string_view part;                                ///< names the source in log lines
   ws_message::type carrier = ws_message::type::binary;  ///< a message of another type is skipped
   bool strict_order = false;  ///< seq rises strictly: what does not is a repetition, comes late, or is numbered anew
-  result<atproto::glance> (*glance)(std::string_view) = nullptr;
+  result<atproto::frame_summary> (*summarise)(std::string_view) = nullptr;
   /// errc::bad_config when the spec cannot be turned into a request.
   std::function<result<opening>(const resume_point&)> open;
 };
@@ -53,15 +53,15 @@ class stream_source final : public frame_source {
 
   std::vector<frame> sort(std::vector<ws_message>& messages);
   bool accept(ws_message& m, std::vector<frame>& out);  // false: the connection was dropped
-  bool deliver(ws_message& m, atproto::glance g, std::vector<frame>& out);
+  bool deliver(ws_message& m, atproto::frame_summary g, std::vector<frame>& out);
 
-  placement::turn place(const atproto::glance& g, std::string_view bytes, std::vector<frame>& out);
+  placement::turn place(const atproto::frame_summary& g, std::string_view bytes, std::vector<frame>& out);
   void tell(const placement& p, std::uint64_t seq);
-  void resume_by_time(const atproto::glance& g, std::vector<frame>& out);
-  void compare(const atproto::glance& g, std::vector<frame>& out);
+  void resume_by_time(const atproto::frame_summary& g, std::vector<frame>& out);
+  void compare(const atproto::frame_summary& g, std::vector<frame>& out);
   source_gap outdated_gap() const;
   void begin_seam();
-  bool about_stream(ws_message& m, atproto::glance g, std::vector<frame>& out);
+  bool about_stream(ws_message& m, atproto::frame_summary g, std::vector<frame>& out);
   bool error_frame(const std::string& text, std::vector<frame>& out);
   bool skip(const ws_message& m, std::string_view word, std::vector<frame>& out);
   void numbering_went_back(std::string_view why, std::vector<frame>& out);

@@ -15,7 +15,7 @@ constexpr std::uint64_t t0 = 1'750'000'000'000'000;
 step like(std::uint64_t time_us) { return text(wire::like(time_us, alice)); }
 }  // namespace
 
-TEST_CASE("jetstream: events come with their glance, and a filter goes upstream") {
+TEST_CASE("jetstream: events come with their summary, and a filter goes upstream") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());

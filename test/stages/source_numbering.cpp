@@ -15,7 +15,7 @@ namespace {
 
 constexpr double now = 1'800'000'000;
 
-atproto::glance event(std::uint64_t seq, double time = 0) { return {.seq = seq, .time = time}; }
+atproto::frame_summary event(std::uint64_t seq, double time = 0) { return {.seq = seq, .time = time}; }
 
 struct one_source {
   explicit one_source(bool strict, firehose::source_spec spec = {}) : numbers(strict, spec) {

@@ -16,7 +16,7 @@ std::string target(std::string_view query = {}) { return std::string(path) + std
 step id(std::uint64_t seq) { return binary(wire::identity(seq, alice)); }
 }  // namespace
 
-TEST_CASE("frames come whole, in order, with their glance") {
+TEST_CASE("frames come whole, in order, with their summary") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.together = GENERATE(false, true);

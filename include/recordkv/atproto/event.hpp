@@ -1,7 +1,7 @@
 // What happened to one account, as the KV stage acts on it, whatever wire it came over.
 //
 // Owns: the decoded form of a firehose frame (CBOR), a Jetstream event (JSON) and an ingest marker; the
-// glance that ingest takes at a frame before it is buffered.
+// summary that ingest takes at a frame before it is buffered.
 // Refuses to know: sockets, NATS, stored state, clocks. Pure functions of bytes; every length is bounded.
 // Sources: com.atproto.sync.subscribeRepos lexicon, event-stream and sync specifications; Jetstream v1 README.
 #pragma once
@@ -28,7 +28,7 @@ enum class event_kind {
 };
 
 /// What ingest needs to route a frame, read without decoding records or hashing anything.
-struct glance {
+struct frame_summary {
   event_kind kind = event_kind::unknown;
   std::uint64_t seq = 0;                 ///< firehose: seq; Jetstream: `cursor` where present, else `time_us`; 0: none
   double time = 0;                       ///< seconds since 1970, as the source has it; 0: it does not say
@@ -38,17 +38,20 @@ struct glance {
   /// info: its name ("OutdatedCursor"). unknown, although the type is known: the word for why it can't be routed
   /// ("bad_did", "did_too_long"; "seq", with its did); it counts as progress and is decode_event's errc::malformed.
   std::string name;
+
+  /// unknown: the word for it, as counters have it.
+  std::string_view unknown_word() const noexcept { return name.empty() ? std::string_view("unknown") : name; }
 };
 
 /// Checks that `bytes` is one well-formed firehose frame (exactly two DAG-CBOR items, their keys in any order, a header
-/// map with `op`) and reads the glance. errc::malformed: it can't be read. Fields inside are not judged here: one of a
+/// map with `op`) and reads the summary. errc::malformed: it can't be read. Fields inside are not judged here: one of a
 /// wrong type is taken as absent.
 /// An error frame (op −1) is errc::refused with text "Name: message".
-result<glance> glance_frame(std::string_view bytes);
+result<frame_summary> summarise_frame(std::string_view bytes);
 
 /// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object, or a commit that
 /// does not say its collection.
-result<glance> glance_jetstream(std::string_view json);
+result<frame_summary> summarise_jetstream(std::string_view json);
 
 enum class action { create, update, remove };
 std::string_view name(action a) noexcept;  ///< "create", "update", "delete"
@@ -104,7 +107,7 @@ struct repo_event {
 result<repo_event> decode_event(std::string_view payload);
 
 /// What is known all the same of a payload that decode_event refused with `why`: kind unreadable with the account that
-/// a glance sees, else kind unknown; and the reason.
+/// a summary sees, else kind unknown; and the reason.
 repo_event undecoded(std::string_view payload, const error& why);
 
 }  // namespace recordkv::atproto

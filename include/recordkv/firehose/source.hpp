@@ -37,7 +37,7 @@ struct source_gap {
   bool none = false;     ///< what was told as a gap from `from` is none: an event within it has come
 };
 
-/// One message as it came, with what a glance told about it; or a notice about the stream itself.
+/// One message as it came, with what a summary told about it; or a notice about the stream itself.
 struct frame {
   enum class notice {
     none,        ///< bytes and info are a message
@@ -49,7 +49,7 @@ struct frame {
   };
   notice what = notice::none;
   std::string bytes;
-  atproto::glance info;
+  atproto::frame_summary info;
   source_gap gap;  ///< outdated_cursor and gap only
 };
 

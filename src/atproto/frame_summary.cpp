@@ -19,7 +19,7 @@ namespace {
 using cbor::kind;
 
 /// The walk over one op's fields; the reader stands on the op's first token.
-bool look_at_op(cbor::reader& r, glance& g) {
+bool look_at_op(cbor::reader& r, frame_summary& g) {
   if (r.what() != kind::map) return r.skip();
   for (auto left = r.count(); left != 0; --left) {
     r.next();
@@ -30,7 +30,7 @@ bool look_at_op(cbor::reader& r, glance& g) {
   return true;
 }
 
-bool look_at_ops(cbor::reader& r, glance& g) {
+bool look_at_ops(cbor::reader& r, frame_summary& g) {
   if (r.what() != kind::array) return r.skip();
   const auto count = r.count();
   for (std::size_t i = 0; i < count; ++i) {
@@ -52,7 +52,7 @@ struct fields_seen {
 };
 
 /// The walk over the payload's fields. False when the payload is not well formed.
-bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
+bool look(cbor::reader& r, std::int64_t op, frame_summary& g, fields_seen& seen) {
   const std::string_view did_key = g.kind == event_kind::commit ? "repo" : "did";
   for (auto left = r.count(); left != 0; --left) {
     r.next();
@@ -81,10 +81,10 @@ bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
 
 }  // namespace
 
-result<glance> glance_frame(std::string_view bytes) {
+result<frame_summary> summarise_frame(std::string_view bytes) {
   const auto parts = split_frame(bytes);
   if (!parts) return parts.error();
-  glance g;
+  frame_summary g;
   if (parts->op == 1) g.kind = kind_of(parts->type);
   cbor::reader r(parts->payload, cbor::key_order::any);
   const bool map = r.next() == kind::map;
