@@ -1,4 +1,4 @@
-// The dispatch between wires, the names, and the hygiene of informal text.
+// The dispatch between wires, the names, and the cleaning of informal text.
 //
 // Owns: which first byte means what.
 // Refuses to know: the wires themselves (frame_event.cpp, jetstream.cpp).
@@ -40,8 +40,8 @@ std::string_view name(record_flaw f) noexcept {
   return "unknown";
 }
 
-std::string shown(std::string_view text, std::size_t most) {
-  std::string out(text.substr(0, most));
+std::string shown(std::string_view text, std::size_t max) {
+  std::string out(text.substr(0, max));
   std::ranges::replace_if(out, [](char c) { return c < 0x20 || c > 0x7E; }, '?');
   return out;
 }
@@ -58,7 +58,7 @@ record_flaw flaw_for(const error& why) noexcept {
 }
 
 bool take_path(record_change& change, std::string_view collection, std::string_view rkey) {
-  if (is_nsid(collection)) change.collection = collection;  // also of a bad path: it tells whose loss it is
+  if (is_nsid(collection)) change.collection = collection;  // also of a bad path: it says which collection is affected
   if (!change.collection.empty() && is_rkey(rkey)) {
     change.rkey = rkey;
     return true;
@@ -83,7 +83,7 @@ void note_did(frame_summary& g, std::string_view did) {
 
 repo_event undecoded(std::string_view payload, const error& why) {
   repo_event out;
-  // An error frame's text is the host's; everything else is a word of ours.
+  // The text of an error frame is the host's. Every other text is one of our words.
   out.reason = why.code == errc::malformed ? shown(why.text, 64) : std::string(name(why.code));
   const bool json = payload.starts_with('{');
   const auto seen = json ? summarise_jetstream(payload) : summarise_frame(payload);

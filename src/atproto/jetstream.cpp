@@ -1,9 +1,9 @@
 // Jetstream's JSON, v1 and v2, and the markers that ingest writes.
 //
 // Owns: the two envelopes, and what they have in common.
-// Refuses to know: proofs, for there are none: what the server says is believed, apart from its syntax, and from a
-// record that its own CID contradicts. A record is rewritten through its canonical CBOR, so that its text is the same
-// as if it had come over the firehose.
+// Refuses to know: proofs, because Jetstream has none. What the server says is believed, except bad syntax and a record
+// that contradicts its own CID. A record is rewritten through its canonical CBOR, so that its text is the same as over
+// the firehose.
 #include "decode.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
@@ -101,14 +101,14 @@ std::string as_time(std::uint64_t us) {
                      clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
-/// `cid`: binary, as the event has it; empty: it tells none.
+/// `cid`: binary, as the event has it; empty: it has none.
 void read_record(const json::object& body, std::string_view cid, record_change& change) {
   const auto* record = body.if_contains("record");
   if (record == nullptr || record->is_null()) {
     change.flaw = record_flaw::missing_block;
     return;
   }
-  // 1.0 may stand for an integer or for a float; only the CID knows.
+  // 1.0 may stand for an integer or for a float; only the CID can tell.
   const auto bytes = cbor_of(*record, cid.empty() ? odd_integers::refuse : odd_integers::take);
   if (!bytes) {
     change.flaw = flaw_for(bytes.error());
@@ -127,7 +127,7 @@ void read_record(const json::object& body, std::string_view cid, record_change& 
   if (cid.empty()) change.cid = cid_text_of(*bytes);
 }
 
-/// The CID that a commit names, binary; empty where it names none. errc::malformed: it is none.
+/// The CID that a commit names, binary; empty where it names none. errc::malformed: it is not a CID.
 result<std::string> read_cid(const json::object& body) {
   const auto* cid = body.if_contains("cid");
   if (cid == nullptr || cid->is_null()) return std::string();
@@ -154,8 +154,8 @@ result<void> read_commit_body(const json::object& body, repo_event& out) {
   return {};
 }
 
-/// v2 wraps the firehose's #sync unchanged, its CAR as base64. Rebuilding nothing, only the rev is taken over: a sync
-/// that is not proven makes the KV stage fetch the repository anyway.
+/// v2 wraps the firehose's #sync unchanged, its CAR as base64. Only the rev is used: an unproven sync makes the KV
+/// stage fetch the repository anyway.
 result<void> read_sync_body(const json::object& body, repo_event& out) {
   out.rev = text_field(body, "rev");
   return is_tid(out.rev) ? result<void>{} : fail(errc::malformed, "rev");
@@ -225,7 +225,7 @@ result<frame_summary> summarise_jetstream(std::string_view text) {
     return g;
   }
   if (g.kind == event_kind::commit) {
-    // Nobody could say whether it is wanted; as an event that can't be read it marks its account.
+    // Without a collection a filter cannot decide. As an unreadable event it marks its account as stale.
     if (e->body == nullptr || text_field(*e->body, "collection").empty()) return fail(errc::malformed, "collection");
     note_collection(g, text_field(*e->body, "collection"));
     if (const auto rev = text_field(*e->body, "rev"); is_tid(rev))

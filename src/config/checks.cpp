@@ -15,7 +15,7 @@ namespace {
 
 bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
-/// Splits "nats://a,nats://b". A comma inside a password separates nothing: only one before another URL does.
+/// Splits "nats://a,nats://b". Only a comma in front of another URL separates; a password may hold a comma.
 std::vector<std::string_view> split_urls(std::string_view urls) {
   std::vector<std::string_view> out;
   std::size_t begin = 0;
@@ -32,7 +32,7 @@ std::vector<std::string_view> split_urls(std::string_view urls) {
   return out;
 }
 
-/// A PostgreSQL URL may say it behind the question mark, too: "?user=u&password=p".
+/// A PostgreSQL URL may also hold the password behind the question mark: "?user=u&password=p".
 std::string masked_parameters(std::string_view url) {
   std::string out(url);
   constexpr std::string_view name = "password=";  // and sslpassword
@@ -60,7 +60,7 @@ bool has_scheme(std::string_view url, std::span<const std::string_view> schemes)
   return std::ranges::any_of(schemes, [&](std::string_view s) { return url.starts_with(s) && url.size() > s.size(); });
 }
 
-/// One to many segments of letters, digits and hyphens between dots.
+/// Segments of letters, digits and hyphens between dots.
 bool are_segments(std::string_view s, std::size_t at_least) {
   std::size_t segments = 0;
   while (true) {
@@ -83,7 +83,7 @@ bool is_label(std::string_view s) {
   return !s.empty() && s.size() <= 3 && s.find_first_not_of("0123456789abcdef") == s.npos;
 }
 
-/// "all", or labels and ranges of labels with commas. Whether the store has these partitions only the stage can tell.
+/// "all", or labels and ranges of labels with commas. The stage checks whether the store has these partitions.
 std::string wrong_assign(std::string_view s) {
   if (s == "all") return {};
   for (std::string_view rest = s;;) {
@@ -97,7 +97,7 @@ std::string wrong_assign(std::string_view s) {
   }
 }
 
-// The names that another store's own objects have, or would have (kv/store_names.hpp).
+// The names that objects of another store have, or would have (kv/store_names.hpp).
 std::string taken_by_a_store(std::string_view bucket) {
   constexpr std::string_view objects[] = {"cursor", "ingest", "lock", "repo"};
   for (const auto what : objects) {
@@ -113,7 +113,7 @@ std::string taken_by_a_store(std::string_view bucket) {
 
 constexpr std::size_t max_subject_part = 200;
 
-/// Tokens that are not empty, no wildcards: what may stand before a dot and more.
+/// Tokens that are not empty, without wildcards: a beginning of subjects.
 bool is_subject(std::string_view s) {
   const auto bad = [](char x) { return x <= ' ' || x == '*' || x == '>' || x == 0x7f; };
   return !s.empty() && s.size() <= max_subject_part && std::ranges::none_of(s, bad) && s.front() != '.' &&
@@ -123,12 +123,12 @@ bool is_subject(std::string_view s) {
 }  // namespace
 
 std::string check_stages(const config& c) {
-  // Which stages there are only the program knows: it may bring some of its own. A wrong name fails there.
+  // Only the program knows its stages, since it may add its own. A wrong name fails there.
   std::set<std::string_view> seen;
   for (const auto& s : c.stages) {
     if (s.empty() || !std::ranges::all_of(s, [](char x) { return is_alnum(x) || x == '-' || x == '_'; }))
       return fmt::format(R"("{}" cannot name a stage; those that ship are "ingest", "kv", "index")", s);
-    if (!seen.insert(s).second) return fmt::format(R"("{}" stands there twice; name each stage once)", s);
+    if (!seen.insert(s).second) return fmt::format(R"("{}" is listed twice; name each stage once)", s);
   }
   return c.stages.empty() ? R"(no stage to run; those that ship are "ingest", "kv", "index")" : "";
 }
@@ -275,7 +275,7 @@ std::string masked_urls(std::string_view urls) {
 namespace recordkv {
 namespace {
 
-// RFC 3339 knows other zones, small letters, and a space for the T.
+// RFC 3339 also allows other zones, small letters, and a space in place of the T.
 std::optional<double> rfc3339(std::string text) {
   if (text.size() < 20) return {};
   if (text[10] == 't' || text[10] == ' ') text[10] = 'T';

@@ -58,7 +58,7 @@ std::string in_quotes(std::string_view s) {
 }
 
 std::string described(const key_row& key, const toml::node& value) {
-  if (key.secret) return "what stands there";
+  if (key.secret) return "the given value";
   if (const auto* s = value.as_string()) return in_quotes(masked_urls(s->get()));
   if (value.is_table()) return "a table";
   if (value.is_array()) return "a list";
@@ -92,13 +92,13 @@ std::string wanted(const key_row& key) {
   } else if constexpr (is_flag<T>) {
     return "true or false";
   } else if constexpr (is_duration<T>) {
-    return fmt::format(R"(a duration such as "10s" or "2m", from {} to {})", with_unit(durations, key.least),
-                       with_unit(durations, key.most));
+    return fmt::format(R"(a duration such as "10s" or "2m", from {} to {})", with_unit(durations, key.min),
+                       with_unit(durations, key.max));
   } else if (key.bytes) {
-    return fmt::format(R"(a size such as "256MB" or "1GiB", at least {})", with_unit(sizes, key.least));
+    return fmt::format(R"(a size such as "256MB" or "1GiB", at least {})", with_unit(sizes, key.min));
   } else {
-    return key.most == open_end ? fmt::format("an integer of at least {}", key.least)
-                                : fmt::format("an integer from {} to {}", key.least, key.most);
+    return key.max == open_end ? fmt::format("an integer of at least {}", key.min)
+                               : fmt::format("an integer from {} to {}", key.min, key.max);
   }
 }
 
@@ -133,7 +133,7 @@ std::optional<T> taken(const key_row& key, const toml::node& value) {
     if (const auto text = value.value_exact<std::string_view>(); text && is_duration<T>) n = parse_duration(*text);
     if (const auto text = value.value_exact<std::string_view>(); text && key.bytes) n = parse_size(*text);
     if (!is_duration<T> && value.is_integer()) n = value.value_exact<std::int64_t>();
-    if (!n || *n < key.least || *n > key.most) return std::nullopt;
+    if (!n || *n < key.min || *n > key.max) return std::nullopt;
     if constexpr (is_duration<T>)
       return T(*n);
     else
@@ -144,7 +144,7 @@ std::optional<T> taken(const key_row& key, const toml::node& value) {
 std::optional<toml::table> parsed(const std::string& text) {
   try {
     auto t = toml::parse("value = " + text);
-    if (t.size() == 1) return t;  // more: the text was not one value but smuggled lines in
+    if (t.size() == 1) return t;  // more: the text held further lines
     return std::nullopt;
   } catch (const toml::parse_error&) {
     return std::nullopt;
@@ -199,7 +199,7 @@ toml::table bare_value(const key_row& key, const std::string& text) {
     if (node != nullptr && node->is_string()) return toml::table{{"value", toml::array{node->as_string()->get()}}};
     return toml::table{{"value", split_list(text)}};
   }
-  // A token of digits alone, or the word true, is still text where text is wanted.
+  // Digits alone, or the word true, are text where text is wanted.
   if (node != nullptr && (node->is_string() || !wants_text)) return std::move(*as_toml);
   return toml::table{{"value", text}};
 }

@@ -9,17 +9,17 @@
 namespace recordkv::firehose {
 namespace {
 
-constexpr std::size_t most_collections = 100;
-constexpr std::size_t most_dids = 10'000;
-constexpr std::size_t longest_query = 8 * 1024;  // what servers and proxies take in a request line
+constexpr std::size_t max_collections = 100;
+constexpr std::size_t max_dids = 10'000;
+constexpr std::size_t max_query = 8 * 1024;  // what servers and proxies take in a request line
 
-constexpr std::uint64_t rewind_us = 5'000'000;  // another instance behind the same name has another clock
+constexpr std::uint64_t rewind_us = 5'000'000;  // another instance behind the same name may have another clock
 
 constexpr std::string_view v2_path = "/xrpc/network.bsky.jetstream.subscribeEvents";
 
 std::uint64_t cursor_for(std::uint64_t seq) { return seq < first_time_us + rewind_us ? seq : seq - rewind_us; }
 
-// v2 refuses a sequence number that it no longer has, and 0 is one; the oldest time is moved to what it has.
+// v2 refuses a sequence number that it no longer has, such as 0. It accepts the oldest time, and begins at what it has.
 std::uint64_t oldest_for(bool v2) { return v2 ? first_time_us : 0; }
 
 std::vector<std::string> wanted(const std::vector<std::string>& collections) {
@@ -34,7 +34,7 @@ std::string repeated(std::string_view name, const std::vector<std::string>& valu
   return out;
 }
 
-// Collections and DIDs have passed their syntax checks in the configuration; what is left to escape is nothing much.
+// The configuration has checked the syntax of collections and DIDs. Characters that would need an escape are dropped.
 std::string json_array(const std::vector<std::string>& values) {
   std::string out = "[";
   for (const auto& v : values) {
@@ -50,9 +50,9 @@ result<opening> open_jetstream(const source_spec& spec, const resume_point& from
   auto parsed = parse_ws_url(spec.url);
   if (!parsed) return parsed.error();
   const auto collections = wanted(spec.collections);
-  if (collections.size() > most_collections || spec.dids.size() > most_dids) {
+  if (collections.size() > max_collections || spec.dids.size() > max_dids) {
     return fail(errc::bad_config, "jetstream takes at most {} collections and {} accounts; {} and {} are configured",
-                most_collections, most_dids, collections.size(), spec.dids.size());
+                max_collections, max_dids, collections.size(), spec.dids.size());
   }
   opening out{std::move(*parsed), {}};
   if (out.url.path.empty()) out.url.path = "/subscribe";
@@ -64,7 +64,7 @@ result<opening> open_jetstream(const source_spec& spec, const resume_point& from
     query += fmt::format("&cursor={}", oldest_for(v2));
   const std::string filter =
       repeated(v2 ? "collections" : "wantedCollections", collections) + repeated(v2 ? "dids" : "wantedDids", spec.dids);
-  if (query.size() + filter.size() <= longest_query) {
+  if (query.size() + filter.size() <= max_query) {
     query += filter;
   } else if (v2) {
     return fail(errc::bad_config, "so many accounts do not fit into Jetstream's subscribeEvents; use its /subscribe");

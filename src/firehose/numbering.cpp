@@ -7,14 +7,14 @@
 namespace recordkv::firehose {
 namespace {
 
-// Clocks differ; what is further ahead than this is wrong.
+// Clocks differ, but not by more than this.
 constexpr double future_seconds = 300;
 constexpr std::uint64_t max_seq = std::uint64_t{1} << 53;  // the lexicon's limit
-// So many events in a row, each newer than all before and numbered lower, and the numbers have begun anew.
+// When this many events in a row are newer than all before and numbered lower, the numbers have begun anew.
 constexpr int proof = 3;
-// The same for events that carry no time at all.
+// The same for events that carry no time.
 constexpr int proof_untimed = 5;
-// Two events this close may be the same, told by instances with other clocks.
+// Two events this close may be the same event, sent by instances with different clocks.
 constexpr double same_seconds = 5;
 
 bool not_of_the_future(std::uint64_t seq, bool may_be_time, double now) noexcept {
@@ -62,14 +62,14 @@ bool numbering::comparable(const atproto::frame_summary& g, double now) const no
          (believable_time(g.rev_time, now) > 0 && from_.rev_time > 0);
 }
 
-// Newer by its time or by its rev than all that was returned. Where neither can be compared, it may be.
+// Whether its time or its rev is newer than everything that was returned. False where neither can be compared.
 bool numbering::newer_event(const atproto::frame_summary& g, double now) const noexcept {
   const double time = believable_time(g.time, now), rev = believable_time(g.rev_time, now);
   return (time > 0 && from_.time > 0 && time > from_.time) || (rev > 0 && from_.rev_time > 0 && rev > from_.rev_time);
 }
 
-// Jetstream instances number for themselves. The first event behind a number shows whether it was of this instance: it
-// is the event at the cursor, or one that follows closely.
+// Every Jetstream instance has its own numbers. The first event shows whether the cursor came from this instance: it is
+// then the event at the cursor, or an event shortly after it.
 bool numbering::other_instance(const atproto::frame_summary& g, double now) const noexcept {
   const bool numbers = !strict_order_ && fresh_ && from_.seq && *from_.seq < first_time_us;
   const double time = believable_time(g.time, now);
@@ -99,7 +99,7 @@ placement numbering::take(const atproto::frame_summary& g, std::string_view byte
   return out;
 }
 
-// Where numbers rise strictly, one that does not is a repetition, comes late, or belongs to another numbering.
+// Where numbers rise strictly, a lower number is a repetition, comes late, or belongs to another numbering.
 placement numbering::take_behind(const atproto::frame_summary& g, std::string_view bytes, bool first, double now) {
   using turn = placement::turn;
   using verdict = recent_frames::verdict;
@@ -129,12 +129,12 @@ placement numbering::take_behind(const atproto::frame_summary& g, std::string_vi
 
 void numbering::note_newest(const atproto::frame_summary& g, double now) noexcept {
   resets_ = 0;
-  if (from_.seq && g.seq < *from_.seq) return;  // the times stay those that the next one is compared with
+  if (from_.seq && g.seq < *from_.seq) return;  // the next event is compared with the times of the furthest
   from_.time = std::max(from_.time, believable_time(g.time, now));
   from_.rev_time = std::max(from_.rev_time, believable_time(g.rev_time, now));
 }
 
-// A number that went back: one that comes late, or the beginning of another numbering. A few of them in a row decide.
+// The number went back: the event is late, or another numbering has begun. A few such events in a row decide.
 void numbering::went_back(const atproto::frame_summary& g, double now, placement& out) {
   out.behind = from_.seq;
   const bool timed = comparable(g, now);
@@ -173,7 +173,7 @@ void numbering::begin_at_oldest() noexcept {
   from_.behind.reset();
 }
 
-// All that the host has may be new to us: "live" would pass over what came meanwhile.
+// Everything that the host has may be new to us. Starting live would skip what came meanwhile.
 int numbering::restart() {
   begin_at_oldest();
   if (!strict_order_ && from_.time > 0) from_.behind = time_with_overlap();

@@ -1,8 +1,8 @@
 // What an event's number means for the place where reading goes on.
 //
-// Owns: that place, the memory of recent frames, and the judgement of each number: in order, late, repeated, regressed,
-// or the first of a new numbering.
-// Refuses to know: connections, counters and log lines. The time of day is an argument. Pure.
+// Owns: that place, the memory of recent frames, and the judgement of each number. A number is in order, late,
+// repeated, regressed, or the first of a new numbering. Refuses to know: connections, counters and log lines. The time
+// of day is an argument. Pure.
 #pragma once
 
 #include "recent_frames.hpp"
@@ -16,7 +16,7 @@ namespace recordkv::firehose {
 
 /// Where to begin: behind `seq`; without it behind `behind`; without both at the oldest event or live.
 struct resume_point {
-  std::optional<std::uint64_t> seq;  ///< of the furthest event that next() returned; tested by the numbers that follow
+  std::optional<std::uint64_t> seq;  ///< of the furthest event that next() returned
   start_at start = start_at::live;
   std::optional<std::uint64_t> behind;  ///< a number that was asked for, or a time in µs
   double time = 0;                      ///< the newest believable time of what was returned
@@ -32,13 +32,13 @@ struct placement {
     in_order,
     late,       ///< it came behind newer events and has not been returned before
     repeated,   ///< it has been returned before
-    regressed,  ///< no newer event, and from before our memory: an earlier run has returned it
+    regressed,  ///< it is older than our memory, and no newer event: an earlier run has returned it
   };
   turn what = turn::in_order;
   bool counts_as_late = false;
   std::optional<std::uint64_t> behind;      ///< its number went back behind this one
   std::optional<std::uint64_t> renumbered;  ///< numbers begin anew, and this is the first of the new ones
-  int witnesses = 0;                        ///< so many newer events in a row have shown it; 0: its form has
+  int witnesses = 0;                        ///< how many newer events in a row have shown it; 0: its form has
 };
 
 class numbering {

@@ -8,8 +8,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The delay starts small again only once a connection has proved itself: by frames, or by having stood for a while
-// (source_spec::proof), also without frames. A quiet source is not a bad one.
+// The delay starts small again only after a good connection: it brought enough frames, or lasted for
+// source_spec::proof. A quiet source is not a bad source.
 constexpr std::uint64_t proof_frames = 1000;
 constexpr auto max_delay = 60'000ms;
 
@@ -25,11 +25,11 @@ std::string_view word_for(errc code) {
   }
 }
 
-// A host that says an error and goes on all the same is left for it once in so long; else each error would cost a
-// connection. One that means it closes by itself.
+// A host may send an error frame and then more events. The connection is dropped for an error at most once in this
+// time; otherwise each error would cost a connection. A host that means the error closes the connection by itself.
 constexpr auto between_leavings = 1min;
 
-// Nothing but blanks in a text message, or nothing at all: some servers keep a connection alive with these.
+// An empty message, or a text message of blanks: some servers keep a connection alive with these.
 bool is_keep_alive(const ws_message& m) {
   if (m.what == ws_message::type::text) return m.bytes.find_first_not_of(" \t\r\n") == std::string::npos;
   return m.bytes.empty();
@@ -61,7 +61,7 @@ task<result<std::vector<frame>>> stream_source::next() {
     if (closed_) break;
     if (!got) {
       if (std::exchange(silent_, false))
-        drop("silent", "connected, and nothing comes");
+        drop("silent", "connected, but nothing arrives");
       else
         lost(got.error());
       continue;
@@ -113,7 +113,7 @@ task<result<>> stream_source::reconnect() {
 }
 
 result<> stream_source::dial_failed(const error& e) {
-  // Jetstream v2 tells before the upgrade what others tell by #info: begin at the oldest it has.
+  // Jetstream v2 refuses the upgrade where other hosts send #info OutdatedCursor. Begin at its oldest event.
   if (e.code == errc::bad_config && numbers_.place().seq && e.text.find("CursorTooOld") != std::string::npos) {
     drop("outdated_cursor", e.text);
     ready_.push_back({.what = frame::notice::outdated_cursor,
@@ -124,13 +124,12 @@ result<> stream_source::dial_failed(const error& e) {
     return {};
   }
   const auto stay_away = ws_->retry_after().value_or(0s);
-  // Where we were let in before, a 404 is of a proxy whose server is just being changed, and passes.
+  // After an earlier success a 404 comes from a proxy whose server is being replaced, and passes.
   if (e.code != errc::bad_config || was_connected_ || numbers_.place().seq) {
     drop(word_for(e.code), e.text, stay_away);
     return {};
   }
-  // Whoever asks again all the same waits like after any other failure; whether there is a next time is not ours to
-  // say.
+  // The caller decides whether to ask again. If it does, it waits as after any other failure.
   ws_.reset();
   due_ = clock::now() + backoff_.next();
   counters_.add("source_reconnects", word_for(e.code));
@@ -186,9 +185,9 @@ void stream_source::drop(std::string_view word, std::string_view reason, std::ch
   log::warn(dialect_.part, "{}: {}; trying again in {} ms, {}", spec_.url, reason, delay.count(), beginning());
 }
 
-// The connection failed; or its next message is too large to be held, which is no fault of the connection.
+// The connection failed, or its next message is too large. The latter is no fault of the connection.
 void stream_source::lost(const error& e) {
-  if (e.code == errc::too_large) return ws_->pass_over();
+  if (e.code == errc::too_large) return ws_->skip_message();
   drop(word_for(e.code), e.text);
 }
 
@@ -216,7 +215,7 @@ bool stream_source::accept(ws_message& m, std::vector<frame>& out) {
   return skip(m, seen.error().text, out);
 }
 
-// Whole, and not to be read: asking for it again would bring the same.
+// The message is complete and cannot be read. Asking for it again would bring the same bytes.
 bool stream_source::skip(const ws_message& m, std::string_view word, std::vector<frame>& out) {
   out.push_back(skipped_.notice(m.bytes, word, numbers_.seq()));
   return true;
@@ -224,7 +223,7 @@ bool stream_source::skip(const ws_message& m, std::string_view word, std::vector
 
 bool stream_source::deliver(ws_message& m, atproto::frame_summary g, std::vector<frame>& out) {
   if (g.kind == atproto::event_kind::info) return about_stream(m, std::move(g), out);
-  // An account's event that can't be put into order.
+  // An account's event that cannot be put in order.
   if (g.kind == atproto::event_kind::unknown && !g.did.empty()) return skip(m, g.name, out);
   auto turn = placement::turn::in_order;
   if (const double now = seconds_now(); g.seq != 0 && numbers_.believable(g.seq, now)) {
@@ -244,7 +243,7 @@ bool stream_source::deliver(ws_message& m, atproto::frame_summary g, std::vector
   return true;
 }
 
-// Takes the place over from a numbered event of this instance, and tells what is unusual about its number.
+// Takes the place over from a numbered event of this instance, and reports an unusual number.
 placement::turn stream_source::place(const atproto::frame_summary& g, std::string_view bytes, std::vector<frame>& out) {
   const auto placed = numbers_.take(g, bytes, seconds_now());
   tell(placed, g.seq);
@@ -260,7 +259,7 @@ void stream_source::tell(const placement& p, std::uint64_t seq) {
   if (p.what == placement::turn::regressed) counters_.add("source_skipped", "regress");
   if (!p.behind) return;
   if (const auto n = late_told_.count(spec_.url, clock::now()))
-    log::warn(dialect_.part, "{}: {} event{} came behind newer ones, the last with seq {} behind {}", spec_.url, n,
+    log::warn(dialect_.part, "{}: {} event{} came behind newer events, the last with seq {} behind {}", spec_.url, n,
               n == 1 ? "" : "s", seq, *p.behind);
   if (p.renumbered)
     log::warn(dialect_.part, "{}: numbering began anew: {} newer events in a row from {} on, behind {}", spec_.url,
@@ -269,8 +268,8 @@ void stream_source::tell(const placement& p, std::uint64_t seq) {
 
 void stream_source::resume_by_time(const atproto::frame_summary& g, std::vector<frame>& out) {
   const auto why =
-      fmt::format("event {} does not follow {}: another instance, with numbers of its own; going on by time", g.seq,
-                  numbers_.seq());
+      fmt::format("event {} does not follow {}: another instance answers, with its own numbers; resuming by time",
+                  g.seq, numbers_.seq());
   numbers_.resume_by_time();
   by_time_ = gap_cause::other_instance;
   drop("other_instance", why);
@@ -280,7 +279,7 @@ void stream_source::resume_by_time(const atproto::frame_summary& g, std::vector<
 void stream_source::compare(const atproto::frame_summary& g, std::vector<frame>& out) {
   if (auto found = seam_.take({g.seq, numbering::believable_time(g.time, seconds_now())})) {
     if (found->none)
-      log::info(dialect_.part, "{}: nothing is missing after all", spec_.url);
+      log::info(dialect_.part, "{}: no events are missing after all", spec_.url);
     else
       log::warn(dialect_.part, "{}: events may be missing from {} to {} ({})", spec_.url,
                 timestamp_of(found->from.time), timestamp_of(found->to.time), name(found->cause));
@@ -300,12 +299,12 @@ bool stream_source::about_stream(ws_message& m, atproto::frame_summary g, std::v
   return true;
 }
 
-// False: the connection was dropped. By the protocol the host closes behind an error frame; one that does not, and says
-// error after error between good frames, must not make us reconnect for each.
+// False: the connection was dropped. By the protocol the host closes after an error frame. A host that sends errors
+// between good frames must not cause a reconnect for each.
 bool stream_source::error_frame(const std::string& text, std::vector<frame>& out) {
   const std::string shown = text.substr(0, 200);
   const bool of_cursor = text.starts_with("FutureCursor");
-  if (of_cursor && numbers_.fresh() && numbers_.place().seq) {  // the answer to our question
+  if (of_cursor && numbers_.fresh() && numbers_.place().seq) {  // the answer to our cursor
     numbering_went_back(shown, out);
     return false;
   }
@@ -315,7 +314,8 @@ bool stream_source::error_frame(const std::string& text, std::vector<frame>& out
   if (left_at && now - *left_at < between_leavings) {
     counters_.add("source_skipped", "error_frame");
     if (const auto n = error_told_.count(spec_.url, now))
-      log::warn(dialect_.part, "{}: the host has said {} errors and goes on, the last: {}", spec_.url, n, shown);
+      log::warn(dialect_.part, "{}: the host has sent {} errors and more events, the last error: {}", spec_.url, n,
+                shown);
     return true;
   }
   left_at = now;
@@ -333,7 +333,7 @@ void stream_source::numbering_went_back(std::string_view why, std::vector<frame>
   by_time_ = gap_cause::renumbered;
   drop("future_cursor", why);
   if (had_cursor) out.push_back({.what = frame::notice::renumbered});
-  // Once is a host restored from a backup; again, before a single frame came, is a host out of order.
+  // The first time, the host was restored from a backup. A second time before any event, it is broken.
   if (times > 1) log::error(dialect_.part, "ALARM {}: refuses our cursor again ({}th time): {}", spec_.url, times, why);
 }
 

@@ -1,8 +1,7 @@
 // A frame source over WebSocket: what subscribeRepos and Jetstream have in common.
 //
-// Owns: reconnecting and its delays, where to resume, what a frame that cannot be read costs, order on the wire,
-// counters and log lines.
-// Refuses to know: URLs, parameters and encodings; they are the dialect's.
+// Owns: reconnecting and its delays, the handling of each message, counters and log lines.
+// Refuses to know: URLs, parameters and encodings, which are the dialect's; the meaning of numbers (numbering.hpp).
 #pragma once
 
 #include "continuity.hpp"
@@ -27,7 +26,7 @@ struct opening {
 struct dialect {
   std::string_view part;                                ///< names the source in log lines
   ws_message::type carrier = ws_message::type::binary;  ///< a message of another type is skipped
-  bool strict_order = false;  ///< seq rises strictly: what does not is a repetition, comes late, or is numbered anew
+  bool strict_order = false;                            ///< seq rises strictly, see numbering
   result<atproto::frame_summary> (*summarise)(std::string_view) = nullptr;
   /// errc::bad_config when the spec cannot be turned into a request.
   std::function<result<opening>(const resume_point&)> open;

@@ -37,7 +37,7 @@ std::string fresh_key() {
   return base64_of(nonce, sizeof nonce);
 }
 
-// RFC 6455 §4.2.2: proof that the other side speaks WebSocket, and that no cache answered.
+// RFC 6455 §4.2.2: proves that a WebSocket server answered, and not a cache.
 std::string accept_for(const std::string& key) {
   const std::string text = key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
   unsigned char digest[EVP_MAX_MD_SIZE];
@@ -79,7 +79,7 @@ std::optional<std::chrono::seconds> stay_away(std::string_view value) {
   return std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), max_stay_away);
 }
 
-// Not followed: a source is what the configuration names, and its cursor is kept under that name.
+// Redirects are not followed: the configuration names the source, and its cursor is kept under that name.
 error redirected(unsigned status, std::string_view reason, std::string_view where) {
   return fail(errc::refused,
               "the server answered HTTP {} {}: it redirects to {}; set source.url to that address, with {}", status,
@@ -132,7 +132,7 @@ task<upgrade_answer> exchange(Stream& stream, const ws_url& url) {
     out.accepted = broken(ec);
     co_return out;
   }
-  // What a refusal says is worth reading; when it breaks off half-way, what has come must do.
+  // The body of a refusal explains it. When the body breaks off, the part that has come is used.
   while (!ec && parser.get().result_int() != 101 && !parser.is_done() && parser.get().body().size() < 200) {
     auto [bad, k] = co_await http::async_read_some(stream, buffer, parser, use_task);
     if (bad) break;

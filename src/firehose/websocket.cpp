@@ -1,4 +1,4 @@
-// One connection: how it comes about, and what is heard and said on it.
+// One connection: dialling, then reading and writing.
 #include "recordkv/firehose/websocket.hpp"
 
 #include "recordkv/core/event.hpp"
@@ -24,7 +24,7 @@ constexpr std::chrono::steady_clock::duration max_silence = std::chrono::seconds
 
 }  // namespace
 
-// Lives on while a handler of its own is pending; the handlers reach nothing else.
+// Outlives the websocket while a handler of its own is pending. The handlers touch nothing else.
 struct websocket::impl : std::enable_shared_from_this<impl> {
   using clock = std::chrono::steady_clock;
   using tcp = asio::ip::tcp;
@@ -42,8 +42,8 @@ struct websocket::impl : std::enable_shared_from_this<impl> {
   std::optional<asio::ssl::stream<tcp::socket&>> tls;
   std::optional<std::chrono::seconds> retry_after;
 
-  // One timer bounds whatever is being waited for. It is not set anew for each read: when it fires early, it looks at
-  // `dead_at` and `ping_at` and goes back to sleep.
+  // One timer bounds every wait. It is not set anew for each read: when it fires early, ring() compares `dead_at` and
+  // `ping_at` with the time and waits again.
   asio::steady_timer timer;
   clock::time_point dead_at = clock::time_point::max();
   clock::time_point ping_at = clock::time_point::max();
@@ -133,7 +133,7 @@ void websocket::impl::drop() noexcept {
 // --- dialling ---
 
 task<result<>> websocket::impl::look_up() {
-  // Not awaited directly: the system's look-up cannot be broken off, and close() must not wait for it.
+  // Not awaited directly: the system's look-up cannot be cancelled, and close() must not wait for it.
   resolver.async_resolve(spec.url.host, spec.url.port,
                          [self = shared_from_this()](error_code ec, tcp::resolver::results_type found) {
                            self->looked_up = true;
@@ -154,7 +154,7 @@ task<result<>> websocket::impl::reach() {
   error_code ec = asio::error::host_not_found;
   for (const auto& entry : endpoints) {
     if (closed) break;
-    // An address that swallows packets must not use up the time of those behind it.
+    // An address that drops packets must not use up the time of the addresses behind it.
     bound((until - clock::now()) / left--);
     timed_out = false;
     error_code ignored;
@@ -203,13 +203,13 @@ task<result<>> websocket::connect() {
   co_return result<>{};
 }
 
-// --- listening ---
+// --- reading ---
 
 task<result<>> websocket::impl::read_some() {
-  // What is left is the beginning of a frame's head at most.
+  // At most the beginning of a frame's head is left.
   std::ranges::copy(unread, buffer.begin());
   const std::size_t kept = unread.size();
-  // Silence counts from here: while nobody called read(), it was ours.
+  // Silence counts from here. Before this call the socket was not read, so the server may not have been silent.
   bound(spec.idle, std::min<clock::duration>(max_silence, spec.idle / 2));
   const auto room = asio::buffer(buffer.data() + kept, buffer.size() - kept);
   error_code ec;
@@ -226,7 +226,8 @@ task<result<>> websocket::impl::read_some() {
 
 result<> websocket::impl::control(ws_item& item) {
   if (item.what == ws_item::type::ping) {
-    // Only so many answers wait for a server that does not read; it counts the last one (RFC 6455 §5.5.3).
+    // The number of waiting pongs is bounded, for a server that does not read. An answer to the last ping is enough
+    // (RFC 6455 §5.5.3).
     if (waiting.size() < max_waiting_answers) send(10, item.bytes);
   } else if (item.what == ws_item::type::close) {
     if (item.bytes.size() < 2) return fail(errc::closed, "the server closed the stream");
@@ -270,7 +271,7 @@ task<result<>> websocket::read(std::vector<ws_message>& out) {
   }
 }
 
-// --- speaking ---
+// --- writing ---
 
 void websocket::impl::send(unsigned opcode, std::string_view payload) {
   if (closed || !upgraded || !socket.is_open()) return;
@@ -284,7 +285,7 @@ void websocket::impl::write_on() {
   sending = std::exchange(waiting, {});
   auto done = [self = shared_from_this()](error_code ec, std::size_t) {
     self->writing = false;
-    if (!ec) self->write_on();  // else the reader learns it
+    if (!ec) self->write_on();  // an error reaches the reader
   };
   if (tls)
     asio::async_write(*tls, asio::buffer(sending), std::move(done));
@@ -299,14 +300,14 @@ websocket::~websocket() { close(); }
 
 std::optional<std::chrono::seconds> websocket::retry_after() const { return impl_->retry_after; }
 
-void websocket::pass_over() { impl_->cutter.pass_over(); }
+void websocket::skip_message() { impl_->cutter.skip_message(); }
 
 void websocket::send_text(std::string_view text) { impl_->send(1, text); }
 
 void websocket::close() noexcept {
   impl& self = *impl_;
   if (self.closed) return;
-  // Asio tries a write at once, so this leaves if there is room for it; nobody waits for the answer.
+  // Asio tries a write at once, so the close frame leaves if there is room for it. The answer is not awaited.
   if (!self.broken && !self.writing) self.send(8, "\x03\xe8");
   self.closed = true;
   self.timer.cancel();

@@ -39,7 +39,7 @@ std::string ws_url::target() const {
 
 result<ws_url> parse_ws_url(std::string_view url) {
   const std::string shown(url.substr(0, 200));
-  // Anything below '!' could end the request line and begin a header of somebody else's making.
+  // A character below '!' could end the request line and begin a forged header.
   if (std::ranges::any_of(url, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }))
     return fail(errc::bad_config, "source url: spaces or control characters are not allowed");
   ws_url out;

@@ -16,8 +16,8 @@ using tcp = asio::ip::tcp;
 
 namespace {
 
-constexpr auto shortest_pause = 10ms;
-constexpr auto longest_pause = 1000ms;
+constexpr auto min_pause = 10ms;
+constexpr auto max_pause = 1000ms;
 constexpr auto complaint_interval = 60s;
 constexpr int admitted_at_once = 16;
 constexpr std::string_view busy =
@@ -66,13 +66,13 @@ error_code bind_to(tcp::acceptor& acceptor, const tcp::endpoint& where) {
   return ec;
 }
 
-// No coroutine, no wait: a flood of newcomers costs a write each and leaves nothing behind.
+// Without a coroutine or a wait: each connection of a flood costs one write and leaves nothing behind.
 void turn_away(tcp::socket socket) {
   error_code ec;
   socket.non_blocking(true, ec);
   socket.write_some(asio::buffer(busy), ec);
   socket.shutdown(tcp::socket::shutdown_send, ec);
-  char scrap[2048];  // what is left unread would take the answer away
+  char scrap[2048];  // unread input would reset the connection before the client reads the answer
   socket.read_some(asio::buffer(scrap), ec);
 }
 
@@ -105,7 +105,7 @@ result<void> server::listen(const std::string& host_port) {
 }
 
 task<> server::run() {
-  backoff pause(shortest_pause, longest_pause);
+  backoff pause(min_pause, max_pause);
   while (!closed_ && acceptor_.is_open()) {
     auto [ec, socket] = co_await acceptor_.async_accept(use_task);
     if (closed_) break;
@@ -130,7 +130,7 @@ void server::close() noexcept {
   for (const auto& one : open_) one->end("stopped");
 }
 
-// The newcomer stays in the kernel's queue, which would wake us again at once.
+// The connection stays in the kernel's queue, which would wake the acceptor again at once.
 void server::not_accepted(const error_code& ec) {
   const bool out = ec == asio::error::no_descriptors || ec == error_code(ENFILE, boost::system::system_category());
   counters_.add("http_refused", out ? "no_descriptors" : "accept_failed");
@@ -143,7 +143,7 @@ void server::not_accepted(const error_code& ec) {
   if (out) make_room();
 }
 
-// A turn of the loop can be long: who stands behind a crowd must not wait a turn for each of it.
+// A turn of the loop can be long. A connection in a long queue must not wait one turn for each connection before it.
 void server::admit_waiting() {
   error_code ec;
   for (int i = 1; i < admitted_at_once; ++i) {
@@ -171,7 +171,7 @@ task<> server::serve(std::shared_ptr<session> one) {
   std::erase(open_, one);
 }
 
-// The longest idle one goes; not one whose request has just arrived.
+// Ends the connection that has been idle longest, unless a request has just arrived on it.
 bool server::make_room() {
   auto found = open_.end();
   for (auto it = open_.begin(); it != open_.end(); ++it) {

@@ -29,7 +29,7 @@ struct cut_up {
 };
 
 // Feeds `stream` in pieces of `step` bytes, as a socket would.
-cut_up cut_all(std::string_view stream, std::size_t step, std::size_t limit, bool pass_over = false) {
+cut_up cut_all(std::string_view stream, std::size_t step, std::size_t limit, bool skip = false) {
   ws_cutter cutter(limit);
   cut_up out;
   std::string held;
@@ -39,8 +39,8 @@ cut_up cut_all(std::string_view stream, std::size_t step, std::size_t limit, boo
     ws_item item;
     while (true) {
       const auto whole = cutter.cut(in, item);
-      if (!whole && whole.error().code == errc::too_large && pass_over) {
-        cutter.pass_over();
+      if (!whole && whole.error().code == errc::too_large && skip) {
+        cutter.skip_message();
         continue;
       }
       if (!whole) out.failed = whole.error().code;

@@ -14,7 +14,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
       {"stage = [\"kv\"]", "FILE:1: stage: unknown key; did you mean stages?"},
       {"nats = \"x\"", "FILE:1: nats: is a section; write [nats] and its keys below it"},
       {"[[kv]]\nbucket = \"x\"", "FILE:1: kv: is a section; write [kv] and its keys below it"},
-      {"[[view]]\nname = \"x\"", "FILE:1: [[view]]: views stand in files of their own; name those in index.views"},
+      {"[[view]]\nname = \"x\"", "FILE:1: [[view]]: views have their own files; name them in index.views"},
       {"[kv.bucket]\nname = \"x\"",
        "FILE:1: kv.bucket: wants text in quotes, not a table; the default is kv.bucket = \"record\""},
       // types
@@ -42,7 +42,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "FILE:2: ingest.max_bytes: wants a size such as \"256MB\" or \"1GiB\", at least 16MB, not \"256M\"; the default "
        "is ingest.max_bytes = \"256MB\""},
       {"[http]\nadmin_token = 12345",
-       "FILE:2: http.admin_token: wants text in quotes, not what stands there; the default is http.admin_token = \"\""},
+       "FILE:2: http.admin_token: wants text in quotes, not the given value; the default is http.admin_token = \"\""},
       // ranges
       {"[kv]\npartitions = 0",
        "FILE:2: kv.partitions: wants an integer from 1 to 4096, not 0; the default is kv.partitions = 16"},
@@ -61,7 +61,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "\"file\""},
       {"stages = [\"kv,index\"]",
        "FILE:1: stages: \"kv,index\" cannot name a stage; those that ship are \"ingest\", \"kv\", \"index\""},
-      {"stages = [\"kv\", \"kv\"]", "FILE:1: stages: \"kv\" stands there twice; name each stage once"},
+      {"stages = [\"kv\", \"kv\"]", "FILE:1: stages: \"kv\" is listed twice; name each stage once"},
       {"stages = []", "FILE:1: stages: no stage to run; those that ship are \"ingest\", \"kv\", \"index\""},
       {"[source]\ncollections = [\"app.bsky\"]",
        "FILE:2: source.collections: \"app.bsky\" is no collection; write one such as \"app.bsky.feed.like\", "
