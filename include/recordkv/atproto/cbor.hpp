@@ -37,11 +37,11 @@ enum class key_order : bool { ascending, any };
 /// exactly one item asks for kind::end afterwards. An array or map is closed by its last element, without a token.
 ///
 /// Refused:
-///   - lengths and integers not in their shortest form, indefinite lengths
-///   - tags other than 42, floats, undefined and other simple values, integers beyond 64 bits with a sign
-///   - map keys that are not text, or not in strictly ascending order (shorter first, then bytewise)
-///   - text that is not UTF-8, links that are not a CIDv1
-///   - more than the limits above allow
+///   - lengths and integers not in their shortest form, indefinite lengths;
+///   - tags other than 42, floats, undefined and other simple values, integers beyond 64 bits with a sign;
+///   - map keys that are not text, or not in strictly ascending order (shorter first, then bytewise);
+///   - text that is not UTF-8, links that are not a CIDv1;
+///   - more than the limits above allow.
 ///
 /// Views point into the bytes given to the constructor.
 class reader {

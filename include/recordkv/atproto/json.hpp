@@ -3,8 +3,8 @@
 //   CBOR            JSON
 //   tag 42          {"$link":"bafy…"}
 //   byte string     {"$bytes":"base64 without padding"}
-//   integer         exact decimal, never through a double
-//   the rest        the same
+//   integer         exact decimal, never through a double.
+//   the rest        the same.
 //
 // Owns: both directions of that table, JSON.stringify's way of escaping, the limits of one record.
 // Refuses to know: lexicons. A `$type` that is no string and an odd `blob` map pass: they are data like any other.
@@ -31,9 +31,9 @@ result<std::string> json_of(std::string_view cbor);
 /// One record (an object) from JSON text to canonical DAG-CBOR. Of a repeated name the last value counts.
 /// errc::too_large when the result exceeds max_record. errc::malformed:
 ///
-///   "float"         a fraction other than .0 (123.0 counts as 123), or an integer so long that it may be a float
-///   "number"        an integer beyond 64 bits with a sign
-///   "reserved_key"  an object with a `$link` or `$bytes` that is no link and no bytes
+///   "float"         a fraction other than .0 (123.0 counts as 123), or an integer so long that it may be a float.
+///   "number"        an integer beyond 64 bits with a sign.
+///   "reserved_key"  an object with a `$link` or `$bytes` that is no link and no bytes.
 ///   other words     nesting beyond cbor::max_depth, and text that is not JSON
 result<std::string> cbor_of_json(std::string_view json);
 

@@ -94,13 +94,13 @@ struct source_spec {
 
 // Counters of all kinds:
 //
-//   source_frames, source_bytes   messages returned
-//   source_late                   numbers that went back; these messages are returned too
+//   source_frames, source_bytes   messages returned.
+//   source_late                   numbers that went back; these messages are returned too.
 //   source_skipped                {unreadable, unknown, bad_did, did_too_long, info, repeat, regress, keep_alive,
-//                                 error_frame}; a message of unknown kind is returned too, since its seq is progress
-//   source_renumbered             a new numbering began
+//                                 error_frame}. A message of unknown kind is returned too, since its seq is progress.
+//   source_renumbered             a new numbering began.
 //   source_reconnects             {closed, timeout, unreachable, refused, bad_config, framing, too_slow, error_frame,
-//                                 future_cursor, outdated_cursor, other_instance, silent}
+//                                 future_cursor, outdated_cursor, other_instance, silent}.
 //
 // Log lines about a connection name the part "firehose" or "jetstream".
 

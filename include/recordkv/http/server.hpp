@@ -59,11 +59,11 @@ class session;
 
 /// Counters:
 ///
-///   http_accepted  connections
-///   http_closed    by reason, once for each accepted connection
-///   http_requests  by class of status ("2xx"), once for each answer
-///   http_refused   by reason; before a connection is accepted: too_many, no_descriptors, accept_failed;
-///                  ending the connection: malformed, header_too_large, body_too_large, slow, late, unread
+///   http_accepted  connections.
+///   http_closed    by reason, once for each accepted connection.
+///   http_requests  by class of status ("2xx"), once for each answer.
+///   http_refused   by reason. Before a connection is accepted: too_many, no_descriptors, accept_failed.
+///                  Ending the connection: malformed, header_too_large, body_too_large, slow, late, unread.
 class server {
  public:
   server(asio::io_context& io, std::vector<route> routes, meters& counters, limits bounds = {});
