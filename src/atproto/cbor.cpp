@@ -201,12 +201,6 @@ bool reader::skip() noexcept {
   return true;
 }
 
-bool is_item(std::string_view bytes) noexcept {
-  reader r(bytes);
-  r.next();
-  return r.skip() && r.next() == kind::end;
-}
-
 bool is_utf8(std::string_view s) noexcept {
   const auto* p = reinterpret_cast<const unsigned char*>(s.data());
   const auto* const stop = p + s.size();

@@ -27,6 +27,7 @@ constexpr auto sizes = std::to_array<unit>({{"B", 1},
                                             {"GiB", std::int64_t{1} << 30},
                                             {"TiB", std::int64_t{1} << 40}});
 
+// "250ms", "10s", "2m", "1h" in milliseconds; "512B", "256MB" (10^6), "1GiB" (2^30) in bytes.
 std::optional<std::int64_t> parse_with(std::span<const unit> units, std::string_view text) noexcept {
   const auto n = take_number<std::int64_t>(text);
   if (!n || *n < 0) return std::nullopt;
@@ -130,8 +131,9 @@ std::optional<T> taken(const key_row& key, const toml::node& value) {
     return value.value_exact<bool>();
   } else {
     std::optional<std::int64_t> n;
-    if (const auto text = value.value_exact<std::string_view>(); text && is_duration<T>) n = parse_duration(*text);
-    if (const auto text = value.value_exact<std::string_view>(); text && key.bytes) n = parse_size(*text);
+    if (const auto text = value.value_exact<std::string_view>(); text && is_duration<T>)
+      n = parse_with(durations, *text);
+    if (const auto text = value.value_exact<std::string_view>(); text && key.bytes) n = parse_with(sizes, *text);
     if (!is_duration<T> && value.is_integer()) n = value.value_exact<std::int64_t>();
     if (!n || *n < key.min || *n > key.max) return std::nullopt;
     if constexpr (is_duration<T>)
@@ -171,9 +173,6 @@ auto visit_place(const key_row& key, const config& c, F f) {
 }
 
 }  // namespace
-
-std::optional<std::int64_t> parse_duration(std::string_view text) noexcept { return parse_with(durations, text); }
-std::optional<std::int64_t> parse_size(std::string_view text) noexcept { return parse_with(sizes, text); }
 
 std::string assign(const key_row& key, config& into, const toml::node& value) {
   return std::visit(

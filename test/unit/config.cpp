@@ -1,5 +1,6 @@
 #include "config_fixture.hpp"
 #include "recordkv/config/shipped.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -142,6 +143,18 @@ TEST_CASE("a key whose feature is still to come is accepted with one line, unles
   CHECK(c.kv.on_inactive == "keep");
   CHECK(must({{}, {}, {"http.listen=0.0.0.0:2580"}}).warnings.empty());
   CHECK(must({{}, {}, {"source.kind=jetstream", "source.url=ws://h", R"(repos.dids=["did:plc:a"])"}}).warnings.empty());
+}
+
+TEST_CASE("every kind of the table may be configured, and the default is one of them") {
+  for (const auto& kind : firehose::source_kinds) {
+    INFO(kind.name);
+    const auto url = kind.remote ? "source.url=wss://h.example" : "source.url=recording.bin";
+    CHECK(must({{}, {}, {fmt::format("source.kind={}", kind.name), url}}).source.kind == kind.name);
+    const auto by_time =
+        load_config({{}, {}, {fmt::format("source.kind={}", kind.name), url, "source.start=2026-01-31T12:00:00Z"}});
+    CHECK(by_time.has_value() == kind.timed);
+  }
+  CHECK(firehose::source_kind_named(config{}.source.kind).of_relay);
 }
 
 TEST_CASE("the database's path") {

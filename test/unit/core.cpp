@@ -144,8 +144,8 @@ TEST_CASE("hosts are counted apart, and so many of them only") {
   meters m;
   for (std::size_t i = 0; i < meters::max_hosts + 2; ++i) m.add_of_host("faults", fmt::format("h{}", i), "since");
   m.add_of_host("faults", "h0", "since");
-  CHECK(m.value_of_host("faults", "h0", "since") == 2);
-  CHECK(m.value_of_host("faults", "other", "since") == 2);
+  CHECK(m.of_hosts().at({"faults", "h0", "since"}) == 2);
+  CHECK(m.of_hosts().at({"faults", "other", "since"}) == 2);
   CHECK(m.of_hosts().size() == meters::max_hosts + 1);
 }
 

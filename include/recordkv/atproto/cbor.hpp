@@ -91,9 +91,6 @@ class reader {
   std::array<container, max_depth> open_;  // [0, depth_) are alive; the rest is left uninitialised: a reader is cheap
 };
 
-/// Whether `bytes` is exactly one item of the profile.
-bool is_item(std::string_view bytes) noexcept;
-
 /// Strict UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF.
 bool is_utf8(std::string_view s) noexcept;
 

@@ -49,18 +49,11 @@ inline constexpr auto source_kinds = std::to_array<source_kind>({
     {.name = "file", .noun = "recording", .remote = false, .make = make_file},
 });
 
-/// nullptr: there is no such kind.
-constexpr const source_kind* find_source_kind(std::string_view name) noexcept {
-  for (const auto& k : source_kinds)
-    if (k.name == name) return &k;
-  return nullptr;
-}
-
 /// The kind of a configuration that has been checked. An unknown name is a broken invariant.
 constexpr const source_kind& source_kind_named(std::string_view name) noexcept {
-  const auto* const kind = find_source_kind(name);
-  if (kind == nullptr) std::abort();
-  return *kind;
+  for (const auto& kind : source_kinds)
+    if (kind.name == name) return kind;
+  std::abort();
 }
 
 }  // namespace recordkv::firehose
