@@ -1,8 +1,7 @@
 #include "value.hpp"
 
-#include "recordkv/core/parse_number.hpp"
-
 #include "checks.hpp"
+#include "recordkv/core/parse_number.hpp"
 
 #include <algorithm>
 #include <array>

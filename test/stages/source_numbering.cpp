@@ -45,7 +45,7 @@ TEST_CASE("where numbers rise strictly, a frame is repeated, late, or in order")
   CHECK(s.numbers.seq() == 8);
 }
 
-TEST_CASE("what an earlier run has returned is not returned again") {
+TEST_CASE("an event that an earlier run has returned is not returned again") {
   one_source s(true, {.cursor = source_position(100, now - 50)});
   CHECK(s.take(100, now - 50).what == turn::repeated);  // the host includes the cursor
   CHECK(s.take(90, now - 60).what == turn::regressed);

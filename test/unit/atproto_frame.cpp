@@ -212,7 +212,7 @@ TEST_CASE("more than 200 ops are refused, and the summary looks no further") {
   CHECK(seen->collections.size() == 200);
 }
 
-TEST_CASE("what can't be decoded still says whose it is, and what is wrong") {
+TEST_CASE("what cannot be decoded still names its account and the fault") {
   made_commit made;
   made.since = test::link_json(made.old_cid);
   const auto refused = decode_event(made.bytes());

@@ -1,4 +1,4 @@
-// What a frame is, before anybody asks what it says: the framing, as ingest checks it.
+// The framing of a frame, as ingest checks it before any field is read.
 #include "atproto_support.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/event.hpp"
@@ -94,7 +94,7 @@ TEST_CASE("a DID that cannot be stored: the summary names the reason and goes on
   CHECK(summarise_frame(made.bytes())->did.empty());
 }
 
-TEST_CASE("an event without a number can't be put into order; the summary says whose it is") {
+TEST_CASE("an event without a number cannot be put in order; the summary names its account") {
   const auto seen = summarise_frame(frame("#account", R"({"did":"did:plc:a","active":true,"time":"t"})"));
   REQUIRE(seen.has_value());
   CHECK(seen->kind == event_kind::unknown);

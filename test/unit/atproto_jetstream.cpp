@@ -144,7 +144,7 @@ TEST_CASE("the rest of a commit must be right") {
   CHECK(flaw_of(with(commit(), R"("commit":{)", R"("comit":{)")) == "payload");
   CHECK(summarise_jetstream(with(commit(), "did:plc", "did?plc"))->kind == event_kind::unknown);
   CHECK(summarise_jetstream(with(commit(), "did:plc", "did?plc"))->name == "bad_did");
-  // Nobody can say whether such a commit is wanted.
+  // A filter cannot decide whether such a commit is wanted.
   CHECK(summarise_jetstream(with(commit(), R"("commit":{)", R"("comit":{)")).error().text == "collection");
   CHECK(summarise_jetstream(with(commit(), R"("collection":")", R"("kollection":")")).error().text == "collection");
 }

@@ -142,14 +142,14 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
   }
 }
 
-TEST_CASE("of several mistakes the first in the file is told, though tables are sorted by name") {
+TEST_CASE("of several mistakes the first in the file is reported, though tables are sorted by name") {
   CHECK(complaint("[nats]\nzzz_unheard_of = 1\n[http]\naaa_unheard_of = 1\n") ==
         "FILE:2: nats.zzz_unheard_of: unknown key; config/recordkv.toml lists them all");
   CHECK(complaint("[http]\naaa_unheard_of = 1\n[nats]\nzzz_unheard_of = 1\n") ==
         "FILE:2: http.aaa_unheard_of: unknown key; config/recordkv.toml lists them all");
 }
 
-TEST_CASE("a file that is no TOML, or is not there") {
+TEST_CASE("a file that is not TOML, or is missing") {
   CHECK(complaint("[kv]\nbucket = \n").starts_with("FILE:2: "));
   CHECK(complaint("[kv]\nbucket = \"a\"\nbucket = \"b\"\n").starts_with("FILE:3: "));
   const auto read = [](std::string path) {
