@@ -244,7 +244,7 @@ std::string check_domain(const config& c) {
     return fmt::format(R"(wants the name of a JetStream domain, such as "hub": letters, digits, "-" and "_"; not "{}")",
                        d);
   if (d.empty() || c.nats.api_prefix.empty()) return {};
-  return fmt::format(R"(says already that the API is at "$JS.{}.API"; write nats.domain or nats.api_prefix, not both)",
+  return fmt::format(R"(already says that the API is at "$JS.{}.API"; write nats.domain or nats.api_prefix, not both)",
                      d);
 }
 

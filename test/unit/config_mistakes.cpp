@@ -117,7 +117,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "not "
        "\"hub.API\""},
       {"[nats]\ndomain = \"hub\"\napi_prefix = \"hub.API\"",
-       "FILE:2: nats.domain: says already that the API is at \"$JS.hub.API\"; write nats.domain or nats.api_prefix, "
+       "FILE:2: nats.domain: already says that the API is at \"$JS.hub.API\"; write nats.domain or nats.api_prefix, "
        "not "
        "both"},
       {"[nats]\napi_prefix = \"hub.API.>\"",
