@@ -33,7 +33,7 @@ struct config {
     std::chrono::milliseconds sync_interval{120'000};
     std::chrono::milliseconds start_timeout{10'000};
 
-    /// How subjects of the JetStream API begin: of the domain, or as it is written; empty: the server's own.
+    /// How subjects of the JetStream API begin, by the domain or as configured; empty: the server's default.
     std::string api() const { return domain.empty() ? api_prefix : "$JS." + domain + ".API"; }
   } nats;
   struct {
@@ -71,14 +71,14 @@ struct config {
   } repos;
   struct {
     std::vector<std::string> views{"builtin:*"};
-    bool views_asked_for = false;  ///< views was written somewhere: else a command takes those that a process keeps
+    bool views_asked_for = false;  ///< views was configured: else a command uses the views that a process keeps
     std::string database = "sqlite:likes.db";
-    bool database_asked_for = false;  ///< likewise: else a command asks the database that the running index uses
+    bool database_asked_for = false;  ///< likewise: else a command uses the database of the running index
     std::string assign = "all";
   } index;
   struct {
     std::string listen = "127.0.0.1:2580";
-    bool asked_for = false;  ///< listen was written somewhere: a port that is taken is then an error, not a warning
+    bool asked_for = false;  ///< listen was configured: a port that is taken is then an error, not a warning
     std::chrono::milliseconds max_lag{300'000};
     std::string admin_token;
   } http;
@@ -87,17 +87,16 @@ struct config {
     std::string format = "text";
   } log;
 
-  std::vector<std::string> warnings;  ///< keys accepted whose feature is still to come, one line each
+  std::vector<std::string> warnings;  ///< keys that are accepted and have no effect yet, one line each
 
-  /// `index.database` as view::store takes it: "sqlite:" and a path, a relative one under state.dir; or the URL as it
-  /// is.
+  /// `index.database` as view::store takes it: a URL, or "sqlite:" and a path. A relative path lies under state.dir.
   std::string database() const;
 
   /// The path alone; empty where the database is no file.
   std::string sqlite_path() const;
 };
 
-/// One key with where its value came from, for `config show`.
+/// A key, its value and the value's origin, for `config show`.
 struct setting {
   std::string key;
   std::string value;
@@ -118,7 +117,7 @@ struct start_choice {
   std::uint64_t number = 0;
   double time = 0;  ///< seconds since 1970
 };
-/// nullopt: none of these.
+/// nullopt: something else.
 std::optional<start_choice> parse_start(std::string_view text);
 
 /// Merges and checks. errc::bad_config: "file:line: section.key: what is wrong, what to write instead".

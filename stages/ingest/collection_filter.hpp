@@ -23,7 +23,7 @@ class collection_filter {
   /// events stand alone (Jetstream).
   collection_filter(std::vector<std::string> collections, bool chained);
 
-  bool wants(const atproto::glance& g);
+  bool wants(const atproto::frame_summary& g);
 
   /// The accounts that have begun. wants() adds those that begin here.
   kv::known_accounts& known() noexcept { return known_; }

@@ -1,6 +1,7 @@
 #include "frame_router.hpp"
 
 #include "recordkv/core/log.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 #include <utility>
@@ -14,16 +15,11 @@ namespace {
 
 constexpr std::size_t max_before_cursor = 1000;
 
-// A type that is new to us is no fault; a known one without a usable account is.
-std::string_view word_of_unknown(const atproto::glance& g) {
-  return g.name.empty() ? std::string_view("unknown") : std::string_view(g.name);
-}
-
 }  // namespace
 
 // Where the event stands. An event without a number, or with one from the future, counts with the one before it.
 std::optional<source_position> frame_router::place_of(const frame& f) const {
-  const bool timed = ctx_.cfg.source.kind == "jetstream";
+  const bool timed = firehose::source_kind_named(ctx_.cfg.source.kind).timed;
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   if (f.info.seq > 0 && firehose::believable_number(f.info.seq, timed))
     return source_position(f.info.seq, f.info.time <= now + 300 ? f.info.time : 0);
@@ -50,7 +46,7 @@ task<result<void>> frame_router::take(firehose::frame f) {
   }
   if (!filter_.wants(f.info)) {
     const bool unknown = f.info.kind == atproto::event_kind::unknown;
-    ctx_.counters.add("skipped", unknown ? word_of_unknown(f.info) : "not_followed");
+    ctx_.counters.add("skipped", unknown ? f.info.unknown_word() : "not_followed");
     if (numbered) watermark_.dropped(*at, steady_clock::now());
     co_return result<void>{};
   }

@@ -14,6 +14,7 @@
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/core/timestamp.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/source_gaps.hpp"
 #include "recordkv/kv/store_meta.hpp"
@@ -41,7 +42,7 @@ class ingest_stage final : public stage {
         outbox_(ctx_.nc,
                 {.name = "ingest", .stream = ctx_.names().buffer(), .fenced = true, .latency = &stats_.publish},
                 stats_.counted),
-        filter_(ctx_.cfg.source.collections, ctx_.cfg.source.kind != "jetstream"),
+        filter_(ctx_.cfg.source.collections, firehose::source_kind_named(ctx_.cfg.source.kind).chained),
         router_(ctx_, cursor_, gaps_, filter_, outbox_, watermark_) {}
 
   std::string_view name() const override { return "ingest"; }
@@ -287,7 +288,7 @@ class ingest_stage final : public stage {
   void note_lag(const std::vector<firehose::frame>& frames) {
     double newest = 0;
     for (const auto& f : frames) newest = std::max(newest, f.info.time);
-    if (newest <= 0 || ctx_.cfg.source.kind == "file") return;
+    if (newest <= 0 || !firehose::source_kind_named(ctx_.cfg.source.kind).remote) return;
     lag_.read(newest, std::chrono::duration<double>(system_clock::now().time_since_epoch()).count());
   }
 

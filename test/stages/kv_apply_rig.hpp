@@ -138,8 +138,10 @@ struct kv_rig {
     const auto* s = states.find(did);
     return s ? s->reasons : words{"no state"};
   }
-  auto faults(std::string_view host, std::string_view reason) const {
-    return counters.value_of_host("account_faults", host, reason);
+  std::uint64_t faults(const std::string& host, const std::string& reason) const {
+    const auto& all = counters.of_hosts();
+    const auto found = all.find({"account_faults", host, reason});
+    return found == all.end() ? 0 : found->second;
   }
   words revs_written() const {
     words out_;

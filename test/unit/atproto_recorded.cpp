@@ -43,7 +43,7 @@ TEST_CASE("fixtures: 102 recorded frames become the 104 events that a Jetstream 
     INFO("frame " << i << ", line " << line);
     const auto event = decode_event(frames[i]);
     REQUIRE(event.has_value());
-    const auto seen = glance_frame(frames[i]);
+    const auto seen = summarise_frame(frames[i]);
     REQUIRE(seen.has_value());
     CHECK((seen->kind == event->kind && seen->seq == event->seq && seen->did == event->did));
     if (event->kind != event_kind::commit) {
@@ -102,7 +102,7 @@ TEST_CASE("fixtures: Jetstream v1 events") {
       INFO(file << " line " << i);
       const auto expected = json::parse(lines[i]).as_object();
       const auto event = decode_event(lines[i]);
-      const auto seen = glance_jetstream(lines[i]);
+      const auto seen = summarise_jetstream(lines[i]);
       REQUIRE(event.has_value());
       REQUIRE(seen.has_value());
       const auto* cursor = expected.if_contains("cursor");
@@ -144,9 +144,9 @@ TEST_CASE("fixtures: Jetstream v2 frames") {
   }
   CHECK(decode_event(lines[10])->kind == event_kind::sync);
   CHECK(decode_event(lines[11])->kind == event_kind::info);
-  CHECK(glance_jetstream(lines[11])->name == "OutdatedCursor");
-  CHECK(glance_jetstream(lines[12])->kind == event_kind::unknown);
-  CHECK(glance_jetstream(lines[13]).error().text.starts_with("ConsumerTooSlow"));
+  CHECK(summarise_jetstream(lines[11])->name == "OutdatedCursor");
+  CHECK(summarise_jetstream(lines[12])->kind == event_kind::unknown);
+  CHECK(summarise_jetstream(lines[13]).error().text.starts_with("ConsumerTooSlow"));
 }
 
 TEST_CASE("fixtures: every frame of the signed chain is what its manifest says") {
@@ -158,7 +158,7 @@ TEST_CASE("fixtures: every frame of the signed chain is what its manifest says")
     const auto& row = manifest.at("frames").as_array()[i].as_object();
     const auto type = text(row, "type");
     INFO("frame " << i << " " << type);
-    const auto seen = glance_frame(frames[i]);
+    const auto seen = summarise_frame(frames[i]);
     const auto event = decode_event(frames[i]);
     if (type == "error") {
       CHECK(seen.error().code == errc::refused);
@@ -184,8 +184,8 @@ TEST_CASE("fixtures: malformed frames, as far as no signature or tree is needed"
     return test::read_fixture(fmt::format("_derived/malformed/frame/{}", name));
   };
   const auto header_only = read("header-only.bin"), trailing = read("trailing-item.bin");
-  CHECK(glance_frame(header_only).error().text == "no_payload");
-  CHECK(glance_frame(trailing).error().text == "trailing");
+  CHECK(summarise_frame(header_only).error().text == "no_payload");
+  CHECK(summarise_frame(trailing).error().text == "trailing");
   const auto unsorted = decode_event(read("record-map-keys-unsorted.bin"));
   REQUIRE(unsorted.has_value());
   REQUIRE(unsorted->changes.size() == 1);
@@ -194,7 +194,7 @@ TEST_CASE("fixtures: malformed frames, as far as no signature or tree is needed"
   for (const char* file : {"sig-bit-flip.bin", "wrong-prevdata.bin", "ops-missing-one.bin"}) {
     INFO(file);
     const auto bytes = read(file);
-    CHECK(glance_frame(bytes).has_value());
+    CHECK(summarise_frame(bytes).has_value());
     CHECK(decode_event(bytes).has_value());
   }
 }

@@ -4,9 +4,9 @@
 // Refuses to know: what is tested with them.
 #pragma once
 
-#include "../../src/atproto/base64.hpp"
 #include "recordkv/atproto/cid.hpp"
 #include "recordkv/atproto/json.hpp"
+#include "recordkv/core/base64.hpp"
 
 #include <boost/json.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -50,7 +50,7 @@ inline std::string cbor(std::string_view json) {
 /// {"$bytes":…} and {"$link":…} for use inside made-up JSON.
 inline std::string bytes_json(std::string_view bytes) {
   std::string out = R"({"$bytes":")";
-  atproto::append_base64(out, bytes);
+  append_base64(out, bytes);
   return out + "\"}";
 }
 inline std::string link_json(std::string_view cid_text) { return fmt::format(R"({{"$link":"{}"}})", cid_text); }

@@ -10,13 +10,13 @@
 
 namespace recordkv::shipped {
 
-/// What a name must begin with to mean something that ships: "builtin:likes".
+/// The beginning of a name of something that ships: "builtin:likes".
 inline constexpr std::string_view prefix = "builtin:";
 
-/// The configuration of `recordkv up` where none is named.
+/// The configuration of `recordkv up` without a configuration file.
 inline constexpr std::string_view quickstart = "builtin:quickstart";
 
-/// The names of the views that "builtin:PATTERN" means, in their order; * and ? as in a shell.
+/// The names of the views that match "builtin:PATTERN", in their order; * and ? as in a shell.
 std::vector<std::string> views_matching(std::string_view pattern);
 
 /// The text of "builtin:NAME": a view's file or the quickstart. nullopt: nothing that ships has that name.

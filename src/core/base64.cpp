@@ -1,9 +1,9 @@
-#include "base64.hpp"
+#include "recordkv/core/base64.hpp"
 
 #include <array>
 #include <cstdint>
 
-namespace recordkv::atproto {
+namespace recordkv {
 
 namespace {
 
@@ -21,6 +21,7 @@ constexpr auto values = [] {
 }  // namespace
 
 void append_base64(std::string& out, std::string_view bytes) {
+  out.reserve(out.size() + (bytes.size() * 4 + 2) / 3);
   std::uint32_t held = 0;
   unsigned bits = 0;
   for (const char c : bytes) {
@@ -30,11 +31,19 @@ void append_base64(std::string& out, std::string_view bytes) {
   if (bits != 0) out += alphabet[held << (6 - bits) & 63];
 }
 
+std::string padded_base64(std::string_view bytes) {
+  std::string out;
+  append_base64(out, bytes);
+  out.append((4 - out.size() % 4) % 4, '=');
+  return out;
+}
+
 bool append_from_base64(std::string& out, std::string_view text) {
   if (text.size() % 4 == 0) {
     for (int i = 0; i < 2 && text.ends_with('='); ++i) text.remove_suffix(1);
   }
   if (text.size() % 4 == 1) return false;
+  out.reserve(out.size() + text.size() * 3 / 4);
   std::uint32_t held = 0;
   unsigned bits = 0;
   for (const char c : text) {
@@ -51,4 +60,4 @@ bool append_from_base64(std::string& out, std::string_view text) {
   return held == 0;
 }
 
-}  // namespace recordkv::atproto
+}  // namespace recordkv

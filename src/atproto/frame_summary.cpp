@@ -1,8 +1,8 @@
-// One look at a frame, for its route.
+// The summary of a frame, for its route.
 //
-// Owns: the walk that checks form and picks out seq, DID and collections.
-// Refuses to know: records, CARs, whether the event is any good: the KV stage judges that. A field of a wrong type is
-// simply not there.
+// Owns: the walk that checks the form and finds seq, DID and collections.
+// Refuses to know: records, CARs, and whether the event is valid; the KV stage judges that. A field of a wrong type
+// counts as absent.
 #include "decode.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/event.hpp"
@@ -19,7 +19,7 @@ namespace {
 using cbor::kind;
 
 /// The walk over one op's fields; the reader stands on the op's first token.
-bool look_at_op(cbor::reader& r, glance& g) {
+bool read_op(cbor::reader& r, frame_summary& g) {
   if (r.what() != kind::map) return r.skip();
   for (auto left = r.count(); left != 0; --left) {
     r.next();
@@ -30,18 +30,18 @@ bool look_at_op(cbor::reader& r, glance& g) {
   return true;
 }
 
-bool look_at_ops(cbor::reader& r, glance& g) {
+bool read_ops(cbor::reader& r, frame_summary& g) {
   if (r.what() != kind::array) return r.skip();
   const auto count = r.count();
   for (std::size_t i = 0; i < count; ++i) {
     r.next();
-    // Beyond the limit the commit is refused later on; here it must not cost a quadratic search.
-    if (!(i < max_ops ? look_at_op(r, g) : r.skip())) return false;
+    // A commit beyond the limit is refused later. Here it must not cost a quadratic search.
+    if (!(i < max_ops ? read_op(r, g) : r.skip())) return false;
   }
   return true;
 }
 
-/// What was read of the fields that matter. One that comes twice makes the frame ambiguous.
+/// What was read of the fields that matter. A repeated field makes the frame ambiguous.
 struct fields_seen {
   bool has_seq = false, has_did = false, has_ops = false, has_time = false, twice = false;
   std::string_view did;
@@ -52,7 +52,7 @@ struct fields_seen {
 };
 
 /// The walk over the payload's fields. False when the payload is not well formed.
-bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
+bool read_payload(cbor::reader& r, std::int64_t op, frame_summary& g, fields_seen& seen) {
   const std::string_view did_key = g.kind == event_kind::commit ? "repo" : "did";
   for (auto left = r.count(); left != 0; --left) {
     r.next();
@@ -60,7 +60,7 @@ bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
     const auto what = r.next();
     if (key == "ops" && g.kind == event_kind::commit) {
       seen.twice |= std::exchange(seen.has_ops, true);
-      if (!look_at_ops(r, g)) return false;
+      if (!read_ops(r, g)) return false;
       continue;
     }
     if (key == "seq") seen.twice |= std::exchange(seen.has_seq, true);
@@ -81,15 +81,15 @@ bool look(cbor::reader& r, std::int64_t op, glance& g, fields_seen& seen) {
 
 }  // namespace
 
-result<glance> glance_frame(std::string_view bytes) {
+result<frame_summary> summarise_frame(std::string_view bytes) {
   const auto parts = split_frame(bytes);
   if (!parts) return parts.error();
-  glance g;
+  frame_summary g;
   if (parts->op == 1) g.kind = kind_of(parts->type);
   cbor::reader r(parts->payload, cbor::key_order::any);
   const bool map = r.next() == kind::map;
   fields_seen seen;
-  if (!(map ? look(r, parts->op, g, seen) : r.skip())) return error{errc::malformed, std::string(r.flaw())};
+  if (!(map ? read_payload(r, parts->op, g, seen) : r.skip())) return error{errc::malformed, std::string(r.flaw())};
   if (r.next() != kind::end) return fail(errc::malformed, "trailing");
   if (seen.twice) return fail(errc::malformed, "key_twice");
 

@@ -1,4 +1,4 @@
-// What a frame is, before anybody asks what it says: the framing, as ingest checks it.
+// The framing of a frame, as ingest checks it before any field is read.
 #include "atproto_support.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/event.hpp"
@@ -9,35 +9,35 @@ using test::frame;
 using test::made_commit;
 
 TEST_CASE("info has no seq; unknown types keep theirs; an error frame is one") {
-  const auto info = glance_frame(frame("#info", R"({"name":"OutdatedCursor","message":"m","seq":5})"));
+  const auto info = summarise_frame(frame("#info", R"({"name":"OutdatedCursor","message":"m","seq":5})"));
   REQUIRE(info.has_value());
   CHECK(info->kind == event_kind::info);
   CHECK(info->seq == 0);
   CHECK(info->name == "OutdatedCursor");
   CHECK(decode_event(frame("#info", R"({"name":"x"})"))->kind == event_kind::info);
 
-  const auto future = glance_frame(frame("#future", R"({"seq":5,"did":"did:plc:a"})"));
+  const auto future = summarise_frame(frame("#future", R"({"seq":5,"did":"did:plc:a"})"));
   REQUIRE(future.has_value());
   CHECK(future->kind == event_kind::unknown);
   CHECK(future->seq == 5);
   CHECK(future->did.empty());
-  CHECK(glance_frame(test::cbor(R"({"op":7})") + test::from_hex("80"))->kind == event_kind::unknown);
-  CHECK(glance_frame(test::cbor(R"({"op":1})") + test::cbor(R"({"seq":6})"))->seq == 6);
+  CHECK(summarise_frame(test::cbor(R"({"op":7})") + test::from_hex("80"))->kind == event_kind::unknown);
+  CHECK(summarise_frame(test::cbor(R"({"op":1})") + test::cbor(R"({"seq":6})"))->seq == 6);
   CHECK(decode_event(frame("#future", R"({"seq":5})"))->seq == 5);
 
   const auto failed =
-      glance_frame(test::cbor(R"({"op":-1})") + test::cbor(R"({"error":"FutureCursor","message":"too\nfar"})"));
+      summarise_frame(test::cbor(R"({"op":-1})") + test::cbor(R"({"error":"FutureCursor","message":"too\nfar"})"));
   REQUIRE_FALSE(failed.has_value());
   CHECK(failed.error().code == errc::refused);
   CHECK(failed.error().text == "FutureCursor: too?far");
-  CHECK(glance_frame(test::cbor(R"({"op":-1})") + test::cbor(R"({"error":"X"})")).error().text == "X");
+  CHECK(summarise_frame(test::cbor(R"({"op":-1})") + test::cbor(R"({"error":"X"})")).error().text == "X");
 }
 
 TEST_CASE("a frame is exactly two items; its keys may come in any order, each once") {
   const auto header = test::cbor(R"({"t":"#commit","op":1})");
   const auto good = made_commit{}.bytes();
   const auto refused = [](std::string_view bytes) {
-    const auto seen = glance_frame(bytes);
+    const auto seen = summarise_frame(bytes);
     return !seen && seen.error().code == errc::malformed;
   };
   CHECK_FALSE(refused(good));
@@ -58,7 +58,7 @@ TEST_CASE("a frame is exactly two items; its keys may come in any order, each on
   CHECK(refused(test::from_hex("a2 626f70 01 626f70 01") + test::cbor("{}")));        // op twice
   CHECK_FALSE(refused(test::from_hex("a2 626f70 01 6174 6123") + test::cbor("{}")));  // the other order of the two
   const auto swapped = test::from_hex("a2 626f70 01 6174 67 23636f6d6d6974") + good.substr(header.size());
-  CHECK(glance_frame(swapped)->did == glance_frame(good)->did);
+  CHECK(summarise_frame(swapped)->did == summarise_frame(good)->did);
   CHECK(decode_event(swapped)->changes.size() == 3);
   for (std::size_t n = 0; n < good.size(); ++n) {
     if (!refused(std::string_view(good).substr(0, n))) FAIL_CHECK("accepted when cut at " << n);
@@ -66,9 +66,9 @@ TEST_CASE("a frame is exactly two items; its keys may come in any order, each on
   }
 }
 
-TEST_CASE("the glance tells the event's time, or that it has none") {
+TEST_CASE("the summary tells the event's time, or that it has none") {
   const auto at = [](std::string_view fields) {
-    return glance_frame(frame("#account", fmt::format(R"({{"seq":5,"did":"did:plc:a"{}}})", fields)))->time;
+    return summarise_frame(frame("#account", fmt::format(R"({{"seq":5,"did":"did:plc:a"{}}})", fields)))->time;
   };
   CHECK(at(R"(,"time":"2026-11-25T12:00:00.500Z")") == 1795608000.5);
   CHECK(at(R"(,"time":"yesterday")") == 0);
@@ -76,10 +76,10 @@ TEST_CASE("the glance tells the event's time, or that it has none") {
   CHECK(at("") == 0);
 }
 
-TEST_CASE("a DID that cannot be stored: the glance names the reason and goes on, decoding refuses") {
+TEST_CASE("a DID that cannot be stored: the summary names the reason and goes on, decoding refuses") {
   made_commit made;
   made.did = "did:plc:" + std::string(505, 'a');
-  const auto seen = glance_frame(made.bytes());
+  const auto seen = summarise_frame(made.bytes());
   REQUIRE(seen.has_value());
   CHECK(seen->kind == event_kind::unknown);
   CHECK(seen->did.empty());
@@ -87,15 +87,15 @@ TEST_CASE("a DID that cannot be stored: the glance names the reason and goes on,
   CHECK(seen->name == "did_too_long");
   CHECK(decode_event(made.bytes()).error().text == "did_too_long");
   made.did.pop_back();
-  CHECK(glance_frame(made.bytes())->did == made.did);
+  CHECK(summarise_frame(made.bytes())->did == made.did);
   CHECK(decode_event(made.bytes()).has_value());
   made.did = "did:plc:a>b";
-  CHECK(glance_frame(made.bytes())->name == "bad_did");
-  CHECK(glance_frame(made.bytes())->did.empty());
+  CHECK(summarise_frame(made.bytes())->name == "bad_did");
+  CHECK(summarise_frame(made.bytes())->did.empty());
 }
 
-TEST_CASE("an event without a number can't be put into order; the glance says whose it is") {
-  const auto seen = glance_frame(frame("#account", R"({"did":"did:plc:a","active":true,"time":"t"})"));
+TEST_CASE("an event without a number cannot be put in order; the summary names its account") {
+  const auto seen = summarise_frame(frame("#account", R"({"did":"did:plc:a","active":true,"time":"t"})"));
   REQUIRE(seen.has_value());
   CHECK(seen->kind == event_kind::unknown);
   CHECK(seen->name == "seq");
@@ -120,12 +120,12 @@ TEST_CASE("the envelope's keys in any order make the same event; in what is hash
   }
   std::string turned = test::from_hex("a2 626f70 01 6174 67") + "#commit" + payload.front();
   for (auto p = pairs.rbegin(); p != pairs.rend(); ++p) turned += *p;
-  const auto seen = glance_frame(turned);
+  const auto seen = summarise_frame(turned);
   const auto event = decode_event(turned);
   REQUIRE(seen.has_value());
   REQUIRE(event.has_value());
   CHECK(seen->did == made.did);
-  CHECK(seen->collections == glance_frame(good)->collections);
+  CHECK(seen->collections == summarise_frame(good)->collections);
   CHECK(event->rev == made.rev);
   CHECK(event->changes.size() == 3);
   const auto op = std::string("\xa3") + text("path") + text("com.example.note/z") + text("action") + text("delete") +
