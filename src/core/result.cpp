@@ -22,6 +22,9 @@ std::string_view name(errc code) noexcept {
     case errc::malformed: return "malformed";
     case errc::bad_config: return "bad_config";
     case errc::storage: return "storage";
+    case errc::locked: return "locked";
+    case errc::no_space: return "no_space";
+    case errc::unavailable: return "unavailable";
   }
   return "unknown";
 }

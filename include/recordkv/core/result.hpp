@@ -30,7 +30,10 @@ enum class errc {
   not_owner,     ///< another live process owns what this one needs
   malformed,     ///< input from the network that breaks its format
   bad_config,    ///< configuration or usage that a person must mend
-  storage,       ///< a local file or database failed
+  storage,       ///< a local file or database failed, and a person must look at it
+  locked,        ///< another program holds a lock on the database
+  no_space,      ///< the disk is full: of a database, or of the NATS server
+  unavailable,   ///< the database is not there just now, or is out of something that comes back
 };
 
 /// The code's name, as it stands in logs and metric labels ("timed_out").
@@ -46,6 +49,13 @@ struct error {
 constexpr bool unanswered(const error& e) noexcept { return e.code == errc::timed_out || e.code == errc::unreachable; }
 /// What a part that runs waits for: permissions may be mended under it, too. At a start they are a mistake.
 constexpr bool passes(const error& e) noexcept { return unanswered(e) || e.code == errc::unauthorized; }
+
+/// A database or file failed. Whether waiting helps is told by passes_by_itself().
+constexpr bool of_storage(errc code) noexcept {
+  return code == errc::storage || code == errc::locked || code == errc::no_space || code == errc::unavailable;
+}
+/// A storage error that ends without a change of the configuration.
+constexpr bool passes_by_itself(errc code) noexcept { return of_storage(code) && code != errc::storage; }
 
 /// "code: text", for test reports.
 std::ostream& operator<<(std::ostream& out, const error& e);

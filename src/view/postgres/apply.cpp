@@ -4,7 +4,7 @@
 
 #include "postgres/builds.hpp"
 #include "postgres/rows.hpp"
-#include "postgres/words.hpp"
+#include "postgres/sqlstate_hints.hpp"
 #include "sql/position_text.hpp"
 #include "sql/statements.hpp"
 

@@ -150,7 +150,7 @@ error pool::none_free() const {
     why.text += fmt::format("; it has {}, and all are at work", slots_.size());
     return why;
   }
-  return fail(errc::storage, "database {}: cannot connect once more: all {} connections of this process are at work",
+  return fail(errc::unavailable, "database {}: cannot connect once more: all {} connections of this process are at work",
               shown_, slots_.size());
 }
 

@@ -227,10 +227,11 @@ result<void> sqlite_rows::run_hooks(database& db, hooks& all, const change& c) {
     while ((code = h.run.step()) == SQLITE_ROW) {
     }
     if (code == SQLITE_DONE) continue;
-    // What the hook needs has gone since it was prepared: no record's fault, so the view waits, as with PostgreSQL.
-    hook_refused_ = db.statement_failed() && !db.reason().starts_with("no such ");
     refusal_ = fmt::format("{}: {}", &all == &on_put_ ? "on_put" : "on_delete", db.reason());
-    return db.failure("run a hook");
+    auto why = db.failure("run a hook");
+    // A hook that no longer compiles, because its table is gone, is not the record's fault: the view waits.
+    hook_refused_ = db.statement_failed() && db.prepare_guest(std::string(h.run.sql())).has_value();
+    return why;
   }
   return {};
 }
