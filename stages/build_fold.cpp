@@ -288,7 +288,7 @@ task<result<void>> build_fold::take_the_name() {
   const auto all = kv::partition_labels(part_.share.partitions);
   crash_point("view.before_swap");
   auto swapped = co_await part_.rows.ready(plan_, build_.number, part_.labels, all);
-  if (!swapped && swapped.error().code == errc::storage) {
+  if (!swapped && of_storage(swapped.error().code)) {
     // A reader's long transaction, say. The live build, which has made way, goes on for as long.
     if (part_.swap_refused.empty())
       log::warn("index", "view {}: {}; the old rows go on answering", part_.name, swapped.error().text);

@@ -30,15 +30,11 @@ task<result<history>> view_part::read_history() {
 }
 
 cause view_part::trouble_cause() const {
-  const auto has = [&](std::string_view words) { return trouble_.find(words) != std::string::npos; };
-  return has("locked") ? cause::database_locked : has("full") ? cause::disk_full : cause::database;
-}
-
-// A server that starts or restarts answers soon; one that knows neither user nor database does not.
-bool view_part::trouble_passes() const {
-  const auto has = [&](std::string_view words) { return trouble_.find(words) != std::string::npos; };
-  if (trouble_cause() != cause::database) return true;
-  return has("connect") && !has("authentication") && !has("does not exist") && !has("pg_hba.conf");
+  switch (trouble_code_) {
+    case errc::locked: return cause::database_locked;
+    case errc::no_space: return cause::disk_full;
+    default: return cause::database;
+  }
 }
 
 void view_part::note_health(const std::string& not_moving) {

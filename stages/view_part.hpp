@@ -41,14 +41,14 @@ class view_part {
   auto patiently(Call call, bool started) -> decltype(call()) {
     for (;;) {
       auto done = co_await call();
-      if (done || done.error().code != errc::storage) {
+      if (done || !of_storage(done.error().code)) {
         trouble_.clear();
         co_return done;
       }
       if (trouble_.empty()) log::warn("index", "view {}: {}; trying again", name, done.error().text);
       trouble_ = done.error().text;
-      const bool passes = trouble_passes();
-      if (owner.lost() || closing || (!started && !passes)) co_return done;
+      trouble_code_ = done.error().code;
+      if (owner.lost() || closing || (!started && !passes_by_itself(trouble_code_))) co_return done;
       co_await pause.wait_for(std::chrono::seconds(1));
     }
   }
@@ -78,8 +78,8 @@ class view_part {
 
  private:
   cause trouble_cause() const;
-  bool trouble_passes() const;
   std::string trouble_;
+  errc trouble_code_ = errc::storage;
 };
 
 }  // namespace recordkv::stages
