@@ -19,7 +19,7 @@ result<repo_event> decode_json(std::string_view text);
 /// in it becomes '?', so that no line break travels on.
 std::string shown(std::string_view text, std::size_t most);
 
-/// An error frame: errc::refused, "Name: message".
+/// An error frame: "Name: message", with the code of its name (is_error_frame).
 error stream_error(std::string_view name, std::string_view message);
 
 /// Why a record has no JSON, or no CBOR.

@@ -25,6 +25,9 @@ std::string_view name(errc code) noexcept {
     case errc::locked: return "locked";
     case errc::no_space: return "no_space";
     case errc::unavailable: return "unavailable";
+    case errc::cursor_stale: return "cursor_stale";
+    case errc::cursor_ahead: return "cursor_ahead";
+    case errc::too_slow: return "too_slow";
   }
   return "unknown";
 }

@@ -41,7 +41,7 @@ bool stream_source::accept(ws_message& m, std::vector<frame>& out) {
     return skip(m, m.what == ws_message::type::text ? "text_message" : "binary_message", out);
   auto seen = dialect_.glance(m.bytes);
   if (seen) return deliver(m, std::move(*seen), out);
-  if (seen.error().code == errc::refused) return error_frame(seen.error().text, out);
+  if (atproto::is_error_frame(seen.error().code)) return error_frame(seen.error(), out);
   return skip(m, seen.error().text, out);
 }
 
@@ -87,14 +87,14 @@ bool stream_source::about_stream(ws_message& m, atproto::glance g, std::vector<f
 
 // False: the connection was dropped. By the protocol the host closes behind an error frame; one that does not, and says
 // error after error between good frames, must not make us reconnect for each.
-bool stream_source::error_frame(const std::string& text, std::vector<frame>& out) {
-  const std::string shown = text.substr(0, 200);
-  const bool of_cursor = text.starts_with("FutureCursor");
+bool stream_source::error_frame(const error& said, std::vector<frame>& out) {
+  const std::string shown = said.text.substr(0, 200);
+  const bool of_cursor = said.code == errc::cursor_ahead;
   if (of_cursor && fresh_ && from_.seq) {  // the answer to our question
     numbering_went_back(shown, out);
     return false;
   }
-  const bool too_slow = text.starts_with("ConsumerTooSlow");
+  const bool too_slow = said.code == errc::too_slow;
   auto& left_at = too_slow ? left_as_slow_at_ : left_at_;
   const auto now = clock::now();
   if (left_at && now - *left_at < between_leavings) {

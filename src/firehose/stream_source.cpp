@@ -18,7 +18,8 @@ std::string_view word_for(errc code) {
     case errc::closed: return "closed";
     case errc::timed_out: return "timeout";
     case errc::refused: return "refused";
-    case errc::bad_config: return "bad_config";
+    case errc::bad_config:
+    case errc::cursor_stale: return "bad_config";
     case errc::malformed: return "framing";
     default: return "unreachable";
   }
@@ -111,7 +112,7 @@ task<result<>> stream_source::reconnect() {
 
 result<> stream_source::dial_failed(const error& e) {
   // Jetstream v2 tells before the upgrade what others tell by #info: begin at the oldest it has.
-  if (e.code == errc::bad_config && from_.seq && e.text.find("CursorTooOld") != std::string::npos) {
+  if (e.code == errc::cursor_stale && from_.seq) {
     drop("outdated_cursor", e.text);
     ready_.push_back({.what = frame::notice::outdated_cursor,
                       .info = {.kind = atproto::event_kind::info, .name = "OutdatedCursor"},
@@ -124,7 +125,8 @@ result<> stream_source::dial_failed(const error& e) {
   }
   const auto stay_away = ws_->retry_after().value_or(0s);
   // Where we were let in before, a 404 is of a proxy whose server is just being changed, and passes.
-  if (e.code != errc::bad_config || was_connected_ || from_.seq) {
+  const bool hopeless = e.code == errc::bad_config || e.code == errc::cursor_stale;
+  if (!hopeless || was_connected_ || from_.seq) {
     drop(word_for(e.code), e.text, stay_away);
     return {};
   }
@@ -134,7 +136,7 @@ result<> stream_source::dial_failed(const error& e) {
   due_ = clock::now() + backoff_.next();
   counters_.add("source_reconnects", word_for(e.code));
   trouble_ = fmt::format("connecting to {}: {}", spec_.url, e.text);
-  return fail(e.code, "{}: {}", spec_.url, e.text);
+  return fail(errc::bad_config, "{}: {}", spec_.url, e.text);
 }
 
 void stream_source::connected(const opening& o) {

@@ -135,6 +135,18 @@ TEST_CASE("a hook whose table has gone blames no record: nothing is changed unti
   CHECK(must(run(s->apply(p, n, next, at(1), at(2)))).rows == 2);
 }
 
+TEST_CASE("a hook that refuses a record in words like those of a missing table still makes it a reject") {
+  const directory d;
+  auto s = must_open(d);
+  const other shell(d);
+  shell.run("CREATE TABLE log (line)");
+  shell.run("CREATE TRIGGER no BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no such table: luck'); END");
+  const plan p = hooked("INSERT INTO log VALUES (:rkey)");
+  const auto n = must_live(*s, p);
+  CHECK(must(run(s->apply(p, n, {hooked_put("a", "1", "x")}, {}, at(1)))).rejected == 1);
+  CHECK(rows(d, "likes_rejects") == lines{"at://a/app.bsky.feed.like/1 on_put: no such table: luck 0"});
+}
+
 TEST_CASE("a hook that SQLite does not understand is told when the build begins, with file and key") {
   const directory d;
   auto s = must_open(d);

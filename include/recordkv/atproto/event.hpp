@@ -40,10 +40,15 @@ struct glance {
   std::string name;
 };
 
+/// The codes of an error frame. The host says that something is wrong, and the frame brings nothing else.
+constexpr bool is_error_frame(errc code) noexcept {
+  return code == errc::refused || code == errc::cursor_ahead || code == errc::too_slow;
+}
+
 /// Checks that `bytes` is one well-formed firehose frame (exactly two DAG-CBOR items, their keys in any order, a header
 /// map with `op`) and reads the glance. errc::malformed: it can't be read. Fields inside are not judged here: one of a
 /// wrong type is taken as absent.
-/// An error frame (op −1) is errc::refused with text "Name: message".
+/// An error frame (op −1): a code of is_error_frame(), and the text "Name: message".
 result<glance> glance_frame(std::string_view bytes);
 
 /// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object, or a commit that
@@ -96,7 +101,8 @@ struct repo_event {
 /// Commit frames: every CAR block is checked against its CID, the commit block against the message (did, rev), each
 /// record against its op's CID; one bad record is a flaw of that change, anything else is errc::malformed for the
 /// whole event, with the reason as a short word in error::text ("cid_mismatch", "no_commit_block", "did_too_long": a
-/// valid DID over 512 bytes, whose escaped form might not fit NATS's control line, …). errc::refused: an error frame.
+/// valid DID over 512 bytes, whose escaped form might not fit NATS's control line, …). A code of
+/// is_error_frame(): an error frame.
 /// Jetstream has no proofs: a record is rewritten through its canonical CBOR, whose CID must be the one that the event
 /// tells (cid_mismatch). Where the event tells none, it is computed, and a number that was not written as an integer is
 /// a float: what it was cannot be known. One that has no CBOR (a fraction, an integer beyond 64 bits) is flawed; a

@@ -34,6 +34,9 @@ enum class errc {
   locked,        ///< another program holds a lock on the database
   no_space,      ///< the disk is full: of a database, or of the NATS server
   unavailable,   ///< the database is not there just now, or is out of something that comes back
+  cursor_stale,  ///< the source no longer has the events that follow our cursor
+  cursor_ahead,  ///< the source's numbers end before our cursor
+  too_slow,      ///< the source ends the connection because this program reads too slowly
 };
 
 /// The code's name, as it stands in logs and metric labels ("timed_out").
