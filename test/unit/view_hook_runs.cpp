@@ -67,7 +67,7 @@ TEST_CASE("hooks run for each record with rows and for each key that lost them; 
   must(run(s->apply(p, n, {hooked_put("a", "1", "x"), del("a", "7"), hooked_put("a", "2", "y")}, at(0), at(1))));
   CHECK(must(run(s->ready(p, n, {"0"}, {"0"}))));
   CHECK(rows(d) == lines{"a 1 x 7 1 1", "a 2 y 7 1 1"});
-  must(run(s->apply(p, n, {hooked_put("a", "1", "z"), misfit("a", "2", "no")}, at(1), at(2))));
+  must(run(s->apply(p, n, {hooked_put("a", "1", "z"), rejected("a", "2", "no")}, at(1), at(2))));
   CHECK(rows(d) == lines{"a 1 z 7 1 2"});
   CHECK(other(d).ask("SELECT line FROM log") == lines{"put at://a/app.bsky.feed.like/1bafy-1",
                                                       "put at://a/app.bsky.feed.like/2bafy-1",

@@ -54,7 +54,7 @@ TEST_CASE("a batch that fails halfway leaves rows, counters and position as they
   const other shell(d);
   shell.run("CREATE TRIGGER full BEFORE INSERT ON likes WHEN new.did = 'm' BEGIN SELECT RAISE(ABORT, 'no room'); END");
   const auto refused = run(s->apply(
-      p, n, {put("a", "1", "y"), misfit("b", "1", "z"), put("m", "1", "y"), put("z", "1", "y")}, at(1), at(2)));
+      p, n, {put("a", "1", "y"), rejected("b", "1", "z"), put("m", "1", "y"), put("z", "1", "y")}, at(1), at(2)));
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == errc::storage);
   CHECK(refused.error().text.contains("cannot write a row: no room"));

@@ -90,11 +90,11 @@ struct record {
   std::string_view json;
 };
 
-/// What a record gives. `misfit` says why it does not fit the view; then there are no rows. No rows and no misfit:
-/// `where` does not want it, or `each` found nothing.
+/// What a record gives. `rejection_reason` says why the record does not fit the view; then there are no rows.
+/// No rows and no reason: `where` does not want the record, or `each` found nothing.
 struct extraction {
   std::vector<cells> rows;  ///< each in the order of the plan's columns; the index of a row is its place
-  std::string misfit;
+  std::string rejection_reason;
 };
 extraction extract(const plan& p, const record& r);
 

@@ -47,9 +47,9 @@ struct builds {
 struct change {
   bool erase = false;
   std::string did, collection, rkey;
-  std::uint64_t seq = 0;    ///< of its message in the store
-  std::vector<cells> rows;  ///< of extract(); empty: older rows of the key go, none come
-  std::string misfit;       ///< of extract(); not empty: goes to the rejects
+  std::uint64_t seq = 0;         ///< of its message in the store
+  std::vector<cells> rows;       ///< of extract(); empty: older rows of the key go, none come
+  std::string rejection_reason;  ///< of extract(); not empty: goes to the rejects
   // Only where plan::has_hooks(), for :cid, :rev, :time and :record.
   std::string cid, rev, time, json;
 };

@@ -2,7 +2,7 @@
 //
 // Owns: what becomes of each column's value, and the bounds of what one record may give.
 // Refuses to know: how a plan is written, and where rows go. The record is hostile: its depth, its size and the size of
-// what it would become are bounded, and a misfit's reason holds nothing of it.
+// what it would become are bounded, and and the reason of a rejection holds nothing of it.
 #include "plan/links.hpp"
 #include "plan/pointer.hpp"
 #include "plan/timestamp.hpp"
@@ -38,7 +38,7 @@ bool is_part_of(std::string_view name, const column& c) {
 }
 
 /// How long a column's text may be without outgrowing an index that it, or a part of it, stands in.
-std::size_t longest(const plan& p, const column& c) {
+std::size_t max_text_of(const plan& p, const column& c) {
   std::size_t out = max_text;
   for (const auto& index : p.indexes)
     if (std::ranges::any_of(index, [&](const auto& n) { return is_part_of(n, c); }))
@@ -74,13 +74,13 @@ class extractor {
       };
       for_each_element(root_, p_.each, visit);
     }
-    if (!out_.misfit.empty()) out_.rows.clear();
+    if (!out_.rejection_reason.empty()) out_.rows.clear();
     return std::move(out_);
   }
 
  private:
-  bool misfit(std::string why) {
-    out_.misfit = std::move(why);
+  bool reject(std::string why) {
+    out_.rejection_reason = std::move(why);
     return false;
   }
 
@@ -97,16 +97,16 @@ class extractor {
 
   /// One row; false when the record does not fit.
   bool add(const json::value& element) {
-    if (out_.rows.size() == max_rows) return misfit(fmt::format("more than {} elements at {}", max_rows, p_.each));
+    if (out_.rows.size() == max_rows) return reject(fmt::format("more than {} elements at {}", max_rows, p_.each));
     cells row;
     row.reserve(p_.columns.size());
     for (const auto& c : p_.columns) {
       row.push_back(cell_of(c, element));
       if (std::holds_alternative<std::monostate>(row.back())) {
-        if (c.required) return misfit(described(c));
+        if (c.required) return reject(described(c));
       } else if (const auto* text = std::get_if<std::string>(&row.back())) {
         text_ += text->size();
-        if (text_ > max_text) return misfit(fmt::format("its rows would take more than {} MiB", max_text >> 20));
+        if (text_ > max_text) return reject(fmt::format("its rows would take more than {} MiB", max_text >> 20));
       }
     }
     out_.rows.push_back(std::move(row));
@@ -197,7 +197,7 @@ class extractor {
       return {};
     }
     // Looking for the bound costs more than copying the text, so usual texts are not asked for theirs.
-    if (s.size() > 200 && s.size() > longest(p_, c)) {
+    if (s.size() > 200 && s.size() > max_text_of(p_, c)) {
       flaw_ = "is too long for the index or counter that it stands in";
       return {};
     }
@@ -230,7 +230,8 @@ class extractor {
 }  // namespace
 
 extraction extract(const plan& p, const record& r) {
-  if (r.json.size() > max_json) return {.rows = {}, .misfit = fmt::format("longer than {} MiB", max_json >> 20)};
+  if (r.json.size() > max_json)
+    return {.rows = {}, .rejection_reason = fmt::format("longer than {} MiB", max_json >> 20)};
   // A like is 250 bytes and a post a few thousand: the usual record is parsed without touching the heap.
   unsigned char buffer[16 * 1024];
   json::monotonic_resource memory(buffer, sizeof(buffer));
@@ -238,8 +239,8 @@ extraction extract(const plan& p, const record& r) {
   options.max_depth = max_depth;
   json::error_code ec;
   const json::value root = json::parse(r.json, ec, &memory, options);
-  if (ec) return {.rows = {}, .misfit = fmt::format("no JSON: {}", ec.message())};
-  if (!root.is_object()) return {.rows = {}, .misfit = "JSON, but no object"};
+  if (ec) return {.rows = {}, .rejection_reason = fmt::format("no JSON: {}", ec.message())};
+  if (!root.is_object()) return {.rows = {}, .rejection_reason = "JSON, but no object"};
   return extractor(p, r, root).run();
 }
 

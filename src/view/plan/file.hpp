@@ -18,7 +18,7 @@ struct example {
   using row = std::map<std::string, cell, std::less<>>;  ///< by column; one that is left out means NULL
   std::string record;
   std::string did, collection, rkey, cid, rev, time;
-  bool rejected = false;  ///< it must be a misfit
+  bool rejected = false;  ///< the record must be rejected
   std::vector<row> rows;  ///< none: `where` must not want it
   unsigned line = 0;
 };

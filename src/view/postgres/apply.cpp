@@ -22,15 +22,15 @@ class batch {
   batch(session& s, const plan& p, row_writer w, bool bulk) : s_(s), p_(p), w_(std::move(w)), bulk_(bulk) {}
 
   /// For plans with hooks: on_delete is for keys that had rows.
-  task<result<void>> look(fates& all);
+  task<result<void>> look(row_outcomes& all);
   /// The usual way, all in one round trip (two with COPY), then `last`. nullopt: a record is to blame, nothing was
   /// done.
-  task<result<std::optional<store::applied>>> at_once(const fates& all, std::vector<request> last);
+  task<result<std::optional<store::applied>>> at_once(const row_outcomes& all, std::vector<request> last);
   /// The other way: halves and halves again, until those that are to blame stand alone and become rejects.
-  task<result<void>> divide(std::span<fate> these, store::applied& count);
+  task<result<void>> divide(std::span<row_outcome> these, store::applied& count);
 
  private:
-  task<result<bool>> copy(const fates& all);
+  task<result<bool>> copy(const row_outcomes& all);
   error refusal(const reply& r) const { return s_.db.failure(fmt::format("write rows of view {}", p_.name), r); }
 
   session& s_;
@@ -45,7 +45,7 @@ void add(store::applied& count, const writing& w, const std::vector<reply>& answ
   for (const auto at : w.erasing) count.erased += answers[at + offset].affected();
 }
 
-task<result<void>> batch::look(fates& all) {
+task<result<void>> batch::look(row_outcomes& all) {
   if (!p_.has_hooks() || all.empty()) co_return result<void>{};
   std::vector<request> ask;
   ask.push_back(w_.which_have_rows(all));
@@ -58,7 +58,7 @@ task<result<void>> batch::look(fates& all) {
 }
 
 /// False: a record is to blame.
-task<result<bool>> batch::copy(const fates& all) {
+task<result<bool>> batch::copy(const row_outcomes& all) {
   auto at = all.begin();
   const pieces more = [&](std::string& piece) {
     while (at != all.end() && piece.size() < piece_of_copy) row_writer::copy_lines(*at++, p_.many(), piece);
@@ -71,7 +71,7 @@ task<result<bool>> batch::copy(const fates& all) {
   co_return false;
 }
 
-task<result<std::optional<store::applied>>> batch::at_once(const fates& all, std::vector<request> last) {
+task<result<std::optional<store::applied>>> batch::at_once(const row_outcomes& all, std::vector<request> last) {
   std::optional<store::applied> none;
   auto w = w_.write(all, bulk_);
   if (bulk_ && w.rows > 0) {
@@ -92,7 +92,7 @@ task<result<std::optional<store::applied>>> batch::at_once(const fates& all, std
   co_return count;
 }
 
-task<result<void>> batch::divide(std::span<fate> these, store::applied& count) {
+task<result<void>> batch::divide(std::span<row_outcome> these, store::applied& count) {
   if (these.empty()) co_return result<void>{};
   auto w = w_.write(these);
   std::vector<request> requests{{"SAVEPOINT recordkv", {}}};
@@ -116,7 +116,7 @@ task<result<void>> batch::divide(std::span<fate> these, store::applied& count) {
   // It becomes a reject: its older rows go, and on_delete hears of them; if that is refused, too, they go without it.
   auto& f = these.front();
   if (!f.rows && !f.hooks) co_return refusal(last);
-  if (f.misfit.empty()) f.misfit = row_writer::refusal(w, answers->size() - 2, last.reason());
+  if (f.rejection_reason.empty()) f.rejection_reason = row_writer::refusal(w, answers->size() - 2, last.reason());
   f.hooks = std::exchange(f.rows, false);
   co_return co_await divide(these, count);
 }
@@ -130,21 +130,21 @@ bool stands_at(const position& stored, const position& at) { return moved(stored
 /// into this very build, so whoever did it folded these, too. An asker who was not in doubt is told of the conflict all
 /// the same: somebody else works where he believes himself alone. The older session can't commit later: it holds the
 /// build's lock until its end, and we only look once the lock is ours.
-task<result<store::applied>> apply(session& s, doubts& unanswered, const plan& p, std::uint64_t number,
+task<result<store::applied>> apply(session& s, suspects& unanswered, const plan& p, std::uint64_t number,
                                    const std::vector<change>& changes, const position& previous, const position& next) {
-  const doubt asked{number, previous, next};
+  const suspect asked{number, previous, next};
   for (const bool dividing : {false, true}) {
     auto b = co_await begin_with(s, p, number);
     if (!b) co_return b.error();
     const bool bulk = b->of.bulk_until != 0;
     auto writer = row_writer::make(p, b->names(), bulk);
     if (!writer) co_return writer.error();
-    auto all = writer->fates_of(changes);
+    auto all = writer->outcomes_of(changes);
     const auto open = unanswered.find(number);
-    const bool doubted = open != unanswered.end() && open->second == asked;
+    const bool suspected = open != unanswered.end() && open->second == asked;
     if (open != unanswered.end()) unanswered.erase(open);
     const auto to = moved(b->of.at, previous, next);
-    if (!to && doubted && stands_at(b->of.at, next)) {
+    if (!to && suspected && stands_at(b->of.at, next)) {
       const auto w = writer->write(all);
       co_return store::applied{.rows = w.rows, .rejected = w.rejected, .erased = 0, .live = b->of.live};
     }
@@ -198,7 +198,7 @@ task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<c
     if ((*there)[i].rows() > 0) still.push_back(changes[i]);
   auto writer = row_writer::make(p, live->names(), false);
   if (!writer) co_return writer.error();
-  auto all = writer->fates_of(still);
+  auto all = writer->outcomes_of(still);
   batch work(s, p, std::move(*writer), false);
   if (auto seen = co_await work.look(all); !seen) co_return seen.error();
   store::applied count;

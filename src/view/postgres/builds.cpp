@@ -12,7 +12,7 @@ namespace recordkv::view::postgres {
 namespace {
 
 constexpr std::string_view lock_not_available = "55P03";
-constexpr std::size_t longest_name = 63;  // PostgreSQL cuts off what is longer, and two names become one
+constexpr std::size_t max_name = 63;  // PostgreSQL cuts off what is longer, and two names become one
 
 /// What a bulk's end may take: a few hundred million rows.
 constexpr std::chrono::hours patience_of_a_finish{6};
@@ -64,7 +64,7 @@ request grants_of(const std::string& table) {
 
 /// Who reads holds us up, and while we wait everybody else waits behind us. We give way before PostgreSQL would look
 /// for a deadlock (after a second) and end one of the two, who might be the reader.
-task<result<void>> shut_out(session& s, const stored_build& live) {
+task<result<void>> lock_live_tables(session& s, const stored_build& live) {
   if (!live.whole) co_return result<void>{};
   const auto names = live.names().tables();
   std::string tables;
@@ -140,18 +140,18 @@ task<result<stored_build>> begin_with(session& s, const plan& p, std::uint64_t n
   co_return std::move(*b);
 }
 
-task<result<void>> no_strangers(session& s, const plan& p, const stored_builds& ours) {
+task<result<void>> refuse_foreign_tables(session& s, const plan& p, const stored_builds& ours) {
   std::set<std::string> own;
   for (const auto& b : ours)
     for (auto& t : b.names().tables()) own.insert(t);
   std::vector<std::string> names;
   for (const bool live : {true, false})
     for (auto& t : naming(p, 0, live).tables()) {
-      if (t.size() > longest_name)
+      if (t.size() > max_name)
         co_return fail(errc::bad_config,
                        "{}:{}: view.name: table {} would have a name of {} letters, and PostgreSQL takes {}; choose "
                        "shorter names for the view and what it counts",
-                       p.file, p.line, t, t.size(), longest_name);
+                       p.file, p.line, t, t.size(), max_name);
       if (!own.contains(t)) names.push_back(std::move(t));
     }
   std::vector<request> looks;
@@ -218,7 +218,7 @@ task<result<void>> swap_builds(session& s, const plan& p, const stored_build* li
   names.live = true;
   std::vector<request> grants;
   if (live != nullptr) {
-    if (auto locked = co_await shut_out(s, *live); !locked) co_return locked.error();
+    if (auto locked = co_await lock_live_tables(s, *live); !locked) co_return locked.error();
     auto rights = co_await rights_on(s, live->names(), names);
     if (!rights) co_return rights.error();
     grants = std::move(*rights);
@@ -227,7 +227,7 @@ task<result<void>> swap_builds(session& s, const plan& p, const stored_build* li
   auto all = bare(drop_triggers(dialect::postgres, next.names()));
   append(all, rename_to_live(next.names()));
   append(all, create_triggers(dialect::postgres, p, names));
-  all.push_back({enliven_build(), {fmt::to_string(next.of.number)}});
+  all.push_back({promote_build(), {fmt::to_string(next.of.number)}});
   std::ranges::move(grants, std::back_inserter(all));
   auto done = co_await s.run(doing, std::move(all));
   if (!done) co_return done.error();

@@ -12,7 +12,7 @@ namespace recordkv::view::postgres {
 namespace {
 
 /// A B-tree of PostgreSQL takes 2,704 bytes an entry, its own share included.
-constexpr std::size_t most_indexed = 2'600;
+constexpr std::size_t max_indexed = 2'600;
 
 std::string_view type_of(column_type t) {
   switch (t) {
@@ -44,7 +44,7 @@ struct key_arrays {
 constexpr std::string_view of_key = "t.did = k.did AND t.collection = k.collection AND t.rkey = k.rkey";
 
 /// A reject's uri is indexed, too. One so long is no record that anybody has.
-std::string reject_uri(const change& c) { return at_uri_of(c).substr(0, most_indexed); }
+std::string reject_uri(const change& c) { return at_uri_of(c).substr(0, max_indexed); }
 
 }  // namespace
 
@@ -72,7 +72,7 @@ std::vector<request> row_writer::hooks_to_parse() const {
   return out;
 }
 
-fates row_writer::fates_of(const std::vector<change>& changes) const {
+row_outcomes row_writer::outcomes_of(const std::vector<change>& changes) const {
   std::vector<const change*> chosen;
   for (const auto& c : changes)
     if (p_.wants(c.collection)) chosen.push_back(&c);  // else not of this view, whoever handed it in
@@ -87,21 +87,21 @@ fates row_writer::fates_of(const std::vector<change>& changes) const {
     chosen.erase(rest.begin(), rest.end());
     if (p_.has_hooks()) std::ranges::sort(chosen);
   }
-  fates out;
+  row_outcomes out;
   out.reserve(chosen.size());
   for (const auto* const c : chosen) {
-    fate f{.of = c};
-    if (!c->erase) f.misfit = c->misfit;
+    row_outcome f{.of = c};
+    if (!c->erase) f.rejection_reason = c->rejection_reason;
     // Told before the row is written, as in bulk there is no index yet to complain. Columns are extract()'s to bound.
-    if (f.misfit.empty() && c->did.size() + c->collection.size() + c->rkey.size() > most_indexed)
-      f.misfit = "its key is too long for PostgreSQL to index";
-    f.rows = !c->erase && f.misfit.empty() && !c->rows.empty();
+    if (f.rejection_reason.empty() && c->did.size() + c->collection.size() + c->rkey.size() > max_indexed)
+      f.rejection_reason = "its key is too long for PostgreSQL to index";
+    f.rows = !c->erase && f.rejection_reason.empty() && !c->rows.empty();
     out.push_back(std::move(f));
   }
   return out;
 }
 
-request row_writer::which_have_rows(const fates& all) const {
+request row_writer::which_have_rows(const row_outcomes& all) const {
   key_arrays keys;
   for (const auto& f : all) keys.add(*f.of);
   return {
@@ -111,7 +111,7 @@ request row_writer::which_have_rows(const fates& all) const {
       std::move(keys).done()};
 }
 
-writing row_writer::write(std::span<const fate> these, bool by_copy) const {
+writing row_writer::write(std::span<const row_outcome> these, bool by_copy) const {
   writing w;
   if (!p_.has_hooks()) {
     if (!bulk_) erase(w, these);
@@ -121,7 +121,7 @@ writing row_writer::write(std::span<const fate> these, bool by_copy) const {
   } else {
     // A hook may look at rows of other keys: each key is done with before the next one begins.
     for (const auto& f : these) {
-      const std::span<const fate> one(&f, 1);
+      const std::span<const row_outcome> one(&f, 1);
       erase(w, one);
       put(w, one);
       trim(w, one);
@@ -131,12 +131,12 @@ writing row_writer::write(std::span<const fate> these, bool by_copy) const {
   }
   for (const auto& f : these) {
     if (f.rows) w.rows += p_.many() ? f.of->rows.size() : 1;
-    if (!f.misfit.empty()) ++w.rejected;
+    if (!f.rejection_reason.empty()) ++w.rejected;
   }
   return w;
 }
 
-void row_writer::erase(writing& w, std::span<const fate> these) const {
+void row_writer::erase(writing& w, std::span<const row_outcome> these) const {
   key_arrays keys;
   for (const auto& f : these)
     if (!f.rows) keys.add(*f.of);
@@ -148,7 +148,7 @@ void row_writer::erase(writing& w, std::span<const fate> these) const {
          std::move(keys).done()});
 }
 
-void row_writer::put(writing& w, std::span<const fate> these) const {
+void row_writer::put(writing& w, std::span<const row_outcome> these) const {
   const auto columns = table_columns(p_);
   key_arrays keys;
   std::vector<array_text> rest(columns.size() - 3);
@@ -178,7 +178,7 @@ void row_writer::put(writing& w, std::span<const fate> these) const {
 }
 
 /// Rows are overwritten in place and those beyond are cut off.
-void row_writer::trim(writing& w, std::span<const fate> these) const {
+void row_writer::trim(writing& w, std::span<const row_outcome> these) const {
   if (!p_.many()) return;
   key_arrays keys;
   array_text counts;
@@ -197,13 +197,13 @@ void row_writer::trim(writing& w, std::span<const fate> these) const {
          std::move(parameters)});
 }
 
-void row_writer::settle_rejects(writing& w, std::span<const fate> these) const {
+void row_writer::settle_rejects(writing& w, std::span<const row_outcome> these) const {
   array_text good, bad, reasons, seqs;
   for (const auto& f : these) {
     const auto uri = reject_uri(*f.of);
-    (f.misfit.empty() ? good : bad).add(std::string_view(uri));
-    if (f.misfit.empty()) continue;
-    reasons.add(std::string_view(f.misfit));
+    (f.rejection_reason.empty() ? good : bad).add(std::string_view(uri));
+    if (f.rejection_reason.empty()) continue;
+    reasons.add(std::string_view(f.rejection_reason));
     seqs.add(cell(static_cast<std::int64_t>(f.of->seq)));
   }
   const auto table = identifier(n_.rejects());
@@ -217,7 +217,7 @@ void row_writer::settle_rejects(writing& w, std::span<const fate> these) const {
          {std::move(bad).done(), std::move(reasons).done(), std::move(seqs).done()}});
 }
 
-void row_writer::run_hooks(writing& w, const fate& f) const {
+void row_writer::run_hooks(writing& w, const row_outcome& f) const {
   if (!f.hooks || (!f.rows && !f.had)) return;
   for (const auto& h : f.rows ? on_put_ : on_delete_) {
     request r{.sql = h.sql, .parameters = {}};
@@ -237,7 +237,7 @@ std::string row_writer::copy_statement() const {
   return fmt::format("COPY {} ({}) FROM STDIN", identifier(n_.rows()), names);
 }
 
-void row_writer::copy_lines(const fate& f, bool many, std::string& into) {
+void row_writer::copy_lines(const row_outcome& f, bool many, std::string& into) {
   if (!f.rows) return;
   const auto n = many ? f.of->rows.size() : 1;
   for (std::size_t i = 0; i < n; ++i) {

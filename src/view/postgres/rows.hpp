@@ -19,14 +19,14 @@
 namespace recordkv::view::postgres {
 
 /// What becomes of a key: rows, or none with or without a reject.
-struct fate {
+struct row_outcome {
   const change* of = nullptr;
   bool rows = false;
-  std::string misfit;
+  std::string rejection_reason;
   bool had = false;  ///< with hooks only: the key has rows so far
   bool hooks = true;
 };
-using fates = std::vector<fate>;
+using row_outcomes = std::vector<row_outcome>;
 
 /// Requests, and what their answers tell.
 struct writing {
@@ -44,16 +44,16 @@ class row_writer {
   static result<row_writer> make(const plan& p, const naming& n, bool bulk);
 
   /// The last change of each key, in the order of the keys; with hooks in that of the store. In bulk all, as they come.
-  fates fates_of(const std::vector<change>& changes) const;
+  row_outcomes outcomes_of(const std::vector<change>& changes) const;
 
   /// Which of the keys have rows: a row for each that does, its place in the list from 1.
-  request which_have_rows(const fates& all) const;
+  request which_have_rows(const row_outcomes& all) const;
 
   /// All of it but, when `by_copy`, the rows.
-  writing write(std::span<const fate> these, bool by_copy = false) const;
+  writing write(std::span<const row_outcome> these, bool by_copy = false) const;
 
   std::string copy_statement() const;
-  static void copy_lines(const fate& f, bool many, std::string& into);
+  static void copy_lines(const row_outcome& f, bool many, std::string& into);
 
   /// Hooks, to be looked at by the server before any of them runs.
   std::vector<request> hooks_to_parse() const;
@@ -63,11 +63,11 @@ class row_writer {
 
  private:
   row_writer(const plan& p, naming n, bool bulk) : p_(p), n_(std::move(n)), bulk_(bulk) {}
-  void erase(writing& w, std::span<const fate> these) const;
-  void put(writing& w, std::span<const fate> these) const;
-  void trim(writing& w, std::span<const fate> these) const;
-  void settle_rejects(writing& w, std::span<const fate> these) const;
-  void run_hooks(writing& w, const fate& f) const;
+  void erase(writing& w, std::span<const row_outcome> these) const;
+  void put(writing& w, std::span<const row_outcome> these) const;
+  void trim(writing& w, std::span<const row_outcome> these) const;
+  void settle_rejects(writing& w, std::span<const row_outcome> these) const;
+  void run_hooks(writing& w, const row_outcome& f) const;
 
   const plan& p_;
   naming n_;

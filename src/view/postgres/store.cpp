@@ -33,7 +33,7 @@ task<result<builds>> look_now(session& s, std::string view) {
   if (auto begun = co_await begin_reading(s); !begun) co_return begun.error();
   auto all = co_await builds_of(s, std::move(view), false);
   if (!all) co_return all.error();
-  co_return told(*all);
+  co_return builds_in(*all);
 }
 
 /// The hooks, as the server would read them: what it refuses now it would refuse of every record.
@@ -61,7 +61,7 @@ task<result<build>> begin_now(session& s, const plan& p, position start, std::ui
   const bool live = find(*all, true) != nullptr;
   if ((next != nullptr ? next->of.number : 0) != expected_next)
     co_return fail(errc::conflict, "view {} has another next build by now: another process has begun one", p.name);
-  if (auto done = co_await no_strangers(s, p, *all); !done) co_return done.error();
+  if (auto done = co_await refuse_foreign_tables(s, p, *all); !done) co_return done.error();
   for (const auto& b : *all)
     if (!b.of.live || !live)  // a live one that somebody has taken tables away from is none
       if (auto done = co_await drop_build(s, b); !done) co_return done.error();

@@ -123,7 +123,7 @@ std::string end_bulk_of_build();
 /// ready, number
 std::string ready_build();
 /// number: it is the live one. The older live one must be gone.
-std::string enliven_build();
+std::string promote_build();
 /// number
 std::string erase_build();
 /// wanted, view

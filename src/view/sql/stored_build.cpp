@@ -9,7 +9,7 @@ const stored_build* find(const stored_builds& all, bool live) {
   return at == all.end() ? nullptr : &*at;
 }
 
-builds told(const stored_builds& all) {
+builds builds_in(const stored_builds& all) {
   builds out;
   for (const auto& b : all) {
     if (!b.whole) continue;

@@ -28,6 +28,6 @@ using stored_builds = std::vector<stored_build>;
 const stored_build* find(const stored_builds& all, bool live);
 
 /// What store::look() says of them.
-builds told(const stored_builds& all);
+builds builds_in(const stored_builds& all);
 
 }  // namespace recordkv::view

@@ -54,7 +54,7 @@ result<void> drop_first_format(database& db) {
 
 }  // namespace
 
-result<void> found_builds(database& db) {
+result<void> create_builds_table(database& db) {
   // Mostly they are there: then nothing is to be written, and whoever writes for minutes is not waited for.
   auto ours = exists(db, "recordkv_builds"), former = exists(db, "recordkv_position");
   if (ours && former && *ours && !*former) return {};
@@ -168,7 +168,7 @@ result<void> swap_builds(database& db, const plan& p, const stored_build& next) 
   if (auto done = db.run(rename_to_live(names)); !done) return done.error();
   names.live = true;
   if (auto done = db.run(create_triggers(dialect::sqlite, p, names)); !done) return done.error();
-  auto s = db.prepare(enliven_build());
+  auto s = db.prepare(promote_build());
   if (!s) return s.error();
   s->bind(1, static_cast<std::int64_t>(next.of.number));
   return one_step(db, *s, "put a build in its place");

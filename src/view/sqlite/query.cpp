@@ -92,7 +92,7 @@ result<builds> read_builds_sqlite(const std::string& path, const std::string& vi
     return fail(errc::not_found, "there is no view {} in {} yet", view, path);
   auto found = builds_of(*db, view);
   if (!found) return found.error();
-  return told(*found);
+  return builds_in(*found);
 }
 
 }  // namespace recordkv::view

@@ -118,9 +118,9 @@ result<void> sqlite_rows::look_for_rejects(database& db) {
 }
 
 result<void> sqlite_rows::append(database& db, const plan& p, const change& c, store::applied& count) {
-  if (!c.misfit.empty() && !c.erase) {
+  if (!c.rejection_reason.empty() && !c.erase) {
     ++count.rejected;
-    return put_reject(db, c, c.misfit);
+    return put_reject(db, c, c.rejection_reason);
   }
   const auto n = c.erase ? 0 : rows_of(p, c);
   for (std::size_t i = 0; i < n; ++i) {
@@ -133,15 +133,19 @@ result<void> sqlite_rows::append(database& db, const plan& p, const change& c, s
 
 result<void> sqlite_rows::write_one(database& db, const plan& p, const change& c, store::applied& count) {
   if (p.has_hooks()) return write_guarded(db, p, c, count);
-  const std::string_view misfit = c.erase ? std::string_view() : c.misfit;
-  return settle(db, p, c, {.rows = !c.erase && misfit.empty() && rows_of(p, c) > 0, .misfit = misfit}, count);
+  const std::string_view rejection_reason = c.erase ? std::string_view() : c.rejection_reason;
+  return settle(
+      db, p, c,
+      {.rows = !c.erase && rejection_reason.empty() && rows_of(p, c) > 0, .rejection_reason = rejection_reason}, count);
 }
 
 /// With hooks a single record may be refused. It is then taken back and becomes a reject: its older rows go, and
 /// on_delete hears of them; if that is refused, too, they go without it.
 result<void> sqlite_rows::write_guarded(database& db, const plan& p, const change& c, store::applied& count) {
-  const std::string_view misfit = c.erase ? std::string_view() : c.misfit;
-  outcome to{.rows = !c.erase && misfit.empty() && rows_of(p, c) > 0, .misfit = misfit, .with_hooks = true};
+  const std::string_view rejection_reason = c.erase ? std::string_view() : c.rejection_reason;
+  outcome to{.rows = !c.erase && rejection_reason.empty() && rows_of(p, c) > 0,
+             .rejection_reason = rejection_reason,
+             .with_hooks = true};
   std::string reason;
   while (true) {
     auto part = savepoint::begin(db);
@@ -156,7 +160,7 @@ result<void> sqlite_rows::write_guarded(database& db, const plan& p, const chang
     if (!hook_refused_) return done.error();
     if (auto undone = part->undo(); !undone) return undone.error();
     if (reason.empty()) reason = refusal_;
-    to = {.rows = false, .misfit = reason, .with_hooks = to.rows};
+    to = {.rows = false, .rejection_reason = reason, .with_hooks = to.rows};
   }
 }
 
@@ -173,9 +177,9 @@ result<void> sqlite_rows::settle(database& db, const plan& p, const change& c, c
     if (gone > 0 && to.with_hooks)
       if (auto done = run_hooks(db, on_delete_, c); !done) return done.error();
   }
-  if (!to.misfit.empty()) {
+  if (!to.rejection_reason.empty()) {
     ++count.rejected;
-    return put_reject(db, c, to.misfit);
+    return put_reject(db, c, to.rejection_reason);
   }
   if (!any_rejects_) return {};
   const auto uri = at_uri_of(c);

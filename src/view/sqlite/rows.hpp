@@ -39,7 +39,7 @@ class sqlite_rows {
   /// What becomes of a key: rows, or none with or without a reject.
   struct outcome {
     bool rows = false;
-    std::string_view misfit;
+    std::string_view rejection_reason;
     bool with_hooks = false;
   };
 

@@ -57,7 +57,7 @@ result<void> enter_wal(database& db, std::chrono::milliseconds patience) {
 result<void> sqlite_store::settle(database& db, std::chrono::milliseconds patience) {
   if (auto done = enter_wal(db, patience); !done) return done.error();
   if (auto done = db.run(settings); !done) return done.error();
-  return found_builds(db);
+  return create_builds_table(db);
 }
 
 result<builds> sqlite_store::look_now(const std::string& view) {
@@ -65,11 +65,11 @@ result<builds> sqlite_store::look_now(const std::string& view) {
   if (!t) return t.error();
   auto all = builds_of(db_, view);
   if (!all) return all.error();
-  return told(*all);
+  return builds_in(*all);
 }
 
 /// A table that stands under one of our names, or will have to give way to one, must be ours.
-result<void> sqlite_store::no_strangers(const plan& p, const stored_builds& ours) {
+result<void> sqlite_store::refuse_foreign_tables(const plan& p, const stored_builds& ours) {
   std::set<std::string> own;
   for (const auto& b : ours)
     for (auto& table : b.names().tables()) own.insert(std::move(table));
@@ -95,7 +95,7 @@ result<build> sqlite_store::begin_now(const plan& p, const position& start, std:
   const auto* const live = find(*all, true);
   if ((next != nullptr ? next->of.number : 0) != expected_next)
     return fail(errc::conflict, "view {} has another next build by now: another process has begun one", p.name);
-  if (auto done = no_strangers(p, *all); !done) return done.error();
+  if (auto done = refuse_foreign_tables(p, *all); !done) return done.error();
   for (const auto& b : *all)
     if (!b.of.live || live == nullptr)  // a live one that somebody has taken tables away from is none
       if (auto done = drop_build(db_, b); !done) return done.error();
