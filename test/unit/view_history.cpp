@@ -69,7 +69,7 @@ class history {
     const auto seq = ++seq_;
     const auto what = upto(10);
     change c = del(did, rkey);
-    if (what == 0) c = rejection_reason(did, rkey, fmt::format("wrong{}", upto(2)));
+    if (what == 0) c = rejected(did, rkey, fmt::format("wrong{}", upto(2)));
     if (what > 3) {
       std::vector<std::string> values;
       for (auto n = upto(4); n > 0; --n) values.push_back(upto(4) == 0 ? "" : fmt::format("v{}", upto(3)));

@@ -1,10 +1,9 @@
 #include "plan/columns.hpp"
 
+#include "plan/column_types.hpp"
 #include "plan/pointer.hpp"
-#include "plan/timestamp.hpp"
 #include "recordkv/atproto/syntax.hpp"
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include <algorithm>
@@ -16,13 +15,6 @@ namespace {
 
 constexpr std::string_view like_pointer = "/subject/uri";
 
-constexpr std::array<std::pair<std::string_view, column_type>, 6> types{{{"text", column_type::text},
-                                                                         {"integer", column_type::integer},
-                                                                         {"real", column_type::real},
-                                                                         {"boolean", column_type::boolean},
-                                                                         {"timestamp", column_type::timestamp},
-                                                                         {"json", column_type::json}}};
-
 constexpr std::array<std::pair<std::string_view, origin>, 7> facts{{{"did", origin::did},
                                                                     {"collection", origin::collection},
                                                                     {"rkey", origin::rkey},
@@ -33,13 +25,6 @@ constexpr std::array<std::pair<std::string_view, origin>, 7> facts{{{"did", orig
 
 /// Names that a database has given to columns of its own.
 constexpr std::array<std::string_view, 8> taken{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid", "rowid"};
-
-/// JSON text as boost::json would write it, or nothing when it is none.
-std::optional<std::string> normalised(std::string_view text) {
-  boost::json::error_code ec;
-  const auto v = boost::json::parse(text, ec);
-  return ec ? std::nullopt : std::optional(boost::json::serialize(v));
-}
 
 /// Which of these keys the table has, if it is exactly one.
 std::optional<std::string_view> only_one(const fields& t, std::initializer_list<std::string_view> keys) {
@@ -71,11 +56,12 @@ void read_type(column& c, fields& t) {
   const auto type = t.text("type", "text");
   if (!type) return;
   c.at_uri = *type == "at-uri";
-  const auto* const known = std::ranges::find(types, *type, &std::pair<std::string_view, column_type>::first);
+  const auto types = all_column_types();
+  const auto known = std::ranges::find(types, *type, &column_type_traits::name);
   if (known != types.end())
-    c.type = known->second;
+    c.type = known->type;
   else if (!c.at_uri)
-    t.wrong("type", "\"{}\" is no type; choose text, integer, real, boolean, timestamp, json or at-uri", *type);
+    t.wrong("type", "\"{}\" is no type; choose {} or at-uri", *type, column_type_names());
 }
 
 void read_pointer(std::string& out, fields& t, std::string_view key) {
@@ -145,8 +131,9 @@ void add_column(plan& p, fields t, bool hooked) {
   read_origin(c, t, hooked);
   read_default(c, t);
   if (t.flag("index")) {
-    if (c.type == column_type::json)
-      t.wrong("index", "a column of type json has no order; take out what you look for with a pointer of its own");
+    if (!traits_of(c.type).indexable)
+      t.wrong("index", "a column of type {} has no order; take out what you look for with a pointer of its own",
+              type_name(c));
     p.indexes.push_back({c.name});
   }
   p.columns.push_back(c);
@@ -225,34 +212,14 @@ void read_where(plan& p, fields view) {
   }
 }
 
-std::string_view type_name(const column& c) {
-  return c.at_uri ? "at-uri" : types[static_cast<std::size_t>(c.type)].first;
-}
+std::string_view type_name(const column& c) { return c.at_uri ? "at-uri" : traits_of(c.type).name; }
 
 std::optional<cell> cell_from_toml(const column& c, const toml::node& v) {
-  auto text = v.value_exact<std::string>();
-  if (text && text->contains('\0')) return std::nullopt;
-  switch (c.type) {
-    case column_type::text:
-      if (text && (!c.at_uri || atproto::parse_at_uri(*text))) return std::move(*text);
-      break;
-    case column_type::timestamp:
-      if (auto time = text ? utc_microseconds(*text) : std::nullopt) return std::move(*time);
-      break;
-    case column_type::integer:
-      if (const auto integer = v.value_exact<std::int64_t>()) return *integer;
-      break;
-    case column_type::real:
-      if (const auto real = v.value<double>(); v.is_number() && real && std::isfinite(*real)) return *real;
-      break;
-    case column_type::boolean:
-      if (const auto flag = v.value_exact<bool>()) return std::int64_t{*flag ? 1 : 0};
-      break;
-    case column_type::json:
-      if (auto json = text ? normalised(*text) : std::nullopt) return std::move(*json);
-      break;
-  }
-  return std::nullopt;
+  const auto& type = traits_of(c.type);
+  if (type.from_toml != nullptr) return type.from_toml(v);
+  const auto text = v.value_exact<std::string>();
+  if (!text || (c.at_uri && !atproto::parse_at_uri(*text))) return std::nullopt;
+  return type.from_text(*text);
 }
 
 const column* column_of(const plan& p, std::string_view name) {

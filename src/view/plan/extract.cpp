@@ -3,19 +3,17 @@
 // Owns: what becomes of each column's value, and the bounds of what one record may give.
 // Refuses to know: how a plan is written, and where rows go. The record is hostile: its depth, its size and the size of
 // what it would become are bounded, and and the reason of a rejection holds nothing of it.
+#include "plan/column_types.hpp"
 #include "plan/links.hpp"
 #include "plan/pointer.hpp"
-#include "plan/timestamp.hpp"
 #include "plan/where.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/view/plan.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace recordkv::view {
 namespace {
@@ -46,16 +44,6 @@ std::size_t max_text_of(const plan& p, const column& c) {
   if (std::ranges::any_of(p.count_by, [&](const auto& n) { return is_part_of(n, c); }))
     out = std::min(out, max_indexed);
   return out;
-}
-
-/// Whether JSON text holds an escaped U+0000: \u0000 behind an even number of backslashes.
-bool holds_zero(std::string_view text) {
-  for (auto at = text.find("\\u0000"); at != text.npos; at = text.find("\\u0000", at + 1)) {
-    std::size_t before = 0;
-    while (before < at && text[at - 1 - before] == '\\') ++before;
-    if (before % 2 == 0) return true;
-  }
-  return false;
 }
 
 class extractor {
@@ -163,39 +151,16 @@ class extractor {
   }
 
   cell typed(const column& c, const json::value& v) {
-    switch (c.type) {
-      case column_type::text:
-      case column_type::timestamp:
-        if (v.is_string()) return text_cell(c, v.get_string());
-        break;
-      case column_type::integer:
-        if (v.is_int64()) return v.get_int64();
-        break;
-      case column_type::real:
-        if (v.is_double() && std::isfinite(v.get_double())) return v.get_double();
-        if (v.is_int64()) return static_cast<double>(v.get_int64());
-        if (v.is_uint64()) return static_cast<double>(v.get_uint64());
-        break;
-      case column_type::boolean:
-        if (v.is_bool()) return std::int64_t{v.get_bool() ? 1 : 0};
-        break;
-      case column_type::json:
-        if (auto text = json::serialize(v); !holds_zero(text)) return text;
-        flaw_ = "holds U+0000, which a database cannot keep";
-        break;
-    }
-    return {};
+    const auto& type = traits_of(c.type);
+    if (type.from_json != nullptr) return type.from_json(v, flaw_);
+    return v.is_string() ? text_cell(c, v.get_string()) : cell();
   }
 
   cell text_cell(const column& c, std::string_view s) {
-    if (c.type == column_type::timestamp) {
-      auto time = utc_microseconds(s);
-      return time ? cell(std::move(*time)) : cell{};
-    }
-    if (s.contains('\0')) {
-      flaw_ = "holds U+0000, which a database cannot keep";
-      return {};
-    }
+    const auto& type = traits_of(c.type);
+    auto value = type.from_text(s);
+    if (!value && type.bounded && s.contains('\0')) flaw_ = zero_flaw;
+    if (!value || !type.bounded) return value.value_or(cell());
     // Looking for the bound costs more than copying the text, so usual texts are not asked for theirs.
     if (s.size() > 200 && s.size() > max_text_of(p_, c)) {
       flaw_ = "is too long for the index or counter that it stands in";
@@ -205,7 +170,7 @@ class extractor {
       uri_ = atproto::parse_at_uri(s);
       if (!uri_) return {};
     }
-    return std::string(s);
+    return std::move(*value);
   }
 
   std::string described(const column& c) const {

@@ -4,6 +4,7 @@
 // Refuses to know: what a column is made of (plan_columns.cpp), what a hook may say (hooks.cpp).
 #include "plan/file.hpp"
 
+#include "plan/column_types.hpp"
 #include "plan/columns.hpp"
 #include "plan/hooks.hpp"
 #include "plan/pointer.hpp"
@@ -95,13 +96,13 @@ void read_many(plan& p, fields& t) {
 bool sortable(const plan& p, fields& t, std::string_view key, const std::string& name, const toml::source_position& at,
               bool key_columns) {
   const auto* const c = column_of(p, name);
-  if (c != nullptr && c->type != column_type::json) return true;
+  if (c != nullptr && traits_of(c->type).indexable) return true;
   if (c == nullptr && key_columns && is_key_column(p, name)) return true;
   if (c != nullptr)
     t.wrong_at(at, key,
-               fmt::format("column \"{}\" is of type json and has no order; take out what you look for with a "
+               fmt::format("column \"{}\" is of type {} and has no order; take out what you look for with a "
                            "pointer of its own",
-                           name));
+                           name, type_name(*c)));
   else if (is_key_column(p, name) && name != "idx")
     t.wrong_at(at, key,
                fmt::format(

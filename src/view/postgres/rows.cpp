@@ -14,18 +14,6 @@ namespace {
 /// A B-tree of PostgreSQL takes 2,704 bytes an entry, its own share included.
 constexpr std::size_t max_indexed = 2'600;
 
-std::string_view type_of(column_type t) {
-  switch (t) {
-    case column_type::integer: return "bigint";
-    case column_type::real: return "double precision";
-    case column_type::boolean: return "boolean";
-    case column_type::timestamp: return "timestamptz";
-    case column_type::json: return "json";
-    case column_type::text: break;
-  }
-  return "text";
-}
-
 /// The keys of some changes, as three arrays.
 struct key_arrays {
   array_text did, collection, rkey;
@@ -166,7 +154,7 @@ void row_writer::put(writing& w, std::span<const row_outcome> these) const {
   for (auto& a : rest) parameters.emplace_back(std::move(a).done());
   std::string source = "SELECT * FROM unnest(";
   for (std::size_t i = 0; i < columns.size(); ++i)
-    source += fmt::format("{}${}::{}[]", i == 0 ? "" : ", ", i + 1, type_of(columns[i].type));
+    source += fmt::format("{}${}::{}[]", i == 0 ? "" : ", ", i + 1, postgres_type(columns[i].type));
   source += ')';
   if (bulk_) {
     std::string names;

@@ -1,5 +1,6 @@
 // Questions to an SQLite database of views: read-only, blocking, one snapshot.
 #include "databases.hpp"
+#include "plan/column_types.hpp"
 #include "recordkv/core/file_access.hpp"
 #include "sql/query_text.hpp"
 #include "sqlite/builds.hpp"
@@ -42,13 +43,12 @@ result<std::vector<live_view>> live_views(database& db) {
 
 cell cell_at(const statement& s, int at, column_type t) {
   if (s.is_null(at)) return {};
-  switch (t) {
-    case column_type::integer:
-    case column_type::boolean: return s.integer(at);
-    case column_type::real: return s.real(at);
-    case column_type::text:
-    case column_type::timestamp:
-    case column_type::json: break;
+  using enum column_type_traits::storage;
+  switch (traits_of(t).stored) {
+    case integer:
+    case boolean: return s.integer(at);
+    case real: return s.real(at);
+    case text: break;
   }
   return std::string(s.text(at));
 }
