@@ -8,9 +8,6 @@
 #include "sql/position_text.hpp"
 #include "sql/statements.hpp"
 
-#include <algorithm>
-#include <set>
-
 namespace recordkv::view::postgres {
 namespace {
 
@@ -113,11 +110,7 @@ task<result<void>> batch::divide(std::span<row_outcome> these, store::applied& c
     if (auto done = co_await divide(these.first(half), count); !done) co_return done.error();
     co_return co_await divide(these.subspan(half), count);
   }
-  // It becomes a reject: its older rows go, and on_delete hears of them; if that is refused, too, they go without it.
-  auto& f = these.front();
-  if (!f.rows && !f.hooks) co_return refusal(last);
-  if (f.rejection_reason.empty()) f.rejection_reason = row_writer::refusal(w, answers->size() - 2, last.reason());
-  f.hooks = std::exchange(f.rows, false);
+  if (!these.front().reject(row_writer::refusal(w, answers->size() - 2, last.reason()))) co_return refusal(last);
   co_return co_await divide(these, count);
 }
 
@@ -143,15 +136,12 @@ task<result<store::applied>> apply(session& s, suspects& unanswered, const plan&
     const auto open = unanswered.find(number);
     const bool suspected = open != unanswered.end() && open->second == asked;
     if (open != unanswered.end()) unanswered.erase(open);
-    const auto to = moved(b->of.at, previous, next);
+    const auto to = expect_position(p, b->of.at, previous, next);
     if (!to && suspected && stands_at(b->of.at, next)) {
       const auto w = writer->write(all);
       co_return store::applied{.rows = w.rows, .rejected = w.rejected, .erased = 0, .live = b->of.live};
     }
-    if (!to)
-      co_return fail(errc::conflict,
-                     "view {} is no longer where this process left it: another one writes to it, or rebuilt it",
-                     p.name);
+    if (!to) co_return to.error();
     batch work(s, p, std::move(*writer), bulk);
     if (auto seen = co_await work.look(all); !seen) co_return seen.error();
     std::vector<request> last{set_position(number, *to), {"COMMIT", {}}};
@@ -183,10 +173,8 @@ task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<c
   if (auto begun = co_await s.run("begin", opening(s.patience)); !begun) co_return begun.error();
   auto builds = co_await builds_of(s, p.name, true);
   if (!builds) co_return builds.error();
-  const auto* const live = find(*builds, true);
-  if (live == nullptr) co_return fail(errc::not_found, "there is no view {} in the database", p.name);
-  if (live->of.hash != p.hash())
-    co_return fail(errc::conflict, "view {} was built from another definition; try again once it is rebuilt", p.name);
+  const auto live = expect_live(*builds, p);
+  if (!live) co_return live.error();
   std::vector<request> looks;
   looks.reserve(changes.size());
   for (const auto& c : changes) looks.push_back({same_reject(live->names()), {at_uri_of(c), fmt::to_string(c.seq)}});

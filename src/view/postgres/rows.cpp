@@ -5,9 +5,6 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <tuple>
-
 namespace recordkv::view::postgres {
 namespace {
 
@@ -42,14 +39,11 @@ void writing::add(request r, std::string_view hook) {
 }
 
 result<row_writer> row_writer::make(const plan& p, const naming& n, bool bulk) {
+  auto compiled = compile_hooks(p, n.rows());
+  if (!compiled) return compiled.error();
   row_writer out(p, n, bulk);
-  for (auto [which, text, into] :
-       {std::tuple("on_put", &p.on_put, &out.on_put_), std::tuple("on_delete", &p.on_delete, &out.on_delete_)}) {
-    auto compiled = compile_hook(*text, n.rows());
-    if (!compiled)
-      return fail(errc::bad_config, "{}:{}: view.{}: {}; mend the SQL", p.file, p.line, which, compiled.error().text);
-    *into = std::move(*compiled);
-  }
+  out.on_put_ = std::move(compiled->on_put);
+  out.on_delete_ = std::move(compiled->on_delete);
   return out;
 }
 
@@ -61,30 +55,13 @@ std::vector<request> row_writer::hooks_to_parse() const {
 }
 
 row_outcomes row_writer::outcomes_of(const std::vector<change>& changes) const {
-  std::vector<const change*> chosen;
-  for (const auto& c : changes)
-    if (p_.wants(c.collection)) chosen.push_back(&c);  // else not of this view, whoever handed it in
-  if (!bulk_) {
-    const auto key = [](const change* c) { return std::tie(c->did, c->collection, c->rkey); };
-    // They stand in one array, so their addresses are their order. The newest of a key comes first and stays.
-    std::ranges::sort(chosen, [&](const change* a, const change* b) {
-      const auto order = key(a) <=> key(b);
-      return order != 0 ? order < 0 : a > b;
-    });
-    const auto rest = std::ranges::unique(chosen, [&](const change* a, const change* b) { return key(a) == key(b); });
-    chosen.erase(rest.begin(), rest.end());
-    if (p_.has_hooks()) std::ranges::sort(chosen);
-  }
-  row_outcomes out;
-  out.reserve(chosen.size());
-  for (const auto* const c : chosen) {
-    row_outcome f{.of = c};
-    if (!c->erase) f.rejection_reason = c->rejection_reason;
-    // Told before the row is written, as in bulk there is no index yet to complain. Columns are extract()'s to bound.
-    if (f.rejection_reason.empty() && c->did.size() + c->collection.size() + c->rkey.size() > max_indexed)
-      f.rejection_reason = "its key is too long for PostgreSQL to index";
-    f.rows = !c->erase && f.rejection_reason.empty() && !c->rows.empty();
-    out.push_back(std::move(f));
+  auto out = view::outcomes_of(p_, changes, bulk_);
+  // Told before the row is written, as in bulk there is no index yet to complain. Columns are extract()'s to bound.
+  for (auto& o : out) {
+    const auto& c = *o.of;
+    if (!o.rejection_reason.empty() || c.did.size() + c.collection.size() + c.rkey.size() <= max_indexed) continue;
+    o.rejection_reason = "its key is too long for PostgreSQL to index";
+    o.rows = 0;
   }
   return out;
 }
@@ -118,7 +95,7 @@ writing row_writer::write(std::span<const row_outcome> these, bool by_copy) cons
     }
   }
   for (const auto& f : these) {
-    if (f.rows) w.rows += p_.many() ? f.of->rows.size() : 1;
+    w.rows += f.rows;
     if (!f.rejection_reason.empty()) ++w.rejected;
   }
   return w;
@@ -127,7 +104,7 @@ writing row_writer::write(std::span<const row_outcome> these, bool by_copy) cons
 void row_writer::erase(writing& w, std::span<const row_outcome> these) const {
   key_arrays keys;
   for (const auto& f : these)
-    if (!f.rows) keys.add(*f.of);
+    if (f.rows == 0) keys.add(*f.of);
   if (keys.did.size() == 0) return;
   w.erasing.push_back(w.requests.size());
   w.add({fmt::format("DELETE FROM {} AS t USING unnest($1::text[], $2::text[], $3::text[]) AS k(did, collection, rkey) "
@@ -141,8 +118,7 @@ void row_writer::put(writing& w, std::span<const row_outcome> these) const {
   key_arrays keys;
   std::vector<array_text> rest(columns.size() - 3);
   for (const auto& f : these) {
-    const auto n = !f.rows ? 0 : p_.many() ? f.of->rows.size() : 1;
-    for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < f.rows; ++i) {
       keys.add(*f.of);
       std::size_t at = 0;
       if (p_.many()) rest[at++].add(cell(static_cast<std::int64_t>(i)));
@@ -171,9 +147,9 @@ void row_writer::trim(writing& w, std::span<const row_outcome> these) const {
   key_arrays keys;
   array_text counts;
   for (const auto& f : these) {
-    if (!f.rows) continue;
+    if (f.rows == 0) continue;
     keys.add(*f.of);
-    counts.add(cell(static_cast<std::int64_t>(f.of->rows.size())));
+    counts.add(cell(static_cast<std::int64_t>(f.rows)));
   }
   if (counts.size() == 0) return;
   auto parameters = std::move(keys).done();
@@ -206,11 +182,11 @@ void row_writer::settle_rejects(writing& w, std::span<const row_outcome> these) 
 }
 
 void row_writer::run_hooks(writing& w, const row_outcome& f) const {
-  if (!f.hooks || (!f.rows && !f.had)) return;
-  for (const auto& h : f.rows ? on_put_ : on_delete_) {
+  if (!f.hooks || (f.rows == 0 && !f.had)) return;
+  for (const auto& h : f.rows > 0 ? on_put_ : on_delete_) {
     request r{.sql = h.sql, .parameters = {}};
     for (const auto p : h.parameters) r.parameters.push_back(hook_value(p, *f.of));
-    w.add(std::move(r), f.rows ? "on_put" : "on_delete");
+    w.add(std::move(r), f.rows > 0 ? "on_put" : "on_delete");
   }
 }
 
@@ -226,9 +202,7 @@ std::string row_writer::copy_statement() const {
 }
 
 void row_writer::copy_lines(const row_outcome& f, bool many, std::string& into) {
-  if (!f.rows) return;
-  const auto n = many ? f.of->rows.size() : 1;
-  for (std::size_t i = 0; i < n; ++i) {
+  for (std::size_t i = 0; i < f.rows; ++i) {
     copy_field(into, std::string_view(f.of->did));
     into += '\t';
     copy_field(into, std::string_view(f.of->collection));

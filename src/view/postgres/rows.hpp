@@ -7,6 +7,7 @@
 #include "postgres/connection.hpp"
 #include "sql/hook_text.hpp"
 #include "sql/naming.hpp"
+#include "sql/row_outcomes.hpp"
 
 #include "recordkv/view/store.hpp"
 
@@ -17,16 +18,6 @@
 #include <vector>
 
 namespace recordkv::view::postgres {
-
-/// What becomes of a key: rows, or none with or without a reject.
-struct row_outcome {
-  const change* of = nullptr;
-  bool rows = false;
-  std::string rejection_reason;
-  bool had = false;  ///< with hooks only: the key has rows so far
-  bool hooks = true;
-};
-using row_outcomes = std::vector<row_outcome>;
 
 /// Requests, and what their answers tell.
 struct writing {
@@ -43,7 +34,7 @@ class row_writer {
   /// errc::bad_config: a hook with a parameter that there is not.
   static result<row_writer> make(const plan& p, const naming& n, bool bulk);
 
-  /// The last change of each key, in the order of the keys; with hooks in that of the store. In bulk all, as they come.
+  /// As view::outcomes_of(). Keys that PostgreSQL cannot index become rejects, also if the record was deleted.
   row_outcomes outcomes_of(const std::vector<change>& changes) const;
 
   /// Which of the keys have rows: a row for each that does, its place in the list from 1.
