@@ -10,7 +10,7 @@ std::string described(const cell& c) {
   return "NULL";
 }
 
-/// Those that follow from another column, or from no record: they are compared where a test names them.
+/// Columns that follow from another column, or from no record. They are compared only if a test names them.
 bool follows(const column& c) {
   return c.from == origin::uri_did || c.from == origin::uri_collection || c.from == origin::uri_rkey ||
          c.from == origin::hooks;

@@ -27,8 +27,7 @@ struct column_type_traits {
 
   /// A value that is written as text: in a condition, in a fact about a record. nullopt: not of this type.
   std::optional<cell> (*from_text)(std::string_view);
-  /// A value of a record. NULL: not of this type; `flaw` is set where more can be said. nullptr: a JSON string is read
-  /// by from_text().
+  /// A value of a record. NULL: not of this type; `flaw` may say more. nullptr: a JSON string is read by from_text().
   cell (*from_json)(const boost::json::value&, std::string_view& flaw);
   /// A value of a view file. nullptr: a TOML string is read by from_text().
   std::optional<cell> (*from_toml)(const toml::node&);

@@ -1,8 +1,10 @@
 // From a record to its rows.
 //
 // Owns: what becomes of each column's value, and the bounds of what one record may give.
-// Refuses to know: how a plan is written, and where rows go. The record is hostile: its depth, its size and the size of
-// what it would become are bounded, and and the reason of a rejection holds nothing of it.
+// Refuses to know: how a plan is written, and where rows go.
+//
+// A record may be hostile. Its depth, its size and the size of its rows are bounded. The reason of a rejection holds
+// nothing of the record.
 #include "plan/column_types.hpp"
 #include "plan/links.hpp"
 #include "plan/pointer.hpp"
@@ -25,7 +27,7 @@ constexpr std::size_t max_json = 16 << 20;
 constexpr std::size_t max_rows = 10'000;
 constexpr std::size_t max_text = 16 << 20;  ///< bytes of text in all rows of one record
 
-/// PostgreSQL's index entries take 2,704 bytes. Both databases have to give the same answers, so both have the bound.
+/// An index entry of PostgreSQL takes 2,704 bytes. Both databases must give the same answers, so both have the bound.
 constexpr std::size_t max_indexed = 2000;
 
 bool is_part_of(std::string_view name, const column& c) {
@@ -35,7 +37,7 @@ bool is_part_of(std::string_view name, const column& c) {
   return part == "_did" || part == "_collection" || part == "_rkey";
 }
 
-/// How long a column's text may be without outgrowing an index that it, or a part of it, stands in.
+/// The longest text of a column that fits the indexes and counters on it, or on a part of it.
 std::size_t max_text_of(const plan& p, const column& c) {
   std::size_t out = max_text;
   for (const auto& index : p.indexes)
@@ -83,7 +85,7 @@ class extractor {
     out_.rows.push_back(std::move(row));
   }
 
-  /// One row; false when the record does not fit.
+  /// Adds one row; false: the record does not fit.
   bool add(const json::value& element) {
     if (out_.rows.size() == max_rows) return reject(fmt::format("more than {} elements at {}", max_rows, p_.each));
     cells row;
@@ -161,7 +163,7 @@ class extractor {
     auto value = type.from_text(s);
     if (!value && type.bounded && s.contains('\0')) flaw_ = zero_flaw;
     if (!value || !type.bounded) return value.value_or(cell());
-    // Looking for the bound costs more than copying the text, so usual texts are not asked for theirs.
+    // Finding the bound costs more than copying the text. A short text fits in any case.
     if (s.size() > 200 && s.size() > max_text_of(p_, c)) {
       flaw_ = "is too long for the index or counter that it stands in";
       return {};
@@ -197,7 +199,7 @@ class extractor {
 extraction extract(const plan& p, const record& r) {
   if (r.json.size() > max_json)
     return {.rows = {}, .rejection_reason = fmt::format("longer than {} MiB", max_json >> 20)};
-  // A like is 250 bytes and a post a few thousand: the usual record is parsed without touching the heap.
+  // A like is 250 bytes and a post a few thousand: most records are parsed without the heap.
   unsigned char buffer[16 * 1024];
   json::monotonic_resource memory(buffer, sizeof(buffer));
   json::parse_options options;
