@@ -20,7 +20,7 @@ result<repo_event> decode_json(std::string_view text);
 /// bytes become '?', so that no line break is passed on.
 std::string shown(std::string_view text, std::size_t max);
 
-/// An error frame: errc::refused, "Name: message".
+/// An error frame: "Name: message", with the code of its name (is_error_frame).
 error stream_error(std::string_view name, std::string_view message);
 
 /// "create", "update" or "delete"; nullopt for others.

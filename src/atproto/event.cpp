@@ -49,7 +49,10 @@ std::string shown(std::string_view text, std::size_t max) {
 error stream_error(std::string_view name, std::string_view message) {
   auto text = shown(name, 64);
   if (!message.empty()) text += ": " + shown(message, 256);
-  return {errc::refused, std::move(text)};
+  const auto code = name == "FutureCursor"      ? errc::cursor_ahead
+                    : name == "ConsumerTooSlow" ? errc::too_slow
+                                                : errc::refused;
+  return {code, std::move(text)};
 }
 
 record_flaw flaw_for(const error& why) noexcept {

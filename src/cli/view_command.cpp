@@ -199,7 +199,7 @@ task<result<std::optional<view::change>>> again(session s, const projection::vie
                  .rkey = std::string(u->rkey),
                  .seq = r.seq,
                  .rows = std::move(taken.rows),
-                 .misfit = std::move(taken.misfit),
+                 .rejection_reason = std::move(taken.rejection_reason),
                  .cid = std::string(record.cid),
                  .rev = std::string(record.rev),
                  .time = std::string(record.time),

@@ -97,7 +97,7 @@ bool file_source::read_message(std::string& message) {
 void file_source::take(std::string message, std::vector<frame>& out) {
   auto seen = message.starts_with('{') ? atproto::summarise_jetstream(message) : atproto::summarise_frame(message);
   frame f;
-  if (!seen && seen.error().code == errc::refused) {
+  if (!seen && atproto::is_error_frame(seen.error().code)) {
     // It ended a connection when it was recorded. The recording goes on.
     counters_.add("source_skipped", "error_frame");
     return;

@@ -19,7 +19,8 @@ std::string_view word_for(errc code) {
     case errc::closed: return "closed";
     case errc::timed_out: return "timeout";
     case errc::refused: return "refused";
-    case errc::bad_config: return "bad_config";
+    case errc::bad_config:
+    case errc::cursor_stale: return "bad_config";
     case errc::malformed: return "framing";
     default: return "unreachable";
   }
@@ -114,7 +115,7 @@ task<result<>> stream_source::reconnect() {
 
 result<> stream_source::dial_failed(const error& e) {
   // Jetstream v2 refuses the upgrade where other hosts send #info OutdatedCursor. Begin at its oldest event.
-  if (e.code == errc::bad_config && numbers_.place().seq && e.text.find("CursorTooOld") != std::string::npos) {
+  if (e.code == errc::cursor_stale && numbers_.place().seq) {
     drop("outdated_cursor", e.text);
     ready_.push_back({.what = frame::notice::outdated_cursor,
                       .info = {.kind = atproto::event_kind::info, .name = "OutdatedCursor"},
@@ -125,7 +126,8 @@ result<> stream_source::dial_failed(const error& e) {
   }
   const auto stay_away = ws_->retry_after().value_or(0s);
   // After an earlier success a 404 comes from a proxy whose server is being replaced, and passes.
-  if (e.code != errc::bad_config || was_connected_ || numbers_.place().seq) {
+  const bool hopeless = e.code == errc::bad_config || e.code == errc::cursor_stale;
+  if (!hopeless || was_connected_ || numbers_.place().seq) {
     drop(word_for(e.code), e.text, stay_away);
     return {};
   }
@@ -134,7 +136,7 @@ result<> stream_source::dial_failed(const error& e) {
   due_ = clock::now() + backoff_.next();
   counters_.add("source_reconnects", word_for(e.code));
   last_error_ = fmt::format("connecting to {}: {}", spec_.url, e.text);
-  return fail(e.code, "{}: {}", spec_.url, e.text);
+  return fail(errc::bad_config, "{}: {}", spec_.url, e.text);
 }
 
 void stream_source::connected(const opening& o) {
@@ -211,7 +213,7 @@ bool stream_source::accept(ws_message& m, std::vector<frame>& out) {
     return skip(m, m.what == ws_message::type::text ? "text_message" : "binary_message", out);
   auto seen = dialect_.summarise(m.bytes);
   if (seen) return deliver(m, std::move(*seen), out);
-  if (seen.error().code == errc::refused) return error_frame(seen.error().text, out);
+  if (atproto::is_error_frame(seen.error().code)) return error_frame(seen.error(), out);
   return skip(m, seen.error().text, out);
 }
 
@@ -301,14 +303,14 @@ bool stream_source::about_stream(ws_message& m, atproto::frame_summary g, std::v
 
 // False: the connection was dropped. By the protocol the host closes after an error frame. A host that sends errors
 // between good frames must not cause a reconnect for each.
-bool stream_source::error_frame(const std::string& text, std::vector<frame>& out) {
-  const std::string shown = text.substr(0, 200);
-  const bool of_cursor = text.starts_with("FutureCursor");
+bool stream_source::error_frame(const error& said, std::vector<frame>& out) {
+  const std::string shown = said.text.substr(0, 200);
+  const bool of_cursor = said.code == errc::cursor_ahead;
   if (of_cursor && numbers_.fresh() && numbers_.place().seq) {  // the answer to our cursor
     numbering_went_back(shown, out);
     return false;
   }
-  const bool too_slow = text.starts_with("ConsumerTooSlow");
+  const bool too_slow = said.code == errc::too_slow;
   auto& left_at = too_slow ? left_as_slow_at_ : left_at_;
   const auto now = clock::now();
   if (left_at && now - *left_at < between_leavings) {

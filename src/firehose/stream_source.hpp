@@ -61,7 +61,7 @@ class stream_source final : public frame_source {
   source_gap outdated_gap() const;
   void begin_seam();
   bool about_stream(ws_message& m, atproto::frame_summary g, std::vector<frame>& out);
-  bool error_frame(const std::string& text, std::vector<frame>& out);
+  bool error_frame(const error& said, std::vector<frame>& out);
   bool skip(const ws_message& m, std::string_view word, std::vector<frame>& out);
   void numbering_went_back(std::string_view why, std::vector<frame>& out);
   std::string beginning() const;

@@ -87,10 +87,28 @@ error redirected(unsigned status, std::string_view reason, std::string_view wher
               "wss:// or ws:// in front");
 }
 
+// Of an XRPC error, {"error":"Name","message":"…"}, also of one that breaks off behind the name.
+std::string_view error_name(std::string_view body) {
+  constexpr std::string_view key = R"("error")", blank = " \t\r\n";
+  const auto at = body.find(key);
+  if (at == body.npos) return {};
+  body.remove_prefix(at + key.size());
+  const auto skip = [&] { body.remove_prefix(std::min(body.find_first_not_of(blank), body.size())); };
+  const auto take = [&](char c) {
+    skip();
+    const bool there = body.starts_with(c);
+    if (there) body.remove_prefix(1);
+    return there;
+  };
+  return take(':') && take('"') ? body.substr(0, body.find('"')) : std::string_view();
+}
+
 error refusal(unsigned status, std::string_view reason, std::string_view body) {
   const bool hopeless = status == 400 || status == 401 || status == 403 || status == 404 || status == 501;
-  return fail(hopeless ? errc::bad_config : errc::refused, "the server answered HTTP {} {}: {}", status,
-              printable(reason), printable(body));
+  const auto code = !hopeless                            ? errc::refused
+                    : error_name(body) == "CursorTooOld" ? errc::cursor_stale
+                                                         : errc::bad_config;
+  return fail(code, "the server answered HTTP {} {}: {}", status, printable(reason), printable(body));
 }
 
 result<> judge(answer_parser& parser, const std::string& key) {

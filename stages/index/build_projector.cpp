@@ -292,7 +292,7 @@ task<result<void>> build_projector::swap_in() {
   const auto all = kv::partition_labels(context_.spec.partitions);
   crash_point("view.before_swap");
   auto swapped = co_await context_.rows.ready(plan_, build_.number, context_.labels, all);
-  if (!swapped && swapped.error().code == errc::storage) {
+  if (!swapped && of_storage(swapped.error().code)) {
     // A reader's long transaction, say. The live build, which has made way, goes on for as long.
     if (context_.swap_refused.empty())
       log::warn("index", "view {}: {}; the old rows go on answering", context_.name, swapped.error().text);

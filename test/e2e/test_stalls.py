@@ -231,7 +231,7 @@ class StallTest(unittest.TestCase):
 
     def test_disk_full_of_the_database(self):
         """A file system of 4 MB, in a mount namespace of its own; skipped, aloud, where none may be made."""
-        with StallRig() as rig:
+        with StallRig(**{"index.database": "sqlite:locked/likes.db"}) as rig:  # no path decides about a cause
             mount = ["unshare", "-rm", "bash", "-c", 'mount -t tmpfs -o size=4m tmpfs "$0" && exec "$@"']
             os.makedirs(rig.path("state"))
             probe = subprocess.run([*mount, rig.path("state"), "true"], capture_output=True, text=True, check=False)

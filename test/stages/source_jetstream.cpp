@@ -133,6 +133,19 @@ TEST_CASE("jetstream: after a refusal of the cursor as too old reading begins at
   CHECK(relay.targets.back() == "/subscribe?cursor=0");
 }
 
+TEST_CASE("jetstream: a refusal whose message only mentions CursorTooOld keeps the cursor") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.cursor = source_position(12);
+  relay.then({refuse(400, R"({"error":"InvalidRequest","message":"not CursorTooOld"})")});
+  relay.then({like(t0)});
+  const auto source = make_jetstream(rig.io.get_executor(), spec, rig.counters);
+  rig.take(*source, 1);
+  REQUIRE(relay.targets.size() == 2);
+  CHECK(relay.targets[0] == relay.targets[1]);
+}
+
 TEST_CASE("jetstream v2 wraps its events in an envelope") {
   source_rig rig;
   fake_relay relay(rig.io);

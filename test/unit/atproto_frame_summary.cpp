@@ -28,9 +28,11 @@ TEST_CASE("info has no seq; unknown types keep theirs; an error frame is one") {
   const auto failed =
       summarise_frame(test::cbor(R"({"op":-1})") + test::cbor(R"({"error":"FutureCursor","message":"too\nfar"})"));
   REQUIRE_FALSE(failed.has_value());
-  CHECK(failed.error().code == errc::refused);
+  CHECK(failed.error().code == errc::cursor_ahead);
   CHECK(failed.error().text == "FutureCursor: too?far");
-  CHECK(summarise_frame(test::cbor(R"({"op":-1})") + test::cbor(R"({"error":"X"})")).error().text == "X");
+  const auto other = summarise_frame(test::cbor(R"({"op":-1})") + test::cbor(R"({"error":"X"})"));
+  CHECK(other.error().code == errc::refused);
+  CHECK(other.error().text == "X");
 }
 
 TEST_CASE("a frame is exactly two items; its keys may come in any order, each once") {

@@ -218,7 +218,7 @@ TEST_CASE("v2 envelopes") {
 
   const auto failed = summarise_jetstream(R"({"$type":"error","error":"ConsumerTooSlow","message":"m"})");
   REQUIRE_FALSE(failed.has_value());
-  CHECK(failed.error().code == errc::refused);
+  CHECK(failed.error().code == errc::too_slow);
   CHECK(failed.error().text == "ConsumerTooSlow: m");
   CHECK(flaw_of(R"({"$type":"message"})") == "payload");
 }

@@ -115,7 +115,8 @@ TEST_CASE("a database by its name; and none by any other") {
     const auto refused = store::open(loop(), wrong);
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().code == errc::bad_config);
-    CHECK(refused.error().text.ends_with("names no database; write sqlite:PATH, or postgresql://USER@HOST/DATABASE"));
+    CHECK(refused.error().text.ends_with(
+        "does not name a database; write sqlite:PATH, or postgresql://USER@HOST/DATABASE"));
     CHECK_FALSE(refused.error().text.contains("secret"));
     CHECK(query(wrong, "likes", {}, 1).error().code == errc::bad_config);
   }

@@ -43,9 +43,15 @@ struct frame_summary {
   std::string_view unknown_word() const noexcept { return name.empty() ? std::string_view("unknown") : name; }
 };
 
+/// The codes of an error frame. The host says that something is wrong, and the frame brings nothing else.
+constexpr bool is_error_frame(errc code) noexcept {
+  return code == errc::refused || code == errc::cursor_ahead || code == errc::too_slow;
+}
+
 /// Reads the summary of one firehose frame: exactly two DAG-CBOR items, their keys in any order, a header map with
 /// `op`. errc::malformed: it is no such frame. Fields are not judged here: a field of a wrong type counts as absent.
-/// errc::refused: an error frame (op −1), with text "Name: message".
+/// An error frame (op −1): a code of
+/// is_error_frame(), and the text "Name: message".
 result<frame_summary> summarise_frame(std::string_view bytes);
 
 /// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object, or a commit
@@ -99,7 +105,8 @@ struct repo_event {
 /// Commit frames: every CAR block is checked against its CID, the commit block against the message (did, rev), and each
 /// record against its op's CID. One bad record is a flaw of that change. Anything else makes the whole event
 /// errc::malformed, with a short word in error::text: "cid_mismatch", "no_commit_block", "did_too_long" (a valid DID
-/// over 512 bytes, whose escaped form might not fit NATS's control line), and so on. errc::refused: an error frame.
+/// over 512 bytes, whose escaped form might not fit NATS's control line), and so on. A code of
+/// is_error_frame(): an error frame.
 ///
 /// Jetstream has no proofs. A record is rewritten through its canonical CBOR, whose CID must be the event's CID
 /// (cid_mismatch). If the event has no CID, it is computed. A number not written as an integer is then a float, since

@@ -8,7 +8,7 @@
 namespace recordkv::view::postgres {
 namespace {
 
-constexpr std::size_t most_addresses = 32;
+constexpr std::size_t max_addresses = 32;
 
 std::vector<std::string> parts(std::string_view list) {
   std::vector<std::string> out;
@@ -52,7 +52,7 @@ task<result<address>> resolved(address a) {
   std::string why;
   std::size_t count = 0;
   const auto take = [&](std::size_t i, std::string_view addr) {
-    if (count == most_addresses) return;
+    if (count == max_addresses) return;
     append(out.host, hosts[i], count == 0);
     append(out.hostaddr, addr, count == 0);
     append(out.port, ports.size() == 1 ? ports[0] : ports[i], count == 0);

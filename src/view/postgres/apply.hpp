@@ -14,7 +14,7 @@
 namespace recordkv::view::postgres {
 
 /// store::apply() and store::retry() on a session that is the caller's until they return.
-task<result<store::applied>> apply(session& s, doubts& unanswered, const plan& p, std::uint64_t number,
+task<result<store::applied>> apply(session& s, suspects& unanswered, const plan& p, std::uint64_t number,
                                    const std::vector<change>& changes, const position& previous, const position& next);
 task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<change>& changes);
 

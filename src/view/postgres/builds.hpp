@@ -23,7 +23,7 @@ task<result<stored_builds>> builds_of(session& s, std::string view, bool lock);
 task<result<stored_build>> begin_with(session& s, const plan& p, std::uint64_t number);
 
 /// errc::mismatch: under a name that a build of this view bears, or will bear, stands a table that is not the view's.
-task<result<void>> no_strangers(session& s, const plan& p, const stored_builds& ours);
+task<result<void>> refuse_foreign_tables(session& s, const plan& p, const stored_builds& ours);
 
 /// Makes a build's tables; with key, indexes and triggers unless it is to be loaded in bulk.
 task<result<build>> make_build(session& s, const plan& p, bool live, position start, std::uint64_t bulk_until);

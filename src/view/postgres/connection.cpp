@@ -1,7 +1,7 @@
 #include "postgres/connection.hpp"
 
 #include "postgres/reachable.hpp"
-#include "postgres/words.hpp"
+#include "postgres/sqlstate_hints.hpp"
 #include "recordkv/view/store.hpp"
 
 #include <fcntl.h>
@@ -145,11 +145,11 @@ error connection::lost(std::string_view doing) {
                                     : one_line(PQerrorMessage(pg_));
   late_ = false;
   drop();
-  return fail(errc::storage, "database {}: cannot {}: {}; the next attempt connects anew", shown_, doing, why);
+  return fail(errc::unavailable, "database {}: cannot {}: {}; the next attempt connects anew", shown_, doing, why);
 }
 
 error connection::failure(std::string_view doing, const reply& r) const {
-  return fail(errc::storage, "database {}: cannot {}: {}", shown_, doing, explained(r.state(), r.reason()));
+  return fail(code_of(r.state()), "database {}: cannot {}: {}", shown_, doing, explained(r.state(), r.reason()));
 }
 
 // --- connecting ---
@@ -186,7 +186,7 @@ task<result<void>> connection::dial(deadline until) {
     PQconninfoFree(all);
   }
   auto found = co_await resolved(std::move(named));
-  if (!found) co_return fail(errc::storage, "database {}: cannot connect: {}", shown_, found.error().text);
+  if (!found) co_return fail(errc::unavailable, "database {}: cannot connect: {}", shown_, found.error().text);
   const auto answering = co_await reachable(std::move(*found), patience_with_addresses);
   // A network that goes silent is noticed within a minute; the URL may say otherwise. What follows it may not.
   std::vector<const char*> keys{
@@ -214,7 +214,8 @@ task<result<void>> connection::dial(deadline until) {
     const auto said = late_ || pg_ == nullptr ? farewell{} : farewell_in(PQerrorMessage(pg_));
     auto why = lost("connect");
     if (!said.state.empty())
-      co_return fail(errc::storage, "database {}: cannot connect: {}", shown_, explained(said.state, said.reason));
+      co_return fail(code_of_dial(said.state), "database {}: cannot connect: {}", shown_,
+                     explained(said.state, said.reason));
     why.text += "; check that PostgreSQL runs, and that index.database names it, its user and a database";
     co_return why;
   }

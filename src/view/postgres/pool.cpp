@@ -7,13 +7,13 @@
 
 namespace recordkv::view::postgres {
 
-turnstile::pass::~pass() {
+async_mutex::pass::~pass() {
   if (of_ == nullptr) return;
   ++of_->serving_;
   of_->moved_.notify();
 }
 
-task<turnstile::pass> turnstile::enter() {
+task<async_mutex::pass> async_mutex::enter() {
   const auto mine = next_++;
   while (serving_ != mine) co_await moved_.wait();
   co_return pass(*this);
@@ -150,8 +150,9 @@ error pool::none_free() const {
     why.text += fmt::format("; it has {}, and all are at work", slots_.size());
     return why;
   }
-  return fail(errc::storage, "database {}: cannot connect once more: all {} connections of this process are at work",
-              shown_, slots_.size());
+  return fail(errc::unavailable,
+              "database {}: cannot connect once more: all {} connections of this process are at work", shown_,
+              slots_.size());
 }
 
 }  // namespace recordkv::view::postgres

@@ -27,17 +27,17 @@
 namespace recordkv::view::postgres {
 
 /// Lets one in at a time, in the order in which they came.
-class turnstile {
+class async_mutex {
  public:
   class pass {
    public:
-    explicit pass(turnstile& t) : of_(&t) {}
+    explicit pass(async_mutex& t) : of_(&t) {}
     pass(pass&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
     pass& operator=(pass&&) = delete;
     ~pass();
 
    private:
-    turnstile* of_;
+    async_mutex* of_;
   };
   task<pass> enter();
 
@@ -47,12 +47,12 @@ class turnstile {
 };
 
 /// What apply() asked for when its COMMIT was lost on the way. It may have been done, or not.
-struct doubt {
+struct suspect {
   std::uint64_t number;
   position previous, next;
-  bool operator==(const doubt&) const = default;
+  bool operator==(const suspect&) const = default;
 };
-using doubts = std::map<std::uint64_t, doubt>;  ///< by build: each asker resolves its own
+using suspects = std::map<std::uint64_t, suspect>;  ///< by build: each asker resolves its own
 
 class pool : public std::enable_shared_from_this<pool> {
  public:
@@ -81,7 +81,7 @@ class pool : public std::enable_shared_from_this<pool> {
     co_return done;
   }
 
-  doubts unanswered;
+  suspects unanswered;
 
  private:
   struct slot {
@@ -123,7 +123,7 @@ class pool : public std::enable_shared_from_this<pool> {
   asio::io_context& io_;
   std::string url_, shown_;
   std::chrono::milliseconds patience_;
-  std::map<std::string, turnstile> turns_;       // by view
+  std::map<std::string, async_mutex> turns_;     // by view
   std::map<std::string, std::uint64_t> places_;  // of the views that want a connection, kept until they get one
   std::set<std::uint64_t> waiting_;              // the places whose calls wait now; the first is served first
   std::uint64_t next_place_ = 0;

@@ -1,5 +1,6 @@
 // Questions to a PostgreSQL database of views: read-only, on a connection and a loop of their own.
 #include "databases.hpp"
+#include "plan/column_types.hpp"
 #include "postgres/session.hpp"
 #include "sql/query_text.hpp"
 
@@ -17,18 +18,17 @@ using namespace postgres;
 
 constexpr std::chrono::seconds patience{5};
 
-cell cell_of(std::string_view text, column_type t) {
+cell cell_of(std::string_view answer, column_type t) {
+  using enum column_type_traits::storage;
   std::int64_t whole = 0;
-  double real = 0;
-  switch (t) {
-    case column_type::boolean: return std::int64_t{text == "t" ? 1 : 0};
-    case column_type::integer: std::from_chars(text.data(), text.data() + text.size(), whole); return whole;
-    case column_type::real: std::from_chars(text.data(), text.data() + text.size(), real); return real;
-    case column_type::text:
-    case column_type::timestamp:
-    case column_type::json: break;
+  double fraction = 0;
+  switch (traits_of(t).stored) {
+    case boolean: return std::int64_t{answer == "t" ? 1 : 0};
+    case integer: std::from_chars(answer.data(), answer.data() + answer.size(), whole); return whole;
+    case real: std::from_chars(answer.data(), answer.data() + answer.size(), fraction); return fraction;
+    case text: break;
   }
-  return std::string(text);
+  return std::string(answer);
 }
 
 /// None where the database holds no tables of ours at all.

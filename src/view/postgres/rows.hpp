@@ -7,6 +7,7 @@
 #include "postgres/connection.hpp"
 #include "sql/hook_text.hpp"
 #include "sql/naming.hpp"
+#include "sql/row_outcomes.hpp"
 
 #include "recordkv/view/store.hpp"
 
@@ -17,16 +18,6 @@
 #include <vector>
 
 namespace recordkv::view::postgres {
-
-/// What becomes of a key: rows, or none with or without a reject.
-struct fate {
-  const change* of = nullptr;
-  bool rows = false;
-  std::string misfit;
-  bool had = false;  ///< with hooks only: the key has rows so far
-  bool hooks = true;
-};
-using fates = std::vector<fate>;
 
 /// Requests, and what their answers tell.
 struct writing {
@@ -43,17 +34,17 @@ class row_writer {
   /// errc::bad_config: a hook with a parameter that there is not.
   static result<row_writer> make(const plan& p, const naming& n, bool bulk);
 
-  /// The last change of each key, in the order of the keys; with hooks in that of the store. In bulk all, as they come.
-  fates fates_of(const std::vector<change>& changes) const;
+  /// As view::outcomes_of(). Keys that PostgreSQL cannot index become rejects, also if the record was deleted.
+  row_outcomes outcomes_of(const std::vector<change>& changes) const;
 
   /// Which of the keys have rows: a row for each that does, its place in the list from 1.
-  request which_have_rows(const fates& all) const;
+  request which_have_rows(const row_outcomes& all) const;
 
   /// All of it but, when `by_copy`, the rows.
-  writing write(std::span<const fate> these, bool by_copy = false) const;
+  writing write(std::span<const row_outcome> these, bool by_copy = false) const;
 
   std::string copy_statement() const;
-  static void copy_lines(const fate& f, bool many, std::string& into);
+  static void copy_lines(const row_outcome& f, bool many, std::string& into);
 
   /// Hooks, to be looked at by the server before any of them runs.
   std::vector<request> hooks_to_parse() const;
@@ -63,11 +54,11 @@ class row_writer {
 
  private:
   row_writer(const plan& p, naming n, bool bulk) : p_(p), n_(std::move(n)), bulk_(bulk) {}
-  void erase(writing& w, std::span<const fate> these) const;
-  void put(writing& w, std::span<const fate> these) const;
-  void trim(writing& w, std::span<const fate> these) const;
-  void settle_rejects(writing& w, std::span<const fate> these) const;
-  void run_hooks(writing& w, const fate& f) const;
+  void erase(writing& w, std::span<const row_outcome> these) const;
+  void put(writing& w, std::span<const row_outcome> these) const;
+  void trim(writing& w, std::span<const row_outcome> these) const;
+  void settle_rejects(writing& w, std::span<const row_outcome> these) const;
+  void run_hooks(writing& w, const row_outcome& f) const;
 
   const plan& p_;
   naming n_;

@@ -11,7 +11,6 @@
 #include "sql/statements.hpp"
 
 #include <algorithm>
-#include <set>
 
 namespace recordkv::view {
 namespace {
@@ -33,7 +32,7 @@ task<result<builds>> look_now(session& s, std::string view) {
   if (auto begun = co_await begin_reading(s); !begun) co_return begun.error();
   auto all = co_await builds_of(s, std::move(view), false);
   if (!all) co_return all.error();
-  co_return told(*all);
+  co_return builds_in(*all);
 }
 
 /// The hooks, as the server would read them: what it refuses now it would refuse of every record.
@@ -57,19 +56,14 @@ task<result<build>> begin_now(session& s, const plan& p, position start, std::ui
   if (auto begun = co_await begin_change(s, p.name); !begun) co_return begun.error();
   auto all = co_await builds_of(s, p.name, true);
   if (!all) co_return all.error();
-  const auto* const next = find(*all, false);
-  const bool live = find(*all, true) != nullptr;
-  if ((next != nullptr ? next->of.number : 0) != expected_next)
-    co_return fail(errc::conflict, "view {} has another next build by now: another process has begun one", p.name);
-  if (auto done = co_await no_strangers(s, p, *all); !done) co_return done.error();
-  for (const auto& b : *all)
-    if (!b.of.live || !live)  // a live one that somebody has taken tables away from is none
-      if (auto done = co_await drop_build(s, b); !done) co_return done.error();
+  if (auto seen = expect_next(*all, p.name, expected_next); !seen) co_return seen.error();
+  if (auto done = co_await refuse_foreign_tables(s, p, *all); !done) co_return done.error();
+  for (const auto& b : replaced(*all))
+    if (auto done = co_await drop_build(s, b); !done) co_return done.error();
   position nowhere;
-  if (!live)
+  if (find(*all, true) == nullptr)
     if (auto made = co_await make_build(s, p, true, std::move(nowhere), 0); !made) co_return made.error();
-  // Hooks may ask for rows by their key, and see others than they would have; there is no loading past them.
-  auto made = co_await make_build(s, p, false, std::move(start), p.has_hooks() ? 0 : bulk_until);
+  auto made = co_await make_build(s, p, false, std::move(start), bulk_until);
   if (!made) co_return made.error();
   if (auto done = co_await check_hooks(s, p, made->number); !done) co_return done.error();
   std::vector<request> wish{{want_build(), {"false", p.name}}, {"COMMIT", {}}};
@@ -92,27 +86,23 @@ task<result<bool>> ready_now(session& s, const plan& p, std::uint64_t number, st
   if (auto begun = co_await begin_change(s, p.name); !begun) co_return begun.error();
   auto all = co_await builds_of(s, p.name, true);
   if (!all) co_return all.error();
-  const auto b = std::ranges::find_if(*all, [&](const stored_build& x) { return x.of.number == number; });
-  if (b == all->end() || !b->whole || b->of.hash != p.hash())
-    co_return fail(errc::conflict, "build {} of view {} is no longer there: another process has rebuilt it", number,
-                   p.name);
-  if (b->of.live) co_return fail(errc::conflict, "build {} of view {} is the live one already", number, p.name);
-  if (b->of.bulk_until != 0)
-    co_return fail(errc::refused, "build {} of view {} is still being loaded in bulk; end that first", number, p.name);
-  std::set<std::string> caught_up(b->ready.begin(), b->ready.end());
-  caught_up.insert(partitions.begin(), partitions.end());
-  const bool enough = std::ranges::all_of(all_partitions, [&](const auto& one) { return caught_up.contains(one); });
-  if (enough) {
+  const auto at = std::ranges::find_if(*all, [&](const stored_build& x) { return x.whole && x.of.number == number; });
+  auto b = expect_build(p, number, at == all->end() ? std::nullopt : std::optional(*at));
+  if (!b) co_return b.error();
+  const auto state = readiness_of(p, *b, partitions, all_partitions);
+  if (!state) co_return state.error();
+  if (state->complete) {
     const auto live = std::ranges::find_if(*all, [](const stored_build& x) { return x.of.live; });
     const auto* const older = live == all->end() ? nullptr : &*live;
     if (auto done = co_await swap_builds(s, p, older, *b); !done) co_return done.error();
   } else {
     std::vector<request> note;
-    note.push_back({ready_build(), {names_text({caught_up.begin(), caught_up.end()}), fmt::to_string(number)}});
-    if (auto done = co_await s.run("note who has caught up", std::move(note)); !done) co_return done.error();
+    note.push_back({ready_build(), {names_text(state->caught_up), fmt::to_string(number)}});
+    if (auto done = co_await s.run("note which partitions have caught up", std::move(note)); !done)
+      co_return done.error();
   }
   if (auto done = co_await commit(s); !done) co_return done.error();
-  co_return enough;
+  co_return state->complete;
 }
 
 /// The next build if it has this number, or all builds for nullopt.
@@ -133,8 +123,7 @@ task<result<void>> want_rebuild_now(session& s, std::string view) {
   all.push_back({"COMMIT", {}});
   auto done = co_await s.run("ask for a rebuild", std::move(all));
   if (!done) co_return done.error();
-  if ((*done)[done->size() - 2].affected() == 0)
-    co_return fail(errc::not_found, "there is no view {} in the database", view);
+  if ((*done)[done->size() - 2].affected() == 0) co_return no_such_view(view);
   co_return result<void>{};
 }
 
@@ -142,8 +131,8 @@ task<result<std::vector<store::reject>>> rejects_now(session& s, std::string vie
   if (auto begun = co_await begin_reading(s); !begun) co_return begun.error();
   auto all = co_await builds_of(s, view, false);
   if (!all) co_return all.error();
-  const auto* const live = find(*all, true);
-  if (live == nullptr) co_return fail(errc::not_found, "there is no view {} in the database", view);
+  const auto live = expect_live(*all, view);
+  if (!live) co_return live.error();
   const auto most = std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max());
   std::vector<request> one{{list_rejects(live->names()), {fmt::to_string(most)}}};
   auto got = co_await s.run("read rejects", std::move(one));

@@ -37,7 +37,7 @@ std::string move_build() {
 
 std::string end_bulk_of_build() { return "UPDATE recordkv_builds SET bulk_until = 0 WHERE number = $1"; }
 std::string ready_build() { return "UPDATE recordkv_builds SET ready = $1 WHERE number = $2"; }
-std::string enliven_build() { return "UPDATE recordkv_builds SET live = TRUE WHERE number = $1"; }
+std::string promote_build() { return "UPDATE recordkv_builds SET live = TRUE WHERE number = $1"; }
 std::string erase_build() { return "DELETE FROM recordkv_builds WHERE number = $1"; }
 std::string want_build() { return "UPDATE recordkv_builds SET wanted = $1 WHERE view = $2"; }
 

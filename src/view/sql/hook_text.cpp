@@ -103,6 +103,18 @@ result<std::vector<hook_statement>> compile_hook(std::string_view text, std::str
   return hook_reader(text, table).read();
 }
 
+error hook_mistake(const plan& p, std::string_view which, std::string_view why) {
+  return fail(errc::bad_config, "{}:{}: view.{}: {}; mend the SQL", p.file, p.line, which, why);
+}
+
+result<hook_statements> compile_hooks(const plan& p, std::string_view table) {
+  auto on_put = compile_hook(p.on_put, table);
+  if (!on_put) return hook_mistake(p, "on_put", on_put.error().text);
+  auto on_delete = compile_hook(p.on_delete, table);
+  if (!on_delete) return hook_mistake(p, "on_delete", on_delete.error().text);
+  return hook_statements{std::move(*on_put), std::move(*on_delete)};
+}
+
 std::optional<std::string> hook_value(hook_parameter p, const change& c) {
   const auto unless_empty = [](const std::string& s) { return s.empty() ? std::nullopt : std::optional(s); };
   switch (p) {

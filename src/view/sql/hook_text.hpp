@@ -28,6 +28,14 @@ struct hook_statement {
 /// comments; "::" is left alone. Empty statements are left out. errc::bad_config: a parameter that there is not.
 result<std::vector<hook_statement>> compile_hook(std::string_view text, std::string_view table);
 
+/// Both hooks of a plan, for the tables of a build. errc::bad_config with file and key.
+struct hook_statements {
+  std::vector<hook_statement> on_put, on_delete;
+};
+result<hook_statements> compile_hooks(const plan& p, std::string_view table);
+/// `which`: "on_put" or "on_delete".
+error hook_mistake(const plan& p, std::string_view which, std::string_view why);
+
 /// The value of a parameter, NULL where the change does not have it.
 std::optional<std::string> hook_value(hook_parameter p, const change& c);
 

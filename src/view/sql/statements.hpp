@@ -8,24 +8,14 @@
 // they first stand in the text, since SQLite numbers names so.
 #pragma once
 
+#include "sql/column_sql.hpp"
 #include "sql/naming.hpp"
-
-#include "recordkv/view/plan.hpp"
 
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace recordkv::view {
-
-enum class dialect { sqlite, postgres };
-
-/// `name` in double quotes, any quote inside doubled.
-std::string identifier(std::string_view name);
-
-/// How a column is declared. SQLite: TEXT for timestamps and JSON, as a type it does not know would turn the text "1.0"
-/// into the number 1. PostgreSQL: text is COLLATE "C", so that its order is that of the bytes, as in SQLite.
-std::string declared(dialect d, column_type t);
 
 /// The table's columns in their order: did, collection, rkey, idx where plan::many(), then the plan's.
 struct table_column {
@@ -123,7 +113,7 @@ std::string end_bulk_of_build();
 /// ready, number
 std::string ready_build();
 /// number: it is the live one. The older live one must be gone.
-std::string enliven_build();
+std::string promote_build();
 /// number
 std::string erase_build();
 /// wanted, view

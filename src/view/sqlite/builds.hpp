@@ -13,7 +13,7 @@
 namespace recordkv::view {
 
 /// The table itself, and the end of the one that stood in its place before.
-result<void> found_builds(database& db);
+result<void> create_builds_table(database& db);
 
 /// The builds of a view, the live one first.
 result<stored_builds> builds_of(database& db, const std::string& view);

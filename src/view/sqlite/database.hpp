@@ -1,6 +1,6 @@
 // SQLite as values: a connection, a prepared statement, a transaction that undoes itself.
 //
-// Owns: the handles, the translation of SQLite's codes into errc::storage with file, reason and remedy.
+// Owns: the handles, and the translation of SQLite's result codes into ours, with file, reason and remedy.
 // Refuses to know: views, plans, threads. One thread at a time uses a connection.
 #pragma once
 
@@ -19,6 +19,10 @@
 
 namespace recordkv::view {
 
+/// What a failure means: errc::locked, no_space, or storage for anything else. `extended`: SQLite's extended result
+/// code. `system_error`: the errno behind it, where there is one.
+errc code_of(int extended, int system_error) noexcept;
+
 class statement {
  public:
   statement() = default;
@@ -33,6 +37,8 @@ class statement {
   /// SQLITE_ROW, SQLITE_DONE or an error. After anything but a row the statement is ready to be bound anew.
   int step();
   void reset();
+
+  std::string_view sql() const;
 
   // Columns count from 0 and are valid until the next step.
   int columns() const;

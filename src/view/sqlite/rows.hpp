@@ -6,6 +6,7 @@
 
 #include "sql/hook_text.hpp"
 #include "sql/naming.hpp"
+#include "sql/row_outcomes.hpp"
 #include "sqlite/database.hpp"
 
 #include "recordkv/view/store.hpp"
@@ -36,19 +37,13 @@ class sqlite_rows {
   };
   using hooks = std::vector<hook>;
 
-  /// What becomes of a key: rows, or none with or without a reject.
-  struct outcome {
-    bool rows = false;
-    std::string_view misfit;
-    bool with_hooks = false;
-  };
-
-  static result<hooks> prepare_hooks(database& db, const plan& p, const naming& n, std::string_view which);
-  result<void> append(database& db, const plan& p, const change& c, store::applied& count);
-  result<void> write_one(database& db, const plan& p, const change& c, store::applied& count);
-  result<void> write_guarded(database& db, const plan& p, const change& c, store::applied& count);
-  result<void> settle(database& db, const plan& p, const change& c, const outcome& to, store::applied& count);
-  result<void> put_rows(database& db, const plan& p, const change& c, store::applied& count);
+  static result<hooks> prepare_hooks(database& db, const plan& p, std::string_view which,
+                                     std::vector<hook_statement>& compiled);
+  result<void> append(database& db, const plan& p, const row_outcome& o, store::applied& count);
+  result<void> write_one(database& db, const plan& p, row_outcome& o, store::applied& count);
+  result<void> settle(database& db, const plan& p, const row_outcome& o, store::applied& count);
+  result<void> put_rows(database& db, const plan& p, const row_outcome& o, store::applied& count);
+  result<void> trim_rows(database& db, const row_outcome& o, store::applied& count);
   result<void> put_reject(database& db, const change& c, std::string_view reason);
   result<void> run_hooks(database& db, hooks& all, const change& c);
   result<void> look_for_rejects(database& db);

@@ -57,7 +57,7 @@ result<void> enter_wal(database& db, std::chrono::milliseconds patience) {
 result<void> sqlite_store::settle(database& db, std::chrono::milliseconds patience) {
   if (auto done = enter_wal(db, patience); !done) return done.error();
   if (auto done = db.run(settings); !done) return done.error();
-  return found_builds(db);
+  return create_builds_table(db);
 }
 
 result<builds> sqlite_store::look_now(const std::string& view) {
@@ -65,23 +65,16 @@ result<builds> sqlite_store::look_now(const std::string& view) {
   if (!t) return t.error();
   auto all = builds_of(db_, view);
   if (!all) return all.error();
-  return told(*all);
+  return builds_in(*all);
 }
 
-/// A table that stands under one of our names, or will have to give way to one, must be ours.
-result<void> sqlite_store::no_strangers(const plan& p, const stored_builds& ours) {
-  std::set<std::string> own;
-  for (const auto& b : ours)
-    for (auto& table : b.names().tables()) own.insert(std::move(table));
-  for (const bool live : {true, false})
-    for (const auto& table : naming(p, 0, live).tables()) {
-      if (own.contains(table)) continue;
-      auto there = exists(db_, table);
-      if (!there) return there.error();
-      if (*there)
-        return fail(errc::mismatch, "table {} exists and is not of view {}; rename the view in {}, or drop the table",
-                    table, p.name, p.file);
-    }
+/// A table that has one of our names, or is in the way of one, must be ours.
+result<void> sqlite_store::refuse_foreign_tables(const plan& p, const stored_builds& ours) {
+  for (const auto& table : new_names(p, ours)) {
+    auto there = exists(db_, table);
+    if (!there) return there.error();
+    if (*there) return foreign_table(p, table);
+  }
   return {};
 }
 
@@ -91,18 +84,13 @@ result<build> sqlite_store::begin_now(const plan& p, const position& start, std:
   if (!t) return t.error();
   auto all = builds_of(db_, p.name);
   if (!all) return all.error();
-  const auto* const next = find(*all, false);
-  const auto* const live = find(*all, true);
-  if ((next != nullptr ? next->of.number : 0) != expected_next)
-    return fail(errc::conflict, "view {} has another next build by now: another process has begun one", p.name);
-  if (auto done = no_strangers(p, *all); !done) return done.error();
-  for (const auto& b : *all)
-    if (!b.of.live || live == nullptr)  // a live one that somebody has taken tables away from is none
-      if (auto done = drop_build(db_, b); !done) return done.error();
-  if (live == nullptr)
+  if (auto seen = expect_next(*all, p.name, expected_next); !seen) return seen.error();
+  if (auto done = refuse_foreign_tables(p, *all); !done) return done.error();
+  for (const auto& b : replaced(*all))
+    if (auto done = drop_build(db_, b); !done) return done.error();
+  if (find(*all, true) == nullptr)
     if (auto made = make_build(db_, p, true, {}, 0); !made) return made.error();
-  // Hooks may ask for rows by their key, and see others than they would have; there is no loading past them.
-  auto made = make_build(db_, p, false, start, p.has_hooks() ? 0 : bulk_until);
+  auto made = make_build(db_, p, false, start, bulk_until);
   if (!made) return made.error();
   if (p.has_hooks())  // a hook that SQLite does not understand is told now, and not for each record
     if (auto rows = sqlite_rows::prepare(db_, p, naming(p, made->number, false), false); !rows) return rows.error();
@@ -130,10 +118,8 @@ result<store::applied> sqlite_store::apply_now(const plan& p, std::uint64_t numb
   if (!b) prepared_.erase(number);
   if (!b) return b.error();
   // The transaction holds the write lock: nobody writes between this look and the move.
-  const auto to = moved(b->of.at, previous, next);
-  if (!to)
-    return fail(errc::conflict,
-                "view {} is no longer where this process left it: another one writes to it, or rebuilt it", p.name);
+  const auto to = expect_position(p, b->of.at, previous, next);
+  if (!to) return to.error();
   auto rows = rows_of(p, *b);
   if (!rows) return rows.error();
   applied count{.live = b->of.live};
@@ -166,25 +152,21 @@ result<bool> sqlite_store::ready_now(const plan& p, std::uint64_t number, const 
   if (!t) return t.error();
   auto b = build_of(db_, p, number);
   if (!b) return b.error();
-  if (b->of.live) return fail(errc::conflict, "build {} of view {} is the live one already", number, p.name);
-  if (b->of.bulk_until != 0)
-    return fail(errc::refused, "build {} of view {} is still being loaded in bulk; end that first", number, p.name);
-  std::set<std::string> caught_up(b->ready.begin(), b->ready.end());
-  caught_up.insert(partitions.begin(), partitions.end());
-  const bool all = std::ranges::all_of(all_partitions, [&](const auto& label) { return caught_up.contains(label); });
-  if (all) {
+  const auto state = readiness_of(p, *b, partitions, all_partitions);
+  if (!state) return state.error();
+  if (state->complete) {
     if (auto done = swap_builds(db_, p, *b); !done) return done.error();
   } else {
     auto s = db_.prepare(ready_build());
     if (!s) return s.error();
-    const auto text = names_text({caught_up.begin(), caught_up.end()});
+    const auto text = names_text(state->caught_up);
     s->bind(1, text);
     s->bind(2, static_cast<std::int64_t>(number));
-    if (s->step() != SQLITE_DONE) return db_.failure("note who has caught up");
+    if (s->step() != SQLITE_DONE) return db_.failure("note which partitions have caught up");
   }
   if (auto done = t->commit(); !done) return done.error();
-  if (all) prepared_.clear();
-  return all;
+  if (state->complete) prepared_.clear();
+  return state->complete;
 }
 
 result<void> sqlite_store::abandon_now(const std::string& view, std::uint64_t number) {
@@ -212,7 +194,7 @@ result<void> sqlite_store::want_rebuild_now(const std::string& view) {
   auto t = transaction::begin(db_);
   if (!t) return t.error();
   if (auto done = wish(view, true); !done) return done.error();
-  if (db_.changes() == 0) return fail(errc::not_found, "there is no view {} in the database", view);
+  if (db_.changes() == 0) return no_such_view(view);
   return t->commit();
 }
 
@@ -221,8 +203,8 @@ result<std::vector<store::reject>> sqlite_store::rejects_now(const std::string& 
   if (!t) return t.error();
   auto all = builds_of(db_, view);
   if (!all) return all.error();
-  const auto* const live = find(*all, true);
-  if (live == nullptr) return fail(errc::not_found, "there is no view {} in the database", view);
+  const auto live = expect_live(*all, view);
+  if (!live) return live.error();
   auto s = db_.prepare(list_rejects(live->names()));
   if (!s) return s.error();
   s->bind(1, static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max())));
@@ -239,10 +221,8 @@ result<std::uint64_t> sqlite_store::retry_now(const plan& p, const std::vector<c
   if (!t) return t.error();
   auto all = builds_of(db_, p.name);
   if (!all) return all.error();
-  const auto* const live = find(*all, true);
-  if (live == nullptr) return fail(errc::not_found, "there is no view {} in the database", p.name);
-  if (live->of.hash != p.hash())
-    return fail(errc::conflict, "view {} was built from another definition; try again once it is rebuilt", p.name);
+  const auto live = expect_live(*all, p);
+  if (!live) return live.error();
   auto rows = rows_of(p, *live);
   if (!rows) return rows.error();
   std::uint64_t fitting = 0;

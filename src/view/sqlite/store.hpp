@@ -56,7 +56,7 @@ class sqlite_store final : public store {
   result<std::vector<std::string>> views_now();
   result<void> drop_now(const std::string& view);
 
-  result<void> no_strangers(const plan& p, const stored_builds& ours);
+  result<void> refuse_foreign_tables(const plan& p, const stored_builds& ours);
   result<void> wish(const std::string& view, bool wanted);
   result<sqlite_rows*> rows_of(const plan& p, const stored_build& b);
 
