@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compiles text files into the program: writes a C++ file that holds each as a raw string.
+"""Compiles text files into the program: writes a C++ file with each of them as a raw string.
 
   embed.py OUTPUT FILE...
 
