@@ -4,7 +4,7 @@
 #   docker run -e RECORDKV_NATS_URL=nats://HOST:4222 -v recordkv:/var/lib/recordkv --read-only recordkv
 #   docker run … recordkv likes --of at://…            any command of recordkv
 #
-# Owns: what is in the image and how it starts. Refuses to know: where NATS is. compose.yaml adds a NATS server.
+# Owns: what is in the image and how it starts. Does not know: where NATS is. compose.yaml adds a NATS server.
 # test/deploy/image.sh builds this file without Docker and runs it.
 
 FROM docker.io/library/debian:trixie-slim AS builder

@@ -3,7 +3,7 @@
 
   embed.py OUTPUT FILE...
 
-Owns: the form of the generated file, which completes src/config/shipped.cpp. Refuses to know: what the texts are.
+Owns: the form of the generated file, which completes src/config/shipped.cpp. Does not know: what the texts are.
 """
 import pathlib
 import sys

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the tests of a build directory by tier and prints each tier's count and time.
+"""Runs the tests of a build directory by tier and tells each tier's count and time.
 
 Owns: which tier runs when, the counting, the closing line.
-Refuses to know: what a test does. Meson lists the tests by suite: unit, stages, nats, e2e.
+Refuses to know: what a test does. Tests are those that Meson knows, by suite: unit, stages, nats, e2e.
 """
 import argparse
 import concurrent.futures
@@ -17,7 +17,7 @@ TIERS = ["unit", "stages", "nats", "e2e"]
 
 
 def count(output, code):
-    """(passed, failed, skipped) by the program's own closing lines. A program without any counts as one test."""
+    """(passed, failed, skipped) as the program's own closing lines tell; a program that tells nothing counts as one."""
     catch = re.search(r"All tests passed \(.* in (\d+) test cases?\)", output)
     if catch:
         return int(catch[1]), 0, 0
@@ -38,7 +38,7 @@ def count(output, code):
 
 
 def run_one(test):
-    """Runs one of Meson's tests and returns a dictionary."""
+    """Runs one of Meson's tests; the result is a dictionary."""
     started = time.monotonic()
     environment = {**os.environ, **test["env"]}
     environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:halt_on_error=1")
@@ -69,7 +69,7 @@ def tell(result, verbose):
 
 
 def run_tier(tests, verbose):
-    """First the tests that may run beside others, one per core. Then each of the rest alone."""
+    """Those that may run beside others first, two at a time; then the rest alone."""
     together = [t for t in tests if t["is_parallel"]]
     alone = [t for t in tests if not t["is_parallel"]]
     results = []
