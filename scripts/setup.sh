@@ -181,8 +181,8 @@ pip_packages() {  # pip_packages FILE: into .tools/python, beside Python's own
   cp "$1" "$stamp"
 }
 
-# What only the tests need: the nats command line, PostgreSQL, PgBouncer, and the tools that read units and alarms. Also
-# Node, Python and Go, with the packages of test/e2e and docs/examples.
+# What the tests need beside that: the nats command line, PostgreSQL, PgBouncer, Node, Python and Go with the packages of test/e2e and
+# docs/examples, the readers of what deploys it.
 setup_test() {
   install_nats_cli || die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
   install_postgres

@@ -43,7 +43,7 @@ demo() {
   return $code
 }
 
-# A missing tool is a failure, because setup_test has just installed them all.
+# A tool that is missing is a failure: setup_test has just installed them all.
 run_tests() {
   say "dev: building with sanitizers"
   build test
