@@ -12,7 +12,8 @@ import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-STREAM, LIKES = "KV_record", "$KV.record.*.app.bsky.feed.like.*.*"  # exactly this collection; ">" would match longer names
+STREAM = "KV_record"
+LIKES = "$KV.record.*.app.bsky.feed.like.*.*"  # exactly this collection; ">" would match longer names
 
 
 def uri(subject: str) -> str:

@@ -6,13 +6,15 @@ import { appendFileSync, closeSync, existsSync, openSync, readFileSync, truncate
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager, type JsMsg } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 
-const STREAM = 'KV_record', LIKES = '$KV.record.*.app.bsky.feed.like.*.*'; // exactly this collection; ">" would match longer names
+const STREAM = 'KV_record';
+const LIKES = '$KV.record.*.app.bsky.feed.like.*.*'; // exactly this collection; ">" would match longer names
 const [servers = '', durable = '', path = '', ...options] = process.argv.slice(2);
 const onlyNew = options.includes('--new'), ack = !options.includes('--no-ack');
 
 /** Reads a key from the right: an NSID spans several tokens. */
 function uri(subject: string): string {
-  const tokens = subject.split('.').map((t) => t.replace(/\/([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))));
+  const decoded = (token: string) => token.replace(/\/([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+  const tokens = subject.split('.').map(decoded);
   const [rkey, did] = [tokens.pop(), tokens.pop()];
   return `at://${did}/${tokens.slice(3).join('.')}/${rkey}`;
 }
