@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Compiles text files into the program: writes a C++ file that holds each as a raw string.
+"""Compiles text files into the program: writes a C++ file with each of them as a raw string.
 
   embed.py OUTPUT FILE...
 
-Owns: the form of the generated file, which completes src/config/shipped.cpp. Refuses to know: what the texts are.
+Owns: the form of the generated file, which completes src/config/shipped.cpp. Does not know: what the texts are.
 """
 import pathlib
 import sys
