@@ -138,7 +138,7 @@ setup_tour() {
 }
 
 # The server that tests start by themselves. Debian's package would leave one running on a developer's machine; while
-# this setting stands none is made. It goes again, so that whoever wants one later gets it as usual.
+# this setting stands none is made. It is removed again, so that a later installation makes one as usual.
 install_postgres() {
   [ -n "${RECORDKV_POSTGRES_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return
   local setting=/etc/postgresql-common/createcluster.d/recordkv.conf

@@ -167,7 +167,7 @@ def run(test):
     """Runs one of Meson's tests (a dictionary of `meson introspect --tests`); the result is a dictionary, too."""
     started = time.monotonic()
     directory = tempfile.mkdtemp(prefix="rkv-")
-    os.chmod(directory, 0o755)  # a PostgreSQL server that root starts runs as nobody, and reads below it
+    os.chmod(directory, 0o755)  # a PostgreSQL server that root starts runs as `nobody`, and reads below it
     try:
         output, code, late, members = execute(test, directory)
         passed, failed, skipped, wrong = judge(output, code, late)

@@ -45,8 +45,9 @@ def program(variable: str, fallback: str) -> str:
 
 
 def free_port() -> int:
-    """Below the range from which the system gives ports away, so that hardly anybody takes it before its program binds it, nor
-    while that program is killed and started again. Of a block by process id, as tests run beside each other."""
+    """Below the range from which the system gives ports away: hardly another program takes it before the right one
+    binds it, nor while that one is killed and started again. Tests run beside each other, so each process has a block
+    of ports by its id."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
         blocks = (int(f.read().split()[0]) - FIRST_PORT) // PORTS
     for _ in range(PORTS):
