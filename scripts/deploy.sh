@@ -6,7 +6,7 @@ install_promtool() {
   say "dev: getting promtool"
   local dir=$tools/prometheus
   rm -rf "$dir" && mkdir -p "$dir"
-  [ -f "$tools/apt-updated" ] || { apt_get update || die "apt-get update failed; see .tools/apt.log"; touch "$tools/apt-updated"; }
+  update_packages
   (cd "$dir" && apt-get -qq download prometheus && dpkg-deb -x prometheus_*.deb .) >>"$tools/apt.log" 2>&1 ||
     die "promtool could not be had from Debian's package prometheus; see .tools/apt.log"
   mv "$dir/usr/bin/promtool" "$tools/bin/" && rm -rf "$dir"

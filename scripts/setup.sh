@@ -15,7 +15,8 @@ distribution() { . /etc/os-release; echo "${ID:-unknown}-${VERSION_ID:-0}"; }
 # The packages of each distribution. Names that all have are in `common`.
 packages() {
   local common="ninja-build meson pkg-config ccache ca-certificates curl git iproute2 openssl python3 procps
-    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libcli11-dev libssl-dev libjemalloc-dev"
+    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libcli11-dev libssl-dev
+    libjemalloc-dev"
   local clang="clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19"
   case $(distribution) in
     debian-12) echo $common $clang libboost1.81-dev ;;
@@ -31,12 +32,18 @@ missing_packages() {
 
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >>"$tools/apt.log" 2>&1; }
 
+update_packages() {
+  [ -f "$tools/apt-updated" ] && return
+  apt_get update || die "apt-get update failed; see .tools/apt.log"
+  touch "$tools/apt-updated"
+}
+
 install_packages() {
   local missing
   missing=$(missing_packages "$@")
   [ -z "$missing" ] && return
   say "dev: installing $(echo $missing | wc -w) packages"
-  [ -f "$tools/apt-updated" ] || { apt_get update || die "apt-get update failed; see .tools/apt.log"; touch "$tools/apt-updated"; }
+  update_packages
   apt_get install -y --no-install-recommends $missing || die "could not install: $(echo $missing); see .tools/apt.log"
 }
 
@@ -52,7 +59,8 @@ install_catch2() {
       as_root tee /etc/apt/sources.list.d/recordkv-backports.list >/dev/null
     apt_get update || die "apt-get update failed; see .tools/apt.log"
   fi
-  apt_get install -y --no-install-recommends -t bookworm-backports catch2 || die "could not install catch2 from bookworm-backports"
+  apt_get install -y --no-install-recommends -t bookworm-backports catch2 ||
+    die "could not install catch2 from bookworm-backports"
 }
 
 # At least 2.10, and not the releases that can hide messages after a restart.
@@ -97,7 +105,10 @@ fetch_nats_release() {
   local from=https://github.com/nats-io/nats-server/releases/download/$nats_server_version
   curl -fsSL --connect-timeout 5 -o "$tools/nats.tar.gz" "$from/$name.tar.gz" 2>/dev/null || return 1
   sum=$(curl -fsSL --connect-timeout 5 "$from/SHA256SUMS" 2>/dev/null | awk -v f="$name.tar.gz" '$2==f {print $1}')
-  echo "$sum  $tools/nats.tar.gz" | sha256sum -c --quiet - >/dev/null 2>&1 || { say "dev: the checksum of $name is wrong"; return 1; }
+  echo "$sum  $tools/nats.tar.gz" | sha256sum -c --quiet - >/dev/null 2>&1 || {
+    say "dev: the checksum of $name is wrong"
+    return 1
+  }
   tar -xzf "$tools/nats.tar.gz" -C "$tools" && mv "$tools/$name/nats-server" "$tools/bin/"
 }
 
@@ -122,7 +133,8 @@ install_nats_cli() {
 
 # ./dev up also works without it.
 setup_tour() {
-  install_nats_cli || say "dev: the nats command line could not be built (see .tools/go.log); the tour's nats commands need it"
+  install_nats_cli ||
+    say "dev: the nats command line could not be built (see .tools/go.log); the tour's nats commands need it"
 }
 
 # Tests start PostgreSQL by themselves. Debian's package would leave a server running on a developer's machine. This
@@ -140,16 +152,21 @@ install_postgres() {
 install_pgbouncer() {
   [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null && return
   local policy=/usr/sbin/policy-rc.d ours=
-  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null; as_root chmod 755 "$policy"; ours=1; }
+  [ -e "$policy" ] || {
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    ours=1
+  }
   install_packages pgbouncer
   [ -z "$ours" ] || as_root rm -f "$policy"
   ! command -v systemctl >/dev/null || as_root systemctl disable pgbouncer >/dev/null 2>&1 || true
 }
 
+# clang 19 through ccache, unless CC or CXX is set.
 use_compiler() {
   local ccache=
   command -v ccache >/dev/null && ccache="ccache "
-  export CC="${ccache}clang-19" CXX="${ccache}clang++-19"
+  export CC="${CC:-${ccache}clang-19}" CXX="${CXX:-${ccache}clang++-19}"
 }
 
 setup() {
@@ -159,7 +176,8 @@ setup() {
     install_packages $wanted
     install_catch2
   else
-    say "dev: $(distribution) is not one of Debian 12, Debian 13, Ubuntu 24.04; assuming that the packages of scripts/setup.sh are here"
+    say "dev: $(distribution) is not one of Debian 12, Debian 13, Ubuntu 24.04;" \
+      "assuming that the packages of scripts/setup.sh are here"
   fi
   install_nats_server
 }
@@ -168,7 +186,10 @@ npm_packages() {  # npm_packages FOLDER: the packages of its lock file
   local lock=$1/package-lock.json stamp=$1/node_modules/.installed
   cmp -s "$lock" "$stamp" && return
   say "dev: installing the Node packages of $1"
-  (cd "$1" && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || { tail -n 15 "$tools/npm.log" >&2; die "npm ci failed in $1; see .tools/npm.log"; }
+  (cd "$1" && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || {
+    tail -n 15 "$tools/npm.log" >&2
+    die "npm ci failed in $1; see .tools/npm.log"
+  }
   cp "$lock" "$stamp"
 }
 
@@ -177,12 +198,15 @@ pip_packages() {  # pip_packages FILE: into .tools/python, beside Python's own
   cmp -s "$1" "$stamp" && return
   python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
   say "dev: installing the Python packages of $1"
-  python3 -m pip install --quiet --upgrade --target "$tools/python" -r "$1" >"$tools/pip.log" 2>&1 || { tail -n 15 "$tools/pip.log" >&2; die "pip failed for $1; see .tools/pip.log"; }
+  python3 -m pip install --quiet --upgrade --target "$tools/python" -r "$1" >"$tools/pip.log" 2>&1 || {
+    tail -n 15 "$tools/pip.log" >&2
+    die "pip failed for $1; see .tools/pip.log"
+  }
   cp "$1" "$stamp"
 }
 
-# What the tests need beside that: the nats command line, PostgreSQL, PgBouncer, Node, Python and Go with the packages of test/e2e and
-# docs/examples, the readers of what deploys it.
+# What the tests need beside that: the nats command line, PostgreSQL, PgBouncer, what checks the deployment files. Then
+# Node, Python and Go with the packages of test/e2e and docs/examples.
 setup_test() {
   install_nats_cli || die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
   install_postgres

@@ -43,28 +43,33 @@ demo() {
   return $code
 }
 
-# A tool that is missing is a failure: setup_test has just installed them all.
+# A tool that is missing is a failure: setup_test has just installed them all. Recordings of the network may lie beside
+# the clone (test/fixtures/README.md).
 run_tests() {
   say "dev: building with sanitizers"
   build test
-  RECORDKV_NATS_SERVER=$(command -v nats-server) RECORDKV_NATS_CLI=$(command -v nats) \
+  RECORDKV_TOOLS=required RECORDKV_FIXTURES=${RECORDKV_FIXTURES:-$root/../shared/fixtures} \
+    RECORDKV_NATS_SERVER=$(command -v nats-server) RECORDKV_NATS_CLI=$(command -v nats) \
     python3 scripts/run_tests.py "$build_dir" "$@"
 }
 
 sources() { git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp'; }
 
+# lint [--changed]: everything; or, as CI does, clang-tidy on what changed and for four minutes at most.
 lint() {
-  local bad=0
+  local bad=0 kind=release options=()
+  [ "${1:-}" != --changed ] || { kind=test; options=(--changed --seconds 240); }
   say "dev: layers"
   python3 scripts/check_layers.py || bad=1
+  say "dev: words"
+  python3 scripts/check_words.py || bad=1
   say "dev: mutants still apply"
   for patch in test/mutants/*.patch; do git apply --check "$patch" || bad=1; done
   say "dev: formatting"
   sources | xargs clang-format-19 --dry-run -Werror || bad=1
   say "dev: clang-tidy"
-  build release
-  sources | grep -E '^(src|stages)/.*\.cpp$' | grep -v '^src/compile/' |
-    xargs -P "$(nproc)" -n 4 clang-tidy-19 -p "$build_dir" --quiet --warnings-as-errors='*' || bad=1
+  build "$kind"  # it reads the precompiled headers and the generated files; CI has the test build anyway
+  python3 scripts/tidy.py "$build_dir" "${options[@]}" || bad=1
   [ $bad = 0 ] || die "lint found something"
   say "dev: clean"
 }

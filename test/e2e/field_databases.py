@@ -44,7 +44,7 @@ def write(rig: ViewsRig, likes: list) -> None:
 
 
 class PgBouncer:
-    """In transaction mode, with one connection to the server for everybody."""
+    """In transaction mode, with one connection to the server for all clients."""
 
     def __init__(self, postgres: Postgres, mode: str = "transaction"):
         self.postgres, self.port = postgres, free_port()

@@ -119,7 +119,7 @@ class Flaws(unittest.TestCase):
             self.assertRegex(metrics, r'recordkv_account_faults_total\{[^}]*host="127\.0\.0\.1[^"]*",reason="cid_mismatch"\} 3')
 
     def test_events_that_cannot_be_applied_mark_their_accounts(self):
-        """C: the firehose's list, and a host that leaves out what nobody needs."""
+        """C: the firehose's list, and a host that leaves out what is not needed."""
         def flawed(n):
             seq, path, at = 100 + n, f"{LIKE}/a", now_us()
             whole = lambda **more: commit_frame(did(n), seq, [("create", path, like(n))], **more)

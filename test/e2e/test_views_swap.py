@@ -1,4 +1,4 @@
-"""The swap: whoever reads a view once a millisecond, through rebuilds and a changed definition, never notices but by the rows.
+"""The swap: readers ask a view once a millisecond, through rebuilds and a changed definition. Only the rows tell them.
 
 Owns: the readers, what happens meanwhile, and the proof that tables were swapped while they read. The store only grows, so a
 half-built table would show itself as a count below the one at the start, and an answer between two tables as an error.
@@ -97,7 +97,7 @@ class SwapTest(unittest.TestCase):
             rig.kill_index()
             rig.index(crash)
         done = rig.command("view", "rebuild", "likes")
-        self.assertIn(done.returncode, (0, 3) if crash else (0,), done.stderr)  # 3: it says that nobody keeps the view now
+        self.assertIn(done.returncode, (0, 3) if crash else (0,), done.stderr)  # 3: it says that no process keeps the view now
         if crash:
             wait_for(f"it dies at {crash}", rig.died_by_itself, 60, every=0.01)
             rig.index()
@@ -161,7 +161,7 @@ class SwapTest(unittest.TestCase):
         return rig.parts["index-all"].text().count("the old rows go on answering")
 
     def test_a_swap_that_is_refused_lets_the_old_rows_live_on(self):
-        """A user's VIEW on the table holds the old one fast. Nothing else comes meanwhile that could wake anybody."""
+        """A user's VIEW on the table holds the old one fast. Nothing else comes meanwhile that could wake a process."""
         with Postgres() as postgres, ViewsRig(postgres.url(), views="likes.toml") as rig:
             rig.nats()
             rig.make_bucket()
