@@ -1,7 +1,7 @@
 // The effective configuration: defaults, files in order, environment, --set, merged and checked.
 //
 // Owns: every key of the configuration with its default, type and meaning; messages that name file, line and key.
-// Refuses to know: what stages do with it.
+// Does not know: what stages do with it.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -33,7 +33,7 @@ struct config {
     std::chrono::milliseconds sync_interval{120'000};
     std::chrono::milliseconds start_timeout{10'000};
 
-    /// How subjects of the JetStream API begin: of the domain, or as it is written; empty: the server's own.
+    /// The prefix of the JetStream API's subjects: from the domain, or as written; empty: the server's own.
     std::string api() const { return domain.empty() ? api_prefix : "$JS." + domain + ".API"; }
   } nats;
   struct {
@@ -71,14 +71,14 @@ struct config {
   } repos;
   struct {
     std::vector<std::string> views{"builtin:*"};
-    bool views_asked_for = false;  ///< views was written somewhere: else a command takes those that a process keeps
+    bool views_asked_for = false;  ///< index.views was set: otherwise a command takes the views that a process keeps
     std::string database = "sqlite:likes.db";
-    bool database_asked_for = false;  ///< likewise: else a command asks the database that the running index uses
+    bool database_asked_for = false;  ///< likewise: otherwise a command uses the database of the running index
     std::string assign = "all";
   } index;
   struct {
     std::string listen = "127.0.0.1:2580";
-    bool asked_for = false;  ///< listen was written somewhere: a port that is taken is then an error, not a warning
+    bool asked_for = false;  ///< http.listen was set: a port in use is then an error, not a warning
     std::chrono::milliseconds max_lag{300'000};
     std::string admin_token;
   } http;
@@ -87,17 +87,17 @@ struct config {
     std::string format = "text";
   } log;
 
-  std::vector<std::string> warnings;  ///< keys accepted whose feature is still to come, one line each
+  std::vector<std::string> warnings;  ///< keys that are accepted, but whose feature is not there yet; one line each
 
-  /// `index.database` as view::store takes it: "sqlite:" and a path, a relative one under state.dir; or the URL as it
-  /// is.
+  /// `index.database` as view::store takes it: "sqlite:" and a path (a relative one is under state.dir), or the
+  /// unchanged URL.
   std::string database() const;
 
-  /// The path alone; empty where the database is no file.
+  /// The path alone; empty if the database is not a file.
   std::string sqlite_path() const;
 };
 
-/// One key with where its value came from, for `config show`.
+/// One key with its value and the value's origin, for `config show`.
 struct setting {
   std::string key;
   std::string value;
