@@ -1,7 +1,7 @@
 // The effective configuration: defaults, files in order, environment, --set, merged and checked.
 //
 // Owns: every key of the configuration with its default, type and meaning; messages that name file, line and key.
-// Refuses to know: what stages do with it.
+// Does not know: what stages do with it.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -33,7 +33,7 @@ struct config {
     std::chrono::milliseconds sync_interval{120'000};
     std::chrono::milliseconds start_timeout{10'000};
 
-    /// How subjects of the JetStream API begin, by the domain or as configured; empty: the server's default.
+    /// The prefix of the JetStream API's subjects: from the domain, or as written; empty: the server's own.
     std::string api() const { return domain.empty() ? api_prefix : "$JS." + domain + ".API"; }
   } nats;
   struct {
@@ -92,7 +92,7 @@ struct config {
   /// `index.database` as view::store takes it: a URL, or "sqlite:" and a path. A relative path lies under state.dir.
   std::string database() const;
 
-  /// The path alone; empty where the database is no file.
+  /// The path alone; empty if the database is not a file.
   std::string sqlite_path() const;
 };
 

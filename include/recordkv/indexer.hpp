@@ -1,4 +1,4 @@
-// An indexer of one's own: batches of records from the store, in order, taken up again where they were settled.
+// A user's own indexer: batches of records from the store, in order, continued where they were settled.
 //
 //   recordkv::feed_spec spec(const recordkv::config&) { return {.durable = "my-likes", .collections = {"…"}}; }
 //   recordkv::task<recordkv::result<void>> work(recordkv::record_feed& feed) {
@@ -8,9 +8,9 @@
 //   constexpr recordkv::stage_entry mine[] = {{"my-likes", recordkv::indexer<spec, work>, "counts likes"}};
 //   int main(int argc, char** argv) { return recordkv::run(argc, argv, mine); }
 //
-// Owns: what a reader of the store is told of a record, the durable's one owner, the rewind, the position.
-// Refuses to know: what is made of the records. Whatever is made of one must bear being made again: what was not
-// settled comes again after a kill, in the same order (docs/invariants.md X6).
+// Owns: what a reader learns of a record, the durable's single owner, the rewind, the position.
+// Does not know: what is made of the records. The work must tolerate repetition: records that were not settled are
+// delivered again after a kill, in the same order (docs/invariants.md X6).
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -33,10 +33,10 @@ struct record {
   std::string_view cid;   ///< empty: deleted, or another program wrote it
   std::string_view rev;   ///< empty: written by hand
   std::string_view time;  ///< the commit's, RFC 3339
-  std::string_view json;  ///< as it stands in the store; empty when deleted. Anybody may have written it
+  std::string_view json;  ///< as stored; empty when deleted. Any program may have written it
   std::uint64_t seq = 0;  ///< stream sequence: later is newer
   bool deleted = false;
-  bool created = false;  ///< the writer knew no earlier version; you may know one
+  bool created = false;  ///< the writer knew no earlier version; the reader may know one
 
   std::string uri() const { return "at://" + did + '/' + collection + '/' + rkey; }
   std::string_view op() const { return deleted ? "delete" : created ? "create" : "update"; }
@@ -56,13 +56,13 @@ class record_batch {
 };
 
 struct feed_spec {
-  /// Name of the durable consumer, which keeps the position; empty: none, begins anew each time.
+  /// The name of the durable consumer, which keeps the position. Empty: no durable; reading starts again each time.
   std::string durable;
   std::vector<std::string> collections;  ///< "app.bsky.feed.like", "app.bsky.graph.*", "*"
   std::string did;                       ///< only this account
-  std::string partitions = "all";        ///< or a share: "0-7,a"
-  bool only_new = false;                 ///< a durable that is not there yet begins behind the store's last message
-  /// The position, where the reader keeps it itself, in one transaction with what it makes: go on behind this sequence.
+  std::string partitions = "all";        ///< or some: "0-7,a"
+  bool only_new = false;                 ///< a durable that does not exist yet begins after the store's last message
+  /// For a reader that keeps its position itself, in one transaction with its results: go on after this sequence.
   std::optional<std::uint64_t> after;
 };
 
@@ -71,28 +71,29 @@ class record_feed {
   record_feed(const stage_context& ctx, feed_spec spec);
   ~record_feed();
 
-  /// Takes the durable's lock, finds the position, rewinds. errc::lease_lost: another process reads this durable;
-  /// not_found: there is no store; mismatch: the durable is another's, or of a store that has been recreated.
+  /// Acquires the durable's lease, finds the position, rewinds. errc::lease_lost: another process reads this durable;
+  /// not_found: there is no store; mismatch: the durable has other settings, or belongs to a store that has been
+  /// recreated.
   task<result<void>> open();
 
-  /// The records that have come, at least one, each once in the life of this object. An error ends the feed:
-  /// errc::closed after close(); mismatch when the store was recreated or cut back under it; lease_lost.
+  /// The records that have arrived, at least one; each once in the life of this object. An error ends the feed:
+  /// errc::closed after close(); mismatch if the store was recreated or cut back meanwhile; lease_lost.
   task<result<record_batch>> next();
 
-  /// These, and all before, are done for good. Never suspends.
+  /// Settles these records, and all before them, for good. Never suspends.
   void settle(const record_batch& batch) { settle(batch.last_seq()); }
   void settle(std::uint64_t seq);
 
-  /// How many have been given out and not settled.
+  /// How many records were handed out and are not settled.
   std::size_t unsettled() const noexcept;
 
   /// next() returns errc::closed as soon as it can. Idempotent.
   void close() noexcept;
 
-  /// Why next() has ended: nothing after close(), else the error.
+  /// Why next() has ended: no error after close(), otherwise the error.
   result<void> ended() const;
 
-  /// Sends the last settlements and gives the lock back. After open(), and before the destruction, in any case.
+  /// Sends the last settlements and releases the lease. To be called after open() and before destruction, in any case.
   task<> finish();
 
  private:
@@ -104,7 +105,7 @@ using indexer_spec = feed_spec (*)(const config& cfg);
 using indexer_work = task<result<void>> (*)(record_feed& feed);
 result<std::unique_ptr<stage>> make_indexer(stage_context& ctx, indexer_spec spec, indexer_work work);
 
-/// A stage for the table that recordkv::run takes, of two functions.
+/// A stage for the table of recordkv::run, made of two functions.
 template <indexer_spec Spec, indexer_work Work>
 result<std::unique_ptr<stage>> indexer(stage_context& ctx) {
   return make_indexer(ctx, Spec, Work);

@@ -1,6 +1,6 @@
-// The whole program as a function, for `recordkv` and for programs with stages of their own.
+// The whole program as a function, for `recordkv` and for programs with their own stages.
 //
-// Owns: the entry point. Refuses to know: everything behind it.
+// Owns: the entry point. Does not know: everything behind it.
 #pragma once
 
 #include "recordkv/stage.hpp"
@@ -10,7 +10,7 @@
 namespace recordkv {
 
 /// What main() returns: 0 done; 1 the answer is "no"; 2 wrong usage or configuration; 3 NATS or network unreachable.
-/// `extra` stages stand behind the built-in ones and are chosen by name like them.
+/// `extra` stages follow the built-in ones and are chosen by name as well.
 int run(int argc, char** argv, std::span<const stage_entry> extra = {});
 
 }  // namespace recordkv

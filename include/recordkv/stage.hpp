@@ -1,7 +1,7 @@
-// What a stage is: one of the parts a process may run.
+// A stage: one of the parts that a process may run.
 //
-// Owns: the interface, what a stage is given, the shape of the table it stands in.
-// Refuses to know: which stages there are.
+// Owns: the interface, the context of a stage, the form of the table of stages.
+// Does not know: which stages there are.
 #pragma once
 
 #include "recordkv/config.hpp"
@@ -25,14 +25,14 @@ struct stage_context {
   const config& cfg;
   meters& counters;
   nats::server_facts facts;
-  stats_board* board = nullptr;  ///< where a stage hangs its figures; null: nobody looks
-  /// An answer that does not come ends a start only after this (nats.start_timeout).
+  stats_board* board = nullptr;  ///< the board that lists the stage's statistics; null: none
+  /// At a start, a missing answer is an error only after this time (nats.start_timeout).
   std::chrono::steady_clock::time_point start_until{};
 
-  /// What the objects of the configured store are called.
+  /// The names of the configured store's NATS objects.
   kv::store_names names() const { return kv::store_names(cfg.kv.bucket); }
 
-  /// The same for a part that counts on its own.
+  /// The same context for a part with its own counters.
   stage_context counting_in(meters& own) const { return {nc, cfg, own, facts, board, start_until}; }
 };
 
@@ -41,11 +41,11 @@ class stage {
   virtual ~stage() = default;
   virtual std::string_view name() const = 0;
 
-  /// Takes its locks and streams, works until closed or until it can't go on, and returns once everything it holds is
-  /// settled. errc::lease_lost: another process does this work.
+  /// Acquires its leases and streams, works until it is closed or cannot go on, and returns once everything it holds
+  /// is settled. errc::lease_lost: another process does this work.
   virtual task<result<void>> run() = 0;
 
-  /// Stop taking in; run() returns when dry. Idempotent, loop thread.
+  /// Stops taking in; run() returns once everything is settled. Idempotent, loop thread.
   virtual void close() noexcept = 0;
 };
 
@@ -57,7 +57,7 @@ struct stage_entry {
   std::string_view help;
 };
 
-/// The stages that come with recordkv, in pipe order.
+/// The stages that come with recordkv, in the order of the data flow.
 std::span<const stage_entry> builtin_stages();
 
 }  // namespace recordkv

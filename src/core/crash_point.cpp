@@ -13,7 +13,7 @@ namespace {
 
 struct wanted {
   std::string name;
-  std::atomic<long> left = 0;  // points stand on the databases' threads, too
+  std::atomic<long> left = 0;  // the databases' threads pass crash points as well
   wanted() {
     const char* text = std::getenv("RECORDKV_TEST_CRASH");
     if (text == nullptr) return;

@@ -26,7 +26,7 @@ struct event::waiter {
   asio::steady_timer timer;
   event& owner;
   waiter* next;
-  waiter** link = &owner.first_;  // who points at us; null once woken
+  waiter** link = &owner.first_;  // the pointer to this waiter; null once woken
   bool notified = false;
 };
 

@@ -22,12 +22,12 @@ std::string owner_text(uid_t uid) {
   return name.empty() ? fmt::format("uid {}", uid) : "user " + name;
 }
 
-// Not the real user, as access() does: the one by whose rights files are opened.
+// Checks the effective user, whose rights decide when a file is opened. access() would check the real one.
 int refusal(const std::filesystem::path& p, int mode) {
   return faccessat(AT_FDCWD, p.c_str(), mode, AT_EACCESS) == 0 ? 0 : errno;
 }
 
-std::string told(const std::filesystem::path& p, const struct stat& what, int error, std::string_view doing) {
+std::string explain(const std::filesystem::path& p, const struct stat& what, int error, std::string_view doing) {
   if (error == EROFS) return fmt::format("{} is on a read-only file system", p.string());
   if (error == EACCES || error == EPERM)
     return fmt::format("{} belongs to {}, and user {} may not {} there", p.string(), owner_text(what.st_uid),
@@ -52,12 +52,12 @@ std::string why_not_usable(const std::filesystem::path& path, file_use use) {
   const bool whole_there = p == whole;
   const bool directory = S_ISDIR(what.st_mode);
   if (!whole_there && !directory) return fmt::format("{} is a file, not a directory", p.string());
-  // Searching is refused by the deepest part that can be seen; there nothing else can be known.
+  // If a directory may not be searched, it is the deepest part that can be seen; nothing behind it is known.
   if (directory)
-    if (const int error = refusal(p, X_OK); error != 0) return told(p, what, error, "look");
+    if (const int error = refusal(p, X_OK); error != 0) return explain(p, what, error, "look");
   if (use == file_use::read && !whole_there) return {};
   const int error = refusal(p, use == file_use::write ? W_OK : R_OK);
-  return error == 0 ? std::string() : told(p, what, error, use == file_use::write ? "write" : "read");
+  return error == 0 ? std::string() : explain(p, what, error, use == file_use::write ? "write" : "read");
 }
 
 }  // namespace recordkv

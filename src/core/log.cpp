@@ -55,7 +55,7 @@ void set_sink(sink s) { replaced = std::move(s); }
 void line(level l, std::string_view part, std::string_view text) {
   if (replaced) return replaced(l, part, text);
   const std::string whole = rendered(l, part, text);
-  // A full or closed standard error must not stop the work; there is nowhere left to complain.
+  // A full or closed standard error must not stop the work. There is no other place for a report.
   [[maybe_unused]] const auto written = write(STDERR_FILENO, whole.data(), whole.size());
 }
 

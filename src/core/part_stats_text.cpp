@@ -28,7 +28,7 @@ std::string quotable(std::string_view s) {
   return out;
 }
 
-// A report tells seconds to the millisecond.
+// A report gives seconds to the millisecond.
 double to_millisecond(double seconds) { return std::round(seconds * 1000) / 1000; }
 
 struct gauge {
@@ -99,7 +99,7 @@ void add_stalls(std::string& out, const std::vector<const part_stats*>& parts) {
     }
 }
 
-// A database that several parts share is one sample. The first that knows a value tells it.
+// Several parts may share a database, which is one sample: the first part that knows a value provides it.
 void add_databases(std::string& out, const std::vector<const part_stats*>& parts) {
   std::map<std::string, double> wal, oldest;
   for (const auto* f : parts) {
@@ -121,15 +121,15 @@ void add_databases(std::string& out, const std::vector<const part_stats*>& parts
 void add_gaps(std::string& out, const std::vector<const part_stats*>& parts) {
   const auto counts = [](const part_stats* f) { return f->source_gaps.has_value(); };
   if (std::none_of(parts.begin(), parts.end(), counts)) return;
-  head(out, "recordkv_source_gaps", "gauge", "Stretches of time from which the source may have lost events.");
+  head(out, "recordkv_source_gaps", "gauge", "Periods in which the source may have lost events.");
   for (const auto* f : parts)
     if (counts(f)) out += fmt::format("recordkv_source_gaps{{{}}} {}\n", labels_of(*f), *f->source_gaps);
-  head(out, "recordkv_source_gap_seconds", "gauge", "How long they are together, where both ends are known.");
+  head(out, "recordkv_source_gap_seconds", "gauge", "Their total length, as far as both ends are known.");
   for (const auto* f : parts)
     if (counts(f)) out += fmt::format("recordkv_source_gap_seconds{{{}}} {}\n", labels_of(*f), f->source_gap_seconds);
 }
 
-// Counters by their own names; the samples of one name must stand together, whatever part they are of.
+// Counters by their own names. The samples of one name must be adjacent, whichever part they belong to.
 void add_counters(std::string& out, const std::vector<const part_stats*>& parts) {
   std::set<std::string> names;
   for (const auto* f : parts)
@@ -146,7 +146,7 @@ void add_counters(std::string& out, const std::vector<const part_stats*>& parts)
   }
 }
 
-// Counters of hosts, which carry one label more.
+// Counters of hosts, which have one more label.
 void add_host_counters(std::string& out, const std::vector<const part_stats*>& parts) {
   std::set<std::string> names;
   for (const auto* f : parts)
@@ -234,7 +234,7 @@ std::string prometheus_text(const std::vector<const part_stats*>& parts) {
   const auto aged = [](const part_stats* f) { return f->cursor_age_seconds.has_value(); };
   if (std::any_of(parts.begin(), parts.end(), aged)) {
     head(out, "recordkv_cursor_age_seconds", "gauge",
-         "How long ago the frame behind the cursor was read; 0: none was since.");
+         "How long ago the frame after the cursor was read; 0: none was read since.");
     for (const auto* f : parts)
       if (aged(f)) out += fmt::format("recordkv_cursor_age_seconds{{{}}} {}\n", labels_of(*f), *f->cursor_age_seconds);
   }

@@ -1,6 +1,6 @@
-// What has been given out and not settled, by stream sequence.
+// The records that were handed to the reader and are not settled, by stream sequence.
 //
-// Owns: the order, and of each message what its acknowledgement needs. Refuses to know: consumers. Pure.
+// Owns: their order, and what each acknowledgement needs. Does not know: consumers. Pure.
 #pragma once
 
 #include "recordkv/nats/message.hpp"
@@ -18,7 +18,8 @@ class open_records {
   std::uint64_t given() const noexcept { return given_; }
   void begin(std::uint64_t done) noexcept { done_ = given_ = done; }
 
-  /// True when it is to be given out: it never was. One that was is known by its newest delivery from now on.
+  /// True if the record is to be handed out: it never was. One that was is acknowledged by its newest delivery from
+  /// now on.
   bool take(const nats::message& m, std::uint64_t seq, bool wanted) {
     if (seq > given_) {
       given_ = seq;
@@ -31,7 +32,8 @@ class open_records {
     return false;
   }
 
-  /// Settles all up to `seq`, and what nobody wants behind it; `acknowledge` is called with the receipt of each.
+  /// Settles all up to `seq`, and the unwanted ones directly behind it. `acknowledge` is called with the receipt of
+  /// each.
   template <class Acknowledge>
   void settle(std::uint64_t seq, Acknowledge acknowledge) {
     while (!open_.empty() && (open_.front().seq <= seq || !open_.front().wanted)) {
@@ -48,7 +50,7 @@ class open_records {
     nats::message to_acknowledge;
     bool wanted;
   };
-  // The subject to answer to, without the record: thousands may be open.
+  // Only the reply subject, without the record: thousands may be open.
   static nats::message receipt(const nats::message& m) {
     auto r = nats::message::make("-", std::string(m.reply()), "");
     r.incarnation(m.incarnation());

@@ -4,8 +4,8 @@
 
 namespace recordkv {
 
-// A durable's name stands in subjects and in the lock's key. The names of our own durables are taken: rewinding theirs
-// would make a stage lose its place.
+// A durable's name is part of subjects and of the lease's key. The names of recordkv's own durables are refused:
+// rewinding one of them would make a stage lose its position.
 result<void> check_name(std::string_view name) {
   const auto fits = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';

@@ -1,6 +1,6 @@
-// What a reader is named, and what a message of the store says to it.
+// The name of a reader, and a message of the store as a record.
 //
-// Owns: which names a durable may have, the parts of a record. Refuses to know: consumers. Pure.
+// Owns: which names a durable may have, the parts of a record. Does not know: consumers. Pure.
 #pragma once
 
 #include "recordkv/indexer.hpp"
@@ -10,10 +10,10 @@
 
 namespace recordkv {
 
-/// errc::bad_config: no name for a durable of one's own.
+/// errc::bad_config: a user's durable cannot have this name.
 result<void> check_name(std::string_view durable);
 
-/// The views of the result are the message's.
+/// The views in the result point into the message.
 record record_of(const nats::message& m, kv::record_key key, std::uint64_t seq);
 
 }  // namespace recordkv

@@ -1,14 +1,14 @@
-// A reader of the store: its durable, its lock, its place.
+// A reader of the store: its durable, its lease, its position.
 //
-// Owns: where it begins and goes on, and that nothing is given out twice in one life. Refuses to know: what is made of
-// the records.
+// Owns: where reading begins and goes on, and that no record is handed out twice in one life.
+// Does not know: what is made of the records.
 //
-// The position is the acknowledgement floor of the durable, each message acknowledged by itself: under policy "all" the
-// server takes the overwriting of a key whose message is not yet acknowledged for an acknowledgement of all before it
-// (nats-server 2.15.2), and they would be skipped.
+// The position is the durable's acknowledgement floor, and each message is acknowledged by itself. Policy "all" would
+// skip messages: if a key is overwritten before its message is acknowledged, the server counts that as an
+// acknowledgement of all messages before it (nats-server 2.15.2).
 //
-// A rewind may have to delete the durable. So that a kill in between loses nothing, the position also stands in the
-// report of the lock's key, which a kill leaves behind.
+// A rewind may have to delete the durable. So that a kill in between loses nothing, the position is also in the report
+// of the lease's key, which survives a kill.
 #include "recordkv/indexer.hpp"
 
 #include "open_records.hpp"
@@ -66,7 +66,7 @@ class record_feed::impl {
       auto batch = sort_out(std::move(*got));
       if (auto mine = co_await still_ours(); !mine) co_return end(mine.error());
       if (batch.size() > 0) co_return batch;
-      settle(open_.done());  // nothing but what nobody wants
+      settle(open_.done());  // the batch held only unwanted records
     }
   }
 
@@ -132,18 +132,19 @@ class record_feed::impl {
   }
 
   task<result<void>> acquire_lease() {
-    if (auto known = co_await find_what_was_left("tail-" + spec_.durable); !known) co_return known;
+    if (auto known = co_await find_earlier_position("tail-" + spec_.durable); !known) co_return known;
     if (auto mine = co_await life_.acquire(); !mine) co_return mine;
     co_await life_.start();
     co_return result<void>{};
   }
 
-  // Asked before the key is ours, so that the very first report has it: between that and the rewind we may be killed.
-  // An owner who still lives may come further; then what is known here is too low, which costs a repetition.
-  task<result<void>> find_what_was_left(std::string key) {
+  // Called before the lease is acquired, so that its very first report holds the position: the process may be killed
+  // between that report and the rewind. An earlier owner that still lives may get further. Then the position known
+  // here is too low, which costs a repetition.
+  task<result<void>> find_earlier_position(std::string key) {
     kv::bucket lock(ctx_.nc, ctx_.names().lock());
     auto left = co_await lock.get(std::move(key));
-    if (left && !left->deleted) read_what_was_left(left->value);
+    if (left && !left->deleted) read_earlier_report(left->value);
     if (!left && left.error().code != errc::not_found) co_return left.error();
     auto floor = co_await acknowledged();
     if (!floor) co_return floor.error();
@@ -160,7 +161,7 @@ class record_feed::impl {
     co_return floor;
   }
 
-  void read_what_was_left(const std::string& value) {
+  void read_earlier_report(const std::string& value) {
     boost::system::error_code ec;
     const auto v = json::parse(value, ec);
     if (ec) return;
@@ -172,7 +173,7 @@ class record_feed::impl {
     if (v.find_pointer("/report/checked", ec)) left_checked_ = number_at(v, "/report/checked");
   }
 
-  // Below or at it everything has been dealt with.
+  // The sequence up to which everything is settled.
   task<result<std::uint64_t>> find_position() {
     if (spec_.after) {
       if (*spec_.after <= store_.last_seq) co_return *spec_.after;
@@ -184,7 +185,7 @@ class record_feed::impl {
     if (!floor) co_return floor.error();
     if (!*floor) co_return left_.value_or(fresh);
     if (**floor <= store_.last_seq) co_return **floor;
-    auto now = co_await nats::stream_info(ctx_.nc, stream_);  // while the lock was waited for both may have grown
+    auto now = co_await nats::stream_info(ctx_.nc, stream_);  // both may have grown while the lease was awaited
     if (!now) co_return now.error();
     if (**floor > now->last_seq) co_return recreated(**floor, now->last_seq);
     co_return **floor;
@@ -192,8 +193,8 @@ class record_feed::impl {
 
   error recreated(std::uint64_t position, std::uint64_t last) const {
     return fail(errc::mismatch,
-                "bucket {} was recreated or restored: it ends at {}, {} had come to {}; what was made of it is of "
-                "another store, so begin anew (nats consumer rm {} {})",
+                "bucket {} was recreated or restored: it ends at {}, {} had come to {}; results from before belong to "
+                "another store, so start again (nats consumer rm {} {})",
                 ctx_.cfg.kv.bucket, last, spec_.durable.empty() ? "this reader" : spec_.durable, position, stream_,
                 spec_.durable.empty() ? "NAME" : spec_.durable);
   }
@@ -208,24 +209,24 @@ class record_feed::impl {
     return c;
   }
 
-  // The durable is made anew where everything before was proven. In the middle of a life what was given out since can't
-  // be told from what was passed over, so this life ends; the next one goes on from there.
+  // Made again at a start, the durable begins where everything before is proven. While the feed runs, records handed
+  // out since then cannot be told from skipped ones. So the feed ends, and the next start goes on from the proven
+  // position.
   task<result<void>> edited(bool suspect) {
     if (!suspect) co_return result<void>{};
     if (!stats_.running) {
-      // Where no report of a killed owner tells what was proven, nothing is: records come again, and none is missing.
+      // Without a report of a killed owner nothing is proven. Then records are delivered again, and none is missing.
       checked_ = std::min(left_checked_.value_or(0), open_.done());
       if (checked_ < open_.done())
-        log::warn("indexer", "{}: records may have been passed over; it goes on after sequence {} instead of {}",
+        log::warn("indexer", "{}: records may have been skipped; it goes on after sequence {} instead of {}",
                   spec_.durable, checked_, open_.done());
       open_.begin(checked_);
       co_return result<void>{};
     }
-    suspected_ =
-        fail(errc::mismatch,
-             "{}: another program has edited this durable, and records may have been passed over; started again, "
-             "it goes on after sequence {}, and some records come again",
-             spec_.durable, checked_);
+    suspected_ = fail(errc::mismatch,
+                      "{}: another program has edited this durable, and records may have been skipped; started again, "
+                      "it goes on after sequence {}, and some records are delivered again",
+                      spec_.durable, checked_);
     co_return result<void>{};
   }
 
@@ -234,7 +235,7 @@ class record_feed::impl {
     co_return co_await still_the_same();
   }
 
-  // A server may have lost something in its crash, or was given another store.
+  // A server may have lost data in a crash, or may have been given another store.
   task<result<void>> still_the_same() {
     auto now = co_await nats::stream_info(ctx_.nc, stream_);
     if (!now) co_return now.error();
@@ -307,11 +308,11 @@ class record_feed::impl {
   std::string prefix_, stream_;
   std::optional<kv::record_filter> filter_;
   nats::stream_state store_;
-  std::optional<kv::store_meta> meta_;  // none: the store is not one of recordkv's
-  std::uint64_t checked_ = 0;           // the position when the durable's settings were last known to be ours
-  std::optional<error> suspected_;      // another program has edited the durable: this life ends
+  std::optional<kv::store_meta> meta_;  // none: recordkv did not make the store
+  std::uint64_t checked_ = 0;           // the position when the durable's settings were last known to be unedited
+  std::optional<error> suspected_;      // another program has edited the durable: the feed ends
   std::optional<std::uint64_t> left_checked_;
-  std::optional<std::uint64_t> left_;  // the position in the report of an owner who was killed
+  std::optional<std::uint64_t> left_;  // the position in the report of a killed owner
   std::optional<nats::pull_consumer> consumer_;
   open_records open_;
   std::optional<error> ended_;

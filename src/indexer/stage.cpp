@@ -1,4 +1,6 @@
-// A feed and what is made of it, as a stage.
+// A feed and its work function, as a stage.
+//
+// Owns: opening and finishing the feed. Does not know: what the work is.
 #include "recordkv/indexer.hpp"
 
 namespace recordkv {

@@ -20,8 +20,8 @@ task<result<void>> read_states(nats::connection& nc, store_names names, int api_
       .stream = stream, .policy = nats::acks::none, .headers_only = true, .once = true, .credit = 8192};
   nats::pull_consumer states(nc, std::move(spec), counters, api_level);
   if (auto attached = co_await states.attach(); !attached) co_return attached;
-  // Judged by sequence: a key that is overwritten meanwhile comes again behind it, so the end is always reached. The
-  // number of messages pending is only an estimate then.
+  // Compares sequences: a key that is overwritten meanwhile appears again later, so the end is always reached. The
+  // number of pending messages is only an estimate then.
   for (std::uint64_t read = 0; read < repo->last_seq && repo->messages > 0;) {
     if (!go_on()) co_return fail(errc::closed, "reading bucket repo: stopped");
     auto batch = co_await states.next();
@@ -30,7 +30,7 @@ task<result<void>> read_states(nats::connection& nc, store_names names, int api_
     for (const auto& m : *batch) show(m.subject().substr(m.subject().rfind('.') + 1), m);
     read = nats::parse_delivery(batch->back().reply())->stream_seq;
   }
-  if (nc.up() && go_on())  // it would go by itself, minutes later
+  if (nc.up() && go_on())  // otherwise the server removes it, minutes later
     (void)co_await nats::api(nc, fmt::format("CONSUMER.DELETE.{}.{}", stream, states.name()));
   co_return result<void>{};
 }

@@ -24,7 +24,8 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-// Field 22 of /proc/<pid>/stat, counted behind the command name, which may hold spaces and parentheses. 0: no process.
+// Field 22 of /proc/<pid>/stat, counted after the command name, which may contain spaces and parentheses. 0: no
+// process.
 std::uint64_t start_of(int pid) {
   const auto stat = first_line(fmt::format("/proc/{}/stat", pid));
   const auto close = stat.rfind(')');
@@ -101,7 +102,7 @@ std::string lease::value() const {
 
 task<result<void>> lease::acquire(wait_policy p) {
   for (bool first = true;; first = false) {
-    // Each time, because `reset` may have removed the bucket while this process stood by.
+    // Each time, because `reset` may have removed the bucket while this process was standing by.
     auto opened = co_await lock_.open("file", what_.replicas);
     if (!opened && first) co_return opened.error();
     auto expected = co_await await_turn(p);
@@ -218,7 +219,7 @@ task<result<bool>> lease::lives(std::string other, std::uint64_t seq) {
 }
 
 task<> lease::forget(std::string other, std::uint64_t seq) {
-  log::info("lock", "{} has gone and overlaps {}: its key is removed", other, key_);
+  log::info("lock", "{} has expired and overlaps {}: its key is removed", other, key_);
   write w{.key = std::move(other), .expected = seq};
   w.headers.push_back({"KV-Operation", "DEL"});
   (void)co_await lock_.update(std::move(w));
@@ -275,7 +276,7 @@ task<result<void>> lease::read_holder() {
 
 task<result<void>> lease::renew_if_stale() {
   while (writing_) co_await written_.wait();
-  if (lost_ || !held_) co_return fail(errc::lease_lost, "{} is not ours", key_);
+  if (lost_ || !held_) co_return fail(errc::lease_lost, "{} is not held by this process", key_);
   if (valid()) co_return result<void>{};
   auto renewed = co_await renew_once();
   if (renewed || renewed.error().code == errc::lease_lost || renewed.error().code == errc::closed) co_return renewed;

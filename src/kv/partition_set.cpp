@@ -7,7 +7,7 @@
 namespace recordkv::kv {
 namespace {
 
-// A run of neighbours is written "a-d", a single one "a"; runs are joined by '_', since names can't hold commas.
+// A run of neighbours is written "a-d", a single label "a". Runs are joined by '_', since names cannot contain commas.
 std::string canonical(const std::vector<bool>& taken, const std::vector<std::string>& labels) {
   std::string out;
   for (std::size_t i = 0; i < taken.size(); ++i) {
@@ -54,7 +54,7 @@ std::optional<partition_set> partition_set::of_name(std::string_view name, std::
   std::string text = suffix.empty() ? "all" : suffix.front() == '-' ? std::string(suffix.substr(1)) : "";
   std::ranges::replace(text, '_', ',');
   auto s = parse(text, partitions);
-  if (!s || s->suffix() != suffix) return std::nullopt;  // another name that happens to begin like ours
+  if (!s || s->suffix() != suffix) return std::nullopt;  // another name with the same beginning
   return std::move(*s);
 }
 

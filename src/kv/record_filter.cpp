@@ -17,7 +17,7 @@ bool covers(std::string_view pattern, std::string_view other) {
 result<std::string> pattern_of(const std::string& word) {
   if (word == "*") return std::string();
   if (atproto::is_nsid(word)) return word;
-  // A prefix is right when an NSID can begin with it.
+  // A prefix is valid if an NSID can begin with it.
   if (word.ends_with(".*") && atproto::is_nsid(word.substr(0, word.size() - 1) + "a.a"))
     return word.substr(0, word.size() - 1);
   return fail(
@@ -30,7 +30,7 @@ result<std::string> pattern_of(const std::string& word) {
 }  // namespace
 
 result<record_filter> record_filter::parse(std::vector<std::string> collections, std::string did,
-                                           std::string_view share, unsigned partitions) {
+                                           std::string_view assigned, unsigned partitions) {
   record_filter out;
   if (collections.empty()) return fail(errc::bad_config, "no collection is named; write \"*\" for all");
   if (collections.size() > max_collections)
@@ -48,7 +48,7 @@ result<record_filter> record_filter::parse(std::vector<std::string> collections,
     if (std::ranges::none_of(patterns, [&](const auto& other) { return other != p && covers(other, p); }))
       out.collections_.push_back(p);
   if (!did.empty() && !atproto::is_did(did)) return fail(errc::bad_config, "\"{}\" is no DID", did);
-  auto set = partition_set::parse(share, partitions);
+  auto set = partition_set::parse(assigned, partitions);
   if (!set) return set.error();
   if (!set->all()) out.labels_ = set->labels();
   if (!did.empty()) out.labels_ = {partition_of(did, partitions)};

@@ -1,7 +1,7 @@
 // The key codec and the partition function of nats-record-kv, bit for bit.
 //
 // Owns: escaping by UTF-16 code unit, MurmurHash3, the label of a partition.
-// Refuses to know: subjects, buckets, validity.
+// Does not know: subjects, buckets, validity.
 #include "recordkv/kv/record_key.hpp"
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ constexpr bool passes(char c) {
          c == '/' || c == '-';
 }
 
-/// Takes one character off the front. A byte that is not UTF-8 counts as U+FFFD, as it does in JavaScript's decoders.
+/// Takes one character from the front. A byte that is not UTF-8 counts as U+FFFD, as in JavaScript's decoders.
 char32_t take_character(std::string_view& s) {
   const auto byte = [&](std::size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u; };
   const unsigned first = byte(0);
@@ -61,7 +61,7 @@ void append_encoded(std::string& out, std::string_view part) {
 
 int hex_value(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
 
-/// Hands each dotted piece of `s` to `one`, keeping the dots in `out`.
+/// Calls `one` for each dotted piece of `s`, keeping the dots in `out`.
 template <class One>
 void per_token(std::string& out, std::string_view s, One one) {
   for (;;) {
@@ -100,8 +100,8 @@ std::uint32_t murmur3(std::string_view s) noexcept {
 std::string partition_of(std::string_view did, unsigned partitions) {
   const auto hash = murmur3(did);
   if (partitions != 16) return label(hash % std::max(partitions, 1u), partitions);
-  // The reference takes the first character of the hash in hex, which it pads to two digits only: a leading zero is
-  // not there, and the label is the first digit that isn't zero. "0" needs a hash below 0x10.
+  // The reference takes the first character of the hash in hex, padded to two digits only. Leading zeros are absent,
+  // so the label is the first non-zero digit. "0" needs a hash below 0x10.
   if (hash < 0x10) return "0";
   const int unused = std::countl_zero(hash) / 4 * 4;
   return std::string(1, "0123456789abcdef"[hash << unused >> 28]);

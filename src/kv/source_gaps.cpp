@@ -96,7 +96,7 @@ task<result<void>> source_gaps::note(const source_gap& found) {
     auto written = co_await bucket_.update(std::move(w));
     if (written) seq_ = *written;
     if (written) co_return result<void>{};
-    if (written.error().code != errc::conflict) co_return written.error();  // a conflict: it was deleted just now
+    if (written.error().code != errc::conflict) co_return written.error();  // a conflict: the key was deleted just now
   }
 }
 

@@ -51,7 +51,7 @@ result<store_meta> parse(const std::string& text) {
   boost::system::error_code ec;
   const auto v = json::parse(text, ec);
   if (ec || !v.is_object())
-    return fail(errc::malformed, "key meta of bucket repo is not a JSON object; it is not one of ours");
+    return fail(errc::malformed, "key meta of bucket repo is not a JSON object; recordkv did not write it");
   const auto& o = v.get_object();
   store_meta m;
   if (const auto* p = o.if_contains("partitions"); p && p->is_int64())
@@ -67,7 +67,7 @@ result<store_meta> parse(const std::string& text) {
   return m;
 }
 
-/// A bucket that somebody else made and filled has the partitions that its keys show.
+/// A bucket that another program made and filled has the partitions that its keys show.
 task<result<void>> fits_its_keys(nats::connection& nc, const bucket& store, unsigned partitions) {
   auto first = co_await nats::next_message(nc, store.stream(), "$KV." + store.name() + ".>", 1);
   if (!first && first.error().code == errc::not_found) co_return result<void>{};
@@ -77,12 +77,12 @@ task<result<void>> fits_its_keys(nats::connection& nc, const bucket& store, unsi
   co_return fail(
       errc::mismatch,
       "bucket {} holds keys that kv.partitions = {} does not make ({}); set it to what they were made with (the "
-      "forerunner's is 16), or use another bucket",
+      "partitions of nats-record-kv are 16), or use another bucket",
       store.name(), partitions, first->subject);
 }
 
-/// Before several stores could live in one account, what a store keeps beside its records bore the plain names,
-/// whatever its bucket was called. Such states are not silently begun anew.
+/// Earlier versions gave a store's other buckets the plain names, whatever its own bucket was called. States under
+/// those names are refused here, so that they are not silently started again.
 task<result<void>> not_kept_under_old_names(nats::connection& nc, const store_names& names,
                                             const nats::stream_state& store) {
   const store_names plain("record");
@@ -91,8 +91,8 @@ task<result<void>> not_kept_under_old_names(nats::connection& nc, const store_na
   if (!old && old.error().code != errc::not_found) co_return old.error();
   if (!old || !old->is_of(store.created)) co_return result<void>{};
   co_return fail(errc::mismatch,
-                 "bucket {} was kept by an earlier version, whose states of its accounts stand in bucket {} and belong "
-                 "into {} now; docs/operations.md, Upgrade, says how to move them",
+                 "bucket {} was kept by an earlier version, with its accounts' states in bucket {}; they belong "
+                 "in {} now; docs/operations.md, Upgrade, says how to move them",
                  names.bucket(), plain.repo(), names.repo());
 }
 
@@ -106,13 +106,13 @@ task<result<std::optional<store_sample>>> sample_at(nats::connection& nc, std::s
   co_return store_sample{seq, std::string(time->get_string())};
 }
 
-struct standing {
+struct sample_check {
   std::vector<store_sample> samples;
-  bool contradicted = false;  ///< another message stands where one of them stood
+  bool contradicted = false;  ///< a sample's sequence now holds another message
 };
 
-task<result<standing>> still_standing(nats::connection& nc, std::string stream, std::vector<store_sample> samples) {
-  standing out;
+task<result<sample_check>> check_samples(nats::connection& nc, std::string stream, std::vector<store_sample> samples) {
+  sample_check out;
   for (const auto& s : samples) {
     auto there = co_await sample_at(nc, stream, s.seq);
     if (!there) co_return there.error();
@@ -129,15 +129,16 @@ bool store_meta::is_of(std::string_view creation_time) const {
 }
 
 task<result<void>> is_the_same(nats::connection& nc, store_names names, nats::stream_state store, store_meta& meta) {
-  auto seen = co_await still_standing(nc, names.store(), meta.samples);
+  auto seen = co_await check_samples(nc, names.store(), meta.samples);
   if (!seen) co_return seen.error();
   const bool renamed = meta.created != store.created;
-  // A power cut may have taken back some, with others in their places: one that stands is enough.
+  // A power cut may have removed some samples and given their sequences to other messages. One unchanged sample is
+  // enough.
   if (!seen->samples.empty() || (!renamed && !seen->contradicted)) {
     if (renamed) {
       log::warn("kv",
-                "bucket {}: the server tells another creation time ({}, before {}), and the records are those of "
-                "before; nats-server up to 2.12.14 and 2.14.5 do so after an edit of the stream and a restart",
+                "bucket {}: the server reports another creation time ({}, before: {}), but the records are the "
+                "same; nats-server up to 2.12.14 and 2.14.5 does so after an edit of the stream and a restart",
                 names.bucket(), store.created, meta.created);
       if (!meta.is_of(store.created)) meta.was.push_back(meta.created);
       std::erase(meta.was, store.created);
@@ -187,7 +188,8 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
                        "another store",
                        meta->partitions, partitions, meta->partitions);
       if (auto same = co_await is_the_same(nc, names, store_open->state, *meta); !same) co_return same.error();
-      // Two that begin a store at once may each have made one of its streams; the faster one wrote down his own.
+      // Two processes that start a store at once may each have made one of its streams. The faster one noted only its
+      // own.
       for (const auto& [stream, made] : {std::pair(store.stream(), store_open->made), {repo.stream(), repo_open->made}})
         if (made && std::ranges::find(meta->made, stream) == meta->made.end())
           if (auto noted = co_await remember_made(nc, names, stream); !noted) co_return noted.error();
@@ -196,8 +198,8 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
     if (meta.error().code != errc::not_found) co_return meta.error();
     if (auto fresh = co_await not_kept_under_old_names(nc, names, store_open->state); !fresh) co_return fresh.error();
     if (auto fits = co_await fits_its_keys(nc, store, partitions); !fits) co_return fits.error();
-    // A restored stream keeps its date of creation (nats-server 2.15.2). Its states do not come with it, so a number
-    // that was never used before tells the views, however far the store has grown meanwhile.
+    // A restored stream keeps its creation date (nats-server 2.15.2), but the states are not restored with it. A
+    // generation that was never used before tells the views, however far the store has grown meanwhile.
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     store_meta fresh{
         .partitions = partitions,
@@ -205,22 +207,23 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
         .generation = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count())};
     if (store_open->made) fresh.made.push_back(store.stream());
     if (repo_open->made) fresh.made.push_back(repo.stream());
-    if (auto marker = co_await repo.get("meta"); marker && marker->deleted) fresh.seq = marker->seq;  // by hand
+    if (auto marker = co_await repo.get("meta"); marker && marker->deleted) fresh.seq = marker->seq;  // deleted by hand
     auto written = co_await write_meta(nc, names, fresh);
     if (written) co_return opened_store{store_open->state, fresh};
     if (written.error().code != errc::conflict)
-      co_return written.error();  // else: another process was faster, look again
+      co_return written.error();  // otherwise another process was faster: read again
   }
 }
 
 task<result<void>> note_samples(nats::connection& nc, store_names names, opened_store now) {
   auto noted = co_await read_meta(nc, names);
   if (!noted) co_return noted.error();
-  if (noted->generation != now.meta.generation) co_return result<void>{};  // the states were begun anew meanwhile
-  auto seen = co_await still_standing(nc, names.store(), noted->samples);
+  if (noted->generation != now.meta.generation) co_return result<void>{};  // the states were started again meanwhile
+  auto seen = co_await check_samples(nc, names.store(), noted->samples);
   if (!seen) co_return seen.error();
   auto& samples = seen->samples;
-  // The oldest and the newest: most records are written once, and an account may go with all it has.
+  // The oldest and the newest message: most records are written once, and an account may be removed with all its
+  // records.
   for (const auto seq : {now.store.first_seq, now.store.last_seq}) {
     const bool known = std::ranges::find(samples, seq, &store_sample::seq) != samples.end();
     if (samples.size() >= enough_samples || now.store.messages == 0 || known) continue;
@@ -228,7 +231,7 @@ task<result<void>> note_samples(nats::connection& nc, store_names names, opened_
     if (!one) co_return one.error();
     if (*one) samples.push_back(**one);
   }
-  // Where none stands any more and none is new, the old ones tell no less.
+  // If no sample is left and none is new, the old ones are kept: they tell no less than an empty list.
   if (samples.empty()) co_return result<void>{};
   if (samples == noted->samples && noted->created == now.meta.created) co_return result<void>{};
   noted->samples = samples;

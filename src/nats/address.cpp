@@ -12,12 +12,12 @@ constexpr std::string_view separator = "://";
 std::size_t host_of(std::string_view url) {
   const auto scheme = url.find(separator);
   const auto authority = scheme == url.npos ? 0 : scheme + separator.size();
-  const auto at = url.rfind('@');  // the last: a password may hold another
+  const auto at = url.rfind('@');  // the last one: a password may contain '@'
   return at == url.npos ? authority : std::max(authority, at + 1);
 }
 
-// The comma that ends the first address: one behind its user information, and user information ends at the last '@'
-// before the next scheme.
+// The comma that ends the first address. User information may contain commas; it ends at the last '@' before the next
+// scheme.
 std::size_t end_of_first(std::string_view urls) {
   const auto scheme = urls.find(separator);
   const auto next = scheme == urls.npos ? urls.npos : urls.find(separator, scheme + separator.size());

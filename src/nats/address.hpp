@@ -1,6 +1,6 @@
-// nats.url taken apart: the servers it names, where each listens, whether TLS is asked for.
+// Splits nats.url: the servers it names, where each listens, and whether TLS is requested.
 //
-// Owns: the text of the addresses. Refuses to know: sockets, nats.c.
+// Owns: the text of the addresses. Does not know: sockets, nats.c.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace recordkv::nats {
 
-/// One string a server. A comma parts them, except inside the user information of one: a password may hold commas.
+/// One string per server. A comma separates them, except within user information: a password may contain commas.
 std::vector<std::string> split_urls(std::string_view urls);
 
 struct endpoint {

@@ -15,11 +15,12 @@ namespace recordkv::nats {
 namespace {
 
 constexpr int read_size = 256 * 1024;
-constexpr std::string_view deaf = "the connection stands and nothing can be read from it; making it anew";
+constexpr std::string_view no_data = "the connection is up, but nothing can be read from it; connecting again";
 constexpr std::string_view too_late =
-    "stopped, or cut off, with messages on their way; they are dropped with the connection, which is made anew";
+    "stopped, or cut off, with unsent messages that are now too old; they are dropped with the connection; connecting "
+    "again";
 
-// The descriptor on its way to the loop: closed if the loop never runs again.
+// Owns the descriptor on its way to the loop, and closes it if the loop never runs again.
 struct owned_fd {
   explicit owned_fd(int n) : fd(n) {}
   owned_fd(owned_fd&& o) noexcept : fd(std::exchange(o.fd, -1)) {}
@@ -40,7 +41,7 @@ bridge::~bridge() {
   *self_ = nullptr;
 }
 
-// Posts to the loop. What is still queued there when the bridge has gone does nothing.
+// Posts to the loop. Work that is still queued when the bridge is destroyed does nothing.
 template <class Work>
 void bridge::later(Work work) {
   asio::post(io_, [self = self_, work = std::move(work)]() mutable {
@@ -55,19 +56,20 @@ void bridge::shut() {
   closing_ = true;
   if (socket_.is_open()) stale_write_guard::spare(socket_.native_handle());
   natsConnection_Close(nc_);
-  closed_->wait(false);  // nats.c tells of the end on a thread of its own, and that is its last word
+  closed_->wait(false);  // nats.c reports the end on its own thread; this is its last callback
   natsConnection_Destroy(std::exchange(nc_, nullptr));
 }
 
-// nats.c waits 500 ms at its end for the answer to what is still unwritten, which only the loop could read.
+// On close, nats.c waits 500 ms for the answer to unwritten data, and only the loop could read that answer. So the
+// data is written first.
 void bridge::write_rest() {
   if (!nc_ || !up_ || !write_wanted_ || write_waiting_ || late()) return;
-  errno = 0;  // as in read_turn
+  errno = 0;  // see read_turn
   natsConnection_ProcessWriteEvent(nc_);
 }
 
 result<void> bridge::open(const nats_config& config) {
-  shut();  // an earlier attempt that got half-way
+  shut();  // ends an earlier attempt that failed half-way
   closed_ = std::make_shared<std::atomic<bool>>(false);
   closing_ = false;
   quick_losses_ = 0;
@@ -84,7 +86,7 @@ result<void> bridge::open(const nats_config& config) {
       [](void* self, bool on) { return static_cast<natsStatus>(want_write(self, on)); },
       [](void* self) { return static_cast<natsStatus>(detach(self)); });
   if (s == NATS_OK) s = natsOptions_SetClosedCB(raw, [](natsConnection* nc, void* self) { ended(self, nc); }, this);
-  // The default handler would write to stderr by itself.
+  // nats.c's default handler would write to stderr.
   const auto on_error = [](natsConnection*, natsSubscription*, natsStatus e, void* self) { complained(self, e); };
   if (s == NATS_OK) s = natsOptions_SetErrorHandler(raw, on_error, this);
   if (s != NATS_OK) return fail(errc::bad_config, "nats.c refuses its settings: {}", natsStatus_GetText(s));
@@ -96,25 +98,25 @@ result<void> bridge::open(const nats_config& config) {
 
 void bridge::ended(void* self, __natsConnection* nc) {
   auto& b = *static_cast<bridge*>(self);
-  const auto closed = b.closed_;  // the bridge may go as soon as this is true
+  const auto closed = b.closed_;  // the bridge may be destroyed as soon as this is true
   const char* why = nullptr;
   natsConnection_GetLastError(nc, &why);
   if (!b.closing_)
     b.later([closed, text = std::string(why ? why : "closed")](bridge& there) {
-      if (there.closed_ == closed) there.given_up(text);  // else it has been made anew meanwhile
+      if (there.closed_ == closed) there.given_up(text);  // otherwise a new connection was made meanwhile
     });
   *closed = true;
   closed->notify_all();
 }
 
-// Slow consumers and permissions. nats.c lends the error's words to its thread for the time of this call.
+// Slow consumers and permission errors. nats.c keeps the error text for this thread only during this call.
 void bridge::complained(void* self, int status) {
   auto& b = *static_cast<bridge*>(self);
   const auto code = static_cast<natsStatus>(status);
   const char* const last = nats_GetLastError(nullptr);
-  std::string words = last && *last ? last : natsStatus_GetText(code);
-  if (code != NATS_NOT_PERMITTED) return log::warn("nats", "{}", words);
-  b.later([words = std::move(words)](bridge& there) { there.to_.denied(words); });
+  std::string text = last && *last ? last : natsStatus_GetText(code);
+  if (code != NATS_NOT_PERMITTED) return log::warn("nats", "{}", text);
+  b.later([text = std::move(text)](bridge& there) { there.to_.denied(text); });
 }
 
 int bridge::attach(void** self, void* bridge_, __natsConnection* nc, int socket) {
@@ -166,15 +168,16 @@ void bridge::lost() {
   to_.turned(false);
   const bool quick = std::chrono::steady_clock::now() - attached_at_ < std::chrono::seconds(1);
   quick_losses_ = quick ? quick_losses_ + 1 : 0;
-  if (quick_losses_ >= 3) drop(deaf);
+  if (quick_losses_ >= 3) drop(no_data);
 }
 
-// nats.c keeps its parser's state over a reconnect (3.4.1, event-loop mode): cut off in the middle of a message it
-// takes what comes next for the rest of it. Of a short rest every later connection is lost at its first read, behind a
-// long one it stays deaf (connection.cpp listens for an echo). Only a new connection has a new parser.
-void bridge::start_over() { drop(deaf); }
+// nats.c (3.4.1, event-loop mode) keeps its parser state across a reconnect. If the connection was lost in the middle
+// of a message, the parser takes the next bytes for the rest of that message. After a short rest, every later
+// connection is lost at its first read. After a long rest, no message is parsed; connection.cpp notices that by a
+// missing echo. Only a new connection has a new parser.
+void bridge::start_over() { drop(no_data); }
 
-// Whatever is unsent goes with it: the socket is dead before nats.c can write once more.
+// Unsent bytes are dropped as well: the socket is cut before nats.c can write again.
 void bridge::drop(std::string_view why) {
   log::warn("nats", "{}", why);
   if (socket_.is_open()) stale_write_guard::cut(socket_.native_handle());
@@ -184,8 +187,8 @@ void bridge::drop(std::string_view why) {
   make_anew();
 }
 
-// Refused twice in a row with the same words nats.c closes the connection for good; but passwords, certificates and
-// credentials files are exchanged while we run.
+// nats.c closes the connection for good after two refusals in a row with the same text. Passwords, certificates and
+// credentials files may change while the process runs, so the bridge tries again.
 void bridge::given_up(const std::string& why) {
   log::warn("nats", "the server refuses the connection: {}", why);
   to_.given_up(why);
@@ -214,9 +217,9 @@ void bridge::make_anew() {
 void bridge::read_turn() {
   socket_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
     if (ec || !up_) return;
-    std::size_t room = read_size;  // a plain read takes so much at once, one over TLS a record of it
+    std::size_t room = read_size;  // a plain read takes up to this much at once, a TLS read takes one record
     while (const std::size_t n = up_ && room > 0 ? records_.ready() : 0) {
-      errno = 0;  // where OpenSSL fails nats.c asks errno, and takes an old EAGAIN for "nothing yet", for ever
+      errno = 0;  // if OpenSSL fails, nats.c checks errno: an old EAGAIN would mean "nothing yet" for ever
       natsConnection_ProcessReadEvent(nc_);
       room -= std::min(room, n);
     }
@@ -229,7 +232,7 @@ void bridge::write_turn() {
   write_posted_ = false;
   if (!up_ || !write_wanted_ || write_waiting_) return;
   if (late()) return drop(too_late);
-  errno = 0;  // as in read_turn
+  errno = 0;  // see read_turn
   const auto before = buffered();
   natsConnection_ProcessWriteEvent(nc_);
   written_ += before - std::min(before, buffered());
@@ -252,7 +255,7 @@ void bridge::note_guarded() {
   if (!looking) look_for_late();
 }
 
-// Where nobody reads nothing is written any more, and no turn would notice.
+// If the server stops reading, no write turn runs. So a timer looks for late messages.
 void bridge::look_for_late() {
   look_.expires_after(std::chrono::milliseconds(250));
   look_.async_wait([this](boost::system::error_code ec) {
@@ -288,14 +291,14 @@ result<__natsSubscription*> bridge::subscribe(const char* subject) {
   const natsStatus status = natsConnection_SubscribeSync(&s, nc_, subject);
   if (status != NATS_OK)
     return fail(errc::unreachable, "subscribe to {} failed: {}", subject, natsStatus_GetText(status));
-  natsSubscription_SetPendingLimits(s, -1, -1);  // bounded by credit, not by dropping
+  natsSubscription_SetPendingLimits(s, -1, -1);  // credit is the bound; nothing is dropped
   return s;
 }
 
 void bridge::drain(__natsSubscription* from, std::vector<message>& into) {
   int count = 0, bytes = 0;
   if (natsSubscription_GetPending(from, &count, &bytes) != NATS_OK) return;
-  // Exactly as many as there are: one poll too many would write an error stack.
+  // Takes exactly the pending count: one more poll would write an error stack.
   for (int i = 0; i < count; ++i) {
     natsMsg* m = nullptr;
     if (natsSubscription_NextMsg(&m, from, 0) == NATS_OK) into.emplace_back(m);

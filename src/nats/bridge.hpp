@@ -1,7 +1,7 @@
-// nats.c, driven by Asio: the seam (docs/architecture.md, "The nats.c/Asio seam", eight rules).
+// Drives nats.c with Asio. The rules of this seam are in docs/architecture.md.
 //
 // Owns: the natsConnection, the duplicate of its socket, the read and write turns.
-// Refuses to know: requests, inboxes, JetStream. nats.c is included here, in dial.cpp and in message.cpp only.
+// Does not know: requests, inboxes, JetStream. nats.c is included only in bridge.cpp, dial.cpp and message.cpp.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -29,10 +29,10 @@ class bridge {
  public:
   /// Called on the loop, never from inside a call into the bridge.
   struct listener {
-    std::function<void()> readable;                        ///< the parser has queued what one read brought
-    std::function<void(bool up)> turned;                   ///< the gate opened or closed
-    std::function<void(std::string why)> given_up;         ///< the servers refuse us; tried again all the same
-    std::function<void(const std::string& words)> denied;  ///< a publish or subscription, by the server's permissions
+    std::function<void()> readable;                 ///< a read has ended; the parser has queued its messages
+    std::function<void(bool up)> turned;            ///< nats.c may be called again, or no longer
+    std::function<void(std::string why)> given_up;  ///< the servers refuse the connection; the bridge keeps trying
+    std::function<void(const std::string& text)> denied;  ///< the server denied a publish or a subscription
   };
 
   bridge(asio::io_context& io, listener to);
@@ -41,8 +41,8 @@ class bridge {
 
   result<void> open(const nats_config& config);
 
-  /// False from the moment nats.c loses the connection until it is attached anew: while false nothing may enter nats.c,
-  /// which holds its mutex through a whole reconnect attempt (2 s of frozen loop).
+  /// False from the moment nats.c loses the connection until it has attached a new socket. While it is false, no call
+  /// may enter nats.c: nats.c holds its mutex through a whole reconnect attempt, which would block the loop for 2 s.
   bool up() const noexcept { return up_; }
 
   result<void> publish(const char* subject, const char* reply, const header_list& headers, std::string_view data);
@@ -52,16 +52,17 @@ class bridge {
   static void drain(__natsSubscription* from, std::vector<message>& into);
   static void unsubscribe(__natsSubscription* gone);
 
-  /// Makes the connection anew: it stands, but hears nothing.
+  /// Makes a new connection, because the present one is up but receives nothing.
   void start_over();
-  /// How often the connection was made anew (not merely reconnected): subscriptions of before are dead.
+  /// How often a new connection was made; a mere reconnect does not count. Subscriptions of earlier connections are
+  /// dead.
   std::uint64_t renewals() const noexcept { return renewals_; }
 
   std::string server_id() const;
   std::size_t max_payload() const;
 
  private:
-  // Called by nats.c from any thread with its mutex held: they only post.
+  // nats.c calls these from any thread with its mutex held: they only post.
   static int attach(void** self, void* bridge_, __natsConnection* nc, int socket);
   static int want_read(void* self, bool on);
   static int want_write(void* self, bool on);
@@ -93,16 +94,16 @@ class bridge {
   std::atomic<bool> up_{false};
   std::atomic<bool> write_wanted_{false};
   std::atomic<bool> write_posted_{false};
-  std::shared_ptr<std::atomic<bool>> closed_;  // nats.c has said that it has ended
-  std::atomic<bool> closing_{false};           // by ourselves: not worth telling
+  std::shared_ptr<std::atomic<bool>> closed_;  // nats.c has reported that it has ended
+  std::atomic<bool> closing_{false};           // the bridge closes the connection itself: no report
   bool write_waiting_ = false;
   stale_write_guard guard_;
   std::uint64_t written_ = 0;  // bytes given to the kernel, since the attach
   tls_records records_;
   nats_config config_;
-  std::string refusal_;  // the last that was told
+  std::string refusal_;  // the last refusal that was logged
   std::chrono::steady_clock::time_point attached_at_;
-  int quick_losses_ = 0;  // in a row, each within a second of its attach
+  int quick_losses_ = 0;  // consecutive losses, each within a second of its attach
   std::uint64_t renewals_ = 0;
   asio::steady_timer retry_, look_;
 };

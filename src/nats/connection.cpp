@@ -26,7 +26,7 @@ struct subscription::queue {
 
 namespace {
 
-constexpr std::chrono::seconds denial_stands{15}, denial_told_every{60}, inbox_again{5};
+constexpr std::chrono::seconds denial_lifetime{15}, denial_log_interval{60}, inbox_retry{5};
 
 constexpr std::string_view usual_inbox = "_INBOX";
 
@@ -53,55 +53,56 @@ struct connection::impl {
                 .turned = [this](bool up) { turned(up); },
                 .given_up =
                     [this](std::string why) {
-                      trouble = std::move(why);
+                      last_error = std::move(why);
                       changed.notify();
                     },
-                .denied = [this](const std::string& words) { denied(words); }}) {}
+                .denied = [this](const std::string& text) { denied(text); }}) {}
 
   void turned(bool now_up) {
     if (now_up) {
       ++connects;
       if (inbox_subscription && raw.renewals() != renewals) renew_inbox();
       if (inbox_subscription) listen_for_echo();
-      trouble.clear();
+      last_error.clear();
       refusal.reset();
       inbox_refusal.reset();
       server_id = raw.server_id();
       max_payload = raw.max_payload();
-      for (auto* gone : std::exchange(graveyard, {})) bridge::unsubscribe(gone);
+      for (auto* gone : std::exchange(unsubscribe_later, {})) bridge::unsubscribe(gone);
       log::info("nats", "{} to server {}", connects == 1 ? "connected" : "reconnected", server_id);
     } else {
       server_id.clear();
-      trouble = "NATS connection lost";
+      last_error = "NATS connection lost";
       log::warn("nats", "connection lost; reconnecting");
       waiting.fail_all(fail(errc::unreachable, "the connection to NATS was lost before the answer came"));
     }
     changed.notify();
   }
 
-  // The consumers' subscriptions are made anew by their rewind; the inbox has nobody else.
+  // A consumer's rewind makes its subscription again. Only the inbox is renewed here.
   void renew_inbox() {
     renewals = raw.renewals();
     bridge::unsubscribe(std::exchange(inbox_subscription, nullptr));
     if (auto again = raw.subscribe((inbox + ".>").c_str())) inbox_subscription = *again;
   }
 
-  // A denied publish or subscription has no answer but this. It stands as long as it is tried again and refused again.
-  void denied(const std::string& words) {
+  // This error is the only answer to a denied publish or subscription. It is reported until denial_lifetime has passed
+  // without another one.
+  void denied(const std::string& text) {
     heard = true;
-    auto d = parse_denial(words);
-    if (!d) return log::warn("nats", "the NATS server says: {}", words);
+    auto d = parse_denial(text);
+    if (!d) return log::warn("nats", "the NATS server says: {}", text);
     const auto now = steady_clock::now();
     const auto why = d->as_error();
     d->subject = wire.back(d->subject);
     const bool inbox_itself = d->what == denial::direction::subscribe && d->names(inbox + ".>");
-    // Nobody needs to write to itself but for an echo, and this refusal is one (flush).
+    // The process publishes to its own inbox only for an echo, and this refusal serves as the echo (flush).
     const bool to_itself = d->what == denial::direction::publish && d->subject.starts_with(inbox);
     if (!to_itself) {
       refusal = {why.text, now};
       auto& told = refusals_told[d->family()];
-      if (told == steady_clock::time_point{} || now - told > denial_told_every) log::error("nats", "{}", why.text);
-      if (told == steady_clock::time_point{} || now - told > denial_told_every) told = now;
+      if (told == steady_clock::time_point{} || now - told > denial_log_interval) log::error("nats", "{}", why.text);
+      if (told == steady_clock::time_point{} || now - told > denial_log_interval) told = now;
     }
     if (refusals_told.size() > 64) refusals_told.clear();
     if (inbox_itself) inbox_refusal = {why.text, now};
@@ -111,10 +112,11 @@ struct connection::impl {
       if (sink) sink(*d);
   }
 
-  // Without its inbox no request has an answer. Permissions may change under a running server: it is tried again.
+  // Without its inbox no request has an answer. Permissions may change while the server runs, so the subscription is
+  // tried again.
   std::optional<error> no_inbox() {
     if (!inbox_refusal) return std::nullopt;
-    if (raw.up() && steady_clock::now() - inbox_refusal->second > inbox_again) {
+    if (raw.up() && steady_clock::now() - inbox_refusal->second > inbox_retry) {
       inbox_refusal.reset();
       bridge::unsubscribe(std::exchange(inbox_subscription, nullptr));
       if (auto again = raw.subscribe((inbox + ".>").c_str())) inbox_subscription = *again;
@@ -123,7 +125,7 @@ struct connection::impl {
     return error{errc::unauthorized, inbox_refusal->first};
   }
 
-  // Nothing else would tell that nats.c hears nothing (bridge::start_over).
+  // An echo is the only way to notice that nats.c receives nothing (bridge::start_over).
   void listen_for_echo() {
     heard = false;
     (void)raw.publish((inbox + ".e").c_str(), nullptr, {}, {});
@@ -139,7 +141,7 @@ struct connection::impl {
     heard = heard || !replies.empty();
     for (auto& m : replies) dispatch(m);
     replies.clear();
-    for (std::size_t i = 0; i < queues.size(); ++i) {  // notify() only schedules, so the list stands still
+    for (std::size_t i = 0; i < queues.size(); ++i) {  // notify() only schedules, so the list does not change here
       const auto before = queues[i]->waiting.size();
       bridge::drain(queues[i]->raw, queues[i]->waiting);
       if (queues[i]->waiting.size() > before) queues[i]->arrived.notify();
@@ -167,7 +169,7 @@ struct connection::impl {
   wire_subjects wire;
   __natsSubscription* inbox_subscription = nullptr;
   std::vector<std::shared_ptr<subscription::queue>> queues;
-  std::vector<__natsSubscription*> graveyard;  // to be unsubscribed once nats.c may be entered again
+  std::vector<__natsSubscription*> unsubscribe_later;  // once nats.c may be entered again
   std::vector<message> replies;
   waiting_requests waiting;
   std::vector<reply_sink> sinks;
@@ -177,7 +179,7 @@ struct connection::impl {
   std::map<std::string, steady_clock::time_point> refusals_told;
   std::uint64_t connects = 0;
   std::uint64_t renewals = 0;
-  std::string server_id, trouble = "not connected yet";
+  std::string server_id, last_error = "not connected yet";
   std::size_t max_payload = 1 << 20;
   event changed;
   asio::steady_timer echo{io};
@@ -187,7 +189,7 @@ struct connection::impl {
 connection::connection(asio::io_context& io) : impl_(std::make_unique<impl>(io)) {}
 
 connection::~connection() {
-  for (auto* gone : impl_->graveyard) bridge::unsubscribe(gone);
+  for (auto* gone : impl_->unsubscribe_later) bridge::unsubscribe(gone);
   for (auto& q : impl_->queues) bridge::unsubscribe(q->raw);
   if (impl_->inbox_subscription) bridge::unsubscribe(impl_->inbox_subscription);
 }
@@ -208,7 +210,7 @@ event& connection::changed() noexcept { return impl_->changed; }
 std::uint64_t connection::connects() const noexcept { return impl_->connects; }
 std::string connection::server_id() const { return impl_->server_id; }
 std::size_t connection::max_payload() const noexcept { return impl_->max_payload; }
-std::string connection::last_error() const { return impl_->trouble; }
+std::string connection::last_error() const { return impl_->last_error; }
 const std::string& connection::inbox() const noexcept { return impl_->inbox; }
 
 std::string connection::on_the_wire(std::string_view subject) const { return impl_->wire.out(subject); }
@@ -226,7 +228,7 @@ task<> connection::wait_up() {
 
 result<void> connection::publish(const std::string& subject, const std::string& reply, const header_list& headers,
                                  std::string_view data, bool guarded) {
-  const auto to = impl_->wire.elsewhere() ? impl_->wire.out(subject) : std::string();
+  const auto to = impl_->wire.has_prefix() ? impl_->wire.out(subject) : std::string();
   auto sent =
       impl_->raw.publish((to.empty() ? subject : to).c_str(), reply.empty() ? nullptr : reply.c_str(), headers, data);
   if (sent && guarded) impl_->raw.note_guarded();
@@ -287,14 +289,14 @@ result<subscription> connection::subscribe(const std::string& subject) {
 }
 
 task<result<void>> connection::flush(std::chrono::milliseconds timeout) {
-  // Our own inbox is the echo: the server handles one connection's messages in order.
+  // The echo goes to the process's own inbox: the server handles the messages of one connection in order.
   waiting_requests::slots slot(impl_->waiting, 1);
   const auto id = impl_->waiting.add(slot, 0, "");
   const auto asked = steady_clock::now();
   if (auto sent = publish(fmt::format("{}.r{}", impl_->inbox, id), "", {}, ""); !sent) co_return sent.error();
   const auto left = [&] { return impl_->waiting.deadline(asked, timeout) - steady_clock::now(); };
   while (slot.missing > 0 && left() > left().zero()) co_await slot.answered.wait_for(left());
-  // Not to be permitted to publish there is an answer, too: the server has come that far.
+  // A refusal to publish there is an answer as well: the server has handled everything before it.
   if (slot.failures[0] && slot.failures[0]->code != errc::unauthorized) co_return *slot.failures[0];
   if (slot.missing > 0) co_return fail(errc::timed_out, "NATS did not echo");
   co_return result<void>{};
@@ -316,7 +318,7 @@ void connection::remove_denial_sink(std::uint64_t k) { impl_->denial_sinks[k] = 
 
 std::string connection::denied() const {
   const auto& r = impl_->refusal;
-  return r && steady_clock::now() - r->second < denial_stands ? r->first : "";
+  return r && steady_clock::now() - r->second < denial_lifetime ? r->first : "";
 }
 
 void connection::hurry() {
@@ -339,7 +341,7 @@ subscription::~subscription() {
   if (owner.raw.up())
     bridge::unsubscribe(queue_->raw);
   else
-    owner.graveyard.push_back(queue_->raw);
+    owner.unsubscribe_later.push_back(queue_->raw);
 }
 
 std::vector<message> subscription::take() { return std::exchange(queue_->waiting, {}); }

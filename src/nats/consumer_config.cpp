@@ -30,13 +30,13 @@ std::string filters_text(const json::object& config) {
   return "";
 }
 
-constexpr std::string_view of_no_account[] = {"name",           "durable_name",  "description",    "metadata",
-                                              "deliver_policy", "opt_start_seq", "opt_start_time", "num_replicas",
-                                              "mem_storage",    "pause_until",   "sample_freq",    "inactive_threshold",
-                                              "filter_subject", "max_waiting",   "replay_policy"};
+constexpr std::string_view not_compared[] = {"name",           "durable_name",  "description",    "metadata",
+                                             "deliver_policy", "opt_start_seq", "opt_start_time", "num_replicas",
+                                             "mem_storage",    "pause_until",   "sample_freq",    "inactive_threshold",
+                                             "filter_subject", "max_waiting",   "replay_policy"};
 
-// What a server leaves out or fills in where nothing was said.
-bool says_nothing(std::string_view key, const json::value& v) {
+// A value that a server omits or fills in if the setting was not given.
+bool is_unset(std::string_view key, const json::value& v) {
   if (key == "max_deliver" || key == "max_ack_pending" || key == "ack_wait")
     if (v.is_int64() && v.get_int64() < 0) return true;
   return v.is_null() || (v.is_bool() && !v.get_bool()) || (v.is_int64() && v.get_int64() == 0) ||
@@ -44,13 +44,13 @@ bool says_nothing(std::string_view key, const json::value& v) {
          (v.is_object() && v.get_object().empty());
 }
 
-/// Each setting that says something, as text.
+/// Each setting that has a value, as text.
 std::map<std::string, std::string, std::less<>> settings_of(const json::object& config) {
   std::map<std::string, std::string, std::less<>> out;
   const bool unacknowledged = text_field(config, "ack_policy") == "none";
   for (const auto& [key, value] : config) {
-    if (std::ranges::find(of_no_account, std::string_view(key)) != std::end(of_no_account)) continue;
-    if (key == "filter_subjects" || says_nothing(key, value)) continue;
+    if (std::ranges::find(not_compared, std::string_view(key)) != std::end(not_compared)) continue;
+    if (key == "filter_subjects" || is_unset(key, value)) continue;
     if (unacknowledged && (key == "ack_wait" || key == "max_ack_pending")) continue;
     out[std::string(key)] = value.is_string() ? std::string(value.get_string()) : json::serialize(value);
   }
@@ -58,7 +58,7 @@ std::map<std::string, std::string, std::less<>> settings_of(const json::object& 
   return out;
 }
 
-// FNV-1a: nobody forges it, and it must be the same in every version and on every machine.
+// FNV-1a: forgery is no concern, but the hash must be the same in every version and on every machine.
 std::string hash_of(const json::object& config) {
   std::uint64_t h = 0xcbf29ce484222325;
   const auto take = [&h](std::string_view s) {

@@ -1,7 +1,7 @@
-// What a consumer is to be, as JetStream's API takes it, and whether one that is there is that.
+// The configuration of a consumer, as JetStream's API takes it, and its comparison with an existing consumer.
 //
-// Owns: the JSON of a consumer's configuration, and the seal in it by which an edit of another program is known.
-// Refuses to know: asking and pulling (pull_consumer.cpp).
+// Owns: the JSON of the configuration, and the seal in it: a hash that shows whether another program edited it.
+// Does not know: requests and pulling (pull_consumer.cpp).
 #pragma once
 
 #include "recordkv/nats/jetstream.hpp"
@@ -13,17 +13,17 @@
 
 namespace recordkv::nats {
 
-/// `start`: the first stream sequence wanted; 0 or 1: from the first message. Sealed: metadata `recordkv` is a hash of
-/// what decides which messages come, and how.
+/// `start`: the first stream sequence to deliver; 0 or 1: from the first message. Of a durable, the metadata key
+/// `recordkv` holds a hash of the settings that decide which messages are delivered, and how.
 boost::json::object config_of(const consumer_spec& s, std::uint64_t start);
 
-/// What must agree for an existing durable to be the one we mean: each difference with both sides. Left out is what
-/// changes no delivery (place, replicas, description), what moves with each rewind (the start), and a pause, which is a
-/// stall of its own.
+/// Compares the settings on which an existing durable must agree. Each difference names both sides. Not compared:
+/// settings that do not change the delivery (place, replicas, description), the start (each rewind moves it), and a
+/// pause, which is a stall of its own.
 std::vector<std::string> differences(const boost::json::object& want, const boost::json::object& have);
 
-/// intact: as recordkv made it, though perhaps for another spec. none: an earlier version made it, or another program.
-/// broken: recordkv made it, and another program has edited it since.
+/// intact: unchanged since recordkv made it, perhaps for another spec. none: an earlier version, or another program,
+/// made it. broken: recordkv made it, and another program has edited it since.
 enum class seal { intact, none, broken };
 seal seal_of(const boost::json::object& have);
 

@@ -7,7 +7,7 @@ namespace recordkv::nats {
 namespace {
 
 constexpr std::size_t room_in_nats_c = 255;
-constexpr std::string_view inbox_remedy = ", or set nats.inbox_prefix to what is permitted";
+constexpr std::string_view inbox_remedy = ", or set nats.inbox_prefix to a permitted prefix";
 
 std::string_view first_tokens(std::string_view subject, int n) {
   std::size_t at = 0;
@@ -35,8 +35,8 @@ error denial::as_error() const {
               verbs[static_cast<int>(what)], subject, words, what == direction::publish ? "" : inbox_remedy);
 }
 
-// nats-server's client.go: `Permissions Violation for Publish to "SUBJECT"`, `… Publish with Reply of "SUBJECT"`,
-// `… Subscription to "SUBJECT"`, with ` using queue "Q"` behind the last. nats.c may take the last quote away.
+// nats-server (client.go) sends `Permissions Violation for Publish to "SUBJECT"`, `… Publish with Reply of "SUBJECT"`
+// or `… Subscription to "SUBJECT"`; the last may end with ` using queue "Q"`. nats.c may remove the last quote.
 std::optional<denial> parse_denial(std::string_view words) {
   using enum denial::direction;
   static constexpr std::array<std::pair<std::string_view, denial::direction>, 3> heads{

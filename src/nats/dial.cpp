@@ -33,7 +33,7 @@ error translate(natsStatus s, const nats_config& c) {
   return fail(errc::unreachable, "connecting to NATS at {} failed: {}", url, detail);
 }
 
-// At every connect, on a thread of nats.c. It frees both what it is given and the words.
+// nats.c calls this on its own thread at every connect. It frees both the signature and the error text.
 natsStatus sign(char** why, unsigned char** signature, int* size, const char* nonce, void* path) {
   auto seed = seed_in(*static_cast<const std::string*>(path));
   if (!seed) {
@@ -50,10 +50,10 @@ natsStatus set_servers(natsOptions* o, const std::vector<std::string>& urls) {
   raw.reserve(urls.size());
   for (const auto& u : urls) raw.push_back(u.c_str());
   const natsStatus s = natsOptions_SetServers(o, raw.data(), static_cast<int>(raw.size()));
-  return s == NATS_OK ? natsOptions_SetNoRandomize(o, true) : s;  // the one that greeted us comes first
+  return s == NATS_OK ? natsOptions_SetNoRandomize(o, true) : s;  // the server that sent its greeting comes first
 }
 
-// Of the server's certificate nats.c checks the host, too (as Debian builds it); "tls://" means nothing to it.
+// nats.c also checks the host in the server's certificate (as Debian builds it). It ignores the scheme "tls://".
 result<void> set_trust(natsOptions* o, const nats_config& c) {
   if (auto good = check_files(c); !good) return good;
   const auto why = [] { return nats_GetLastError(nullptr); };
@@ -69,7 +69,7 @@ result<void> set_trust(natsOptions* o, const nats_config& c) {
   if (!seed) return seed.error();
   const auto key = public_nkey(*seed);
   wipe(*seed);
-  // nats.c's own reading of the file stumbles over "\r".
+  // nats.c's own reader of the file fails on "\r".
   auto* const path = const_cast<std::string*>(&c.nkey_seed);  // NOLINT: only read
   if (natsOptions_SetNKey(o, key.c_str(), &sign, path) != NATS_OK)
     return unusable("nats.nkey_seed", c.nkey_seed, why());
@@ -80,15 +80,16 @@ natsStatus set_behaviour(natsOptions* o, const nats_config& c, int read_size) {
   natsStatus s = natsOptions_SetName(o, c.name.c_str());
   const auto also = [&s](natsStatus next) { s = s == NATS_OK ? next : s; };
   also(natsOptions_SetSendAsap(o, true));        // no flusher thread: a publish arms one write
-  also(natsOptions_SetIOBufSize(o, read_size));  // an eighth of the reads
+  also(natsOptions_SetIOBufSize(o, read_size));  // an eighth as many reads
   also(natsOptions_SetMaxReconnect(o, -1));
   also(natsOptions_SetReconnectWait(o, 100));
   also(natsOptions_SetReconnectJitter(o, 100, 200));
   also(natsOptions_SetPingInterval(o, 10'000));
   also(natsOptions_SetTimeout(o, 2'000));
-  also(natsOptions_IPResolutionOrder(o, 46));  // a host without a way out over IPv6 is common, the other way is rare
-  also(natsOptions_SetMaxPendingMsgs(o, 1 << 20));  // times 1024 it must fit an int; lifted per subscription
-  also(natsOptions_DisableNoResponders(o, true));   // NextMsg swallows a 503 together with its request id
+  also(natsOptions_IPResolutionOrder(
+      o, 46));  // hosts without an IPv6 route are common, hosts without an IPv4 route are rare
+  also(natsOptions_SetMaxPendingMsgs(o, 1 << 20));  // n * 1024 must fit an int; lifted for each subscription
+  also(natsOptions_DisableNoResponders(o, true));   // otherwise NextMsg swallows a 503 together with its request id
   return s;
 }
 

@@ -1,7 +1,7 @@
-// A connection of nats.c: its settings, and one attempt to get it, with refusals in words.
+// The settings of a nats.c connection, and an attempt to connect. Refusals are explained in words.
 //
-// Owns: every option that does not belong to the loop; the order in which servers are tried. Refuses to know: Asio,
-// what the connection is for.
+// Owns: every option that does not concern the loop; the order in which servers are tried.
+// Does not know: Asio, what the connection is for.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -16,11 +16,11 @@ namespace recordkv::nats {
 
 using options = std::unique_ptr<__natsOptions, void (*)(__natsOptions*)>;
 
-/// `config` outlives what is made of it: its seed is read at every connect.
+/// `config` must outlive the options and their connection: the seed is read at every connect.
 result<options> options_for(const nats_config& config, int read_size);
 
-/// With several servers nats.c answers for the last one only: one that refuses us would hide behind one that is dead.
-/// `each_last` makes each of them the last once, until one does more than not answer.
+/// With several servers nats.c reports the error of the last one only. A server that refuses the process would be
+/// hidden by one that is down. With `each_last`, each server is the last one once, until one answers.
 result<__natsConnection*> dial(__natsOptions* with, const nats_config& config, bool each_last);
 
 }  // namespace recordkv::nats

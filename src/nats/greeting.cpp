@@ -33,7 +33,7 @@ version parse_version(std::string_view s) {
 
 constexpr std::size_t max_addresses = 32;
 
-// Shared with handlers that may still be queued when the coroutine has ended.
+// Shared with handlers that may still be queued after the coroutine has ended.
 struct exchange {
   explicit exchange(const asio::any_io_executor& ex) : resolver(ex), socket(ex), timer(ex) {}
   void end() {
@@ -67,7 +67,7 @@ void connected_one(const std::shared_ptr<exchange>& x, std::size_t i, boost::sys
   x->settled.notify();
 }
 
-// All addresses of a name at once: one that swallows packets must not use up the time of the others.
+// Connects to all addresses of a name at once: an address that drops packets must not use up the time of the others.
 void dial_all(const std::shared_ptr<exchange>& x, const tcp::resolver::results_type& hosts) {
   x->missing = std::min<std::size_t>(hosts.size(), max_addresses);
   for (std::size_t i = 0; i < x->missing; ++i) x->dialling.emplace_back(x->timer.get_executor());
@@ -85,15 +85,15 @@ task<result<std::string>> info_line(endpoint at, bool tls, std::chrono::millisec
   auto [resolve_error, hosts] = co_await x->resolver.async_resolve(at.host, at.port, use_task);
   if (resolve_error) {
     x->timer.cancel();
-    const auto words = x->over ? "its name is not resolved in time" : resolve_error.message();
-    co_return fail(errc::unreachable, "{}: {}", at.host, words);
+    const auto reason = x->over ? "its name was not resolved in time" : resolve_error.message();
+    co_return fail(errc::unreachable, "{}: {}", at.host, reason);
   }
   dial_all(x, hosts);
   while (x->missing > 0 && !x->connected && !x->over) co_await x->settled.wait();
   if (!x->connected) {
     x->timer.cancel();
-    const auto words = x->over ? "no answer in time" : x->why.message();
-    co_return fail(errc::unreachable, "{}:{}: {}", at.host, at.port, words);
+    const auto reason = x->over ? "no answer in time" : x->why.message();
+    co_return fail(errc::unreachable, "{}:{}: {}", at.host, at.port, reason);
   }
   std::string line;
   auto [read_error, n] =

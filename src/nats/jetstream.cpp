@@ -25,7 +25,7 @@ error translate(const json::object& e, std::string_view what) {
     case 10037: kind = errc::not_found; break;
     case 10071:
     case 10099:
-    case 10100:  // a work queue has a consumer that takes some of the same
+    case 10100:  // a work queue has a consumer whose filter overlaps
     case 10164: kind = errc::conflict; break;
     case 10077: kind = errc::full; break;
     case 10023:
@@ -33,7 +33,7 @@ error translate(const json::object& e, std::string_view what) {
     case 10047: kind = errc::no_space; break;  // the server's or the account's own limits of memory and storage
     case 10054: kind = errc::too_large; break;
     case 10008:
-    case 10009: kind = errc::timed_out; break;  // no leader just now: an election
+    case 10009: kind = errc::timed_out; break;  // no leader at the moment: an election
     case 10039:
     case 10076: kind = errc::unsupported; break;
     default: break;
@@ -94,7 +94,8 @@ json::object create_body(const stream_spec& s) {
   o["discard"] = "new";
   o["storage"] = s.storage;
   o["num_replicas"] = s.replicas;
-  // What leaves a work queue has been dealt with. Who purges it by hand would let the cursor move past what was not.
+  // A message that has left the work queue counts as settled. A purge by hand would let the cursor pass messages that
+  // are not settled.
   if (s.work_queue) {
     o["deny_delete"] = true;
     o["deny_purge"] = true;
@@ -108,7 +109,7 @@ json::object create_body(const stream_spec& s) {
   return o;
 }
 
-// The settings that the contract fixes, as "name=value" lines of what is wanted and what is there.
+// Compares the settings that the contract fixes. Each difference names the value that was found and the wanted one.
 void compare(const stream_spec& want, const json::object& have, std::vector<std::string>& differences) {
   const auto differ = [&](std::string_view key, const std::string& wanted, const std::string& found) {
     if (wanted != found) differences.push_back(fmt::format("{} is {}, must be {}", key, found, wanted));
@@ -141,7 +142,7 @@ task<result<json::object>> api(connection& nc, std::string what, std::string bod
 }
 
 result<std::uint64_t> parse_pub_ack(std::string_view reply) {
-  // The usual answer, {"stream":"KV_record","seq":123}, without a parser: one a message.
+  // The usual answer is {"stream":"KV_record","seq":123}. Every message has one, so it is read without a JSON parser.
   static constexpr std::string_view key = "\"seq\":";
   if (reply.find("\"error\"") == std::string_view::npos) {
     const auto at = reply.find(key);
@@ -162,8 +163,8 @@ task<result<server_facts>> jetstream_facts(connection& nc) {
   auto info = co_await api(nc, "INFO");
   if (!info) {
     const auto asked = nc.on_the_wire("$JS.API.INFO");
-    const bool elsewhere = asked != "$JS.API.INFO";
-    if (info.error().code == errc::timed_out && elsewhere)
+    const bool other_prefix = asked != "$JS.API.INFO";
+    if (info.error().code == errc::timed_out && other_prefix)
       co_return fail(
           errc::timed_out,
           "JetStream does not answer at {}: nats.domain (or nats.api_prefix) is not what its server says, this "
@@ -197,7 +198,7 @@ task<result<ensured>> ensure(connection& nc, stream_spec spec) {
   if (!info && info.error().code == errc::not_found) {
     auto made = co_await api(nc, "STREAM.CREATE." + spec.name, json::serialize(create_body(spec)));
     if (made) co_return ensured{state_of(*made), true};
-    info = co_await api(nc, "STREAM.INFO." + spec.name);  // another process was faster, or creation failed
+    info = co_await api(nc, "STREAM.INFO." + spec.name);  // another process was faster, or the creation failed
     if (!info) co_return made.error();
   }
   if (!info) co_return info.error();

@@ -21,7 +21,7 @@ message& message::operator=(message&& other) noexcept {
 
 message message::make(const std::string& subject, const std::string& reply, std::string_view data,
                       const header_list& headers) {
-  // Messages are freed by nats.c's collector, which a first connection would start.
+  // nats.c's collector frees messages. Normally the first connection starts it; without one it is started here.
   [[maybe_unused]] static const natsStatus library = nats_Open(-1);
   natsMsg* raw = nullptr;
   if (natsMsg_Create(&raw, subject.c_str(), reply.empty() ? nullptr : reply.c_str(), data.data(),
@@ -61,7 +61,7 @@ std::optional<delivery> parse_delivery(std::string_view reply) noexcept {
     reply.remove_prefix(dot + 1);
   }
   if (count < 9 || tokens[0] != "$JS" || tokens[1] != "ACK") return {};
-  const std::size_t first = count == 9 ? 4 : 6;  // where <deliveries> stands
+  const std::size_t first = count == 9 ? 4 : 6;  // the index of <deliveries>
   if (count < first + 5) return {};
   const auto number = [&](std::size_t i, auto& into) {
     const auto n = parse_number<std::remove_reference_t<decltype(into)>>(tokens[i]);

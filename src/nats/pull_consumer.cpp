@@ -19,14 +19,15 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds heartbeat{2};
 constexpr std::chrono::seconds pull_life{60};
 constexpr std::chrono::milliseconds tick{500};
-constexpr std::chrono::seconds again_after_denial{5};
+constexpr std::chrono::seconds denial_retry{5};
 
 template <class Duration>
 std::int64_t ns(Duration d) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count();
 }
 
-// By a consumer that was edited to deliver headers only. A record without its value would pass for a deletion.
+// True if the value was left out: another program has edited the consumer to deliver headers only. Without its value a
+// record would look like a deletion.
 bool without_value(const message& m) {
   const auto size = m.data().empty() ? m.header_value("Nats-Msg-Size") : std::string_view{};
   return !size.empty() && size != "0";
@@ -48,7 +49,7 @@ pull_consumer::~pull_consumer() { nc_.remove_denial_sink(denial_sink_); }
 
 task<result<void>> pull_consumer::attach() { co_return co_await rewind("attached"); }
 
-/// Whether the durable is there. If it is, and another program has edited it, that is told, and it is to be made anew.
+/// True if the durable exists. If another program has edited it, that is reported, and the durable will be made again.
 task<result<bool>> pull_consumer::look() {
   auto info = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   if (!info && info.error().code == errc::not_found) co_return false;
@@ -67,7 +68,7 @@ task<result<void>> pull_consumer::judge(const json::object& info) {
   const auto made_by = seal_of(have);
   const bool edited = made_by == seal::broken || (made_by == seal::none && (sealed_ || !differ.empty()));
   if (!edited && differ.empty()) {
-    if (made_by == seal::none) anew_ = true;  // an earlier version's: ours is sealed
+    if (made_by == seal::none) anew_ = true;  // an earlier version made it, without a seal
     sealed_ = sealed_ || made_by == seal::intact;
     proven_ = taken_.messages;
     co_return result<void>{};
@@ -76,7 +77,8 @@ task<result<void>> pull_consumer::judge(const json::object& info) {
     co_return fail(errc::mismatch,
                    "consumer {} on stream {} exists with other settings: {}; remove it (nats consumer rm {} {})",
                    spec_.durable, spec_.stream, fmt::join(differ, "; "), spec_.stream, spec_.durable);
-  // An intact seal over another spec is our own earlier one: a view's definition, whose position is another build's.
+  // An intact seal with other settings: recordkv made the consumer for an earlier spec, such as an earlier definition
+  // of a view. Its position belongs to another build.
   if (edited) {
     const bool suspect = !sealed_ || taken_.messages != proven_;
     log::warn("nats", "consumer {} on stream {} was edited by another program{}{}; it is made anew", spec_.durable,
@@ -91,19 +93,20 @@ task<result<void>> pull_consumer::judge(const json::object& info) {
   co_return result<void>{};
 }
 
-// Between two rewinds. What comes until the next comparison is proven by that one.
+// Runs between two rewinds. Messages that arrive before the next comparison are proven by that comparison.
 task<result<void>> pull_consumer::compare() {
   compared_ = steady_clock::now();
   auto there = co_await look();
-  // Without an answer nothing is known; a consumer that has gone, or is to be made anew, is a rewind's.
+  // Without an answer nothing is known. If the consumer is gone or must be made again, a rewind does it.
   if (!there) co_return passes(there.error()) || unanswered(there.error()) ? result<void>{} : there.error();
   if (*there && !anew_) co_return result<void>{};
   rewind_wanted_ = true;
-  rewind_reason_ = *there ? "its settings were changed" : "the consumer has gone";
+  rewind_reason_ = *there ? "its settings were changed" : "the consumer is gone";
   co_return result<void>{};
 }
 
-// Creates it, positioned; an existing one of that name goes first, since its position can't be moved otherwise.
+// Creates the consumer at its start. An existing one of that name is deleted first: its position cannot be moved
+// otherwise.
 task<result<void>> pull_consumer::make() {
   if (!name_.empty()) {
     auto gone = co_await api(nc_, fmt::format("CONSUMER.DELETE.{}.{}", spec_.stream, name_));
@@ -116,7 +119,8 @@ task<result<void>> pull_consumer::make() {
                            ? "CONSUMER.CREATE." + spec_.stream
                            : fmt::format("CONSUMER.DURABLE.CREATE.{}.{}", spec_.stream, spec_.durable);
   auto made = co_await api(nc_, subject, json::serialize(body));
-  // Of a work queue's consumer that was just removed by two at once, the second is told so a moment too early.
+  // If two processes remove a work queue's consumer at once, the second gets its answer a moment too early. The
+  // creation then still conflicts, and is tried again.
   for (const auto until = steady_clock::now() + std::chrono::seconds(2);
        !made && made.error().code == errc::conflict && steady_clock::now() < until && !closed_;) {
     co_await nc_.changed().wait_for(tick);
@@ -131,16 +135,16 @@ task<result<void>> pull_consumer::make() {
 }
 
 task<result<void>> pull_consumer::reset() {
-  // Before it is made anew: what another program has done to it would be gone with it.
+  // Looks first: a new consumer would erase the traces of an edit by another program.
   auto there = spec_.durable.empty() ? result<bool>(false) : co_await look();
   if (!there) co_return there.error();
-  // A work queue holds exactly what is unacknowledged, so a consumer made anew begins right there. A reset would go
-  // back to the acknowledgement floor, behind which a server that died at the wrong moment can leave a message for
-  // ever.
-  // A reset of a consumer that does not exist is not refused but never answered.
+  // A work queue holds exactly the unacknowledged messages, so a new consumer begins at the right place. A reset would
+  // return to the acknowledgement floor. A server that died at the wrong moment can leave a message behind that floor
+  // for ever.
+  // A reset of a consumer that does not exist is never answered.
   const bool anew = std::exchange(anew_, false);
   if (api_level_ < 4 || spec_.durable.empty() || !start_ || !*there || anew) co_return co_await make();
-  // Beyond the last sequence a reset is accepted and delivers nothing; below the first start it is refused (10204).
+  // Beyond the last sequence a reset is accepted and delivers nothing. Below the first start it is refused (10204).
   auto now = co_await stream_info(nc_, spec_.stream);
   if (!now) co_return now.error();
   const auto start = start_();
@@ -166,8 +170,8 @@ task<result<void>> pull_consumer::rewind(std::string_view why) {
     co_return done.error();
   }
   log::debug("nats", "consumer {} rewound: {}", name_, why);
-  // A fresh subject each time: what an older pull request still brings goes nowhere. Beside the inbox, not below it:
-  // what is delivered carries the stream's subject and would be taken for a reply.
+  // Each rewind uses a new subject, so that messages of an older pull request are not received. The subject is beside
+  // the inbox, not below it: a delivered message carries the stream's subject and would be taken for a reply.
   reply_ = fmt::format("{}-{}.{}", nc_.inbox(), name_, incarnation_);
   auto subscribed = nc_.subscribe(reply_);
   if (!subscribed) {
@@ -207,14 +211,14 @@ task<result<std::vector<message>>> pull_consumer::next() {
     if (rewind_wanted_) {
       const auto asked_on = nc_.connects();
       auto done = spec_.still_ours ? co_await spec_.still_ours() : result<void>{};
-      if (done && nc_.connects() != asked_on) continue;  // the answer may be of a server that has died since
+      if (done && nc_.connects() != asked_on) continue;  // the answer may come from a server that has died since
       if (done) done = co_await rewind(rewind_reason_);
       if (!done && done.error().code == errc::not_found && spec_.stream_returns) {
         co_await nc_.changed().wait_for(tick);
         continue;
       }
       if (!done && !passes(done.error())) co_return done.error();
-      if (!done) co_await nc_.changed().wait_for(tick);  // it may have been answered at once
+      if (!done) co_await nc_.changed().wait_for(tick);  // the error may have come at once
       continue;
     }
     if (!spec_.durable.empty() && steady_clock::now() - compared_ >= spec_.compare_every) {
@@ -242,12 +246,12 @@ task<result<std::vector<message>>> pull_consumer::next() {
   co_return fail(errc::closed, "consumer {}: closed", name_);
 }
 
-// Two heartbeats missed: the request is gone. So is the consumer, if it was deleted before the request came; then
-// nobody was told.
+// Two heartbeats are missing: the pull request is gone. If the consumer was deleted before the request arrived, no
+// status message could tell. So the server is asked whether the consumer exists.
 task<> pull_consumer::look_after_request() {
   auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   rewind_wanted_ = !there && there.error().code == errc::not_found;
-  rewind_reason_ = "the consumer has gone";
+  rewind_reason_ = "the consumer is gone";
   credit_ = 0;
   heard_ = steady_clock::now();
 }
@@ -264,10 +268,10 @@ std::vector<message> pull_consumer::take() {
       continue;
     }
     if (d->consumer_seq != expected_ && (spec_.policy != acks::none || !spec_.durable.empty())) {
-      rewind_wanted_ = true;  // somebody else was given what lies between, or it was lost on the way
+      rewind_wanted_ = true;  // another client received the messages between, or they were lost
       rewind_reason_ = "the consumer sequence jumped";
-      // A reset leaves the pull requests of a predecessor standing until the server has seen him gone, and they may be
-      // given the first messages. A consumer made anew has none.
+      // A reset keeps the pull requests of a previous process until the server has noticed its end. Those requests may
+      // receive the first messages. A new consumer has none.
       anew_ = expected_ == 1;
       break;
     }
@@ -286,8 +290,8 @@ std::vector<message> pull_consumer::take() {
   return out;
 }
 
-// Credit accounting, not errors: 404, 408 and 409 end a pull request and tell what it still had, which may be nothing:
-// others stand beside it. Without a number all of them are gone with the consumer.
+// 404, 408 and 409 are credit accounting, not errors. They end one pull request and name its remaining credit, which
+// may be 0; other requests remain. Without a number all requests are gone together with the consumer.
 void pull_consumer::status(const message& m) {
   const auto code = m.header_value("Status");
   idle_ = code == "100";
@@ -308,25 +312,25 @@ double pull_consumer::lag_seconds() const noexcept {
   return std::max(0.0, std::chrono::duration<double>(age).count());
 }
 
-// An acknowledgement has no answer: this error is the only sign that the server did not take it.
+// An acknowledgement has no answer: this error is the only sign that the server refused it.
 void pull_consumer::denied(const denial& d) {
-  const bool ours = d.what == denial::direction::publish && d.subject.starts_with("$JS.ACK.") &&
-                    d.subject.find(fmt::format(".{}.{}.", spec_.stream, name_)) != d.subject.npos;
-  if (!ours || d.cut) return;
+  const bool own_ack = d.what == denial::direction::publish && d.subject.starts_with("$JS.ACK.") &&
+                       d.subject.find(fmt::format(".{}.{}.", spec_.stream, name_)) != d.subject.npos;
+  if (!own_ack || d.cut) return;
   denied_ack_ = d.subject;
   denied_why_ = d.as_error().text;
 }
 
-// Permissions may change under a running server. One acknowledgement goes ahead; once it is no longer refused,
+// Permissions may change while the server runs. One acknowledgement is sent as a probe. Once it is no longer refused,
 // everything that is unacknowledged is delivered again.
 task<> pull_consumer::try_denied_ack() {
   const auto now = steady_clock::now();
-  if (!nc_.up() || now - ack_tried_ < again_after_denial) co_return;
+  if (!nc_.up() || now - ack_tried_ < denial_retry) co_return;
   ack_tried_ = now;
   const auto tried = std::exchange(denied_ack_, {});
   auto sent = nc_.publish(tried, "", {}, "+ACK");
   if (sent) sent = co_await nc_.flush();
-  if (sent) co_await nc_.changed().wait_for(tick);  // the refusal comes on a way of its own, a little later
+  if (sent) co_await nc_.changed().wait_for(tick);  // the refusal arrives separately, a little later
   if (!sent || !denied_ack_.empty() || closed_) {
     denied_ack_ = tried;
     co_return;
@@ -342,11 +346,11 @@ task<std::string> pull_consumer::stall_reason(std::chrono::milliseconds patience
   if (!denied_why_.empty()) co_return denied_why_;
   if (closed_ || !nc_.up() || steady_clock::now() - delivered_ < patience) co_return "";
   const auto before = delivered_;
-  const bool waited_for = wanted_;  // else its reader is busy: that is no stall of the consumer, but the lag grows
+  const bool waited_for = wanted_;  // otherwise the reader is busy: no stall of the consumer, but the lag grows
   auto info = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   if (delivered_ != before) co_return "";
   if (!info && info.error().code == errc::not_found) co_return fmt::format("consumer {} is gone", name_);
-  if (!info) co_return "";  // NATS is away, or does not answer: others say so
+  if (!info) co_return "";  // NATS is down or does not answer: reported elsewhere
   pending_ = unsigned_field(*info, "num_pending");
   if (pending_ == 0 || !waited_for) {
     delivered_ = steady_clock::now();
@@ -359,7 +363,8 @@ task<std::string> pull_consumer::stall_reason(std::chrono::milliseconds patience
 
 void pull_consumer::settle(const message& m) {
   if (m.incarnation() != incarnation_ || spec_.policy == acks::none) return;
-  (void)nc_.publish(std::string(m.reply()), "", {}, "+ACK");  // lost with the connection: then it is delivered again
+  (void)nc_.publish(std::string(m.reply()), "", {},
+                    "+ACK");  // if it is lost with the connection, the message is delivered again
 }
 
 void pull_consumer::close() noexcept {

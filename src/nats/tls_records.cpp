@@ -14,13 +14,15 @@ namespace {
 
 constexpr int header = 5;
 constexpr int largest_record = header + (1 << 14) + 256;
-// A write waits as well, until TCP has taken all of it: what a dead peer may cost.
-constexpr unsigned patience_ms = 15'000;
-// How much must fit into the socket. A part of a record stays in the kernel and holds the whole packet it came with:
-// up to 17 pieces of 32 KiB, on the loopback interface. Without room for a packet more the kernel closes the window.
+// A write also waits until TCP has taken all of it. This bounds what a dead peer may cost.
+constexpr unsigned write_timeout_ms = 15'000;
+// How much must fit into the socket. Part of a record stays in the kernel, with the whole packet that brought it: up
+// to 17 pieces of 32 KiB on the loopback interface. Without room for another packet the kernel closes the window.
 constexpr int room = 1 << 20;
 
-bool begins_record(unsigned char first) { return first >= 0x14 && first <= 0x17; }  // a line begins with a letter
+bool begins_record(unsigned char first) {
+  return first >= 0x14 && first <= 0x17;
+}  // a line of the protocol begins with a letter
 
 }  // namespace
 
@@ -36,17 +38,17 @@ std::size_t tls_records::ready() {
   unsigned char head[header];
   const auto n = ::recv(socket_, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
-  if (n <= 0) return all;  // the end, or an error: nats.c has to see it
+  if (n <= 0) return all;  // the end, or an error: nats.c must see it
   if (kind_ == kind::unknown) {
     kind_ = begins_record(head[0]) ? kind::tls : kind::plain;
     if (kind_ == kind::plain) return all;
-    ::setsockopt(socket_, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
-    wake_at(room);  // Linux makes room for it and keeps that; SO_RCVBUF would be cut to rmem_max, and end its tuning
+    ::setsockopt(socket_, IPPROTO_TCP, TCP_USER_TIMEOUT, &write_timeout_ms, sizeof write_timeout_ms);
+    wake_at(room);  // Linux makes room and keeps it; SO_RCVBUF would be cut to rmem_max, and end its tuning
   }
   const int record = n < header ? header : header + head[3] * 256 + head[4];
   int there = 0;
   ::ioctl(socket_, FIONREAD, &there);
-  if (record > largest_record) return all;  // no TLS any more: OpenSSL will say so
+  if (record > largest_record) return all;  // no TLS any more: OpenSSL will report it
   if (n == header && there >= record) {
     wake_at(header);
     return static_cast<std::size_t>(record);
@@ -55,7 +57,7 @@ std::size_t tls_records::ready() {
   return ended() ? all : 0;
 }
 
-// Only now is the socket readable for poll() and epoll.
+// Sets how many bytes make the socket readable for poll() and epoll.
 void tls_records::wake_at(int bytes) {
   if (wakes_at_ != bytes && ::setsockopt(socket_, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) == 0)
     wakes_at_ = bytes;

@@ -1,8 +1,8 @@
-// Whether a read will wait: a TLS record is read whole or not yet.
+// Tells whether a read would wait. nats.c is called only once a complete TLS record has arrived.
 //
-// Owns: looking at a socket that nats.c reads, without taking anything from it. Refuses to know: OpenSSL, nats.c.
-// nats.c (3.4.1) waits for the rest of a record in poll(), without a limit and with the loop (architecture.md, the
-// seam).
+// Owns: looking at a socket that nats.c reads, without taking bytes from it. Does not know: OpenSSL, nats.c.
+// nats.c (3.4.1) waits for the rest of a record in poll(), without a limit, and blocks the loop
+// (docs/architecture.md).
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,11 @@ namespace recordkv::nats {
 
 class tls_records {
  public:
-  /// `socket` has just been logged in: the next bytes begin a line of the protocol, or a TLS record.
+  /// `socket` has just completed its login: the next bytes begin a line of the protocol or a TLS record.
   void attached(int socket);
 
-  /// How many bytes a read will take now; 0: wait until the socket is readable, it won't be before a record is whole.
+  /// How many bytes a read may take now. 0: wait until the socket is readable; it is readable once a record is
+  /// complete.
   std::size_t ready();
 
  private:

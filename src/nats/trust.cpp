@@ -26,18 +26,18 @@ result<std::string> content(std::string_view key, const std::string& path) {
     text.resize(std::fread(text.data(), 1, text.size(), f.get()));
     if (!std::ferror(f.get())) return text;
   }
-  return fail(errc::unauthorized, "{}: {} can't be read: {}; check the path and who may read it", key, path,
+  return fail(errc::unauthorized, "{}: {} can't be read: {}; check the path and its permissions", key, path,
               std::strerror(errno));
 }
 
-/// Without the white space around it.
-std::string_view alone(std::string_view text) {
+/// The text without surrounding white space.
+std::string_view trimmed(std::string_view text) {
   constexpr std::string_view space = " \t\r\n";
   const auto begin = text.find_first_not_of(space);
   return begin == text.npos ? std::string_view{} : text.substr(begin, text.find_last_not_of(space) + 1 - begin);
 }
 
-/// The first line between two lines of dashes whose first says `title`; nats.c looks for no more than that.
+/// The line behind the one that contains `title`, if dashes follow. nats.c checks no more than that.
 std::string_view section(std::string_view text, std::string_view title) {
   const auto begin = text.find(title);
   const auto from = begin == text.npos ? text.npos : text.find('\n', begin);
@@ -58,7 +58,7 @@ result<void> check_credentials(const std::string& path) {
   if (good_jwt && good_seed) return {};
   return fail(
       errc::unauthorized,
-      "nats.creds: {} is no credentials file (its user {} is missing or damaged); write it anew, e.g. with `nsc "
+      "nats.creds: {} is no credentials file (its user {} is missing or damaged); create it again, e.g. with `nsc "
       "generate creds`",
       path, good_jwt ? "key" : "JWT");
 }
@@ -71,7 +71,7 @@ result<void> check_nkey_seed(const std::string& path) {
   if (good) return {};
   return fail(errc::unauthorized,
               "nats.nkey_seed: {} is no file with the seed of a user NKey (\"SU…\", 58 letters), or it is damaged; "
-              "write it anew, e.g. with `nsc generate nkey --user`",
+              "create it again, e.g. with `nsc generate nkey --user`",
               path);
 }
 
@@ -81,15 +81,16 @@ result<void> check_pem(std::string_view key, const std::string& path) {
   const bool pem = contains(*text, "-----BEGIN "), locked = contains(*text, "ENCRYPTED");
   wipe(*text);
   if (!pem) return unusable(key, path, "it is not a PEM file");
-  if (locked)  // OpenSSL would ask at the terminal, and wait
+  if (locked)  // OpenSSL would ask at the terminal, and block
     return unusable(key, path,
-                    "it is encrypted, and nobody is there to type the passphrase; decrypt it with `openssl pkey`");
+                    "it is encrypted, and recordkv cannot ask for the passphrase; decrypt it with `openssl pkey`");
   return {};
 }
 
 bool has_user(std::string_view urls) { return contains(urls, "@"); }
 
-/// "20:unable to get local issuer certificate:depth=0:…" behind "handshake error: ": OpenSSL's number and words.
+/// OpenSSL's number and text, from an error such as "handshake error: 20:unable to get local issuer
+/// certificate:depth=0:…".
 struct verdict {
   int code = 0;
   std::string_view words;
@@ -112,7 +113,7 @@ verdict verdict_in(std::string_view detail) {
 error server_not_trusted(const nats_config& c, const std::string& shown, const verdict& v) {
   if (v.code == X509_V_ERR_HOSTNAME_MISMATCH || v.code == X509_V_ERR_IP_ADDRESS_MISMATCH)
     return fail(errc::unauthorized,
-                "the certificate of the NATS server at {} is for another host ({}); write a name that stands in the "
+                "the certificate of the NATS server at {} is for another host ({}); put a name from the "
                 "certificate into nats.url",
                 shown, v.words);
   if (c.tls_ca.empty())
@@ -145,7 +146,7 @@ result<void> check_files(const nats_config& c) {
 result<std::string> seed_in(const std::string& path) {
   auto text = content("nats.nkey_seed", path);
   if (!text) return text.error();
-  const auto seed = alone(*text);
+  const auto seed = trimmed(*text);
   auto out = std::string(seed);
   wipe(*text);
   return out;
@@ -181,20 +182,21 @@ error tls_failed(const nats_config& c, std::string_view detail) {
   const auto shown = without_secrets(c.url);
   if (const auto v = verdict_in(detail); v.code != 0) return server_not_trusted(c, shown, v);
   if (contains(detail, "alert") && c.tls_cert.empty())
-    return fail(
-        errc::unauthorized,
-        "the NATS server at {} refuses TLS with us ({}); if it asks for a client certificate, set nats.tls_cert and "
-        "nats.tls_key",
-        shown, detail);
+    return fail(errc::unauthorized,
+                "the NATS server at {} refuses the TLS connection ({}); if it asks for a client certificate, set "
+                "nats.tls_cert and "
+                "nats.tls_key",
+                shown, detail);
   if (contains(detail, "alert"))
-    return fail(errc::unauthorized, "the NATS server at {} refuses our client certificate, nats.tls_cert {} ({})",
+    return fail(errc::unauthorized, "the NATS server at {} refuses the client certificate, nats.tls_cert {} ({})",
                 shown, c.tls_cert, detail);
   const bool ended = contains(detail, "SSL_") || contains(detail, "Expected 'PONG', got ''");
-  if (ended && !c.tls_cert.empty())  // TLS 1.3 judges a client after its handshake, and the words may be lost
+  if (ended &&
+      !c.tls_cert.empty())  // TLS 1.3: the server judges a client after the handshake, and its text may be lost
     return fail(
         errc::unauthorized,
-        "the NATS server at {} refuses our client certificate, nats.tls_cert {} (or it is going down: it ended the "
-        "connection right behind the TLS handshake)",
+        "the NATS server at {} refuses the client certificate, nats.tls_cert {} (or it is shutting down: it closed the "
+        "connection right after the TLS handshake)",
         shown, c.tls_cert);
   if (!contains(detail, "SSL")) return {errc::closed, ""};
   return fail(errc::unreachable, "TLS with the NATS server at {} failed ({}); is that port a NATS server?", shown,

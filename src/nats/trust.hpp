@@ -1,7 +1,9 @@
-// Who we are to a server and whom we trust: certificates, key, credentials file; and what fails with them, in words.
+// The identity that the process shows to a server, and the servers it trusts: certificates, key, credentials file.
+// Their failures are explained in words.
 //
-// Owns: looking at the files before anybody connects; telling apart, from the words of nats.c and OpenSSL, whose fault
-// a failure is. Refuses to know: nats.c's functions. No text of it holds a secret.
+// Owns: the checks of these files before a connection is made; finding the cause of a failure in the texts of nats.c
+// and OpenSSL.
+// Does not know: nats.c's functions. No text contains a secret.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -14,21 +16,21 @@ namespace recordkv::nats {
 
 bool wants_tls(const nats_config& config);
 
-/// The files that the configuration names can be read and look like what they should be. nats.c would send all of a
-/// malformed credentials file to the server, key and all.
+/// Checks that the configured files can be read and look as they should. nats.c would send a malformed credentials
+/// file to the server as a whole, including the key.
 result<void> check_files(const nats_config& config);
 
-/// The seed in a file of nats.nkey_seed, to be wiped.
+/// Reads the seed from the file of nats.nkey_seed. The caller wipes it.
 result<std::string> seed_in(const std::string& path);
 void wipe(std::string& secret);
 
-/// A file that OpenSSL does not take: `key` is the configuration's name of it.
+/// The error for a file that cannot be used. `key`: its configuration key.
 error unusable(std::string_view key, std::string_view file, std::string_view detail);
 
-/// The server is there and lets nobody in who comes with what we have.
+/// The error for a server that answers but does not accept the configured credentials.
 error credentials_refused(const nats_config& config);
 
-/// A connection that failed over TLS, or nothing that TLS explains (errc::closed). `detail`: nats.c's words.
+/// The error of a connection that failed because of TLS. errc::closed: TLS is not the cause. `detail`: nats.c's text.
 error tls_failed(const nats_config& config, std::string_view detail);
 
 }  // namespace recordkv::nats

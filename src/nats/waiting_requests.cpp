@@ -7,7 +7,7 @@
 namespace recordkv::nats {
 namespace {
 
-constexpr std::chrono::seconds moment{1};
+constexpr std::chrono::seconds stop_limit{1};
 
 }  // namespace
 
@@ -27,7 +27,7 @@ std::uint64_t waiting_requests::add(slots& waiting, std::size_t index, std::stri
 
 void waiting_requests::answer(std::uint64_t id, message& reply) {
   const auto it = table_.find(id);
-  if (it == table_.end()) return;  // the one that asked has gone
+  if (it == table_.end()) return;  // the waiting coroutine has ended
   auto [slot, index] = it->second;
   slot->replies[index] = std::move(reply);
   table_.erase(it);
@@ -52,7 +52,7 @@ void waiting_requests::fail_all(const error& why) {
 void waiting_requests::deny(const denial& d, std::string_view inbox) {
   if (d.what == denial::direction::subscribe) return;
   std::vector<std::uint64_t> refused;
-  // The subject is a reply's where replies are refused, and where this process asks itself (flush).
+  // The subject is a reply subject if replies are refused, or if the process published to itself (flush).
   if (const auto own = fmt::format("{}.r", inbox); d.subject.starts_with(own)) {
     refused.push_back(parse_number<std::uint64_t>(std::string_view(d.subject).substr(own.size())).value_or(0));
   } else if (d.what == denial::direction::publish) {
@@ -65,12 +65,12 @@ void waiting_requests::deny(const denial& d, std::string_view inbox) {
 void waiting_requests::hurry() {
   if (hurried_) return;
   hurried_ = clock::now();
-  for (const auto& [id, slot] : table_) slot.first->answered.notify();  // to look at their deadlines
+  for (const auto& [id, slot] : table_) slot.first->answered.notify();  // each checks its deadline again
 }
 
 waiting_requests::clock::time_point waiting_requests::deadline(clock::time_point asked,
                                                                clock::duration limit) const noexcept {
-  return hurried_ ? std::min(asked + limit, std::max(asked, *hurried_) + moment) : asked + limit;
+  return hurried_ ? std::min(asked + limit, std::max(asked, *hurried_) + stop_limit) : asked + limit;
 }
 
 }  // namespace recordkv::nats

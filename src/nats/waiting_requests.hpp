@@ -1,7 +1,7 @@
 // Requests that wait for their answers, and every way in which a wait ends.
 //
-// Owns: ids, the table of slots, their deadlines; failing those whose answer can't come any more.
-// Refuses to know: nats.c, sockets, what was asked.
+// Owns: ids, the table of slots, their deadlines; failing requests whose answer can no longer come.
+// Does not know: nats.c, sockets, the content of a request.
 #pragma once
 
 #include "recordkv/core/event.hpp"
@@ -22,7 +22,7 @@ class waiting_requests {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// Stands in the frame of the coroutine that waits; its destructor takes its ids out of the table.
+  /// Lives in the frame of the waiting coroutine; its destructor removes its ids from the table.
   struct slots {
     slots(waiting_requests& table, std::size_t n);
     ~slots();
@@ -40,12 +40,12 @@ class waiting_requests {
   std::uint64_t add(slots& waiting, std::size_t index, std::string subject);
   void answer(std::uint64_t id, message& reply);
   void fail_one(std::uint64_t id, error why);
-  /// No answer of before can come any more.
+  /// No earlier request can be answered any more.
   void fail_all(const error& why);
-  /// A refused publish has no answer. `inbox`: a reply subject of ours is "<inbox>.r<id>".
+  /// A refused publish has no answer. `inbox`: the reply subjects of this process are "<inbox>.r<id>".
   void deny(const denial& d, std::string_view inbox);
 
-  /// The process stops: whatever is asked, and was asked, waits for a moment at most.
+  /// The process stops: from now on every request, old or new, waits for a second at most.
   void hurry();
   clock::time_point deadline(clock::time_point asked, clock::duration limit) const noexcept;
 

@@ -13,13 +13,13 @@ wire_subjects::wire_subjects(std::string_view api_prefix) {
 }
 
 std::string wire_subjects::out(std::string_view subject) const {
-  if (elsewhere() && subject.starts_with(own_api)) return prefix_ + std::string(subject.substr(own_api.size()));
-  if (elsewhere() && subject.starts_with(bucket)) return prefix_ + std::string(subject);
+  if (has_prefix() && subject.starts_with(own_api)) return prefix_ + std::string(subject.substr(own_api.size()));
+  if (has_prefix() && subject.starts_with(bucket)) return prefix_ + std::string(subject);
   return std::string(subject);
 }
 
 std::string wire_subjects::back(std::string_view subject) const {
-  if (!elsewhere() || !subject.starts_with(prefix_)) return std::string(subject);
+  if (!has_prefix() || !subject.starts_with(prefix_)) return std::string(subject);
   const auto rest = subject.substr(prefix_.size());
   return rest.starts_with(bucket) ? std::string(rest) : std::string(own_api) + std::string(rest);
 }

@@ -1,11 +1,12 @@
-// Where JetStream is reached: the subjects of its API and of buckets, as they go over the wire.
+// The subjects of JetStream's API and of buckets, as they are sent.
 //
-// Owns: the prefix of a JetStream domain, or of another account's API. Everything above the connection writes
-// `$JS.API.` and `$KV.`; this is the one place that knows better. Refuses to know: what is asked.
+// Owns: the prefix of a JetStream domain, or of another account's API. Code above the connection writes `$JS.API.` and
+// `$KV.`; only this class adds the prefix.
+// Does not know: what is requested.
 //
-// A leaf node with a JetStream of its own lets no `$KV.` message through to its hub, and one without has nobody that
-// listens there (nats-server 2.15.2, tried). `$JS.hub.API.$KV.BUCKET.KEY` arrives from everywhere: the server whose
-// domain is `hub` has a mapping of it. Acknowledgements (`$JS.ACK.`) and all other subjects cross as they are.
+// A leaf node with its own JetStream passes no `$KV.` message to its hub, and behind one without JetStream no server
+// listens for them (tried with nats-server 2.15.2). `$JS.hub.API.$KV.BUCKET.KEY` arrives from everywhere: the server
+// whose domain is `hub` maps it. Acknowledgements (`$JS.ACK.`) and all other subjects cross unchanged.
 #pragma once
 
 #include <string>
@@ -18,11 +19,11 @@ class wire_subjects {
   /// `api_prefix`: "$JS.hub.API", or empty for the server's own JetStream.
   explicit wire_subjects(std::string_view api_prefix = {});
 
-  bool elsewhere() const noexcept { return !prefix_.empty(); }
+  bool has_prefix() const noexcept { return !prefix_.empty(); }
 
-  /// The subject that is published.
+  /// The subject to publish to.
   std::string out(std::string_view subject) const;
-  /// What out() was asked for; also of a subject that lacks its end.
+  /// The inverse of out(); also for a subject whose end is missing.
   std::string back(std::string_view subject) const;
   /// By how much out() may lengthen a subject.
   std::size_t longer_by() const noexcept { return prefix_.size(); }

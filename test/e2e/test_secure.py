@@ -99,7 +99,7 @@ class ClientCertificateTest(SecureTest):
             self.works(rig)
             rig.settings["nats.tls_cert"], rig.settings["nats.tls_key"] = theirs
             for again in range(5):  # the refusal comes after the handshake, and races with what we send
-                self.refused(rig, rf"refuses our client certificate, nats\.tls_cert {theirs[0]} \(", run=again == 0)
+                self.refused(rig, rf"refuses the client certificate, nats\.tls_cert {theirs[0]} \(", run=again == 0)
             rig.settings["nats.tls_cert"] = mine[0]
             self.refused(rig, rf"nats\.tls_key: {mine[0]} with {theirs[1]} is not usable: .*mismatch")
 

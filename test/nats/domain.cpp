@@ -21,7 +21,7 @@ TEST_CASE("subjects of the API and of buckets get the domain, others none; and b
     CHECK(explicitly_here.out(subject) == subject);
   }
   CHECK(hub.back("ingest.0") == "ingest.0");
-  CHECK_FALSE(explicitly_here.elsewhere());
+  CHECK_FALSE(explicitly_here.has_prefix());
 }
 
 TEST_CASE("a user's seed has one public key; what is no seed has none") {

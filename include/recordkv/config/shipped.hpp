@@ -1,6 +1,6 @@
 // The views and the configuration that ship with the program, compiled in, so that it works from any directory.
 //
-// Owns: their names, which begin with "builtin:". Refuses to know: what stands in them.
+// Owns: their names, which begin with "builtin:". Does not know: their content.
 #pragma once
 
 #include <optional>
@@ -10,16 +10,16 @@
 
 namespace recordkv::shipped {
 
-/// The beginning of a name of something that ships: "builtin:likes".
+/// The prefix of names that mean a shipped file: "builtin:likes".
 inline constexpr std::string_view prefix = "builtin:";
 
-/// The configuration of `recordkv up` without a configuration file.
+/// The configuration of `recordkv up` if none is given.
 inline constexpr std::string_view quickstart = "builtin:quickstart";
 
-/// The names of the views that match "builtin:PATTERN", in their order; * and ? as in a shell.
+/// The names of the shipped views that "builtin:PATTERN" means, in order; * and ? as in a shell.
 std::vector<std::string> views_matching(std::string_view pattern);
 
-/// The text of "builtin:NAME": a view's file or the quickstart. nullopt: nothing that ships has that name.
+/// The text of "builtin:NAME": a view's file or the quickstart. nullopt: no shipped file has that name.
 std::optional<std::string_view> text_of(std::string_view name) noexcept;
 
 /// config/recordkv.toml: every key, its default, its meaning.

@@ -1,7 +1,7 @@
-// How long to wait before the next try.
+// The delay before the next try.
 //
-// Owns: the count of failures in a row and the rule that turns it into a delay.
-// Refuses to know: clocks and timers; the caller waits.
+// Owns: the number of consecutive failures and the rule that turns it into a delay.
+// Does not know: clocks and timers; the caller waits.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ class backoff {
     return ms(std::uniform_int_distribution<std::int64_t>(whole.count() / 2, whole.count())(random_));
   }
 
-  /// Call once things have gone well for a while, not at the first sign of life.
+  /// Call this once everything has worked for a while, not after the first success.
   void reset() noexcept { failures_ = 0; }
   int failures() const noexcept { return failures_; }
 

@@ -1,7 +1,7 @@
-// Places where a test may have this process killed, as by kill -9.
+// Points at which a test can have the process killed, as by kill -9.
 //
-// Owns: RECORDKV_TEST_CRASH="POINT:N": the process kills itself at the Nth passing of POINT.
-// Refuses to know: what is proved by it. Without the variable a passing costs one comparison.
+// Owns: RECORDKV_TEST_CRASH="POINT:N": the process kills itself when it passes POINT for the Nth time.
+// Does not know: what a test proves with it. Without the variable a passing costs one comparison.
 #pragma once
 
 #include <string_view>

@@ -1,9 +1,9 @@
 // A wake-up without a message.
 //
 // Owns: the list of coroutines that wait for it.
-// Refuses to know: what has happened. Waiters look for themselves, in a loop: `while (!ready()) co_await e.wait();`
-// Nothing is remembered: notify() with nobody waiting does nothing. One thread only, so a look and a wait
-// cannot be separated by a notify().
+// Does not know: what has happened. A waiter checks its condition in a loop: `while (!ready()) co_await e.wait();`
+// Nothing is remembered: notify() without a waiter does nothing. One thread only, so no notify() can come between a
+// check and a wait.
 #pragma once
 
 #include "recordkv/core/task.hpp"
@@ -17,11 +17,11 @@ namespace recordkv {
 class event {
  public:
   event() = default;
-  ~event();  // who still waits stays suspended for good: its coroutine goes with the loop
+  ~event();  // a coroutine that still waits stays suspended; it is destroyed with the loop
   event(const event&) = delete;
   event& operator=(const event&) = delete;
 
-  /// Wakes every coroutine that waits now. They run later, from the loop. Never suspends.
+  /// Wakes every coroutine that waits now. The coroutines run later, from the loop. Never suspends.
   void notify() noexcept;
 
   /// Suspends until the next notify().
@@ -31,7 +31,7 @@ class event {
   task<bool> wait_for(std::chrono::steady_clock::duration limit);
 
  private:
-  struct waiter;  // stands in the frame of the waiting coroutine
+  struct waiter;  // lives in the frame of the waiting coroutine
   waiter* first_ = nullptr;
 };
 

@@ -1,7 +1,7 @@
-// One line per happening, on standard error, as text or JSON.
+// One line per event, on standard error, as text or JSON.
 //
-// Owns: level, format, the sink (tests replace it and assert lines).
-// Refuses to know: who speaks; every line names its part itself ("kv", "ingest", "nats").
+// Owns: level, format, the sink (tests replace it and check lines).
+// Does not know: the callers; every line names its part itself ("kv", "ingest", "nats").
 #pragma once
 
 #include <fmt/format.h>

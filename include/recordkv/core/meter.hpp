@@ -1,7 +1,7 @@
-// Counters: what was done, and what was left out and why.
+// Counters: what was done, and what was skipped and why.
 //
-// Owns: named counters of one process.
-// Refuses to know: how they are shown. Used on the loop thread only.
+// Owns: the named counters of one process or part.
+// Does not know: how they are shown. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace recordkv {
 
-/// Counters by name, and by reason where one is given: `meters.add("kv_skipped", "older")`.
-/// A name holds lower-case letters and underscores; a reason is one short word from a closed set, never input.
+/// Counters by name, and by reason if one is given: `meters.add("kv_skipped", "older")`.
+/// A name has lower-case letters and underscores; a reason is one short word from a closed set, never input.
 class meters {
  public:
   using key = std::pair<std::string, std::string>;
@@ -25,19 +25,19 @@ class meters {
 
   void add(std::string_view name, std::string_view reason = {}, std::uint64_t n = 1) { counter(name, reason) += n; }
 
-  /// The same for one host of the network. Hosts come from configuration, or from whoever wrote into the buffer: beyond
-  /// `max_hosts` of them, the rest is counted together as "other".
+  /// The same for one host of the network. Hosts come from the configuration, or from a program that wrote into the
+  /// buffer. Beyond `max_hosts` of them, the others are counted together as "other".
   static constexpr std::size_t max_hosts = 64;
   void add_of_host(std::string_view name, std::string_view host, std::string_view reason);
 
-  /// The value, 0 when it was never counted.
+  /// The value; 0 if it was never counted.
   std::uint64_t value(std::string_view name, std::string_view reason = {}) const;
 
   /// Those of hosts, by name, host and reason.
   using host_key = std::tuple<std::string, std::string, std::string>;
   const std::map<host_key, std::uint64_t>& of_hosts() const noexcept { return of_hosts_; }
 
-  /// All of them but those of hosts, ordered by name and reason.
+  /// All counters except those of hosts, ordered by name and reason.
   const std::map<key, std::uint64_t, std::less<>>& all() const noexcept { return counters_; }
 
  private:

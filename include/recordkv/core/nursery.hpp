@@ -1,7 +1,7 @@
-// Coroutines that must have ended before their owner does.
+// Coroutines that must end before their owner does.
 //
-// Owns: the count of children and the first failure among them.
-// Refuses to know: how a child is told to stop; its owner closes what it waits for, then joins.
+// Owns: the number of children and their first failure.
+// Does not know: how a child is told to stop. The owner closes what the child waits for, then joins.
 #pragma once
 
 #include "recordkv/core/event.hpp"
@@ -18,7 +18,7 @@ class nursery {
   nursery(const nursery&) = delete;
   nursery& operator=(const nursery&) = delete;
 
-  /// Starts a child. An exception that leaves it ends the program through the loop: it is a bug.
+  /// Starts a child. An exception that leaves it is a bug, and ends the program through the loop.
   void spawn(task<> child);
   /// The same for a child that can fail: the first error is kept for failure().
   void spawn(task<result<void>> child);

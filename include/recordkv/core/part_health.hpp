@@ -1,6 +1,6 @@
-// Whether one part of the system makes progress; if not, since when and why.
+// Whether one part of a process makes progress; if not, since when and why.
 //
-// Owns: the present stall of a part: its cause from a closed set, a reason in words, and when it began.
+// Owns: the present stall of a part: its cause from a closed set, a reason in words, and its beginning.
 // Does not know: clocks (time is an argument), and what reads it.
 #pragma once
 
@@ -12,18 +12,18 @@
 
 namespace recordkv {
 
-/// Why a part is stalled. The names stand in metrics, alerts and `status`.
+/// Why a part is stalled. Metrics, alerts and `status` use these names.
 enum class cause {
   nats_down,            ///< no connection to NATS
   source_silent,        ///< the source is connected and sends nothing
-  source_down,          ///< the source can't be reached or ends every connection
+  source_down,          ///< the source cannot be reached, or ends every connection
   buffer_full,          ///< stream `ingest` takes no more: stage `kv` does not keep up, or does not run
   store_full,           ///< kv.max_keys is reached, or the store's own limit
   store_refuses,        ///< NATS refuses or does not answer writes
   consumer_not_moving,  ///< messages are waiting, and the consumer delivers none
   database_locked,      ///< another program holds the database
   disk_full,            ///< of the database, or of NATS
-  database,             ///< anything else about the database
+  database,             ///< any other database error
   nats_denied,          ///< the NATS server's permissions refuse what this part needs
 };
 inline constexpr std::array<std::string_view, 11> cause_names{
@@ -41,7 +41,7 @@ class part_health {
   };
 
   void good() noexcept { stall_.reset(); }
-  /// A stall that goes on for the same cause keeps its beginning, also when its reason changes.
+  /// A stall that continues for the same cause keeps its beginning, even if its reason changes.
   void bad(cause what, std::string reason, time now) {
     const bool goes_on = stall_ && stall_->what == what;
     stall_ = stall{what, std::move(reason), goes_on ? stall_->since : now};

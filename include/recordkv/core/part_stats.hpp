@@ -16,8 +16,8 @@
 
 namespace recordkv {
 
-/// Seconds, in buckets from a millisecond to a minute: wide enough for one table to serve acknowledgements,
-/// transactions and the way from the network to a row.
+/// Seconds, in buckets from a millisecond to a minute. One table serves acknowledgements, transactions and the time
+/// from the network to a row.
 class histogram {
  public:
   static constexpr std::array<double, 14> bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
@@ -49,7 +49,7 @@ struct database_stats {
   std::optional<double> oldest_transaction_seconds;  ///< PostgreSQL: of another program
 };
 
-/// A member means the same in every stage. What a stage has no use for stays at zero.
+/// A member means the same in every stage. A member that a stage does not use stays zero.
 struct part_stats {
   std::string stage;                    ///< "ingest", "kv", "index"
   std::string part;                     ///< its lease's key: "kv", "kv-0-7", "view-likes"
@@ -58,18 +58,18 @@ struct part_stats {
   std::uint64_t events = 0;             ///< taken in: frames, buffered events, store messages
   std::uint64_t bytes = 0;              ///< their size
   std::uint64_t lag_messages = 0;       ///< still to be taken in, where that can be known
-  double lag_seconds = 0;               ///< age of what was taken in last, while more is waiting; ingest: when it came
+  double lag_seconds = 0;               ///< age of the last event taken in, while more is waiting; ingest: when it came
   std::uint64_t in_flight = 0;          ///< taken in and not yet settled
   double oldest_unsettled_seconds = 0;  ///< how long the oldest of these has waited
   std::optional<double> cursor_age_seconds;  ///< ingest: how long ago the frame behind the cursor was read
-  std::optional<std::uint64_t> source_gaps;  ///< ingest: stretches from which events may be missing
-  double source_gap_seconds = 0;             ///< their length together, where both ends are known
+  std::optional<std::uint64_t> source_gaps;  ///< ingest: periods in which events may be missing
+  double source_gap_seconds = 0;             ///< their total length, as far as both ends are known
   histogram publish;                         ///< from sending to acknowledgement
   histogram transaction;                     ///< of the database
   histogram visible;  ///< from the event's own time to its row: the first and last record of each batch
   meters counted;
   part_health health;
-  std::string warning;  ///< still works, but a person should act; empty: nothing
+  std::string warning;  ///< the part works, but a person should act; empty: no warning
   std::optional<database_stats> database;
 };
 
@@ -84,7 +84,7 @@ class stats_board {
   class place {
    public:
     place() = default;
-    /// `board` null: the part is listed nowhere.
+    /// `board` null: the part is not listed.
     place(stats_board* board, const part_stats& what, refresh before_reading) : board_(board) {
       if (!board_) return;
       board_->entries_.push_back({&what, std::move(before_reading)});

@@ -18,10 +18,10 @@ namespace recordkv {
 /// Adds the members state, events, bytes and so on to a report. A stall adds cause, reason and stalled_since.
 void add_report(boost::json::object& report, const part_stats& part);
 
-/// All series of all parts. Each cause of each part is a series, 0 or 1, so that an alert can also end.
+/// All series of all parts. Each cause of each part is a series of its own, 0 or 1, so that an alert can also end.
 std::string prometheus_text(const std::vector<const part_stats*>& parts);
 
-/// One gauge or counter without labels, or with the ones given as `a="b",c="d"`, with its HELP and TYPE lines.
+/// One gauge or counter with its HELP and TYPE lines; `labels` is empty or `a="b",c="d"`.
 std::string prometheus_value(std::string_view name, std::string_view type, std::string_view help, double value,
                              std::string_view labels = {});
 

@@ -1,8 +1,8 @@
-// Lines that would otherwise be written for each of a thousand equal happenings.
+// Limits the log lines about events of which there may be thousands.
 //
-// Owns: for each key, how often something has happened since the last line, and whether a line is due now.
-// Refuses to know: the line's words, and clocks (time is an argument). The number of keys is bounded, since a key may
-// come from the network: those beyond it share one.
+// Owns: for each key, how many events there were since the last line, and whether a line is due now.
+// Does not know: the text of the line, and clocks (time is an argument). The number of keys is bounded, because a key
+// may come from the network. Keys beyond the bound share one.
 #pragma once
 
 #include <chrono>
@@ -16,23 +16,24 @@
 
 namespace recordkv {
 
-/// A key speaks at once, and then at most once per interval:
+/// The first event of a key is due at once; later ones at most once per interval:
 ///
-///     if (const auto n = told.count(host, now)) log::warn("kv", "{}: {} events left out, the last because {}", …);
+///     if (const auto n = told.count(host, now)) log::warn("kv", "{}: {} events skipped, the last because {}", …);
 class rate_limited {
  public:
   using clock = std::chrono::steady_clock;
   explicit rate_limited(clock::duration interval = std::chrono::minutes(1), std::size_t max_keys = 1000)
       : interval_(interval), max_keys_(max_keys) {}
 
-  /// Counts one happening. Not 0: a line is due, and so many have happened since the last one, this one included.
+  /// Counts one event. If a line is due, returns the number of events since the last line, this one included;
+  /// otherwise 0.
   std::uint64_t count(std::string_view key, clock::time_point now) {
     auto& s = state_of(key, now);
     ++s.pending;
     return take_due(s, now);
   }
 
-  /// The same without a new happening: what a line has not told yet, once one is due.
+  /// The same without a new event: the number that no line has reported yet, once a line is due.
   std::uint64_t overdue(std::string_view key, clock::time_point now) {
     const auto it = keys_.find(key);
     return it == keys_.end() || it->second.pending == 0 ? 0 : take_due(it->second, now);

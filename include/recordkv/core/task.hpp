@@ -1,7 +1,7 @@
 // Names for coroutines on the one loop.
 //
-// Owns: task<T>, and the completion token every await in the house uses.
-// Refuses to know: which executor runs it; there is one io_context, driven by one thread.
+// Owns: task<T>, and the completion token that every await uses.
+// Does not know: which executor runs a coroutine; there is one io_context, driven by one thread.
 #pragma once
 
 #include <boost/asio/as_tuple.hpp>

@@ -1,7 +1,7 @@
-// Times as text, the way everything on the wire writes them: RFC 3339 in UTC.
+// Times as text, in the form of all wire formats: RFC 3339 in UTC.
 //
-// Owns: that form, and the system's clock behind it.
-// Refuses to know: other zones; what ends in anything but Z is not read.
+// Owns: that form, and reading the system's clock.
+// Does not know: other time zones; a text that does not end in Z is not read.
 #pragma once
 
 #include <optional>
@@ -16,10 +16,10 @@ std::string timestamp_now();
 /// Seconds since 1970 as text, with microseconds: 2026-11-23T12:00:00.123456Z. Empty for a time that no calendar has.
 std::string timestamp_of(double epoch_seconds);
 
-/// Seconds since 1970, with their fraction; nullopt for what is no such time.
+/// Seconds since 1970, with their fraction; nullopt if the text is no such time.
 std::optional<double> epoch_seconds(std::string_view stamp) noexcept;
 
-/// How long ago that was, by this machine's clock; negative for a time to come.
+/// How long ago that was, by this machine's clock; negative for a future time.
 std::optional<double> seconds_since(std::string_view stamp);
 
 }  // namespace recordkv

@@ -1,7 +1,7 @@
 // A NATS key-value bucket, as far as recordkv uses one: get, compare-and-set, many at once.
 //
-// Owns: subjects and headers of KV operations (ADR-8), nothing in memory.
-// Refuses to know: what the values mean.
+// Owns: subjects and headers of KV operations (ADR-8); it keeps nothing in memory.
+// Does not know: what the values mean.
 #pragma once
 
 #include "recordkv/nats/jetstream.hpp"
@@ -15,8 +15,8 @@ namespace recordkv::kv {
 
 struct entry {
   std::string value;
-  std::uint64_t seq = 0;  ///< what a compare-and-set must name
-  bool deleted = false;   ///< a marker stands there; value is empty
+  std::uint64_t seq = 0;  ///< the sequence that a compare-and-set must name
+  bool deleted = false;   ///< the newest message is a delete marker; value is empty
   std::string time;       ///< when it was stored, by the server's clock (RFC 3339); only from get()
   std::vector<std::pair<std::string, std::string>> headers;
   std::string_view header_value(std::string_view name) const noexcept;
@@ -44,14 +44,14 @@ class bucket {
   /// The newest value, from the stream's leader. errc::not_found; a deleted key is an entry with `deleted`.
   task<result<entry>> get(std::string key);
 
-  /// Many keys in one go, in the order asked; an absent key is an entry with seq 0. An error means none is known.
+  /// Many keys at once, in the given order; an absent key is an entry with seq 0. After an error none is known.
   task<result<std::vector<entry>>> get_many(std::vector<std::string> keys);
 
-  /// The keys there are, deleted ones among them. For small buckets: the server walks them all. errc::not_found: there
-  /// is no such bucket.
+  /// The keys of the bucket, deleted ones included. For small buckets: the server visits every key. errc::not_found:
+  /// there is no such bucket.
   task<result<std::vector<std::string>>> keys();
 
-  /// errc::conflict: somebody else wrote first. errc::timed_out: it may have been stored or not.
+  /// errc::conflict: another process wrote first. errc::timed_out: it is not known whether the value was stored.
   task<result<std::uint64_t>> update(write w);
   task<std::vector<result<std::uint64_t>>> update_many(std::vector<write> ws);
 

@@ -1,7 +1,8 @@
 // Which accounts have a state in bucket `repo`.
 //
-// Owns: 64-bit hashes of them (a false positive only costs a frame or a look-up), and reading them all once.
-// Refuses to know: the states themselves.
+// Owns: 64-bit hashes of the accounts (a false positive only costs a frame or a look-up), and reading all of them
+// once.
+// Does not know: the states themselves.
 #pragma once
 
 #include "recordkv/core/meter.hpp"
@@ -27,15 +28,16 @@ class known_accounts {
   std::unordered_set<std::uint64_t> hashes_;
 };
 
-/// Shows each state of bucket `repo`, as enc(did) and the message's headers, from the first to what was the last when
-/// it began: about 300,000 a second. An account may be shown more than once: its state is written meanwhile, or reading
-/// began anew after a reconnect. Ends early with errc::closed when `go_on` says no.
+/// Calls `show` for each state of bucket `repo`, with enc(did) and the message's headers: from the first to the one
+/// that was the last at the beginning, about 300,000 a second. An account may be shown more than once: its state is
+/// written meanwhile, or reading starts again after a reconnect. Ends early with errc::closed when `go_on` returns
+/// false.
 task<result<void>> read_states(
     nats::connection& nc, store_names names, int api_level, meters& counters,
     std::function<void(std::string_view encoded_did, const nats::message&)> show,
     std::function<bool()> go_on = [] { return true; });
 
-/// The same, and only who they are.
+/// The same, but keeps only which accounts there are.
 task<result<void>> read_known_accounts(nats::connection& nc, store_names names, int api_level, meters& counters,
                                        known_accounts& into, std::function<bool()> go_on);
 

@@ -1,10 +1,11 @@
-// Which records a reader of the store wants, as subjects and as the comparison that subjects can't make.
+// The records that a reader of the store wants, as subjects and as the comparison that subjects cannot express.
 //
 //   app.bsky.feed.like   exactly this collection:  $KV.record.*.app.bsky.feed.like.*.*
 //   app.bsky.graph.*     all that begin with it:   $KV.record.*.app.bsky.graph.>
 //   *                    every collection:         no filter at all (measured: twice as fast as one that means "all")
 //
-// Owns: that notation, its check, filters that don't overlap (NATS refuses those that do). Refuses to know: consumers.
+// Owns: that notation, its check, filters that do not overlap (NATS refuses overlapping ones).
+// Does not know: consumers.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -21,15 +22,15 @@ class record_filter {
  public:
   static constexpr std::size_t max_collections = 64, max_subjects = 256;
 
-  /// `did`: only this account, or empty. `partitions`: "all" or a share ("0-7,a"). errc::bad_config says which word is
-  /// wrong and what to write.
-  static result<record_filter> parse(std::vector<std::string> collections, std::string did, std::string_view share,
+  /// `did`: only this account, or empty. `assigned`: "all" or some partitions ("0-7,a"). errc::bad_config names the
+  /// wrong word and what to write.
+  static result<record_filter> parse(std::vector<std::string> collections, std::string did, std::string_view assigned,
                                      unsigned partitions);
 
   /// The filters of a consumer; none when everything is wanted.
   std::vector<std::string> subjects(std::string_view bucket) const;
 
-  /// A key that a filter let through may still be another's: a prefix and an account don't fit into one subject.
+  /// A key that passed the filters may still be unwanted: a prefix and an account do not fit into one subject.
   bool wants(const record_key& key) const;
 
  private:

@@ -6,7 +6,7 @@
 //                partition of the DID
 //
 // Owns: the key codec and the partition function, bit for bit those of nats-record-kv.
-// Refuses to know: NATS, and whether a part is valid: callers check syntax first (enc is injective only on valid
+// Does not know: NATS, and whether a part is valid. Callers check the syntax first (enc is injective only on valid
 // parts).
 #pragma once
 
@@ -21,7 +21,7 @@ namespace recordkv::kv {
 /// MurmurHash3 x86 32-bit, seed 0.
 std::uint32_t murmur3(std::string_view s) noexcept;
 
-/// 16: the first non-zero hex digit of murmur3 ("0" below 0x10), as the reference has it; any other n: hash mod n in
+/// 16: the first non-zero hex digit of murmur3 ("0" below 0x10), as in the reference. Any other n: hash mod n in
 /// lower-case hex, zero-padded to the width of n − 1.
 std::string partition_of(std::string_view did, unsigned partitions = 16);
 

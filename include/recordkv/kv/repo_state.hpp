@@ -1,7 +1,7 @@
 // What has been applied of one account: the value of its key in bucket `repo`.
 //
-// Owns: the JSON form (product contract) and its key.
-// Refuses to know: who writes it (only the KV stage, by compare-and-set: X17).
+// Owns: the JSON form and its key.
+// Does not know: the writer (only the KV stage writes it, by compare-and-set: X17).
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -22,11 +22,11 @@ struct repo_state {
   bool verified = false;
   bool complete = false;  ///< fetched in full at least once
   std::string filter;     ///< hash of the collections it was stored under
-  std::uint64_t at = 0;   ///< the store's sequence at or below which all of it stands (X20)
+  std::uint64_t at = 0;   ///< the sequence in the store up to which all its records are stored (X20)
   std::vector<std::string> collections;
-  std::string begun;                 ///< the rev that its records begin with; empty: not known
-  std::string error;                 ///< why it is desynchronised, for a person: the newest cause
-  std::vector<std::string> reasons;  ///< the same for programs: each word once, as they came; a handful at most
+  std::string begun;                 ///< the rev with which its records begin; empty: not known
+  std::string error;                 ///< why it is desynchronised, for a person: the newest reason
+  std::vector<std::string> reasons;  ///< the same for programs: each word once, in order; 8 at most
 
   bool stale() const noexcept { return status != "synchronised"; }
   /// `reason`: one word of a closed set. `why`: a line for a person.

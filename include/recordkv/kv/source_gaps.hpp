@@ -1,7 +1,7 @@
-// The stretches of time from which a source may have lost events: key `gap.{source}` beside the cursor.
+// The periods in which a source may have lost events: key `gap.{source}` beside the cursor.
 //
 // Owns: the key's form (a JSON list, oldest first, bounded) and its compare-and-set.
-// Refuses to know: how a gap is noticed (firehose/continuity.hpp) and how it is mended.
+// Does not know: how a gap is noticed (firehose/continuity.hpp) and how it is repaired.
 #pragma once
 
 #include "recordkv/core/source_gap.hpp"
@@ -16,7 +16,7 @@ namespace recordkv::kv {
 class source_gaps {
  public:
   static constexpr std::string_view prefix = "gap.";
-  static constexpr std::size_t max_kept = 16;  ///< beyond it the two oldest become one
+  static constexpr std::size_t max_kept = 16;  ///< beyond it the two oldest are merged
 
   struct gap {
     std::string cause, from, to, seen;  ///< RFC 3339; empty: not known
@@ -31,9 +31,9 @@ class source_gaps {
   const std::vector<gap>& all() const noexcept { return gaps_; }
   double seconds() const;
 
-  /// As it stands in the bucket: a person may have deleted it.
+  /// Reads the key again: a person may have deleted it.
   task<result<void>> read();
-  /// Adds a gap, or replaces what was said about the one that begins at the same place; `none` removes that.
+  /// Adds a gap, or replaces the one that begins at the same place; `none` removes that one.
   task<result<void>> note(const source_gap& found);
 
   static std::vector<gap> parse(std::string_view json);

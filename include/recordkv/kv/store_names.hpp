@@ -1,8 +1,8 @@
-// What the NATS objects of one store are called: everything follows from the bucket's name.
+// The names of a store's NATS objects; all of them follow from the bucket's name.
 //
-// Owns: those names (product contract). The store "record" has the plain ones, every other store has its bucket's name
-// before them, so that several stores can live in one NATS account.
-// Refuses to know: whether the objects exist.
+// Owns: those names. The store "record" has the plain ones. Every other store puts its bucket's name before them, so
+// that several stores can share one NATS account.
+// Does not know: whether the objects exist.
 #pragma once
 
 #include <string>

@@ -1,8 +1,8 @@
 // The one connection of a process to NATS, driven by the loop.
 //
-// Owns: the nats.c connection, its inbox, waiting requests, subscriptions; the gate that keeps nats.c out of reach
-// while it reconnects (docs/architecture.md, the seam). Refuses to know: JetStream, streams, records. Loop thread only.
-// Outlives everything that holds a reference to it.
+// Owns: the nats.c connection, its inbox, waiting requests, subscriptions. It keeps calls out of nats.c while nats.c
+// reconnects (docs/architecture.md).
+// Does not know: JetStream, streams, records. Loop thread only. It outlives everything that holds a reference to it.
 #pragma once
 
 #include "recordkv/core/event.hpp"
@@ -28,7 +28,7 @@ struct nats_config {
   std::string creds;      ///< credentials file, or empty
   std::string nkey_seed;  ///< file with the seed of a user NKey, or empty
   std::string tls_ca;     ///< PEM file of the certificate authority, or empty: the system's
-  std::string tls_cert;   ///< PEM file of our certificate, and of those that lead to its authority, or empty
+  std::string tls_cert;   ///< PEM file of the client certificate and of the chain to its authority, or empty
   std::string tls_key;    ///< PEM file of its key
   std::string name = "recordkv";
   std::string api_prefix;  ///< "$JS.hub.API", or empty: the server's own JetStream
@@ -37,8 +37,8 @@ struct nats_config {
 
 class connection;
 
-/// Messages of one subject, queued until taken. Movable; unsubscribes when it goes (only while the connection is up;
-/// otherwise with the connection).
+/// Messages of one subject, queued until taken. Movable. Its destructor unsubscribes, or has that done later while the
+/// connection is down.
 class subscription {
  public:
   subscription() = default;
@@ -48,7 +48,7 @@ class subscription {
 
   /// Everything that has arrived since the last call; never suspends.
   std::vector<message> take();
-  /// Notified once after each read from the socket that brought something.
+  /// Notified once after each read from the socket that brought a message.
   event& arrived() noexcept;
   explicit operator bool() const noexcept { return queue_ != nullptr; }
 
@@ -68,12 +68,12 @@ struct request_spec {
 class connection {
  public:
   explicit connection(asio::io_context& io);
-  ~connection();  // closes and joins nats.c's threads; every coroutine that uses it has ended
+  ~connection();  // closes, and joins nats.c's threads; every coroutine that uses it must have ended
   connection(const connection&) = delete;
 
-  /// One attempt to connect; turns the loop itself until the connection is attached, and blocks the loop for up to 2 s
-  /// a server, so only before other work. errc::unreachable, unauthorized, unsupported; later disconnects are mended in
-  /// the background without end.
+  /// One attempt to connect. It runs the loop until the connection is attached, and may block the loop for 2 s a
+  /// server, so call it before other work. errc::unreachable, unauthorized, unsupported. Later disconnects are
+  /// repaired in the background, without end.
   result<void> start(const nats_config& config);
 
   bool up() const noexcept;
@@ -82,42 +82,43 @@ class connection {
   event& changed() noexcept;
   /// How often up() has become true; a different number than before means a reconnect.
   std::uint64_t connects() const noexcept;
-  /// Identity of the server process we are connected to; changes when it restarts. Empty while down.
+  /// The id of the connected server process; it changes when the server restarts. Empty while down.
   std::string server_id() const;
   std::size_t max_payload() const noexcept;
   /// Why it is down, or empty.
   std::string last_error() const;
 
-  /// What the server's permissions have refused within the last 15 s, in words, or empty. Whatever is refused is tried
-  /// again more often than that.
+  /// The last operation that the server's permissions have refused within 15 s, in words, or empty. A refused
+  /// operation is retried more often than that.
   std::string denied() const;
 
   /// Hands a message to nats.c, which writes it at the end of this turn of the loop. Never blocks, never suspends.
   /// errc::unreachable while down: nothing was sent.
-  /// `guarded`: must not be written once it has waited for 2 s, because this process was suspended or the server did
-  /// not read. Then the connection is dropped together with the message, and made anew (docs/invariants.md X7).
+  /// `guarded`: the message must not be written once it has waited for 2 s, because the process was suspended or
+  /// the server did not read. It is then dropped together with the connection, and a new connection is made
+  /// (docs/invariants.md X7).
   result<void> publish(const std::string& subject, const std::string& reply, const header_list& headers,
                        std::string_view data, bool guarded = false);
 
   /// Sends and waits for one reply. While down it waits for the connection within `timeout`. errc::timed_out;
   /// unreachable: the connection was lost meanwhile; unauthorized: the server's permissions refuse it.
   task<result<message>> request(request_spec what, std::chrono::milliseconds timeout = std::chrono::seconds(5));
-  /// The same for many at once, answered in any order, returned in the order asked.
+  /// The same for many requests at once. They may be answered in any order; the result has the order of `what`.
   task<std::vector<result<message>>> request_all(std::vector<request_spec> what,
                                                  std::chrono::milliseconds timeout = std::chrono::seconds(5));
 
-  /// errc::unreachable while down. Survives reconnects by itself.
+  /// errc::unreachable while down. The subscription survives reconnects.
   result<subscription> subscribe(const std::string& subject);
-  /// A subject prefix of our own: "_INBOX.xyz". Everything below it comes to the one inbox and is dispatched by its
-  /// token.
+  /// The subject prefix of this process: "_INBOX.xyz". Every message below it arrives in the one inbox and is
+  /// dispatched by its token.
   const std::string& inbox() const noexcept;
 
-  /// A subject as the server sees it: everything above writes `$JS.API.` and `$KV.`, wherever JetStream is.
+  /// A subject as the server sees it. Callers write `$JS.API.` and `$KV.`, wherever JetStream is.
   std::string on_the_wire(std::string_view subject) const;
   /// By how much the wire's form of a message's subject and reply may be longer than "$KV.…" and "_INBOX.xyz".
   std::size_t longer_on_the_wire() const noexcept;
 
-  /// Returns once the server has processed everything published before (echo through our own inbox).
+  /// Returns once the server has processed everything published before (echo through the process's own inbox).
   task<result<void>> flush(std::chrono::milliseconds timeout = std::chrono::seconds(5));
 
   /// Replies to "<inbox>.p<k>.<attempt>.<ordinal>" go to `sink` of publisher k. Returns k.
@@ -125,12 +126,12 @@ class connection {
   std::uint64_t add_reply_sink(reply_sink sink);
   void remove_reply_sink(std::uint64_t k);
 
-  /// Told of each publish or subscription that the server's permissions refuse.
+  /// Called for each publish or subscription that the server's permissions refuse.
   using denial_sink = std::function<void(const denial&)>;
   std::uint64_t add_denial_sink(denial_sink sink);
   void remove_denial_sink(std::uint64_t k);
 
-  /// This process stops: from now on no request waits longer than a second.
+  /// The process stops: from now on no request waits longer than a second.
   void hurry();
 
   asio::io_context& io() noexcept;

@@ -1,7 +1,7 @@
 // What the NATS server's permissions refuse this user, read from its asynchronous error.
 //
-// Owns: the words of a permissions violation taken apart: direction and subject.
-// Refuses to know: what was published, and what follows from the refusal.
+// Owns: the direction and the subject, as parsed from the text of a permissions violation.
+// Does not know: what was published, and what follows from the refusal.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -17,17 +17,17 @@ struct denial {
   direction what = direction::publish;
   std::string subject;  ///< without its end where `cut`
   bool cut = false;     ///< nats.c keeps the first 255 bytes of an error
-  std::string words;    ///< as the server said it
+  std::string words;    ///< the server's text
 
-  /// Whether `s` is the subject that was refused.
+  /// True if `s` is the subject that was refused.
   bool names(std::string_view s) const noexcept;
-  /// Denials of one kind: one log line a minute. An acknowledgement has a subject of its own for each message.
+  /// Denials of one kind share one log line a minute. (Each acknowledgement has its own subject.)
   std::string family() const;
-  /// For a person: direction, subject, the server's words, the remedy.
+  /// The error to show: direction, subject, the server's text, the remedy.
   error as_error() const;
 };
 
-/// Empty: this is no permissions violation.
+/// Empty if the text is no permissions violation.
 std::optional<denial> parse_denial(std::string_view words);
 
 }  // namespace recordkv::nats

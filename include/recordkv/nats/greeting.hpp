@@ -1,7 +1,7 @@
-// What a NATS server says of itself before anybody logs in: the INFO line.
+// What a NATS server announces before a client logs in: the INFO line.
 //
-// Owns: one plain TCP connection for one line; the versions we refuse, by number (product contract, section 9).
-// Refuses to know: nats.c. Asked first so that "absent", "too old" and "no JetStream" are told apart in words.
+// Owns: one plain TCP connection for one line; the server versions that recordkv refuses.
+// Does not know: nats.c. The line is read first, so that errors can tell "absent", "too old" and "no JetStream" apart.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -21,20 +21,21 @@ struct greeting {
   bool tls_required = false;
   bool tls_verify = false;  ///< it asks for a client certificate
   std::size_t max_payload = 0;
-  std::string domain;  ///< its own JetStream domain, where it has one with a name
+  std::string domain;  ///< the server's own JetStream domain, or empty if it has no name
 };
 
-/// From the first of the comma-separated `urls` that answers. errc::unreachable names them all.
+/// From the first of the comma-separated `urls` that answers. errc::unreachable: none answers; the text names them
+/// all.
 task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit = std::chrono::seconds(2));
 
 /// errc::unsupported below 2.10, and for 2.12.7–2.12.9 and 2.14.0–2.14.1 (they can hide messages of a one-per-subject
 /// stream after a restart).
 result<void> accept(const greeting& g, std::string_view urls);
 
-/// A server that greets without JetStream, where the configuration names no domain behind it.
+/// The error for a server without JetStream, if the configuration names no domain behind it.
 error no_jetstream(std::string_view urls);
 
-/// `urls` without the user names and passwords that may stand in them: what messages show.
+/// `urls` without user names and passwords, for messages.
 std::string without_secrets(std::string_view urls);
 
 }  // namespace recordkv::nats

@@ -1,7 +1,7 @@
 // JetStream's management API as request/reply JSON.
 //
-// Owns: streams and consumers as specifications, the check of what exists against them, API errors translated.
-// Refuses to know: what the streams are for. Facts: nats-server JSON API ($JS.API.>), ADR-1, ADR-31 (direct get).
+// Owns: the specifications of streams and consumers, their comparison with what exists, the translation of API errors.
+// Does not know: what the streams are for. Facts: nats-server JSON API ($JS.API.>), ADR-1, ADR-31 (direct get).
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -19,13 +19,14 @@
 
 namespace recordkv::nats {
 
-/// How the subjects of JetStream's API begin, for everything above the connection: it puts the domain in.
+/// How the subjects of JetStream's API begin. Code above the connection writes this; the connection inserts the
+/// domain.
 inline constexpr std::string_view api_subjects = "$JS.API.";
 
-/// A reply to `$JS.API.<what>`, in the domain that the connection was given; an error object becomes: 10059/10014/10037
-/// not_found, 10071/10164 conflict, 10077 full, 10023/10028/10047 no_space, 10054 too_large, others refused (text holds
-/// code and description). 10077 is NATS's code for every message that it can't store: a stream at its limits is one
-/// case.
+/// A reply to `$JS.API.<what>`, in the connection's domain. An error object becomes an errc: 10059/10014/10037
+/// not_found, 10071/10164 conflict, 10077 full,
+/// 10023/10028/10047 no_space, 10054 too_large, others refused (the text holds code and description). 10077 is NATS's
+/// code for every message that it can't store: a stream at its limits is one case.
 task<result<boost::json::object>> api(connection& nc, std::string what, std::string body = {});
 
 /// The sequence in a publish acknowledgement, or its error, translated as above.
@@ -34,9 +35,9 @@ result<std::uint64_t> parse_pub_ack(std::string_view reply);
 struct server_facts {
   int api_level = 0;  ///< 0: before 2.11
   std::int64_t streams = 0;
-  std::string domain;  ///< the JetStream domain that answers; empty where it has no name
+  std::string domain;  ///< the JetStream domain that answers; empty if it has no name
 };
-/// errc::unsupported: no JetStream for this account, said in words; timed_out: it does not answer, perhaps not yet.
+/// errc::unsupported: no JetStream for this account, with an explanation; timed_out: no answer, perhaps not yet.
 task<result<server_facts>> jetstream_facts(connection& nc);
 
 /// What recordkv needs of a stream. Only these are compared with what exists; the rest is set at creation.
@@ -50,19 +51,19 @@ struct stream_spec {
   std::string storage = "file";
   int replicas = 1;
   bool kv_bucket = false;            ///< adds what a KV bucket has: direct get, rollup headers, deny_delete
-  bool limits_are_contract = false;  ///< compare max_msgs and max_bytes too? else they may differ
+  bool limits_are_contract = false;  ///< compare max_msgs and max_bytes as well; otherwise they may differ
 };
 
 struct stream_state {
-  std::string created;   ///< as the server tells it; a recreated stream has another
+  std::string created;   ///< as the server reports it; a recreated stream has another
   std::string asked_at;  ///< the server's clock when it answered
   std::uint64_t messages = 0, bytes = 0, first_seq = 0, last_seq = 0;
   std::int64_t max_msg_size = -1, max_msgs = -1, max_bytes = -1;  ///< the stream's limits; -1: none
   bool allow_direct = false;
 };
 
-/// Creates the stream, or accepts the one that is there; errc::mismatch shows both sides when it breaks the contract.
-/// `made` tells whether it was created now.
+/// Creates the stream, or accepts the existing one. errc::mismatch shows both sides if that one breaks the contract.
+/// `made`: it was created now.
 struct ensured {
   stream_state state;
   bool made = false;
@@ -85,7 +86,7 @@ task<result<stored_message>> last_message(connection& nc, std::string stream, st
 /// stream's leader. errc::not_found. Costs little when there is one nearby, or when `from` is near the stream's end.
 task<result<stored_message>> next_message(connection& nc, std::string stream, std::string subject, std::uint64_t from);
 
-/// The consumers of a stream by name; empty when there is no such stream. errc: nothing is known.
+/// The consumers of a stream by name; empty if there is no such stream. After an error nothing is known.
 task<result<std::vector<std::string>>> consumer_names(connection& nc, std::string stream);
 
 enum class acks { none, all, each };
@@ -96,22 +97,22 @@ struct consumer_spec {
   acks policy = acks::each;
   bool headers_only = false;
   bool last_per_subject = false;
-  bool made_anew = false;       ///< whatever is found under this name that is not this spec is made anew, not refused
+  bool made_anew = false;       ///< an existing consumer that is not this spec is made again, not refused
   bool stream_returns = false;  ///< a stream that is gone will be made again by its owner: wait for it
   std::uint64_t start_seq = 0;  ///< 0: from the first message
-  bool once = false;            ///< next() answers errc::closed when the server says that it has nothing more
-  /// Asked before a rewind that a reconnect or a deletion brings: the durable may be another's by now (X7), and the
-  /// stream may be another, or cut back to before our place, where nothing would ever be delivered (X21). Its error
-  /// ends next(), except timed_out and unreachable, which try again. Empty: neither can be.
+  bool once = false;            ///< next() returns errc::closed when the server says that it has nothing more
+  /// Called before a rewind that follows a reconnect or a deletion. By then another process may own the durable (X7).
+  /// The stream may be another, or end before the reader's position, so that nothing would ever be delivered (X21). An
+  /// error ends next(), except timed_out and unreachable, which are retried. Empty: neither can happen.
   std::function<task<result<void>>()> still_ours;
-  /// Another program has edited the durable; asked before it is made anew. `suspect`: messages may have been passed
-  /// over without being delivered, so what was made of those that came is not proven. Its error ends next() or
+  /// Another program has edited the durable; called before the durable is made again. `suspect`: messages may have
+  /// been skipped without delivery, so results built from the delivered ones are not proven. An error ends next() or
   /// attach().
   std::function<task<result<void>>(bool suspect)> edited;
-  /// How often next() compares the durable's settings with ours. What came before the last comparison that fitted is
+  /// How often next() compares the durable's settings with this spec. Messages before the last matching comparison are
   /// proven.
   std::chrono::milliseconds compare_every = std::chrono::seconds(5);
-  std::size_t credit = 512;  ///< messages asked for at once
+  std::size_t credit = 512;  ///< messages requested at once
   std::size_t max_bytes = std::size_t{8} << 20;
 };
 

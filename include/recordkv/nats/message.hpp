@@ -1,7 +1,7 @@
 // One message from NATS, and what a JetStream delivery says in its reply subject.
 //
-// Owns: a natsMsg, alone. Views are valid as long as the message lives and is not moved from.
-// Refuses to know: connections. Tests fabricate messages with message::make.
+// Owns: a natsMsg, exclusively. Views are valid as long as the message lives and is not moved from.
+// Does not know: connections. Tests fabricate messages with message::make.
 #pragma once
 
 #include <cstdint>

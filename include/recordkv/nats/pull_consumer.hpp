@@ -1,10 +1,10 @@
-// Taking messages from a durable consumer, in stream order, whatever happened before.
+// Delivers the messages of a durable consumer in stream order, whatever happened before.
 //
 // Owns: credit, heartbeats, status messages, and the rewind (docs/invariants.md X6).
-// Refuses to know: who else might pull; one owner a durable is the caller's duty (X7).
+// Does not know: other clients of the durable. The caller ensures that only one process uses it (X7).
 //
-// After a death JetStream gives the next messages and keeps the unacknowledged back. So whoever takes a durable rewinds
-// it: when it attaches, after every reconnect, and when the consumer sequence jumps.
+// After a process has died, JetStream delivers the next messages and keeps the unacknowledged ones back. So a process
+// that takes a durable rewinds it: when it attaches, after every reconnect, and when the consumer sequence jumps.
 #pragma once
 
 #include "recordkv/core/meter.hpp"
@@ -18,14 +18,14 @@ namespace recordkv::nats {
 
 class pull_consumer final : public inbox {
  public:
-  /// `start` is asked at every rewind for the first stream sequence wanted; empty: a work queue's first message.
-  /// `api_level` as the server tells it (jetstream_facts): from 4 on CONSUMER.RESET is used.
+  /// `start` is called at every rewind for the first stream sequence to deliver; empty: a work queue's first message.
+  /// `api_level` as the server reports it (jetstream_facts): from 4 on CONSUMER.RESET is used.
   pull_consumer(connection& nc, consumer_spec spec, meters& counters, int api_level,
                 std::function<std::uint64_t()> start = {});
   ~pull_consumer() override;
 
-  /// Makes the consumer where it is absent, checks it where it is not, and rewinds it. An edit of another program is
-  /// told to `consumer_spec::edited` before anything is read.
+  /// Makes the consumer if it is absent, otherwise checks it; then rewinds it. An edit by another program is reported
+  /// to `consumer_spec::edited` before anything is read.
   task<result<void>> attach();
 
   task<result<std::vector<message>>> next() override;
@@ -33,11 +33,12 @@ class pull_consumer final : public inbox {
   void close() noexcept override;
 
   bool closed() const noexcept { return closed_; }
-  /// The durable, or the name that the server gave.
+  /// The durable's name, or the name that the server gave.
   const std::string& name() const noexcept { return name_; }
   std::uint64_t incarnation() const noexcept { return incarnation_; }
-  /// Matching messages that are still to be delivered, as the last delivery, or the making of the consumer, told. While
-  /// keys are being overwritten the server's count may be off in either direction: for display, never for a decision.
+  /// Matching messages that are not yet delivered, as the last delivery, or the creation of the consumer, reported.
+  /// While keys are being overwritten, the server's count may be wrong in either direction: for display, never for a
+  /// decision.
   std::uint64_t pending() const noexcept { return pending_; }
 
   /// What next() has brought since the start, and when the last of it was stored.
@@ -46,13 +47,13 @@ class pull_consumer final : public inbox {
     std::int64_t time_ns = 0;
   };
   const intake& taken() const noexcept { return taken_; }
-  /// How many of these came while the durable's settings are known to have been ours.
+  /// How many of these arrived while the durable's settings are known to have been this spec's.
   std::uint64_t proven() const noexcept { return proven_; }
   /// Age of the last message while more is pending, else 0: how far behind its reader is.
   double lag_seconds() const noexcept;
 
-  /// Asks the server when nothing has been delivered for `patience` although somebody waits in next(): why nothing
-  /// moves (the server says that it is paused, or gone), or empty. One request at most; call it now and then.
+  /// If nothing was delivered for `patience` although a caller waits in next(), asks the server for the reason: the
+  /// consumer is paused, or gone. Otherwise empty. One request at most; to be called periodically.
   task<std::string> stall_reason(std::chrono::milliseconds patience);
 
  private:
@@ -76,26 +77,26 @@ class pull_consumer final : public inbox {
   int api_level_;
   std::function<std::uint64_t()> start_;
   subscription messages_;
-  std::string reply_;  // where this incarnation's messages come
-  std::string name_;   // the durable, or the ephemeral's name
+  std::string reply_;  // the subject of this incarnation's messages
+  std::string name_;   // the durable's or the ephemeral's name
   std::uint64_t incarnation_ = 0;
   std::uint64_t connects_ = 0;
   std::uint64_t expected_ = 1;  // consumer sequence of the next delivery; a rewind begins at 1
-  bool anew_ = false;           // the next rewind makes the consumer anew, whatever a reset could do
-  bool edited_ = false;         // by another program; told, and not yet made anew
-  bool sealed_ = false;         // made, or seen as ours, in this life: without our seal it has been edited
-  std::uint64_t proven_ = 0;    // of taken_.messages: came before the settings were last seen to be ours
+  bool anew_ = false;           // the next rewind makes the consumer again, even where a reset would do
+  bool edited_ = false;         // another program has edited it; reported, and not yet made again
+  bool sealed_ = false;         // this process made it, or saw its seal: without a seal it has been edited
+  std::uint64_t proven_ = 0;    // of taken_.messages: arrived before the settings were last seen unedited
   std::chrono::steady_clock::time_point compared_;
   std::uint64_t pending_ = 0;
   intake taken_;
-  std::size_t credit_ = 0;  // messages asked for and not delivered
+  std::size_t credit_ = 0;  // messages requested and not yet delivered
   std::chrono::steady_clock::time_point heard_;
-  std::chrono::steady_clock::time_point delivered_;  // something, or the last time it was known that there is nothing
+  std::chrono::steady_clock::time_point delivered_;  // last delivery, or last time when nothing was known to be pending
   std::uint64_t denial_sink_;
-  std::string denied_ack_, denied_why_;  // an acknowledgement that was refused: the server counts on it
+  std::string denied_ack_, denied_why_;  // an acknowledgement that was refused: the server still waits for it
   std::chrono::steady_clock::time_point ack_tried_;
   bool closed_ = false;
-  bool wanted_ = false;  // somebody waits in next()
+  bool wanted_ = false;  // a caller waits in next()
   bool idle_ = false;    // a heartbeat has come since the last message
   bool rewind_wanted_ = true;
   std::string rewind_reason_ = "attached";
