@@ -92,7 +92,7 @@ TEST_CASE("look-ups that ask for what is not there say what is") {
   CHECK(missing.error().code == errc::not_found);
   CHECK(
       missing.error().text ==
-      fmt::format("there is no database {} yet, and no running index tells of another; run recordkv with stage index, "
+      fmt::format("there is no database {} yet, and no running index names another; run recordkv with stage index, "
                   "or set index.database",
                   d.file()));
   auto s = must_open(d);

@@ -1,4 +1,5 @@
-// What PostgreSQL's refusals mean to the program and to a person. The SQLSTATE decides: the text may be in any language.
+// What PostgreSQL's refusals mean to the program and to a person. The SQLSTATE decides: the text may be in any
+// language.
 //
 // Owns: the table of the SQLSTATEs that we know, with code, explanation and remedy.
 // Refuses to know: libpq, and what was tried.
