@@ -53,8 +53,6 @@ farewell farewell_in(std::string_view text) {
 
 }  // namespace
 
-// --- what came back ---
-
 bool reply::refused() const {
   const auto s = PQresultStatus(result_.get());
   return s == PGRES_FATAL_ERROR || s == PGRES_BAD_RESPONSE || s == PGRES_NONFATAL_ERROR;
