@@ -119,7 +119,7 @@ bool stands_at(const position& stored, const position& at) { return moved(stored
 }  // namespace
 
 /// A COMMIT without an answer may have been done: it is a suspect. The caller tries the same batch again. If the
-/// position is at `next` by then, the batch counts as done. Another process may have moved it there, but the position
+/// position is at `next` by then, the batch counts as done. Another process may have moved it there. But the position
 /// says that all messages up to it are folded into this build, so these are, too. A caller without a suspect gets the
 /// conflict: another process works on the same build. The older session cannot commit later, because it holds the
 /// build's lock until it ends, and this one reads the position under that lock.

@@ -10,8 +10,8 @@
 
 namespace recordkv::view::postgres {
 
-/// Removes the addresses that are still silent 300 ms after another address of the same host has answered, or 3 s after
-/// an address of another host. The order stays, because libpq's `target_session_attrs` may want the second of two. If
+/// Removes the addresses that stay silent after another one has answered: for 300 ms if it is of the same host, for 3 s
+/// if it is of another host. The order stays, because libpq's `target_session_attrs` may want the second of two. If
 /// none answers within `limit`, or there is only one, nothing is removed.
 task<address> reachable(address a, std::chrono::milliseconds limit);
 
