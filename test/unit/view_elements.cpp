@@ -56,7 +56,7 @@ TEST_CASE("where: a record that is not wanted gives no row and is not rejected")
   CHECK(kept(both, R"({"x":"a","v":"bc","w":1})") == row);
   CHECK(kept(both, R"({"x":"a","v":"bc","w":2})") == none);
   CHECK(kept(both, R"({"x":"a","v":"c","w":1})") == none);
-  CHECK(kept(both, "[]") == lines{"rejected: JSON, but no object"});  // nobody can say whether it was wanted
+  CHECK(kept(both, "[]") == lines{"rejected: JSON, but no object"});  // it is unknown whether it was wanted
 }
 
 TEST_CASE("each: one row for each element, in document order") {

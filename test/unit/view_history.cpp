@@ -141,7 +141,7 @@ TEST_CASE("random histories: rows, counters and rejects are the fold after every
   }
 }
 
-TEST_CASE("counters follow whoever writes: a shell, another program") {
+TEST_CASE("counters follow every writer: a shell, another program") {
   const directory d;
   auto s = must_open(d);
   const plan p = tags();

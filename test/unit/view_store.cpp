@@ -209,7 +209,7 @@ TEST_CASE("X21: shares of one view move their own partitions, beside each other"
   must(run(s->apply(p, n, {put("a", "2", "x")}, share({{"0", 5}, {"1", 5}}), share({{"0", 7}, {"1", 7}}))));
   const std::map<std::string, std::uint64_t> all{{"0", 7}, {"1", 7}, {"2", 9}};
   CHECK(must(run(s->look("likes"))).live->at.seq == all);
-  // Who believes in an older place of a partition of his does not move it, nor anything else.
+  // A process that knows an older position of its partition moves neither it, nor anything else.
   auto late = run(second->apply(p, n, {put("c", "1", "x")}, share({{"1", 5}, {"2", 9}}), share({{"1", 8}, {"2", 10}})));
   CHECK(late.error().code == errc::conflict);
   CHECK(must(run(s->look("likes"))).live->at.seq == all);

@@ -80,7 +80,7 @@ TEST_CASE("two writers: the one that comes second is told, and may go on from wh
   CHECK(rows(d).size() == 2);
 }
 
-TEST_CASE("a full disk: words, nothing changed, and the same call succeeds once there is room") {
+TEST_CASE("a full disk: an error, nothing changed, and the same call succeeds once there is room") {
   const directory d;
   auto s = must_open(d);
   const plan p = likes();
@@ -128,7 +128,7 @@ TEST_CASE("a reader that stays does not hold up the writer, nor a swap") {
   CHECK(reader.ask("SELECT subject FROM likes") == lines{"new"});
 }
 
-TEST_CASE("a database that another program keeps locked: a bounded wait, then words") {
+TEST_CASE("a database that another program keeps locked: a bounded wait, then an error") {
   const directory d;
   auto s = must_open(d, 50ms);
   const plan p = likes();
@@ -186,7 +186,7 @@ TEST_CASE("SQLite's result codes as ours: locks, a full disk, and all that waiti
     CHECK(code_of(code, ENOSPC) == errc::storage);
 }
 
-TEST_CASE("a database of ours is opened beside somebody who writes for long") {
+TEST_CASE("a database with builds is opened while another program writes for long") {
   const directory d;
   must_live(*must_open(d), likes());
   const other shell(d);
@@ -198,7 +198,7 @@ TEST_CASE("a database of ours is opened beside somebody who writes for long") {
 
 // As processes do that share the views out by partitions, at their first start. SQLite's own patience does not cover
 // it.
-TEST_CASE("opening a new file that somebody else just makes his own: a wait, not a refusal") {
+TEST_CASE("opening a new file while another program makes tables in it: a wait, not a refusal") {
   const directory d;
   std::filesystem::create_directories(d.path);
   const other shell(d);

@@ -24,6 +24,7 @@ enum class errc {
   not_found,     ///< the thing that was asked for does not exist
   conflict,      ///< compare-and-set lost: another process wrote first
   full,          ///< a stream is full; the same request succeeds once there is room
+  no_space,      ///< the other side's storage is exhausted; the same request succeeds once a person has made room
   too_large,     ///< the item exceeds a limit and never succeeds as it is
   refused,       ///< the other side answered with an error that is none of the above
   mismatch,      ///< an existing object has settings that break the contract
@@ -32,7 +33,6 @@ enum class errc {
   bad_config,    ///< configuration or usage that a person must correct
   storage,       ///< a local file or database failed, and a person must look at it
   locked,        ///< another program holds a lock on the database
-  no_space,      ///< the disk is full: of a database, or of the NATS server
   unavailable,   ///< the database is not there just now, or is out of something that comes back
   cursor_stale,  ///< the source no longer has the events that follow the cursor
   cursor_ahead,  ///< the source's numbers end before the cursor

@@ -46,7 +46,7 @@ task<result<address>> resolved(address a) {
   const auto is_socket = [](const std::string& h) { return h.empty() || h.front() == '/' || h.front() == '@'; };
   if (!a.hostaddr.empty() || std::ranges::all_of(hosts, is_socket)) co_return a;
   const auto ports = parts(a.port);
-  if (ports.size() != 1 && ports.size() != hosts.size()) co_return a;  // libpq says what is wrong with it
+  if (ports.size() != 1 && ports.size() != hosts.size()) co_return a;  // libpq reports the mistake
   asio::ip::tcp::resolver resolver(co_await asio::this_coro::executor);
   address out;
   std::string why;
@@ -59,7 +59,7 @@ task<result<address>> resolved(address a) {
     ++count;
   };
   for (std::size_t i = 0; i < hosts.size(); ++i) {
-    if (is_socket(hosts[i])) take(i, "");  // libpq takes the host where there is no address
+    if (is_socket(hosts[i])) take(i, "");  // libpq uses the host if there is no address
     if (is_socket(hosts[i])) continue;
     auto [ec, found] = co_await resolver.async_resolve(hosts[i], "", use_task);
     if (ec) why += fmt::format("{}{} is not found: {}", why.empty() ? "" : ", ", hosts[i], ec.message());

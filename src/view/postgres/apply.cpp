@@ -13,17 +13,17 @@ namespace {
 
 constexpr std::size_t piece_of_copy = 256 * 1024;
 
-/// One batch on its way into one build.
+/// A batch that is written into a build.
 class batch {
  public:
   batch(session& s, const plan& p, row_writer w, bool bulk) : s_(s), p_(p), w_(std::move(w)), bulk_(bulk) {}
 
-  /// For plans with hooks: on_delete is for keys that had rows.
+  /// For plans with hooks: finds the keys that have rows, because on_delete runs only for these.
   task<result<void>> look(row_outcomes& all);
-  /// The usual way, all in one round trip (two with COPY), then `last`. nullopt: a record is to blame, nothing was
-  /// done.
+  /// The usual way: everything in one round trip, two with COPY, and `last` at the end. nullopt: a record is at fault,
+  /// and nothing was done.
   task<result<std::optional<store::applied>>> at_once(const row_outcomes& all, std::vector<request> last);
-  /// The other way: halves and halves again, until those that are to blame stand alone and become rejects.
+  /// The other way: the batch is halved until each record at fault is alone. It becomes a reject.
   task<result<void>> divide(std::span<row_outcome> these, store::applied& count);
 
  private:
@@ -54,7 +54,7 @@ task<result<void>> batch::look(row_outcomes& all) {
   co_return result<void>{};
 }
 
-/// False: a record is to blame.
+/// False: a record is at fault.
 task<result<bool>> batch::copy(const row_outcomes& all) {
   auto at = all.begin();
   const pieces more = [&](std::string& piece) {
@@ -118,11 +118,11 @@ bool stands_at(const position& stored, const position& at) { return moved(stored
 
 }  // namespace
 
-/// A COMMIT without an answer may have been done. Whoever asked tries the same again, and finds the position at `next`
-/// if it was. It need not have been us who brought it there: a position says that every message at or below is folded
-/// into this very build, so whoever did it folded these, too. An asker who was not in doubt is told of the conflict all
-/// the same: somebody else works where he believes himself alone. The older session can't commit later: it holds the
-/// build's lock until its end, and we only look once the lock is ours.
+/// A COMMIT without an answer may have been done: it is a suspect. The caller tries the same batch again. If the
+/// position is at `next` by then, the batch counts as done. Another process may have moved it there. But the position
+/// says that all messages up to it are folded into this build, so these are, too. A caller without a suspect gets the
+/// conflict: another process works on the same build. The older session cannot commit later, because it holds the
+/// build's lock until it ends, and this one reads the position under that lock.
 task<result<store::applied>> apply(session& s, suspects& unanswered, const plan& p, std::uint64_t number,
                                    const std::vector<change>& changes, const position& previous, const position& next) {
   const suspect asked{number, previous, next};

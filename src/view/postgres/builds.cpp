@@ -12,7 +12,7 @@ namespace recordkv::view::postgres {
 namespace {
 
 constexpr std::string_view lock_not_available = "55P03";
-constexpr std::size_t max_name = 63;  // PostgreSQL cuts off what is longer, and two names become one
+constexpr std::size_t max_name = 63;  // PostgreSQL cuts longer names, and two names could become the same
 
 /// What a bulk's end may take: a few hundred million rows.
 constexpr std::chrono::hours patience_of_a_finish{6};
@@ -47,7 +47,7 @@ void append(std::vector<request>& to, std::vector<std::string> statements) {
   for (auto& sql : statements) to.push_back({std::move(sql), {}});
 }
 
-/// What others may do with a table, as statements.
+/// The rights of other users on a table, as statements.
 request grants_of(const std::string& table) {
   return {
       "SELECT format('GRANT %s ON TABLE %I TO %s%s', a.privilege_type, $2::text, CASE WHEN a.grantee = 0 THEN "
@@ -57,8 +57,8 @@ request grants_of(const std::string& table) {
       {identifier(table), table}};
 }
 
-/// Who reads holds us up, and while we wait everybody else waits behind us. We give way before PostgreSQL would look
-/// for a deadlock (after a second) and end one of the two, who might be the reader.
+/// A reader makes this LOCK wait, and other readers queue behind it. It gives up before PostgreSQL looks for a
+/// deadlock, after a second: PostgreSQL could end the reader then.
 task<result<void>> lock_live_tables(session& s, const stored_build& live) {
   if (!live.whole) co_return result<void>{};
   const auto names = live.names().tables();
@@ -73,18 +73,18 @@ task<result<void>> lock_live_tables(session& s, const stored_build& live) {
   auto why = s.db.failure(fmt::format("take the place of view {}", live.view), last);
   if (last.state() != lock_not_available) co_return why;
   co_await s.leave();
-  if (const auto who = co_await holders_of(s, names); !who.empty())
-    why.text += fmt::format("; {} holds it; end that transaction: SELECT pg_terminate_backend(PID)", who);
+  if (const auto holders = co_await holders_of(s, names); !holders.empty())
+    why.text += fmt::format("; {} holds the lock; end that transaction: SELECT pg_terminate_backend(PID)", holders);
   co_return why;
 }
 
-/// GRANTs that give people the rights on the tables of `to` that they have on those of `from`; the names are the same.
+/// GRANTs of the rights on the tables of `from` for those of `to`. The names are the same.
 task<result<std::vector<request>>> rights_on(session& s, naming from, naming to) {
   const auto kept = to.tables();
   std::vector<request> looks;
   for (const auto& t : from.tables())
     if (std::ranges::find(kept, t) != kept.end()) looks.push_back(grants_of(t));
-  auto found = co_await s.run("read who may read the view", std::move(looks));
+  auto found = co_await s.run("read the rights on the view", std::move(looks));
   if (!found) co_return found.error();
   std::vector<request> out;
   for (const auto& r : *found)
@@ -178,7 +178,7 @@ task<result<void>> finish_build(session& s, const plan& p, naming n) {
   append(all, create_indexes(dialect::postgres, p, n));
   append(all, fill_counters(p, n));
   append(all, create_triggers(dialect::postgres, p, n));
-  // The planner must not believe in an empty table until the server comes by to look.
+  // Otherwise the planner takes the table for empty until autovacuum has analysed it.
   for (const auto& t : n.tables()) all.push_back({"ANALYZE " + identifier(t), {}});
   all.push_back({"SET LOCAL statement_timeout = '60s'", {}});
   auto done = co_await s.run("build its indexes", std::move(all), patience_of_a_finish);

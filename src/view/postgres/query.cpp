@@ -31,7 +31,7 @@ cell cell_of(std::string_view answer, column_type t) {
   return std::string(answer);
 }
 
-/// None where the database holds no tables of ours at all.
+/// Empty: the database has no table recordkv_builds.
 task<result<std::vector<live_view>>> live_views(connection& db) {
   std::vector<live_view> out;
   std::vector<request> look{{"SELECT to_regclass('recordkv_builds') IS NOT NULL", {}}};
@@ -48,8 +48,8 @@ task<result<std::vector<live_view>>> live_views(connection& db) {
   co_return out;
 }
 
-/// A view may take another's place between the look at its definition and the rows. Then the columns are others, and it
-/// is asked once more.
+/// A build may be swapped in between the look at its definition and the rows. Then the columns may differ, and the
+/// question is asked once more.
 task<result<answer>> ask(connection& db, const std::string& place, const std::string& table,
                          const std::vector<condition>& where, std::size_t limit) {
   const auto most = std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max());
@@ -99,7 +99,7 @@ result<answer> query_postgres(const std::string& url, const std::string& table, 
   const auto place = without_password(url);
   result<answer> out = fail(errc::storage, "database {}: no answer", place);
   asio::co_spawn(io, ask(db, place, table, where, limit), [&](const std::exception_ptr& e, result<answer> got) {
-    db.drop();  // what still waits on its socket would keep the loop going
+    db.drop();  // otherwise a wait on its socket would keep the loop running
     if (e) std::rethrow_exception(e);
     out = std::move(got);
   });
@@ -113,7 +113,7 @@ result<builds> read_builds_postgres(const std::string& url, const std::string& v
   if (!rows) return rows.error();
   result<builds> out = fail(errc::storage, "database {}: no answer", without_password(url));
   asio::co_spawn(io, (*rows)->look(view), [&](const std::exception_ptr& e, result<builds> got) {
-    rows->reset();  // what still waits on its socket would keep the loop going
+    rows->reset();  // otherwise a wait on its socket would keep the loop running
     if (e) std::rethrow_exception(e);
     out = std::move(got);
   });

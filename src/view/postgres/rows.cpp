@@ -8,7 +8,7 @@
 namespace recordkv::view::postgres {
 namespace {
 
-/// A B-tree of PostgreSQL takes 2,704 bytes an entry, its own share included.
+/// An entry of a B-tree in PostgreSQL takes 2,704 bytes, with some bytes of its own.
 constexpr std::size_t max_indexed = 2'600;
 
 /// The keys of some changes, as three arrays.
@@ -28,7 +28,7 @@ struct key_arrays {
 
 constexpr std::string_view of_key = "t.did = k.did AND t.collection = k.collection AND t.rkey = k.rkey";
 
-/// A reject's uri is indexed, too. One so long is no record that anybody has.
+/// A reject's uri is indexed, too. No real record has one that is longer.
 std::string reject_uri(const change& c) { return at_uri_of(c).substr(0, max_indexed); }
 
 }  // namespace
@@ -56,7 +56,7 @@ std::vector<request> row_writer::hooks_to_parse() const {
 
 row_outcomes row_writer::outcomes_of(const std::vector<change>& changes) const {
   auto out = view::outcomes_of(p_, changes, bulk_);
-  // Told before the row is written, as in bulk there is no index yet to complain. Columns are extract()'s to bound.
+  // Checked before the row is written, because in bulk there is no index yet. extract() bounds the columns.
   for (auto& o : out) {
     const auto& c = *o.of;
     if (!o.rejection_reason.empty() || c.did.size() + c.collection.size() + c.rkey.size() <= max_indexed) continue;
@@ -84,7 +84,7 @@ writing row_writer::write(std::span<const row_outcome> these, bool by_copy) cons
     if (!bulk_) trim(w, these);
     settle_rejects(w, these);
   } else {
-    // A hook may look at rows of other keys: each key is done with before the next one begins.
+    // A hook may read rows of other keys, so each key is finished before the next begins.
     for (const auto& f : these) {
       const std::span<const row_outcome> one(&f, 1);
       erase(w, one);
@@ -141,7 +141,7 @@ void row_writer::put(writing& w, std::span<const row_outcome> these) const {
   }
 }
 
-/// Rows are overwritten in place and those beyond are cut off.
+/// Rows were overwritten in place. Those beyond the new count are deleted.
 void row_writer::trim(writing& w, std::span<const row_outcome> these) const {
   if (!p_.many()) return;
   key_arrays keys;

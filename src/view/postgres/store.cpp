@@ -1,6 +1,7 @@
 // The store in PostgreSQL: its calls, each on a connection of the pool.
 //
-// Each call is one transaction: it may find itself on another connection than the call before.
+// Owns: the transaction of each call. The next call may run on another connection.
+// Refuses to know: how rows and builds are written (apply.hpp, builds.hpp).
 #include "databases.hpp"
 #include "postgres/apply.hpp"
 #include "postgres/builds.hpp"
@@ -35,7 +36,7 @@ task<result<builds>> look_now(session& s, std::string view) {
   co_return builds_in(*all);
 }
 
-/// The hooks, as the server would read them: what it refuses now it would refuse of every record.
+/// The server checks the hooks. What it refuses now, it would refuse for every record.
 task<result<void>> check_hooks(session& s, const plan& p, std::uint64_t number) {
   auto writer = row_writer::make(p, naming(p, number, false), false);
   if (!writer) co_return writer.error();
@@ -157,7 +158,7 @@ task<result<std::vector<std::string>>> views_now(session& s) {
   co_return out;
 }
 
-/// Readers of some minutes are nothing unusual; their transactions only count for longer ones.
+/// Seconds. A reader of some minutes is usual, and not worth a warning.
 constexpr double long_transaction = 300;
 
 task<result<upkeep>> look_after_now(session& s, std::string place) {
@@ -167,8 +168,8 @@ task<result<upkeep>> look_after_now(session& s, std::string place) {
   if (oldest->seconds >= long_transaction)
     out.warning = fmt::format(
         "database {}: {} keeps a transaction open: PostgreSQL can remove no dead rows meanwhile, so tables grow, and a "
-        "rebuilt view may not get its name; end it: {}, or set idle_in_transaction_session_timeout",
-        place, oldest->who, oldest->remedy);
+        "rebuilt view may not go live; end it: {}, or set idle_in_transaction_session_timeout",
+        place, oldest->holder, oldest->remedy);
   co_return out;
 }
 

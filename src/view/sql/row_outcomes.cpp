@@ -12,7 +12,7 @@ void keep_newest(std::vector<const change*>& chosen) {
   const auto key = [](const change* c) { return std::tie(c->did, c->collection, c->rkey); };
   std::ranges::sort(chosen, [&](const change* a, const change* b) {
     const auto order = key(a) <=> key(b);
-    return order != 0 ? order < 0 : a > b;  // the newest of a key comes first, and stays
+    return order != 0 ? order < 0 : a > b;  // the newest of a key comes first, and is kept
   });
   const auto older = std::ranges::unique(chosen, [&](const change* a, const change* b) { return key(a) == key(b); });
   chosen.erase(older.begin(), older.end());

@@ -29,8 +29,9 @@ using row_outcomes = std::vector<row_outcome>;
 /// What the record itself asks for.
 row_outcome outcome_of(const plan& p, const change& c);
 
-/// The last change of each key, in the order of the keys; with hooks, which may look beyond their key, in that of the
-/// store. In bulk all changes, as they come. Collections that the plan does not want are skipped.
+/// The last change of each key, in the order of the keys, so that neighbours meet the same page of a table. With hooks,
+/// which may read other keys, in the order of the store. In bulk all changes, as they come. Collections that the plan
+/// does not want are skipped.
 row_outcomes outcomes_of(const plan& p, const std::vector<change>& changes, bool bulk);
 
 }  // namespace recordkv::view

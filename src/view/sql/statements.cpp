@@ -45,7 +45,7 @@ std::vector<std::string> create_tables(dialect d, const plan& p, const naming& n
   const auto columns = table_columns(p);
   std::string body;
   for (const auto& c : columns)
-    // A column of the hooks may be set to NULL by them, whatever was promised for the moment of its making.
+    // Hooks may set their columns to NULL, also those that are required when a row is made.
     body += fmt::format("{}{} {}{}", body.empty() ? "" : ", ", identifier(c.name), declared(d, c.type),
                         c.required && !c.hooks ? " NOT NULL" : "");
   std::vector<std::string> out{fmt::format("CREATE TABLE {} ({})", identifier(n.rows()), body)};

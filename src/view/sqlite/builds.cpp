@@ -31,8 +31,7 @@ result<void> one_step(database& db, statement& s, std::string_view doing) {
   return {};
 }
 
-/// The first format kept one build a view, under recordkv_position. Views are the store's fold: dropping them costs a
-/// rebuild and nothing else.
+/// The first format kept one build for each view, in recordkv_position. Such views are dropped, which costs a rebuild.
 result<void> drop_first_format(database& db) {
   auto there = exists(db, "recordkv_position");
   if (!there) return there.error();
@@ -50,7 +49,7 @@ result<void> drop_first_format(database& db) {
 }  // namespace
 
 result<void> create_builds_table(database& db) {
-  // Mostly they are there: then nothing is to be written, and whoever writes for minutes is not waited for.
+  // If the table exists, nothing is written, and another program's long transaction is not waited for.
   auto ours = exists(db, "recordkv_builds"), former = exists(db, "recordkv_position");
   if (ours && former && *ours && !*former) return {};
   auto t = transaction::begin(db);
@@ -134,7 +133,7 @@ result<build> make_build(database& db, const plan& p, bool live, const position&
 }
 
 result<void> finish_build(database& db, const plan& p, const naming& n) {
-  // Indexes first: a counter that has an index is counted along it, without a sort.
+  // Indexes first: they let counters be filled without a sort.
   if (auto done = db.run(create_indexes(dialect::sqlite, p, n)); !done) return done.error();
   if (auto done = db.run(fill_counters(p, n)); !done) return done.error();
   return db.run(create_triggers(dialect::sqlite, p, n));

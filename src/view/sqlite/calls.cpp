@@ -1,5 +1,7 @@
-// The calls of an SQLite store, each carried to its thread and back. Statements and connection belong to that thread,
-// which takes one call after another in the order in which they were awaited.
+// The calls of an SQLite store, each carried to its thread and back.
+//
+// Owns: that way. Statements and connection belong to the thread. It runs one call after another, in the order in which
+// they were awaited. Refuses to know: what a call does.
 #include "sqlite/store.hpp"
 
 #include <boost/asio/bind_executor.hpp>
@@ -12,7 +14,7 @@
 namespace recordkv::view {
 namespace {
 
-/// Runs `work` on the one thread of `pool` and resumes the caller on its own executor, also when `work` throws.
+/// Runs `work` on the one thread of `pool`. The caller resumes on its own executor, also if `work` throws.
 template <class Work>
 task<std::invoke_result_t<Work&>> run_on_thread(asio::thread_pool& pool, Work work) {
   const auto home = co_await asio::this_coro::executor;

@@ -29,7 +29,7 @@ std::string_view remedy(errc code, int extended) {
                  : "see the reason above; nothing was changed";
 }
 
-/// SQLite says no more than that it can't. Beside the file it makes others, so its directory counts as well.
+/// SQLite's message gives no reason. It makes other files beside the database, so the directory counts as well.
 std::string remedy_of_access(const std::string& path, database::access how) {
   const auto use = how == database::access::read_only ? file_use::read : file_use::write;
   auto why = why_not_usable(path, use);
@@ -39,7 +39,7 @@ std::string remedy_of_access(const std::string& path, database::access how) {
   return why + "; give it to that user, or set state.dir or index.database to another place";
 }
 
-/// What a guest's statement may not do. SQLite asks while it compiles.
+/// What a user's statement may not do. SQLite calls it while it compiles.
 int guard(void*, int action, const char* table, const char*, const char*, const char*) {
   switch (action) {
     case SQLITE_TRANSACTION:
@@ -69,7 +69,7 @@ errc code_of(int extended, int system_error) noexcept {
 }
 
 void statement::bind(int at, std::string_view text) {
-  // A null pointer would bind NULL instead of the empty text.
+  // A null pointer would bind NULL, and not an empty text.
   sqlite3_bind_text64(stmt_.get(), at, text.data() == nullptr ? "" : text.data(), text.size(), SQLITE_STATIC,
                       SQLITE_UTF8);
 }
@@ -112,7 +112,7 @@ result<database> database::open(const std::string& path, access how, std::chrono
   sqlite3* raw = nullptr;
   const int mode = how == access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int code = sqlite3_open_v2(path.c_str(), &raw, mode | SQLITE_OPEN_NOMUTEX, nullptr);
-  d.db_.reset(raw);  // also after a failure: the handle carries the reason
+  d.db_.reset(raw);  // also after a failure, because the handle has the reason
   if (code != SQLITE_OK) return d.failure("open it");
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_busy_timeout(raw, static_cast<int>(patience.count()));
@@ -150,7 +150,7 @@ result<statement> database::prepare_guest(const std::string& sql) {
 std::string_view database::reason() const { return sqlite3_errmsg(db_.get()); }
 
 bool database::statement_failed() const {
-  if (sqlite3_get_autocommit(db_.get()) != 0) return false;  // it took the transaction with it
+  if (sqlite3_get_autocommit(db_.get()) != 0) return false;  // the transaction is gone
   switch (sqlite3_errcode(db_.get())) {
     case SQLITE_ERROR:
     case SQLITE_CONSTRAINT:
@@ -200,7 +200,7 @@ result<void> savepoint::keep() { return db_->run("RELEASE recordkv"); }
 result<void> savepoint::undo() { return db_->run("ROLLBACK TO recordkv; RELEASE recordkv"); }
 
 result<transaction> transaction::begin(database& d) {
-  // IMMEDIATE: waiting for the write lock happens here, where nothing has been read yet, and never in the middle.
+  // IMMEDIATE waits for the write lock here, where nothing has been read yet, and never later.
   if (auto done = d.run("BEGIN IMMEDIATE"); !done) return done.error();
   return transaction(d);
 }
@@ -217,7 +217,7 @@ result<void> transaction::commit() {
 }
 
 transaction::~transaction() {
-  // It fails only where SQLite has rolled back by itself (disk full), which is what is wanted.
+  // It fails only if SQLite has rolled back by itself, for instance on a full disk.
   if (db_ != nullptr) static_cast<void>(db_->run("ROLLBACK"));
 }
 

@@ -16,17 +16,17 @@ namespace {
 
 result<database> open_to_read(const std::string& path) {
   std::error_code ec;
-  if (const auto why = why_not_usable(path, file_use::read); !why.empty())  // not seen is not the same as not there
+  if (const auto why = why_not_usable(path, file_use::read); !why.empty())  // it may exist, and be unreadable
     return fail(errc::storage, "database {}: {}; ask as its owner, or as a member of its group", path, why);
   if (!std::filesystem::exists(path, ec))
     return fail(errc::not_found,
-                "there is no database {} yet, and no running index tells of another; run recordkv with stage index, or "
+                "there is no database {} yet, and no running index names another; run recordkv with stage index, or "
                 "set index.database",
                 path);
   return database::open(path, database::access::read_only, std::chrono::seconds(5));
 }
 
-/// None where the database holds no tables of ours at all: an empty or foreign file has no views.
+/// Empty: the database has no table recordkv_builds. An empty or foreign file has no views.
 result<std::vector<live_view>> live_views(database& db) {
   std::vector<live_view> out;
   auto any = db.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'recordkv_builds'");

@@ -74,7 +74,7 @@ result<void> sqlite_rows::write(database& db, const plan& p, const std::vector<c
   return {};
 }
 
-/// Nobody else writes while the transaction holds the lock, so the look stays true until we put one in ourselves.
+/// The transaction holds the write lock, so the answer stays true until this process writes a reject.
 result<void> sqlite_rows::look_for_rejects(database& db) {
   const int code = any_reject_.step();
   if (code != SQLITE_ROW && code != SQLITE_DONE) return db.failure("read rejects");
@@ -136,8 +136,7 @@ result<void> sqlite_rows::settle(database& db, const plan& p, const row_outcome&
   return {};
 }
 
-/// Rows are overwritten in place and those beyond are cut off: what hooks keep in a row survives its update, and a
-/// counter whose value stays the same is not touched.
+/// Rows are overwritten in place: the columns of hooks stay, and a counter is not touched if its value stays the same.
 result<void> sqlite_rows::put_rows(database& db, const plan& p, const row_outcome& o, store::applied& count) {
   for (std::size_t i = 0; i < o.rows; ++i) {
     bind_row(row_, p, *o.of, i);
@@ -147,6 +146,7 @@ result<void> sqlite_rows::put_rows(database& db, const plan& p, const row_outcom
   return {};
 }
 
+/// Deletes older rows beyond the new count.
 result<void> sqlite_rows::trim_rows(database& db, const row_outcome& o, store::applied& count) {
   bind_key(trim_, *o.of);
   trim_.bind(4, static_cast<std::int64_t>(o.rows));
@@ -197,7 +197,7 @@ result<void> sqlite_rows::retry(database& db, const plan& p, const change& c, bo
   same_reject_.bind(2, static_cast<std::int64_t>(c.seq));
   const int code = same_reject_.step();
   if (code != SQLITE_ROW && code != SQLITE_DONE) return db.failure("read rejects");
-  if (code == SQLITE_DONE) return {};  // a newer value of the record has come since, or somebody tried it before
+  if (code == SQLITE_DONE) return {};  // a newer value of the record has come since, or another call has tried it
   same_reject_.reset();
   any_rejects_ = true;
   store::applied count;

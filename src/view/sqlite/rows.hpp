@@ -1,7 +1,7 @@
 // Writes changes into one build's tables in SQLite.
 //
-// Owns: the prepared statements of a build, and what a change means for its rows, its reject and its hooks.
-// Refuses to know: positions, builds, threads. Runs inside a transaction of the caller's.
+// Owns: the prepared statements of a build, and how rows, rejects and hooks of a key are written with them.
+// Refuses to know: positions, builds, threads. Runs inside the caller's transaction.
 #pragma once
 
 #include "sql/hook_text.hpp"
@@ -18,16 +18,16 @@ namespace recordkv::view {
 
 class sqlite_rows {
  public:
-  /// `bulk`: rows are appended, as changes of keys that were never there. errc::bad_config: a hook that SQLite refuses.
+  /// `bulk`: rows are appended, because no key has rows yet. errc::bad_config: SQLite refuses a hook.
   static result<sqlite_rows> prepare(database& db, const plan& p, const naming& n, bool bulk);
 
-  /// True when these statements are of this state of the build.
+  /// True: these statements fit this state of the build.
   bool is_of(const naming& n, bool bulk) const { return live_ == n.live && bulk_ == bulk; }
 
-  /// Writes all; of several changes of a key the last.
+  /// Writes all changes; of several changes of a key only the last.
   result<void> write(database& db, const plan& p, const std::vector<change>& changes, store::applied& count);
 
-  /// Tries a change again whose reject is there with its sequence; `fits`: it is there no longer.
+  /// Tries a change again if its reject is there with its sequence. `fits`: the reject is gone.
   result<void> retry(database& db, const plan& p, const change& c, bool& fits);
 
  private:
@@ -50,8 +50,8 @@ class sqlite_rows {
 
   bool live_ = false;
   bool bulk_ = false;
-  bool any_rejects_ = true;    ///< false: the table is empty, and nothing needs to be erased from it
-  bool hook_refused_ = false;  ///< the last failure was a hook's, and of this one record
+  bool any_rejects_ = true;    ///< false: the table is empty, and nothing needs to be erased
+  bool hook_refused_ = false;  ///< the last failure was a hook's, and this record's fault
   std::string refusal_;
   statement row_, erase_, trim_, put_reject_, erase_reject_, same_reject_, any_reject_;
   hooks on_put_, on_delete_;

@@ -15,34 +15,35 @@
 namespace recordkv::view {
 namespace {
 
-/// WAL lets readers go on while a batch is written. synchronous=NORMAL syncs at checkpoints only: rows and position
-/// share a transaction, so after a power cut the database is older but whole, and the view goes on from the older
-/// position. FULL would buy nothing, as the store can always be read again. legacy_alter_table: a renaming concerns the
-/// table alone; the newer way also looks through everybody's views and fails at one that names a table which is away
-/// for a moment.
-/// secure_delete=FAST: as distributions build SQLite, dropping a table would write it once more, as zeros, and take
-/// four times as long at the swap.
+/// With WAL, readers continue while a batch is written.
+/// synchronous=NORMAL syncs at checkpoints only. Rows and position share a transaction: after a power cut the database
+/// is older but whole, and the view continues from the older position. The store can always be read again.
+/// legacy_alter_table: renaming concerns the table alone. The newer way also reads users' VIEWs, and fails if a VIEW
+/// names a table that is missing for a moment. secure_delete=FAST: distributions build SQLite so that a dropped table
+/// is overwritten with zeros. The swap would take four times as long.
 constexpr auto settings =
     "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-131072; PRAGMA temp_store=MEMORY;"
     "PRAGMA wal_autocheckpoint=16000; PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON;"
-    "PRAGMA recursive_triggers=ON;"  // else INSERT OR REPLACE in a hook would delete behind the counters' back
+    "PRAGMA recursive_triggers=ON;"  // otherwise INSERT OR REPLACE in a hook deletes rows without the counters
     "PRAGMA secure_delete=FAST";
 
-/// While a bulk ends: sorts may spill to a file, as a table of any size must not have to fit into memory. What they
-/// take at once is the cache's size; small pieces stay in the processor's cache, and let the second thread sort one
-/// while the next is being read. A million rows with two indexes: 4 MiB 2.1 s, 16 MiB 2.5 s, 256 MiB 4.3 s.
+/// While a bulk ends: sorts may use a file, because a table need not fit into memory. A piece is as large as the cache.
+/// Small pieces stay in the processor's cache, and the second thread sorts a piece while the next is being read.
+/// A million rows with two indexes: 4 MiB 2.1 s, 16 MiB 2.5 s, 256 MiB 4.3 s.
 constexpr auto sorting = "PRAGMA temp_store=FILE; PRAGMA cache_size=-4096; PRAGMA threads=1";
 constexpr auto sorted = "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-131072; PRAGMA threads=0";
 
 struct sorting_settings {
-  explicit sorting_settings(database& d) : db(d) { static_cast<void>(db.run(sorting)); }  // slower without, not wrong
+  explicit sorting_settings(database& d) : db(d) {
+    static_cast<void>(db.run(sorting));
+  }  // without it: slower, not wrong
   ~sorting_settings() { static_cast<void>(db.run(sorted)); }
   sorting_settings(const sorting_settings&) = delete;
   database& db;
 };
 
-/// Two that turn a new file into a WAL database at once could wait for each other for ever; so SQLite refuses one of
-/// them without any patience.
+/// Two processes that turn a new file into a WAL database could wait for each other for ever. SQLite therefore refuses
+/// one of them at once, and this function waits.
 result<void> enter_wal(database& db, std::chrono::milliseconds patience) {
   const auto until = std::chrono::steady_clock::now() + patience;
   for (;;) {
@@ -92,7 +93,7 @@ result<build> sqlite_store::begin_now(const plan& p, const position& start, std:
     if (auto made = make_build(db_, p, true, {}, 0); !made) return made.error();
   auto made = make_build(db_, p, false, start, bulk_until);
   if (!made) return made.error();
-  if (p.has_hooks())  // a hook that SQLite does not understand is told now, and not for each record
+  if (p.has_hooks())  // SQLite reports a hook that it does not understand now, and not for each record
     if (auto rows = sqlite_rows::prepare(db_, p, naming(p, made->number, false), false); !rows) return rows.error();
   if (auto done = wish(p.name, false); !done) return done.error();
   if (auto done = t->commit(); !done) return done.error();
@@ -117,7 +118,7 @@ result<store::applied> sqlite_store::apply_now(const plan& p, std::uint64_t numb
   auto b = build_of(db_, p, number);
   if (!b) prepared_.erase(number);
   if (!b) return b.error();
-  // The transaction holds the write lock: nobody writes between this look and the move.
+  // The transaction holds the write lock: no other process writes between this check and the move.
   const auto to = expect_position(p, b->of.at, previous, next);
   if (!to) return to.error();
   auto rows = rows_of(p, *b);
@@ -257,7 +258,7 @@ result<void> sqlite_store::drop_now(const std::string& view) {
 }
 
 result<std::unique_ptr<store>> open_sqlite(const std::string& path, std::chrono::milliseconds patience) {
-  std::error_code ec;  // a directory that can't be made shows when SQLite opens the file, with the reason
+  std::error_code ec;  // if the directory cannot be made, opening the file fails and gives the reason
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ec);
   auto db = database::open(path, database::access::read_write, patience);
   if (!db) return db.error();
