@@ -13,7 +13,8 @@ const onlyNew = options.includes('--new'), ack = !options.includes('--no-ack');
 
 /** Reads a key from the right: an NSID spans several tokens. */
 function uri(subject: string): string {
-  const decoded = (token: string) => token.replace(/\/([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+  const decoded = (token: string) =>
+    token.replace(/\/([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
   const tokens = subject.split('.').map(decoded);
   const [rkey, did] = [tokens.pop(), tokens.pop()];
   return `at://${did}/${tokens.slice(3).join('.')}/${rkey}`;
