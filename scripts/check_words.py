@@ -3,8 +3,8 @@
 
   check_words.py [--count] [FILE...]     without files: all that git knows
 
-Three rules. "word": no program is called "who", "he" or "somebody". "sentence": at most 35 words. "line": at most 100 columns
-in documents, at most 120 in code; tables, links and code blocks of documents are free.
+Three rules. "word": no program is called "who", "he" or "somebody". "sentence": at most 35 words. "line": at most 100
+columns in documents, at most 120 in code; tables, links and code blocks of documents are free.
 Owns: the rules, and the list of what is allowed. Refuses to know: where sentences begin and end (prose.py).
 Exceptions stand in allowed_words.toml, each with its reason; an entry that nothing needs is a mistake, too.
 """
