@@ -6,7 +6,8 @@ import { appendFileSync, closeSync, existsSync, openSync, readFileSync, truncate
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager, type JsMsg } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 
-const STREAM = 'KV_record', LIKES = '$KV.record.*.app.bsky.feed.like.*.*'; // exactly this collection; ">" would catch longer names
+// exactly this collection; ">" would catch longer names
+const STREAM = 'KV_record', LIKES = '$KV.record.*.app.bsky.feed.like.*.*';
 const [servers = '', durable = '', path = '', ...options] = process.argv.slice(2);
 const onlyNew = options.includes('--new'), ack = !options.includes('--no-ack');
 
