@@ -10,8 +10,10 @@ import re
 import tokenize
 from typing import NamedTuple
 
-SLASHES = {".cpp", ".hpp", ".mjs", ".js", ".ts"}
-HASHES = {".sh", ".toml", ".yaml", ".yml", ".conf", ".wrap", ".service"}
+SCRIPTS = {".mjs", ".js", ".ts"}
+SLASHES = {".cpp", ".hpp", *SCRIPTS}
+DATA = {".toml", ".yaml", ".yml", ".conf", ".service"}
+HASHES = {".sh", ".wrap", *DATA}
 HASH_NAMES = {"dev", "run", "meson.build", "meson_options.txt", "Dockerfile", ".clang-tidy", ".clang-format"}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENT, SLASH, HASH, PYTHON = "document", "slash", "hash", "python"
@@ -150,10 +152,10 @@ def comments_of_python(text):
                 yield constant.lineno + n, -1, line if n == 0 else " " + line[constant.col_offset:]
 
 
-def comment_sentences(comments, lines):
+def comment_sentences(found, lines):
     """Comment lines below each other in one column are one paragraph. What is indented inside a comment is code."""
     paragraphs, last, place = Paragraphs(), 0, None
-    for number, column, text in comments:
+    for number, column, text in found:
         trailing = column > 0 and lines[number - 1][:column].strip() != ""
         if number != last + 1 or column != place or trailing:
             paragraphs.end()
@@ -166,12 +168,15 @@ def comment_sentences(comments, lines):
     return paragraphs.sentences
 
 
+def comments(path, text):
+    """(line, column, text) of each line of a comment."""
+    return {SLASH: comments_of_slashes, HASH: comments_of_hashes, PYTHON: comments_of_python}[kind_of(path)](text)
+
+
 def sentences(path, text):
-    kind = kind_of(path)
-    if kind == DOCUMENT:
+    if kind_of(path) == DOCUMENT:
         return document_sentences(text)
-    comments = {SLASH: comments_of_slashes, HASH: comments_of_hashes, PYTHON: comments_of_python}[kind](text)
-    return comment_sentences(comments, text.splitlines())
+    return comment_sentences(comments(path, text), text.splitlines())
 
 
 def words(sentence):

@@ -9,7 +9,8 @@ import hashlib
 import json
 import unittest
 
-from fake_source import LIKE, FakeSource, as_bytes, commit_frame, commit_payload, did, frame, jetstream_event, like, link, now_us, tid
+from fake_source import (LIKE, FakeSource, as_bytes, commit_frame, commit_payload, did, frame, jetstream_event, like,
+                         link, now_us, tid)
 from rig import Rig, answer, free_port, wait_for
 import dag_cbor  # from test/oracle, which fake_source has put into the path
 import nats_wire

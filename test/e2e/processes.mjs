@@ -1,5 +1,5 @@
-// Owns: child processes, temporary directories and bounded waiting for every end-to-end test. A child never outlives the
-// test: close() ends it, so does the exit of this process, and where setpriv exists the kernel does it even after a
+// Owns: child processes, temporary directories and bounded waiting for every end-to-end test. A child never outlives
+// the test: close() ends it, so does the exit of this process, and where setpriv exists the kernel does it even after a
 // kill -9 of the test. What a child printed is kept, and shown when something fails, without this machine's paths.
 import { spawn } from 'node:child_process';
 import { accessSync, appendFileSync, constants, existsSync, mkdtempSync, mkdirSync, rmSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-/** How long a test waits for what must come, in milliseconds. Sanitizer builds ask for patience, not for other facts. */
+/** How long a test waits for what must come, in milliseconds. A sanitizer build is given more time, not other facts. */
 export const PATIENCE = process.env.RECORDKV_SLOW ? 180_000 : 60_000;
 
 const KEPT = 400;  // lines of output kept of each child

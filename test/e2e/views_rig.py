@@ -121,5 +121,6 @@ class ViewsRig(Rig):
         verdict = fold_views.check(self.url, "record", self.database, views or fold_views.SHIPPED, added, seconds * SLOW,
                                    meanwhile=self.assert_all_running)
         if verdict.differences:
-            raise AssertionError("the views are not the fold of the store:\n" + "\n".join(verdict.differences[:fold_views.SHOWN]))
+            shown = "\n".join(verdict.differences[:fold_views.SHOWN])
+            raise AssertionError(f"the views are not the fold of the store:\n{shown}")
         return verdict

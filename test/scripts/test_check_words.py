@@ -117,6 +117,12 @@ class LineTest(unittest.TestCase):
         self.assertEqual(found("a.cpp", "x" * 120 + "\n" + "x" * 121 + "\n"), [(2, "line")])
         self.assertEqual(found("meson.build", "x = '" + "x" * 120 + "'\n"), [(1, "line")])
 
+    def test_what_is_free_in_data(self):
+        value = '"' + "x" * 121 + '"'
+        self.assertEqual(found("a.toml", f"a = {value}\nb = {value}  # comment\n# {value}\n"), [(2, "line"), (3, "line")])
+        self.assertEqual(found("a.mjs", f"a = {value};\nb = {value}; // comment\n"), [(2, "line")])
+        self.assertEqual(found("a.sh", f"a={value}\n"), [(1, "line")])
+
     def test_what_is_free_in_documents(self):
         long = "x" * 101
         self.assertEqual(found("a.md", f"| {long} |\n```\n{long}\n```\n[{long}](a)\nhttps://{long}\n"), [])
