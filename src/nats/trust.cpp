@@ -53,7 +53,7 @@ result<void> check_credentials(const std::string& path) {
   const auto jwt = section(*text, "BEGIN NATS USER JWT");
   const auto seed = section(*text, "BEGIN USER NKEY SEED");
   const bool good_jwt = jwt.starts_with("eyJ") && std::ranges::count(jwt, '.') == 2;
-  const bool good_seed = !public_nkey(alone(seed)).empty();
+  const bool good_seed = !public_nkey(trimmed(seed)).empty();
   wipe(*text);
   if (good_jwt && good_seed) return {};
   return fail(
