@@ -32,7 +32,7 @@ cause view_context::stall_cause() const {
   return has("locked") ? cause::database_locked : has("full") ? cause::disk_full : cause::database;
 }
 
-// A server that starts or restarts answers soon; one that knows neither user nor database does not.
+// A server that starts or restarts answers soon. A server that does not know the user or the database does not.
 bool view_context::error_passes() const {
   const auto has = [&](std::string_view words) { return last_error_.find(words) != std::string::npos; };
   if (stall_cause() != cause::database) return true;
