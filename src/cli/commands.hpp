@@ -1,6 +1,6 @@
 // The commands, one function each, and what their files share.
 //
-// Owns: declarations, exit codes. Refuses to know: how arguments are parsed (options.cpp).
+// Owns: declarations, exit codes. Does not know: how arguments are parsed (options.cpp).
 #pragma once
 
 #include "recordkv/config.hpp"
@@ -22,11 +22,11 @@ struct tail_options {
   std::vector<std::string> collections;
   std::string durable, did, partitions = "all";
   bool only_new = false;
-  bool by_line = false;     ///< a line on standard input acknowledges one of ours
-  std::uint64_t lines = 0;  ///< end after so many; 0: never
+  bool by_line = false;     ///< a line on standard input acknowledges a printed line
+  std::uint64_t lines = 0;  ///< end after this many; 0: never
 };
 
-/// What was asked for, whatever the command; each command reads its own fields.
+/// What the command line asks for, whatever the command; each command reads its own fields.
 struct invocation {
   std::string command = "run";
   config_sources sources;
@@ -53,7 +53,7 @@ struct parsed {
 };
 parsed parse_command_line(int argc, char** argv);
 
-/// Prints "recordkv: text" to standard error and returns the exit code that belongs to the error.
+/// Prints "recordkv: text" to standard error and returns the error's exit code.
 int complain(const error& e);
 
 /// Connects as the configuration says, checks the server, and runs one coroutine to its end.
@@ -64,18 +64,18 @@ struct session {
   kv::store_names names() const { return kv::store_names(cfg.kv.bucket); }
 };
 int with_nats(const config& cfg, std::function<task<int>(session)> body);
-/// The same for what can be done without: an error when there is no connection.
+/// The same for a command that can do without NATS: an error if there is no connection.
 result<int> try_nats(const config& cfg, std::function<task<int>(session)> body);
-/// greet + accept + start: a usable connection, or an error that says which of the many things it is.
+/// greet + accept + start: a usable connection, or an error that names the cause.
 result<void> connect(asio::io_context& io, nats::connection& nc, const config& cfg);
 
-/// The stages that the configuration names, in pipe order; errc::bad_config for a name that is none.
+/// The configured stages, in the order of the data flow; errc::bad_config for an unknown name.
 result<std::vector<stage_entry>> chosen_stages(const config& cfg, std::span<const stage_entry> extra);
 
-/// What a hangup (SIGHUP) means: to `run`, that somebody wants a log or a configuration to be opened anew, of which
-/// there is nothing to do; to `up`, that its terminal has gone.
+/// What a hangup (SIGHUP) means. To `run`, it asks to reopen a log or a configuration, and there is nothing to reopen.
+/// To `up`, its terminal has gone.
 enum class hangup { told, ends };
-/// A process that was started with SIGHUP ignored, by nohup, goes on ignoring it.
+/// True if the process was started with SIGHUP ignored, as by nohup. It then goes on ignoring it.
 bool hangup_is_ignored();
 
 int run_stages(const config& cfg, std::span<const stage_entry> extra, hangup on_hangup,

@@ -1,4 +1,6 @@
 // From a parsed command line to the command.
+//
+// Owns: the table of commands. Does not know: what a command does.
 #include "recordkv/run.hpp"
 
 #include "commands.hpp"

@@ -68,7 +68,7 @@ result<void> http_endpoints::open() {
   return {};
 }
 
-// The process is alive when it answers: its loop turns.
+// A process that answers is alive: its loop runs.
 http::response http_endpoints::healthz() const { return {.body = "ok\n"}; }
 
 http::response http_endpoints::readyz() const {
@@ -102,7 +102,7 @@ void http_endpoints::close() noexcept {
   server_.close();
 }
 
-// What only NATS knows is asked in a loop of its own: a NATS server that hangs must not hang the answers.
+// What only NATS knows is read in a loop of its own: a NATS server that hangs must not delay the answers.
 task<> http_endpoints::watch_streams() {
   while (!closed_) {
     if (nc_.up()) {
@@ -140,7 +140,7 @@ http::response http_endpoints::metrics() const {
                            static_cast<double>(nc_.connects()));
   body += gauge("process_resident_memory_bytes", "Resident memory.", resident_bytes());
   body += prometheus_value("process_cpu_seconds_total", "counter", "User and system CPU.", cpu_seconds());
-  // An old word would be a lie: then these series are absent.
+  // Old values would be wrong; these series are then absent.
   if (std::chrono::steady_clock::now() - answered_ < std::chrono::seconds(10)) body += streams_text_;
   body += prometheus_text(parts) + prometheus_counters(counters_);
   return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(body)};

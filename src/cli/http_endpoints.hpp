@@ -1,8 +1,8 @@
-// How this process is, over HTTP: /healthz, /readyz, /metrics.
+// The state of this process over HTTP: /healthz, /readyz, /metrics.
 //
-// Owns: the routes and what they answer.
-// Refuses to know: when a part is ready (readiness.hpp), sockets (http/server.hpp) and how a stage comes to its figures
-// (core/figures.hpp).
+// Owns: the routes and their answers.
+// Does not know: when a part is ready (readiness.hpp), sockets (http/server.hpp), and where a stage's numbers come
+// from (core/part_stats.hpp).
 #pragma once
 
 #include "recordkv/config.hpp"
@@ -19,8 +19,8 @@ class http_endpoints {
  public:
   http_endpoints(asio::io_context& io, const config& cfg, nats::connection& nc, const stats_board& board);
 
-  /// Listens on http.listen; nothing when it is empty. A default address that is taken is a warning, one that was asked
-  /// for an error.
+  /// Listens on http.listen, unless it is empty. An address in use is a warning for the default, an error for a
+  /// configured one.
   result<void> open();
   task<> run();
   void close() noexcept;
@@ -36,7 +36,7 @@ class http_endpoints {
   nats::connection& nc_;
   const stats_board& board_;
   meters counters_;
-  std::string streams_text_;  // what NATS said of buffer and store a moment ago
+  std::string streams_text_;  // what NATS reported of buffer and store most recently
   std::chrono::steady_clock::time_point answered_;
   bool closed_ = false;
   event closing_;

@@ -1,7 +1,7 @@
-// `init`: a configuration and a view of one's own to start from.
+// `init`: a configuration and a view to start from.
 //
-// Owns: the two files. Nothing that is there is overwritten. Refuses to know: the keys (config/recordkv.toml is
-// compiled in) and what stands in a view.
+// Owns: the two files. An existing file is never overwritten.
+// Does not know: the keys (config/recordkv.toml is compiled in), and the content of a view.
 #include "commands.hpp"
 #include "output.hpp"
 
@@ -23,9 +23,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view heading =
     "# Written by `recordkv init`: likes and posts of the network, on one machine, with a view of your own.\n"
-    "# What stands behind # in front of a key is its default. The directories below are absolute, so that this file "
+    "# A key behind # has its default value. The directories below are absolute, so that this file "
     "works\n"
-    "# from anywhere; where you move it, change them.\n#\n";
+    "# from anywhere; if you move it, change them.\n#\n";
 
 std::string in_quotes(std::string_view s) {
   std::string out = "\"";
@@ -33,7 +33,7 @@ std::string in_quotes(std::string_view s) {
   return out + '"';
 }
 
-/// The reference with every key commented out, but for those that are chosen here.
+/// The reference with every key commented out, except those that are chosen here.
 std::string configuration_for(const fs::path& dir) {
   std::map<std::string, std::string, std::less<>> chosen{
       {"state.dir", in_quotes((dir / "recordkv-data").string())},
@@ -77,7 +77,7 @@ result<void> write_new(const fs::path& file, std::string_view text) {
   }
   if (fd >= 0 && close(fd) != 0 && error == 0) error = errno;
   if (error == 0) return {};
-  if (fd >= 0) unlink(file.c_str());  // half a file would stand in the way of the next try
+  if (fd >= 0) unlink(file.c_str());  // half a file would block the next try
   return fail(error == EEXIST ? errc::conflict : errc::storage, "init: {} can't be written: {}", file.string(),
               std::generic_category().message(error));
 }
@@ -85,7 +85,7 @@ result<void> write_new(const fs::path& file, std::string_view text) {
 result<void> write_both(const fs::path& dir, const fs::path& settings, const fs::path& view) {
   for (const auto& file : {settings, view})
     if (std::error_code ec; fs::exists(fs::symlink_status(file, ec)))
-      return fail(errc::conflict, "init: {} is there already and stays as it is; name another directory, or remove it",
+      return fail(errc::conflict, "init: {} exists already and was not changed; name another directory, or remove it",
                   file.string());
   if (auto made = make_directory(dir); !made) return made;
   if (auto made = make_directory(view.parent_path()); !made) return made;

@@ -14,7 +14,7 @@
 namespace recordkv::cli {
 namespace {
 
-void open_anew(asio::posix::stream_descriptor& into, int fd, int mode) {
+void reopen(asio::posix::stream_descriptor& into, int fd, int mode) {
   struct stat what{};
   if (fstat(fd, &what) != 0) return;
   int mine = -1;
@@ -42,7 +42,7 @@ result<void> write_straight(int fd, std::string_view text) {
 
 }  // namespace
 
-line_output::line_output(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { open_anew(pipe_, fd, O_WRONLY); }
+line_output::line_output(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { reopen(pipe_, fd, O_WRONLY); }
 
 task<result<void>> line_output::write(std::string_view text) {
   if (closed_) co_return fail(errc::closed, "the reader has gone");
@@ -56,14 +56,14 @@ task<result<void>> line_output::write(std::string_view text) {
 
 task<> line_output::reader_gone() { co_await pipe_.async_wait(asio::posix::stream_descriptor::wait_error, use_task); }
 
-// Closed, not cancelled: a write of several pieces may just be between two of them, and would begin the next.
+// Closed, not cancelled: a write of several pieces may be between two of them, and would begin the next one.
 void line_output::close() noexcept {
   closed_ = true;
   boost::system::error_code ignored;
   pipe_.close(ignored);
 }
 
-line_input::line_input(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { open_anew(pipe_, fd, O_RDONLY); }
+line_input::line_input(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { reopen(pipe_, fd, O_RDONLY); }
 
 task<std::uint64_t> line_input::next() {
   std::array<char, 16384> buffer;

@@ -1,10 +1,10 @@
-// Standard output and standard input as what they are in a pipe: something that may stand still, and end.
+// Standard output and standard input, which may block or end when they are pipes.
 //
-// Owns: waiting on the loop for a slow reader, noticing that one has gone, counting the lines that come in.
-// Refuses to know: what is written.
+// Owns: waiting on the loop for a slow reader, noticing that the reader has gone, counting input lines.
+// Does not know: what is written.
 //
-// Only what can stand still is waited for: a pipe or a terminal is opened anew through /proc, since making it
-// non-blocking as it is would do so for every program that shares it. A file is written to straight away.
+// Only what can block is waited for. A pipe or a terminal is opened again through /proc: the original descriptor is
+// shared, and making it non-blocking would change it for other programs. A file is written directly.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -21,9 +21,9 @@ namespace recordkv::cli {
 class line_output {
  public:
   line_output(asio::io_context& io, int fd);
-  /// Returns when all of it has been taken. errc::closed: the reader has gone, or close() was called meanwhile.
+  /// Returns once all of it has been taken. errc::closed: the reader has gone, or close() was called meanwhile.
   task<result<void>> write(std::string_view text);
-  /// True for what has a reader, who may go; a file has none.
+  /// True if there is a reader, which may go; a file has none.
   bool has_reader() const noexcept { return pipe_.is_open(); }
   /// Returns when the reader has gone or close() was called. Only with has_reader().
   task<> reader_gone();
@@ -31,14 +31,14 @@ class line_output {
 
  private:
   int fd_;
-  asio::posix::stream_descriptor pipe_;  // open: written through it; else straight to fd_
+  asio::posix::stream_descriptor pipe_;  // open: writes go through it; otherwise directly to fd_
   bool closed_ = false;
 };
 
 class line_input {
  public:
   line_input(asio::io_context& io, int fd);
-  /// How many lines have come to an end since the last call, at least one; 0: the input has ended, or close().
+  /// How many lines have ended since the last call, at least one; 0: the input has ended, or close() was called.
   task<std::uint64_t> next();
   void close() noexcept;
 

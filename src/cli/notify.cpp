@@ -12,7 +12,7 @@
 namespace recordkv::cli {
 namespace {
 
-// Whoever does not listen misses it; there is nobody to tell.
+// If no program listens, the message is lost; there is no place for an error.
 void tell(std::string_view state) {
   const char* path = std::getenv("NOTIFY_SOCKET");
   sockaddr_un to{.sun_family = AF_UNIX};
@@ -29,7 +29,7 @@ void tell(std::string_view state) {
 }  // namespace
 
 void notify_ready() { tell("READY=1\nSTATUS=running"); }
-void notify_stopping() { tell("STOPPING=1\nSTATUS=running dry"); }
+void notify_stopping() { tell("STOPPING=1\nSTATUS=settling what is in flight"); }
 
 void notify_waiting(std::string_view status, std::chrono::seconds more) {
   const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(more).count();

@@ -1,7 +1,7 @@
 // What systemd is told of this process: ready, waiting, stopping.
 //
-// Owns: the protocol of sd_notify(3), datagrams to the socket named by NOTIFY_SOCKET; nothing when it is not set.
-// Refuses to know: systemd's library. The protocol is stable and documented for being spoken without it (sd_notify(3),
+// Owns: the protocol of sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names. Without it nothing is sent.
+// Does not know: systemd's library. The protocol is stable and documented for use without it (sd_notify(3),
 // "standalone implementations"), and a container has no use for libsystemd.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace recordkv::cli {
 
 void notify_ready();
 void notify_stopping();
-/// Still starting, and for good reason: the start-up's time limit is extended by `more`, and `status` shown.
+/// The start goes on for a good reason: extends its time limit by `more`, and shows `status`.
 void notify_waiting(std::string_view status, std::chrono::seconds more);
 
 }  // namespace recordkv::cli

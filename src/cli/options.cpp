@@ -1,4 +1,6 @@
 // The command line, as CLI11 reads it.
+//
+// Owns: options and help texts. Does not know: what a command does.
 #include "commands.hpp"
 #include "output.hpp"
 
@@ -53,15 +55,14 @@ void add_view_actions(CLI::App* view, invocation& i) {
   auto* show = action("show", "One view's definition and state", "recordkv view show likes --toml > views/mine.toml");
   show->add_option("view", i.view, "Its name")->required();
   show->add_flag("--toml", i.toml, "The definition alone, to start from");
-  action("rebuild", "Build it anew from the store, beside the old one, which answers meanwhile",
-         "recordkv view rebuild likes")
+  action("rebuild", "Build it again from the store; the old build answers meanwhile", "recordkv view rebuild likes")
       ->add_option("view", i.view, "Its name")
       ->required();
   action("check", "Check view files and run the tests inside them", "recordkv view check my_view.toml")
-      ->add_option("files", i.files, "View files, or builtin:NAME; without: those of index.views");
-  auto* retry = action("retry", "Try again what did not fit (VIEW_rejects)", "recordkv view retry likes");
+      ->add_option("files", i.files, "View files, or builtin:NAME; default: those of index.views");
+  auto* retry = action("retry", "Retry the rejected records (VIEW_rejects)", "recordkv view retry likes");
   retry->add_option("view", i.view, "Its name")->required();
-  retry->add_option("--limit", i.limit, "At most so many, oldest first")->capture_default_str();
+  retry->add_option("--limit", i.limit, "At most this many, oldest first")->capture_default_str();
 }
 
 void add_view_commands(CLI::App& app, invocation& i) {
@@ -69,14 +70,14 @@ void add_view_commands(CLI::App& app, invocation& i) {
                         "recordkv likes --of at://did:plc:…/app.bsky.feed.post/3k…");
   likes->add_option("--by", i.by, "What this account (DID) liked");
   likes->add_option("--of", i.of, "Who liked this record (AT-URI)")->excludes("--by");
-  likes->add_option("--limit", i.limit, "At most so many rows")->capture_default_str();
+  likes->add_option("--limit", i.limit, "At most this many rows")->capture_default_str();
   likes->add_flag("--json", i.json, "One JSON object a line");
   auto* query = command(app, i, "query", "Ask any view, or one of its counters",
                         "recordkv query replies --where root=at://did:plc:…/app.bsky.feed.post/3k… --limit 10");
-  query->add_option("view", i.view, "A view, VIEW_by_COLUMN for a counter, VIEW_rejects for what did not fit")
+  query->add_option("view", i.view, "A view, VIEW_by_COLUMN for a counter, VIEW_rejects for rejected records")
       ->required();
   query->add_option("--where", i.where, "COLUMN=VALUE; several are joined by and")->expected(1)->take_all();
-  query->add_option("--limit", i.limit, "At most so many rows")->capture_default_str();
+  query->add_option("--limit", i.limit, "At most this many rows")->capture_default_str();
   query->add_flag("--json", i.json, "One JSON object a line");
   add_view_actions(
       command(app, i, "view", "The views: list, definition, rebuild, tests", "recordkv view rebuild likes"), i);
@@ -84,29 +85,30 @@ void add_view_commands(CLI::App& app, invocation& i) {
 
 void add_tail_command(CLI::App& app, invocation& i) {
   auto& t = i.tail;
-  auto* tail = command(app, i, "tail", "The store as lines of JSON, from the first key and on into live",
+  auto* tail = command(app, i, "tail", "Print the store as lines of JSON, from the first key, then live",
                        "recordkv tail app.bsky.feed.like 'app.bsky.graph.*' --durable my-likes");
   tail->add_option("collection", t.collections, "NSIDs, beginnings of NSIDs (app.bsky.graph.*), or \"*\" for all")
       ->required();
-  tail->add_flag("--new", t.only_new, "Only what comes after now (a durable that is there goes on where it stopped)");
+  tail->add_flag("--new", t.only_new, "Only records from now on (an existing durable goes on where it stopped)");
   tail->add_option("--durable", t.durable, "Go on where the reader of this name stopped")->type_name("NAME");
   std::map<std::string, bool> ways{{"stdin", true}};
-  tail->add_option("--ack", t.by_line,
-                   "stdin: a line counts as done once a line on standard input acknowledges it, in order; else once it "
-                   "was written. At most 10000 lines wait")
+  tail->add_option(
+          "--ack", t.by_line,
+          "stdin: each line on standard input acknowledges the next printed line. Without --ack a line is done once "
+          "it is written. At most 10000 lines wait")
       ->transform(CLI::CheckedTransformer(std::move(ways)))
       ->type_name("stdin");
   auto* did = tail->add_option("--did", t.did, "Only this account")->type_name("DID");
   tail->add_option("--partition", t.partitions, "Only these partitions, e.g. 0-7,a")->type_name("P")->excludes(did);
-  tail->add_option("--limit", t.lines, "End after so many lines")->type_name("N");
+  tail->add_option("--limit", t.lines, "End after this many lines")->type_name("N");
 }
 
 void add_operator_commands(CLI::App& app, invocation& i) {
-  auto* status =
-      command(app, i, "status", "How it is: stages, store, views, what is stalled and why", "recordkv status --json");
+  auto* status = command(app, i, "status", "The state of stages, store and views: what is stalled, and why",
+                         "recordkv status --json");
   status->add_flag("--json", i.json, "For programs");
   status->add_flag("--watch", i.watch, "A live view, once a second until interrupted");
-  status->add_flag("--quiet", i.quiet, "Print nothing; the exit code tells (0 all well, 1 not, 3 no NATS)");
+  status->add_flag("--quiet", i.quiet, "Print nothing; the exit code tells (0 all is well, 1 not, 3 no NATS)");
   auto* reset = command(app, i, "reset", "Delete the streams, buckets, consumers and views that recordkv made",
                         "recordkv reset --yes");
   reset->add_flag("--yes", i.yes, "Do not ask");
@@ -115,7 +117,7 @@ void add_operator_commands(CLI::App& app, invocation& i) {
   config->add_option("action", i.action, "check or show")->required()->check(CLI::IsMember({"check", "show"}));
   auto* init =
       command(app, i, "init", "Write a commented configuration and a view to start from", "recordkv init mine");
-  init->add_option("dir", i.directory, "Where; made when it is not there. Without: the working directory")
+  init->add_option("dir", i.directory, "The directory, made if absent. Default: the working directory")
       ->default_str(".");
 }
 

@@ -22,7 +22,7 @@ struct {
   bool told = false;
 } out;
 
-// 0, or the errno of the failure. A descriptor that another program made non-blocking is waited for.
+// Returns 0, or the errno of the failure. Waits for a descriptor that another program made non-blocking.
 int write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const auto n = ::write(fd, text.data(), text.size());
@@ -40,7 +40,7 @@ int write_all(int fd, std::string_view text) {
 
 bool reader_has_gone(int failure) { return failure == EPIPE || failure == ECONNRESET; }
 
-void hand_on() {
+void flush_buffer() {
   if (out.failure == 0) out.failure = write_all(STDOUT_FILENO, out.buffer);
   out.buffer.clear();
 }
@@ -58,17 +58,17 @@ void write_text(std::string_view text) {
   if (out.failure != 0) return;
   out.buffer += text;
   static const bool terminal = isatty(STDOUT_FILENO) != 0;
-  if (terminal || out.buffer.size() >= buffer_size) hand_on();
+  if (terminal || out.buffer.size() >= buffer_size) flush_buffer();
 }
 
-// There is nowhere to complain about standard error.
+// A failure of standard error cannot be reported anywhere.
 void write_error_text(std::string_view text) {
-  hand_on();
+  flush_buffer();
   (void)write_all(STDERR_FILENO, text);
 }
 
 bool flush_output() {
-  hand_on();
+  flush_buffer();
   if (out.failure == 0) return true;
   if (!reader_has_gone(out.failure) && !std::exchange(out.told, true))
     write_error("recordkv: the answer can't be written to standard output: {}\n",

@@ -1,6 +1,6 @@
-// How far long work is: a bar that is drawn over itself on a terminal, plain lines elsewhere.
+// The progress of long work: a bar on a terminal, plain lines elsewhere.
 //
-// Owns: the drawing, and how often a line is worth its place. Refuses to know: what is done.
+// Owns: the drawing, and how often a line is printed. Does not know: what is done.
 #pragma once
 
 #include <chrono>

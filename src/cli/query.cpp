@@ -1,4 +1,7 @@
-// `query` and `likes`: a view, asked from the command line.
+// `query` and `likes`: ask a view from the command line.
+//
+// Owns: the arguments and the exit code. Does not know: which database answers (running_index.hpp), and how rows are
+// printed (answer_text.hpp).
 #include "answer_text.hpp"
 #include "commands.hpp"
 #include "output.hpp"
@@ -71,7 +74,7 @@ int likes(const invocation& i, const config& cfg) {
     const int one = ask_likes(i, database, line.starts_with("at://") ? "subject" : "did", line);
     if (one > no) return one;
     if (one == done) answer = done;
-    if (!flush_output()) break;  // whoever asks line by line gets each answer at once
+    if (!flush_output()) break;  // a program that asks line by line gets each answer at once
   }
   return answer;
 }

@@ -1,6 +1,6 @@
-// Whether a part of the system is ready: one judgement for /readyz and for the exit code of `status`.
+// Whether a part is ready: one rule for /readyz and for the exit code of `status`.
 //
-// Owns: the rule. Refuses to know: where the facts come from (the process's own figures, or a lock's report).
+// Owns: the rule. Does not know: where the facts come from (the process's own statistics, or a lease's report).
 #pragma once
 
 #include "recordkv/core/part_stats.hpp"
@@ -21,7 +21,7 @@ struct part_condition {
 part_condition condition_of(const part_stats& f);
 part_condition condition_of(const boost::json::object& report);
 
-/// Empty: it is.
+/// Empty: the part is ready.
 std::string reason_not_ready(const part_condition& p, std::chrono::milliseconds max_lag);
 
 }  // namespace recordkv::cli

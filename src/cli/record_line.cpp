@@ -12,8 +12,8 @@ namespace {
 
 namespace json = boost::json;
 
-// Looks at JSON and keeps nothing: a parser without a document.
-struct onlooker {
+// Checks the syntax of JSON and keeps nothing: a parser without a document.
+struct syntax_check {
   static constexpr std::size_t max_object_size = std::size_t(-1), max_array_size = std::size_t(-1),
                                max_key_size = std::size_t(-1), max_string_size = std::size_t(-1);
   using ec = boost::system::error_code;
@@ -38,12 +38,12 @@ struct onlooker {
 };
 
 bool is_json(std::string_view text) {
-  json::basic_parser<onlooker> parser({.max_depth = atproto::cbor::max_depth});
+  json::basic_parser<syntax_check> parser({.max_depth = atproto::cbor::max_depth});
   boost::system::error_code ec;
   return parser.write_some(false, text.data(), text.size(), ec) == text.size() && !ec;
 }
 
-// Headers and keys are what a writer made them; in a line they are printable ASCII or nothing.
+// A writer may have put anything into headers and keys. In a line they are printable ASCII or nothing.
 std::string_view plain(std::string_view s) {
   return std::ranges::all_of(s, [](char c) { return c >= 0x20 && c < 0x7F; }) ? s : std::string_view{};
 }
@@ -58,7 +58,7 @@ void member(std::string& out, std::string_view name, std::string_view value) {
 void append_line(std::string& out, const record& r) {
   std::string computed;
   const bool readable = !r.deleted && is_json(r.json);
-  if (readable && r.cid.empty())  // another program's value: its CID follows from it
+  if (readable && r.cid.empty())  // another program's value: its CID is computed
     if (auto cid = atproto::cid_of_json(r.json)) computed = *cid;
   member(out, R"({"uri":)", r.uri());
   member(out, R"(,"cid":)", computed.empty() ? plain(r.cid) : computed);
@@ -70,7 +70,7 @@ void append_line(std::string& out, const record& r) {
     out += R"(,"record":)";
     const auto at = out.size();
     out += readable ? r.json : "null";
-    // Between the tokens of JSON a line break is a space; inside of them there is none.
+    // Between JSON tokens a line break becomes a space; within a token there is none.
     std::replace_if(
         out.begin() + static_cast<std::ptrdiff_t>(at), out.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   }

@@ -1,4 +1,6 @@
-// `get`, `ls`, `put`, `del`: single records, straight in the store.
+// `get`, `ls`, `put`, `del`: single records, directly in the store.
+//
+// Owns: reading and writing one key by hand. Does not know: how views follow (wait.hpp).
 #include "commands.hpp"
 #include "output.hpp"
 #include "stores_there.hpp"
@@ -53,7 +55,7 @@ task<int> print_record(session s, place p, invocation i) {
     co_return done;
   }
   std::string cid(m->header_value("cid"));
-  if (cid.empty())  // another writer's value
+  if (cid.empty())  // another program's value
     if (auto computed = atproto::cid_of_json(m->data)) cid = *computed;
   boost::json::object o{{"uri", i.uri},     {"cid", cid},    {"rev", m->header_value("rev")},
                         {"key", key},       {"seq", m->seq}, {"time", m->header_value("time")},
@@ -64,7 +66,8 @@ task<int> print_record(session s, place p, invocation i) {
   co_return done;
 }
 
-// Keys of one account in every collection: one filter a number of segments, since an NSID spans several tokens.
+// Filters for an account's keys in every collection: one for each number of segments, because an NSID spans several
+// tokens.
 std::vector<std::string> account_filters(const std::string& bucket, const std::string& partition,
                                          const std::string& did) {
   std::vector<std::string> out;
@@ -121,7 +124,7 @@ struct hand_made {
   std::string uri() const { return fmt::format("at://{}/{}/{}", at.did, at.collection, at.rkey); }
 };
 
-// The mark comes first: a record of which the store's keeper knows nothing would be overlooked by a later comparison.
+// The mark in `meta` comes first: a later comparison would overlook a hand-made record that is not announced there.
 task<result<std::uint64_t>> store_record(session s, hand_made r) {
   auto store = co_await kv::open_store(s.nc, s.names(), co_await store_partitions(s), s.cfg.nats.replicas);
   if (!store) co_return store.error();
@@ -141,7 +144,7 @@ task<result<std::uint64_t>> store_record(session s, hand_made r) {
   co_return nats::parse_pub_ack(reply->data());
 }
 
-// Whatever may be refused is refused before anything is made or written.
+// Everything that may be refused is refused before anything is made or written.
 task<int> write_record(session s, hand_made r) {
   auto allowed = r.json.empty() ? co_await store_is_there(s) : co_await may_make_store(s);
   if (!allowed) co_return complain(allowed.error());

@@ -1,4 +1,6 @@
 // `reset`: removes what recordkv made, and nothing else.
+//
+// Owns: the list of what is removed, and the order of removal. Does not know: how views are stored (view/store.hpp).
 #include "commands.hpp"
 #include "output.hpp"
 
@@ -24,19 +26,20 @@ struct removal {
     nats::stream_state state;
   };
   std::vector<stream> streams;
-  std::vector<std::string> consumers;  // on a store that is not ours
+  std::vector<std::string> consumers;  // on a store that recordkv did not make
   std::vector<std::string> files;
   std::vector<std::string> views;  // in a database that holds more than this store's
   bool empty() const { return streams.empty() && consumers.empty() && files.empty() && views.empty(); }
 };
 
-// Only what bears this store's names and was made by recordkv: `meta` may be an earlier version's, of another bucket.
+// Only streams that have this store's names and were made by recordkv: `meta` may be another bucket's, from an earlier
+// version.
 task<result<void>> streams_of(session s, const kv::store_meta& meta, removal& r) {
   const auto store = co_await nats::stream_info(s.nc, s.names().store());
   if (!store && store.error().code != errc::not_found) co_return store.error();
   const auto foreign = std::ranges::find_if(meta.made, [&](const auto& made) {
-    const auto ours = s.names().streams();
-    return std::ranges::find(ours, made) == ours.end();
+    const auto own = s.names().streams();
+    return std::ranges::find(own, made) == own.end();
   });
   if (foreign != meta.made.end())
     co_return fail(errc::mismatch,
@@ -53,7 +56,7 @@ task<result<void>> streams_of(session s, const kv::store_meta& meta, removal& r)
   co_return result<void>{};
 }
 
-// A database may hold another store's rows, or those of one in another account: its positions tell.
+// A database may also hold rows of another store, even of one in another account: the positions tell.
 task<result<void>> rows_of(session s, const kv::store_meta& meta, removal& r) {
   const auto path = s.cfg.sqlite_path();
   if (!path.empty() && !std::filesystem::exists(path)) co_return result<void>{};
@@ -61,25 +64,25 @@ task<result<void>> rows_of(session s, const kv::store_meta& meta, removal& r) {
   if (!database) co_return database.error();
   auto views = co_await (*database)->views();
   if (!views) co_return views.error();
-  bool all_ours = true;
+  bool all_of_store = true;
   for (const auto& v : *views) {
     auto there = co_await (*database)->look(v);
     if (!there) co_return there.error();
-    const auto ours = [&](const std::optional<view::build>& b) {
+    const auto of_store = [&](const std::optional<view::build>& b) {
       return !b || b->at.created.empty() || (meta.is_of(b->at.created) && b->at.generation == meta.generation);
     };
-    if (ours(there->live) && ours(there->next))
+    if (of_store(there->live) && of_store(there->next))
       r.views.push_back(v);
     else
-      all_ours = false;
+      all_of_store = false;
   }
-  if (path.empty() || !all_ours || r.views.empty()) co_return result<void>{};
+  if (path.empty() || !all_of_store || r.views.empty()) co_return result<void>{};
   r.views.clear();
   for (const char* suffix : {"", "-wal", "-shm"}) r.files.push_back(path + suffix);
   co_return result<void>{};
 }
 
-task<result<removal>> what_is_ours(session s) {
+task<result<removal>> what_to_remove(session s) {
   removal r;
   auto meta = co_await kv::read_meta(s.nc, s.names());
   if (!meta && meta.error().code == errc::not_found) co_return r;
@@ -96,8 +99,8 @@ task<result<removal>> what_is_ours(session s) {
   co_return r;
 }
 
-// Asked before the question, and again after the answer, which may take minutes.
-task<result<void>> nobody_runs(session s) {
+// Checked before the question, and again after the answer, which may take minutes.
+task<result<void>> nothing_runs(session s) {
   auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return locks.error();
   for (const auto& l : *locks)
@@ -114,7 +117,7 @@ bool confirmed(const removal& r, bool yes) {
   for (const auto& x : r.views) write_out("view      {}\n", x);
   if (yes) return true;
   if (isatty(STDIN_FILENO) == 0) {
-    write_error("recordkv: reset deletes the above; say --yes, since standard input is no terminal\n");
+    write_error("recordkv: reset deletes the above; use --yes, since standard input is no terminal\n");
     return false;
   }
   write_out("Delete all of this? Type yes: ");
@@ -134,18 +137,19 @@ task<result<void>> drop_views(session s, const std::vector<std::string>& views) 
 }
 
 task<int> remove_all(session s, bool yes) {
-  auto r = co_await what_is_ours(s);
+  auto r = co_await what_to_remove(s);
   if (!r) co_return complain(r.error());
   if (r->empty()) {
     auto others = co_await record_buckets(s.nc);
-    write_out("nothing of recordkv's is here for bucket {}\n", s.names().bucket());
+    write_out("recordkv has made nothing here for bucket {}\n", s.names().bucket());
     if (others && !others->empty()) write_out("buckets on this server: {}\n", fmt::join(*others, ", "));
     co_return done;
   }
-  if (auto idle = co_await nobody_runs(s); !idle) co_return complain(idle.error());
+  if (auto idle = co_await nothing_runs(s); !idle) co_return complain(idle.error());
   if (!confirmed(*r, yes)) co_return no;
-  if (auto idle = co_await nobody_runs(s); !idle) co_return complain(idle.error());
-  // The rows first and bucket `repo` last: it says what is ours, so that an interrupted reset can be repeated.
+  if (auto idle = co_await nothing_runs(s); !idle) co_return complain(idle.error());
+  // The rows first and bucket `repo` last: it records what recordkv made, so that an interrupted reset can be
+  // repeated.
   if (auto gone = co_await drop_views(s, r->views); !gone) co_return complain(gone.error());
   for (const auto& file : r->files) std::filesystem::remove(file);
   for (const auto& name : r->consumers)

@@ -1,4 +1,6 @@
 // `run`: the chosen stages, from start to an orderly end.
+//
+// Owns: the loop, the connection, signals, the order of start and end. Does not know: what a stage does.
 #include "commands.hpp"
 #include "http_endpoints.hpp"
 #include "notify.hpp"
@@ -40,7 +42,7 @@ class process {
     });
     await_hangup();
     if (auto open = http_.open(); !open) return complain(open.error());
-    beside_.spawn(http_.run());  // from now on: whoever waits for NATS for minutes says so
+    beside_.spawn(http_.run());  // from now on, so that a long wait for NATS can be seen
     if (auto connected = reach_nats(); connected)
       beside_.spawn(main(entries, on_started));
     else
@@ -50,19 +52,19 @@ class process {
   }
 
  private:
-  // Never a second signal that ends the process at once: the shell sends one, too, when a terminal goes.
+  // A second SIGHUP never ends the process at once, because a shell also sends one when its terminal goes.
   void await_hangup() {
     hangups_.async_wait([this](boost::system::error_code ec, int) {
       if (ec) return;
       if (on_hangup_ == hangup::ends)
         close("the terminal has gone (SIGHUP)");
       else
-        log::info("run", "SIGHUP: there is nothing to reopen, going on; a changed configuration wants a restart");
+        log::info("run", "SIGHUP: there is nothing to reopen; a changed configuration needs a restart");
       await_hangup();
     });
   }
 
-  // A server that is still starting, or recovering a large store, is waited for; one that is wrong is not.
+  // A server that is still starting, or recovering a large store, is waited for; a server that is wrong is not.
   result<void> reach_nats() {
     for (bool first = true;; first = false) {
       auto connected = connect(io_, nc_, cfg_);
@@ -80,7 +82,7 @@ class process {
     }
   }
 
-  // A server may greet before JetStream has recovered: then it does not answer yet.
+  // A server may greet before JetStream has recovered, and then not answer yet.
   task<result<nats::server_facts>> reach_jetstream() {
     for (;;) {
       auto facts = co_await nats::jetstream_facts(nc_);
@@ -104,24 +106,24 @@ class process {
     http_.close();
   }
 
-  // A record of the lexicon's largest size, as JSON, and a frame of 5 MB: what is larger than the server takes is left
-  // out.
+  // 8 MB holds a record of the lexicon's largest size, as JSON, and a frame of 5 MB. Larger messages than the server
+  // takes are skipped.
   void warn_of_small_messages() const {
     if (nc_.max_payload() == 0 || nc_.max_payload() >= 8'000'000) return;
     log::warn("nats",
-              "the NATS server takes messages of {} bytes at most (max_payload); larger frames and records are left "
-              "out. Write max_payload: 8MB into its configuration and reload it (nats-server --signal reload)",
+              "the NATS server takes messages of {} bytes at most (max_payload); larger frames and records are "
+              "skipped. Write max_payload: 8MB into its configuration and reload it (nats-server --signal reload)",
               nc_.max_payload());
   }
 
-  void tell_domain(const nats::server_facts& facts) const {
+  void log_domain(const nats::server_facts& facts) const {
     if (facts.domain.empty()) return;
     log::info("nats", "the store of bucket {} is in JetStream domain {}{}", cfg_.kv.bucket, facts.domain,
               cfg_.nats.api().empty() ? ", that of this server; nats.domain names another" : "");
   }
 
-  // Frames are published to `ingest.{partition}`, which every JetStream that is connected hears. Made before
-  // nats.domain was set, a buffer in the server's own JetStream would store and refuse what is meant for the other.
+  // Frames are published to `ingest.{partition}`, which every connected JetStream receives. A buffer that was made in
+  // the server's own JetStream, before nats.domain was set, would store and refuse what is meant for the other.
   task<result<void>> only_one_buffer(const nats::server_facts& facts) {
     const bool ingests = std::ranges::find(cfg_.stages, "ingest") != cfg_.stages.end();
     if (cfg_.nats.api().empty() || !ingests) co_return result<void>{};
@@ -133,7 +135,7 @@ class process {
     const auto info = asked ? boost::json::parse(asked->data(), ec) : boost::json::value();
     if (ec || !info.is_object() || info.get_object().contains("error")) co_return result<void>{};
     co_return fail(errc::mismatch,
-                   "stream {} stands in this server's own JetStream domain {}, too, and would take the frames that are "
+                   "stream {} also exists in this server's own JetStream domain {}, and would take the frames that are "
                    "meant for domain {}; remove it (nats --js-domain {} stream rm {}), or use another kv.bucket",
                    stream, hello->domain, facts.domain, hello->domain, stream);
   }
@@ -144,7 +146,7 @@ class process {
       exit_code_ = closing_ ? done : complain(facts.error());
       co_return;
     }
-    tell_domain(*facts);
+    log_domain(*facts);
     if (auto alone = co_await only_one_buffer(*facts); !alone) {
       exit_code_ = complain(alone.error());
       co_return;
@@ -161,7 +163,7 @@ class process {
     }
     nursery running(co_await asio::this_coro::executor);
     for (auto& s : stages_) running.spawn(run_one(*s));
-    if (closing_)  // asked while we were on our way
+    if (closing_)  // asked during the start
       for (auto& s : stages_) s->close();
     notify_ready();
     if (on_started) on_started();
@@ -175,23 +177,24 @@ class process {
       log::debug("run", "stage {} has ended", s.name());
       co_return;
     }
-    if (ended.error().text != said_) exit_code_ = complain(ended.error());  // stages share what they can't work with
-    said_ = ended.error().text;
+    if (ended.error().text != reported_)
+      exit_code_ = complain(ended.error());  // several stages may fail for the same reason
+    reported_ = ended.error().text;
     close(fmt::format("stage {} can't go on", s.name()));
   }
 
   void close(std::string why) {
     if (closing_) return;
     closing_ = true;
-    log::info("run", "{}: closing the inlets and running dry", why);
+    log::info("run", "{}: taking in nothing more, settling what is in flight", why);
     notify_stopping();
     nc_.hurry();
     for (auto& s : stages_) s->close();
     deadline_.expires_after(shutdown_limit);
     deadline_.async_wait([](boost::system::error_code ec) {
       if (ec) return;
-      // What is unsettled is read again at the next start; waiting longer would help nobody.
-      log::warn("run", "not dry after {} s; leaving", shutdown_limit.count());
+      // What is unsettled is read again at the next start, so a longer wait has no use.
+      log::warn("run", "not everything is settled after {} s; exiting", shutdown_limit.count());
       std::_Exit(unreachable);
     });
     signals_.async_wait([](boost::system::error_code ec, int) {
@@ -212,7 +215,7 @@ class process {
   asio::signal_set signals_, hangups_;
   asio::steady_timer deadline_;
   bool closing_ = false;
-  std::string said_;
+  std::string reported_;
   int exit_code_ = done;
 };
 

@@ -17,7 +17,8 @@ bool holds(std::string_view view, std::string_view table) {
   return !view.empty() && table.starts_with(view) && (table.size() == view.size() || table[view.size()] == '_');
 }
 
-/// A process that has just died still tells where its rows are; one that lives tells better, and the longest name best.
+/// The report of a process that has just died still names the database. A live process is better, and the longest view
+/// name best.
 const lock_row* keeper_of(const std::vector<lock_row>& rows, std::string_view table) {
   const lock_row* best = nullptr;
   const auto worth = [&](const lock_row& r) {
@@ -29,7 +30,7 @@ const lock_row* keeper_of(const std::vector<lock_row>& rows, std::string_view ta
   return best;
 }
 
-/// Its definition as its builds have it: the view need not be one of the files that this command can see.
+/// The definition from the view's builds: the view need not be in a file that this command can see.
 result<std::optional<view::plan>> plan_in_database(const std::string& database, const std::string& name) {
   auto there = view::read_builds(database, name);
   if (!there && there.error().code == errc::not_found) return std::optional<view::plan>{};
@@ -57,7 +58,7 @@ std::string database_of(const config& cfg, const std::vector<lock_row>& rows, st
 std::string find_database(const config& cfg, const std::string& table) {
   if (cfg.index.database_asked_for) return cfg.database();
   std::vector<lock_row> rows;
-  // Without NATS the default is as good as anything: whether it is there is seen when it is opened.
+  // Without NATS the default is used. Opening it shows whether it exists.
   (void)try_nats(cfg, [&](session s) { return read_rows(s, rows); });
   return database_of(cfg, rows, table);
 }
@@ -75,7 +76,7 @@ result<std::vector<view::plan>> meant_views(const config& cfg, const std::vector
       out.push_back(std::move(**built));
       continue;
     }
-    auto ships = projection::plans_of_file("builtin:" + name);  // its first build is about to be begun
+    auto ships = projection::plans_of_file("builtin:" + name);  // its first build has not begun yet
     if (ships) out.insert(out.end(), ships->begin(), ships->end());
   }
   return out;
@@ -85,9 +86,10 @@ std::vector<std::string> unkept_partitions(const std::vector<lock_row>& rows, co
                                            unsigned partitions) {
   auto left = kv::partition_labels(partitions);
   for (const auto& r : rows) {
-    const auto share = kv::partition_set::of_name(r.key, "view-" + view, partitions);
-    if (!r.live || !share) continue;
-    std::erase_if(left, [&](const auto& l) { return std::ranges::find(share->labels(), l) != share->labels().end(); });
+    const auto assigned = kv::partition_set::of_name(r.key, "view-" + view, partitions);
+    if (!r.live || !assigned) continue;
+    std::erase_if(left,
+                  [&](const auto& l) { return std::ranges::find(assigned->labels(), l) != assigned->labels().end(); });
   }
   return left;
 }

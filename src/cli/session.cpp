@@ -1,4 +1,6 @@
 // A connection for one command.
+//
+// Owns: connecting, the exit code of an error. Does not know: what the command does.
 #include "commands.hpp"
 #include "output.hpp"
 
@@ -79,7 +81,7 @@ result<int> try_nats(const config& cfg, std::function<task<int>(session)> body) 
     co_return co_await b(s);
   };
   auto code = await_here(io, whole(nc, cfg, body));
-  flush_output();  // the answer first, the goodbyes after it
+  flush_output();  // the answer first, then the end of the connection
   return code;
 }
 

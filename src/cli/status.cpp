@@ -1,4 +1,6 @@
-// `status`: how the whole system is, from any machine that reaches NATS.
+// `status`: the state of the whole system, from any machine that reaches NATS.
+//
+// Owns: how the facts are printed. Does not know: where they come from (status_facts.hpp).
 #include "commands.hpp"
 
 #include "output.hpp"
@@ -113,7 +115,7 @@ void print_text(const json::object& all) {
   print_ends(all);
 }
 
-// The flow as it moves: what each part takes in a second, how far it is behind, how full the buffer is.
+// The flow as it moves: what each part takes in per second, how far it is behind, how full the buffer is.
 class live_view {
  public:
   void print(const json::object& all) {
@@ -149,8 +151,8 @@ class live_view {
   static void print_buffer(const json::object& all) {
     const auto* b = all.if_contains("buffer");
     if (!b) return;
-    const double most = std::max(1.0, number_field(b->as_object(), "max_messages"));
-    const double part = std::clamp(number_field(b->as_object(), "messages") / most, 0.0, 1.0);
+    const double max = std::max(1.0, number_field(b->as_object(), "max_messages"));
+    const double part = std::clamp(number_field(b->as_object(), "messages") / max, 0.0, 1.0);
     const auto filled = static_cast<std::size_t>(part * 40);
     write_out("{:<14} [{}{}] {} of {}\n", "  buffer", std::string(filled, '#'), std::string(40 - filled, '.'),
               text_of(b->as_object(), "messages"), text_of(b->as_object(), "max_messages"));
@@ -160,12 +162,12 @@ class live_view {
   std::map<std::string, double> seen_;
 };
 
-task<> between_pictures() {
+task<> next_second() {
   asio::steady_timer second(co_await asio::this_coro::executor, 1s);
   co_await second.async_wait(use_task);
 }
 
-constexpr int accounts_every = 30;  // pictures: counting them reads all their states
+constexpr int accounts_every = 30;  // refreshes: the count reads all account states
 
 task<int> show(session s, invocation i) {
   live_view live;
@@ -177,7 +179,7 @@ task<int> show(session s, invocation i) {
     if (!all) {
       write_out("{}\n", marked("31", all.error().text));
       if (!flush_output()) co_return done;
-      co_await between_pictures();
+      co_await next_second();
       continue;
     }
     if (const auto* counted = all->if_contains("accounts_maybe_stale")) accounts = *counted;
@@ -192,7 +194,7 @@ task<int> show(session s, invocation i) {
       print_text(*all);
     if (!i.watch) co_return all_well(*all, s.cfg) ? done : no;
     if (!flush_output()) co_return done;
-    co_await between_pictures();
+    co_await next_second();
   }
 }
 

@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::uint64_t countable_accounts = 2'000'000;
 
-// Accounts that are desynchronised, and by how many of them each reason is named: an account may have several.
+// Desynchronised accounts, in total and by reason. An account may have several reasons.
 struct stale_accounts {
   kv::known_accounts all;
   std::map<std::string, kv::known_accounts, std::less<>> by_reason;
@@ -38,7 +38,7 @@ struct stale_accounts {
   }
 };
 
-// Their states carry the header `status`. nullopt: not known, or too many accounts to count here.
+// The state of such an account has the header `status`. nullopt: not known, or too many accounts to count here.
 task<std::optional<stale_accounts>> count_stale(session s) {
   auto repo = co_await nats::stream_info(s.nc, kv::store_names::stream_of(s.names().repo()));
   if (!repo && repo.error().code == errc::not_found) co_return stale_accounts{};
@@ -53,7 +53,7 @@ task<std::optional<stale_accounts>> count_stale(session s) {
   co_return stale;
 }
 
-// A consumer that should be moving and is not says so even when its process can't.
+// The consumer's own numbers show a stall even if its process cannot report it.
 task<json::object> consumer_facts(session s, std::string stream, std::string name) {
   auto info = co_await nats::api(s.nc, fmt::format("CONSUMER.INFO.{}.{}", stream, name));
   if (!info) co_return json::object{};
@@ -63,7 +63,8 @@ task<json::object> consumer_facts(session s, std::string stream, std::string nam
   co_return o;
 }
 
-// How fast the store grows is measured by the kv stage while it runs; a command that has just come would have to wait.
+// The kv stage measures the store's growth while it runs. A command that has just started would have to wait for a
+// rate.
 void add_rates(json::object& store, const json::array& stages) {
   for (const auto& row : stages) {
     const auto& o = row.as_object();
@@ -119,15 +120,15 @@ std::vector<std::string> untaken(const std::string& base, const json::array& row
   auto left = kv::partition_labels(partitions);
   for (const auto& row : rows) {
     if (text_of(row.as_object(), "state") == "gone") continue;
-    const auto share = kv::partition_set::of_name(text_of(row.as_object(), "key"), base, partitions);
-    if (share)
-      std::erase_if(left,
-                    [&](const auto& l) { return std::ranges::find(share->labels(), l) != share->labels().end(); });
+    const auto assigned = kv::partition_set::of_name(text_of(row.as_object(), "key"), base, partitions);
+    if (assigned)
+      std::erase_if(
+          left, [&](const auto& l) { return std::ranges::find(assigned->labels(), l) != assigned->labels().end(); });
   }
   return left;
 }
 
-/// The locks of the views that ought to be kept: those of index.views; where that is not written, those that were kept.
+/// The leases of the views that should be kept: those of index.views; if that is not set, those that were kept.
 std::vector<std::string> view_bases(const config& cfg, const json::array& rows) {
   std::set<std::string> out;
   if (cfg.index.views_asked_for) {
@@ -141,8 +142,8 @@ std::vector<std::string> view_bases(const config& cfg, const json::array& rows) 
   return {out.begin(), out.end()};
 }
 
-// What this configuration names and no process runs is what most silences come from: a stage, a view, or some
-// partitions.
+// What this configuration names and no process runs: a stage, a view, or some partitions. It is the most frequent
+// cause of a silent system.
 json::array missing_parts(const config& cfg, const json::array& rows) {
   std::vector<std::string> bases;
   for (const auto& stage : cfg.stages) {
@@ -160,7 +161,7 @@ json::array missing_parts(const config& cfg, const json::array& rows) {
   return out;
 }
 
-// What living stages say that a person should look at; several that share a database say one thing.
+// Warnings of live stages, for a person. Stages that share a database give one warning.
 json::array warnings_of(const json::array& rows) {
   json::array out;
   for (const auto& row : rows) {
@@ -171,7 +172,7 @@ json::array warnings_of(const json::array& rows) {
   return out;
 }
 
-// What sources may have lost: also while no ingest runs.
+// What sources may have lost. It is read even if no ingest runs.
 task<json::array> gap_facts(session s) {
   json::array out;
   kv::bucket cursors(s.nc, s.names().cursor());
@@ -238,13 +239,13 @@ std::string text_of(const json::object& o, std::string_view key) {
   return v->is_string() ? std::string(v->get_string()) : json::serialize(*v);
 }
 
-// A key that its owner left behind counts as missing only where no other process has taken what it stood for.
+// A key that a dead holder left behind counts as missing only if no other process has taken over its work.
 std::vector<std::string> reasons_not_well(const json::object& all, const config& cfg) {
   std::vector<std::string> out;
   for (const auto& row : all.at("stages").as_array()) {
     const auto stage = text_of(row.as_object(), "stage");
-    const bool ours = std::find(cfg.stages.begin(), cfg.stages.end(), stage) != cfg.stages.end();
-    if (!ours || text_of(row.as_object(), "state") == "gone") continue;
+    const bool configured = std::find(cfg.stages.begin(), cfg.stages.end(), stage) != cfg.stages.end();
+    if (!configured || text_of(row.as_object(), "state") == "gone") continue;
     if (auto why = reason_not_ready(condition_of(row.as_object()), cfg.http.max_lag); !why.empty())
       out.push_back(std::move(why));
   }

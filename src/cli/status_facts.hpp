@@ -1,7 +1,7 @@
-// What can be known of the whole system by asking NATS: store, buffer, and what every stage says of itself in its lock.
+// What NATS can tell of the whole system: store, buffer, and the report of every stage in its lease's key.
 //
 // Owns: the JSON that `status --json` prints, and the judgement whether all is well.
-// Refuses to know: how it is shown to a person.
+// Does not know: how it is shown to a person.
 #pragma once
 
 #include "commands.hpp"
@@ -14,22 +14,22 @@
 
 namespace recordkv::cli {
 
-/// A store of one stream is right to about so many keys; beyond, its server's restarts take minutes.
+/// A store of one stream is suitable up to about this many keys. Beyond, restarts of its server take minutes.
 inline constexpr std::uint64_t advisable_keys = 10'000'000;
 
-/// How much is asked: the stages alone (for an exit code, many times an hour), the store, or also a count over the
+/// How much is read: only the stages (for an exit code, many times an hour), also the store, or also a count over the
 /// states of all accounts.
 enum class depth { stages, store, accounts };
 
-/// Errors: NATS did not answer; nothing is known.
+/// An error: NATS did not answer, and nothing is known.
 task<result<boost::json::object>> system_facts(session s, depth how_deep);
 
-/// Everything that this configuration names is run by a process, and each part is ready as /readyz has it: not stalled,
-/// and no further behind than http.max_lag. What is not, with its reason.
+/// What is not well, with its reason. All is well if processes run everything that this configuration names, and each
+/// part is ready by the rule of /readyz: not stalled, and no further behind than http.max_lag.
 std::vector<std::string> reasons_not_well(const boost::json::object& all, const config& cfg);
 bool all_well(const boost::json::object& all, const config& cfg);
 
-/// A member as text, whatever it is; empty when absent.
+/// A member as text, whatever its type; empty if absent.
 std::string text_of(const boost::json::object& o, std::string_view key);
 
 }  // namespace recordkv::cli

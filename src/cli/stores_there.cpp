@@ -14,7 +14,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::string_view prefix = "KV_";
-constexpr std::size_t max_buckets = 256;  // each is looked into
+constexpr std::size_t max_buckets = 256;  // each is read
 
 task<result<std::vector<std::string>>> all_buckets(nats::connection& nc) {
   std::vector<std::string> out;
@@ -35,7 +35,7 @@ task<bool> holds_records(nats::connection& nc, std::string bucket) {
   co_return kv::record_key::parse(std::string_view(first->subject).substr(bucket.size() + 5)).has_value();
 }
 
-// What a store keeps beside its records.
+// True for the buckets that a store keeps beside its records.
 bool beside_a_store(std::string_view bucket) {
   return std::ranges::any_of(std::array{"cursor", "lock", "repo"}, [bucket](std::string_view what) {
     return bucket == what || bucket.ends_with("_" + std::string(what));
@@ -54,10 +54,10 @@ task<result<std::vector<std::string>>> record_buckets(nats::connection& nc) {
   std::vector<std::string> out;
   for (const auto& b : *all) {
     if (beside_a_store(b)) continue;
-    // An empty store has no key to be known by.
+    // An empty store has no key by which it could be recognised.
     auto meta = co_await kv::read_meta(nc, b);
-    const bool ours = meta && std::ranges::find(meta->made, kv::store_names::stream_of(b)) != meta->made.end();
-    if (ours || co_await holds_records(nc, b)) out.push_back(b);
+    const bool own = meta && std::ranges::find(meta->made, kv::store_names::stream_of(b)) != meta->made.end();
+    if (own || co_await holds_records(nc, b)) out.push_back(b);
   }
   co_return out;
 }

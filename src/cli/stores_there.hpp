@@ -1,7 +1,7 @@
-// Which stores a NATS account holds, for commands whose configuration names one that is not there.
+// The stores of a NATS account, for a command whose configured store does not exist.
 //
-// Owns: telling a bucket of records from any other, and the line that names those that exist.
-// Refuses to know: making one (kv/store_meta.hpp).
+// Owns: telling a bucket of records from any other, and the line that names the existing ones.
+// Does not know: making a store (kv/store_meta.hpp).
 #pragma once
 
 #include "commands.hpp"
@@ -11,17 +11,19 @@
 
 namespace recordkv::cli {
 
-/// The buckets that hold records: ours, and those of the forerunner or of any stock client that writes its keys.
+/// The buckets that hold records: recordkv's, and those of nats-record-kv or of any stock client that writes such
+/// keys.
 task<result<std::vector<std::string>>> record_buckets(nats::connection& nc);
 
-/// Nothing, where bucket kv.bucket exists. Else errc::not_found, which names those that do.
+/// No error if bucket kv.bucket exists. Otherwise errc::not_found, which names the existing stores.
 task<result<void>> store_is_there(session s);
 
-/// Nothing, where bucket kv.bucket exists or no store at all does. Else errc::not_found, which names those that do.
+/// No error if bucket kv.bucket exists, or no store at all. Otherwise errc::not_found, which names the existing
+/// stores.
 task<result<void>> not_mistyped(session s);
 
-/// Nothing, where kv.bucket exists or no store at all does, so that this may be the first one. Else errc::bad_config:
-/// a name that was mistyped must not become a second store.
+/// No error if kv.bucket exists, or no store at all, so that this may be the first one. Otherwise errc::bad_config: a
+/// mistyped name must not become a second store.
 task<result<void>> may_make_store(session s);
 
 }  // namespace recordkv::cli

@@ -1,7 +1,7 @@
 // `tail`: the store as lines of JSON on standard output, for a program in any language.
 //
-// Owns: when a line counts as done, what ends the command, back-pressure. Refuses to know: how a record is written down
-// (record_line.cpp), where reading goes on (indexer.hpp).
+// Owns: when a line counts as done, what ends the command, back-pressure.
+// Does not know: how a record is written (record_line.cpp), where reading goes on (indexer.hpp).
 //
 // Memory is bounded twice: at most one buffer is being written, and at most `max_open` lines wait to be acknowledged.
 #include "commands.hpp"
@@ -25,7 +25,7 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr std::size_t max_open = 10'000, buffer_size = 65'536;
-constexpr auto patience_with_reader = 2s;  // for the line that was begun when we were asked to stop
+constexpr auto reader_limit = 2s;  // for the line that was begun before the stop
 
 class tail_run {
  public:
@@ -85,12 +85,13 @@ class tail_run {
 
   bool enough() const { return what_.lines > 0 && printed_ >= what_.lines; }
 
-  // Writes the lines; only then they count as done, or wait to be acknowledged.
+  // Writes the lines. Only a line that was handed over counts as done, or waits to be acknowledged.
   task<result<void>> hand_over(std::string& buffer, std::vector<std::uint64_t>& lines) {
     if (lines.empty()) co_return result<void>{};
     while (what_.by_line && open_.size() + lines.size() > max_open && !stopped_) co_await acknowledged_.wait();
     if (stopped_) co_return fail(errc::closed, "stopped");
-    if (what_.by_line) open_.insert(open_.end(), lines.begin(), lines.end());  // an answer may be faster than we are
+    if (what_.by_line)
+      open_.insert(open_.end(), lines.begin(), lines.end());  // an acknowledgement may come before write() returns
     auto written = co_await out_.write(buffer);
     if (!written) co_return written;
     if (!what_.by_line) feed_.settle(lines.back());
@@ -102,12 +103,12 @@ class tail_run {
   task<> read_acks() {
     while (!stopped_) {
       const auto lines = co_await acks_.next();
-      if (lines == 0) break;  // nobody is left who could acknowledge
+      if (lines == 0) break;  // no program is left that could acknowledge
       if (lines > open_.size()) {
         last_error_ =
             fail(errc::bad_config,
-                 "standard input acknowledges {} lines, only {} wait for it; write one line for each line read", lines,
-                 open_.size());
+                 "standard input acknowledges {} lines, but only {} wait for it; write one line for each line read",
+                 lines, open_.size());
         break;
       }
       const auto last = open_[lines - 1];
@@ -134,7 +135,7 @@ class tail_run {
     stopped_ = true;
     feed_.close();
     acknowledged_.notify();
-    deadline_.expires_after(patience_with_reader);
+    deadline_.expires_after(reader_limit);
     auto [cancelled] = co_await deadline_.async_wait(use_task);
     if (!cancelled) stop();
   }
@@ -173,7 +174,8 @@ task<int> print_store(session s, const tail_options& what) {
 
 int tail(const invocation& i, const config& cfg) {
   if (i.tail.by_line && i.tail.durable.empty())
-    return complain(fail(errc::bad_config, "--ack stdin needs --durable NAME: without one nothing keeps the place"));
+    return complain(
+        fail(errc::bad_config, "--ack stdin needs --durable NAME: without a durable the position is not kept"));
   return with_nats(cfg, [&](session s) { return print_store(s, i.tail); });
 }
 

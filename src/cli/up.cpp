@@ -1,4 +1,6 @@
-// `up`: everything on this machine; nats-server as a child where none answers.
+// `up`: everything on this machine; starts nats-server as a child if none answers.
+//
+// Owns: the child and its files. Does not know: what the stages do (run.cpp).
 #include "commands.hpp"
 #include "output.hpp"
 
@@ -60,7 +62,7 @@ struct server_files {
   std::filesystem::path config, log, data;
 };
 
-// What nats-server would refuse, or write into nowhere, is told here: it says it only in its log.
+// What nats-server would refuse, or could not write, is reported here: nats-server says so only in its log.
 result<server_files> prepare_files(const config& cfg) {
   const auto dir = std::filesystem::absolute(cfg.state.dir).lexically_normal() / "nats";
   const server_files f{.config = dir / "nats-server.conf", .log = dir / "nats-server.log", .data = dir / "data"};
@@ -111,7 +113,8 @@ class nats_child {
   }
 
  private:
-  // In the child: gone with its parent, out of the terminal's way (Ctrl-C is for the parent, which drains first).
+  // In the child. It ends with its parent. It leaves the terminal's process group, because Ctrl-C is for the parent,
+  // which drains first.
   [[noreturn]] static void exec(const std::string& program, const std::string& file, const std::string& log_file) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     setpgid(0, 0);
@@ -125,7 +128,7 @@ class nats_child {
     _exit(127);
   }
 
-  // A large store takes its server minutes to recover; as long as the process lives it is waited for.
+  // A large store takes its server minutes to recover, so the server is waited for as long as its process lives.
   result<void> wait_ready(const config& cfg, const std::string& program, const std::string& log_file) {
     for (;;) {
       int state = 0;

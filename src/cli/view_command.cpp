@@ -1,4 +1,6 @@
 // `view`: what the views are, how far they are, and what can be done with one.
+//
+// Owns: the actions on a view. Does not know: view files (view_files.hpp), SQL.
 #include "commands.hpp"
 
 #include "lock_table.hpp"
@@ -28,13 +30,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// What the processes that keep a view say of it, taken together.
+/// What the processes that keep a view report, taken together.
 struct keeping {
   std::size_t processes = 0;
   double events = 0, lag_messages = 0, lag_seconds = 0;
   double position = -1, goal = 0;  // of the next build; -1: none
   bool indexed = false;
-  std::string trouble;
+  std::string stall;
 };
 
 keeping keeping_of(const std::vector<lock_row>& rows, const std::string& view) {
@@ -52,7 +54,7 @@ keeping keeping_of(const std::vector<lock_row>& rows, const std::string& view) {
       k.indexed = text_of(*b, "indexed") == "true";
     }
     if (text_of(r.report, "state") == "stalled")
-      k.trouble = text_of(r.report, "cause") + ": " + text_of(r.report, "reason");
+      k.stall = text_of(r.report, "cause") + ": " + text_of(r.report, "reason");
   }
   return k;
 }
@@ -63,9 +65,9 @@ std::string state_of(const view::builds& b, const keeping& k) {
   const bool answers = b.live && !b.live->at.created.empty();
   std::string out = answers ? "answers" : b.live ? "empty" : "never built";
   if (b.next) out += fmt::format(", next build {:.0f} %", part_of(k) * 100);
-  if (b.rebuild_wanted) out += ", rebuild wanted";
-  if (k.processes == 0) out += ", kept by nobody";
-  if (!k.trouble.empty()) out += ", STALLED (" + k.trouble + ")";
+  if (b.rebuild_wanted) out += ", rebuild requested";
+  if (k.processes == 0) out += ", no process keeps it";
+  if (!k.stall.empty()) out += ", STALLED (" + k.stall + ")";
   return out;
 }
 
@@ -74,7 +76,7 @@ task<> pause(std::chrono::milliseconds d) {
   co_await t.async_wait(use_task);
 }
 
-/// A view that has no database yet has no builds.
+/// A view whose database does not exist yet has no builds.
 result<view::builds> builds_of(const std::string& database, const std::string& name) {
   auto b = view::read_builds(database, name);
   if (!b && b.error().code == errc::not_found) return view::builds{};
@@ -87,7 +89,7 @@ task<int> list(session s, invocation i) {
   auto plans = meant_views(s.cfg, *before);
   if (!plans) co_return complain(plans.error());
   const auto from = std::chrono::steady_clock::now();
-  co_await pause(2100ms);  // a report is renewed every second: two of them make a rate
+  co_await pause(2100ms);  // reports are renewed every second: two of them give a rate
   auto after = co_await read_locks(s.nc, s.names());
   if (!after) co_return complain(after.error());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
@@ -160,7 +162,7 @@ task<result<void>> follow_rebuild(session s, const std::string& name, const std:
   }
 }
 
-// Read first: opening a database to write makes it, and what is asked for must be there already.
+// Reads first: opening a database for writing creates it, and the view must exist already.
 task<int> rebuild(session s, invocation i) {
   auto locks = co_await read_locks(s.nc, s.names());
   if (!locks) co_return complain(locks.error());
@@ -170,22 +172,23 @@ task<int> rebuild(session s, invocation i) {
   if (there->next) co_return complain(fail(errc::conflict, "view {} is being rebuilt already", i.view));
   auto rows = view::store::open(s.nc.io(), database);
   if (!rows) co_return complain(rows.error());
-  if (auto wish = co_await (*rows)->want_rebuild(i.view); !wish) co_return complain(wish.error());
+  if (auto requested = co_await (*rows)->want_rebuild(i.view); !requested) co_return complain(requested.error());
   auto followed = co_await follow_rebuild(s, i.view, database, there->live ? there->live->number : 0);
   if (!followed) co_return complain(followed.error());
   write_out("view {} is rebuilt\n", i.view);
   co_return done;
 }
 
-// The message that did not fit, if it is still the newest of its key, as the view's definition reads it now.
-task<result<std::optional<view::change>>> again(session s, const projection::view_reading& how, view::store::reject r) {
+// The rejected message as the view's definition reads it now, if it is still the newest of its key.
+task<result<std::optional<view::change>>> reread(session s, const projection::view_reading& how,
+                                                 view::store::reject r) {
   const auto u = atproto::parse_at_uri(r.uri);
   if (!u || u->rkey.empty()) co_return std::nullopt;
   const auto key = kv::record_key::of(u->authority, u->collection, u->rkey, how.partitions).text();
   auto m = co_await nats::last_message(s.nc, s.names().store(), how.prefix + key);
   if (!m && m.error().code == errc::not_found) co_return std::nullopt;
   if (!m) co_return m.error();
-  if (m->seq != r.seq) co_return std::nullopt;  // a newer one is on its way to the view by itself
+  if (m->seq != r.seq) co_return std::nullopt;  // a newer one reaches the view by itself
   const view::record record{.did = u->authority,
                             .collection = u->collection,
                             .rkey = u->rkey,
@@ -218,12 +221,12 @@ task<int> retry(session s, invocation i) {
   auto meta = co_await kv::read_meta(s.nc, s.names());
   if (!meta) co_return complain(meta.error());
   const auto database = database_of(s.cfg, *locks, i.view);
-  auto there = view::read_builds(database, i.view);  // read first: opening a database to write makes it
+  auto there = view::read_builds(database, i.view);  // reads first: opening a database for writing creates it
   if (!there) co_return complain(there.error());
   if (!there->live || there->live->hash != p->hash())
     co_return complain(fail(errc::mismatch,
-                            "view {} was built from another definition; what did not fit is read again by "
-                            "the build of the new one",
+                            "view {} was built from another definition; its rejects are read again by "
+                            "the build of the new definition",
                             i.view));
   auto rows = view::store::open(s.nc.io(), database);
   if (!rows) co_return complain(rows.error());
@@ -232,7 +235,7 @@ task<int> retry(session s, invocation i) {
   const projection::view_reading how(*p, s.names().prefix(), meta->partitions);
   std::vector<view::change> changes;
   for (auto& r : *rejects) {
-    auto one = co_await again(s, how, std::move(r));
+    auto one = co_await reread(s, how, std::move(r));
     if (!one) co_return complain(one.error());
     if (*one) changes.push_back(std::move(**one));
   }
@@ -242,7 +245,7 @@ task<int> retry(session s, invocation i) {
   co_return *fit == rejects->size() ? done : no;
 }
 
-// A bucket that was mistyped has no views, however many another one has.
+// A mistyped bucket has no views, however many another one has.
 task<int> in_store(session s, const invocation& i, task<int> (*action)(session, invocation)) {
   if (auto fits = co_await not_mistyped(s); !fits) co_return complain(fits.error());
   co_return co_await action(s, i);

@@ -19,7 +19,7 @@ std::string text_of_file(const std::string& name) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// The file as it is, with its comments and tests, where it holds this view alone; else the view's own table.
+/// The file with its comments and tests if it holds this view alone; otherwise the view's own table.
 result<std::optional<std::string>> definition_in(const std::string& file, const std::string& view) {
   auto plans = projection::plans_of_file(file);
   if (!plans) return plans.error();

@@ -1,6 +1,6 @@
-// View files as such: their check, and a definition to start from. Neither needs NATS.
+// View files by themselves: their check, and a definition to start from. Neither needs NATS.
 //
-// Owns: which file a view's definition is taken from. Refuses to know: builds and rows (view_command.cpp).
+// Owns: which file a view's definition is taken from. Does not know: builds and rows (view_command.cpp).
 #pragma once
 
 #include "commands.hpp"
@@ -10,8 +10,8 @@ namespace recordkv::cli {
 /// `view check [FILE…]`.
 int check_views(const invocation& i, const config& cfg);
 
-/// `view show NAME --toml`: as the file of index.views has it, else the one that ships, else as the running index has
-/// it.
+/// `view show NAME --toml`: from the file of index.views; otherwise the shipped one; otherwise that of the running
+/// index.
 int print_definition(const invocation& i, const config& cfg);
 
 }  // namespace recordkv::cli

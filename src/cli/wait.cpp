@@ -21,9 +21,9 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 
-constexpr auto patience = 60s;  // without any movement of the view
+constexpr auto stall_limit = 60s;  // without any movement of the view
 
-/// What must be folded in, by partition.
+/// The sequence that must be reached, by partition.
 using goals = std::map<std::string, std::uint64_t>;
 
 task<result<goals>> end_of_store(session s, const view::plan& p, unsigned partitions) {
@@ -54,8 +54,8 @@ bool reached(const view::position& at, const goals& wanted) {
   });
 }
 
-// A view that no process keeps is told at once, and waited for as long as a process needs that is just starting, or
-// that takes over from one that was killed.
+// If no process keeps the view, that is reported at once. The wait goes on for the time that a process needs that is
+// just starting, or that takes over from a killed one.
 class keeper_watch {
  public:
   keeper_watch(session s, std::string view) : s_(s), view_(std::move(view)) {}
@@ -94,7 +94,7 @@ task<> pause(steady_clock::duration d) {
   co_await t.async_wait(use_task);
 }
 
-/// Polls the database: the position moves in the transaction that writes the rows, so nothing tells it earlier.
+/// Polls the database. The position moves in the transaction that writes the rows, so nothing can report it earlier.
 task<result<void>> follow(session s, const view::plan& p, std::string database, const goals& wanted) {
   auto store = co_await kv::read_meta(s.nc, s.names());
   if (!store) co_return store.error();
@@ -104,25 +104,25 @@ task<result<void>> follow(session s, const view::plan& p, std::string database, 
   for (auto moved = began;;) {
     auto there = view::read_builds(database, p.name);
     if (!there && there.error().code != errc::not_found) co_return there.error();
-    // Rows of an earlier definition are not what is waited for, however far they are.
-    const bool ours = there && there->live && there->live->hash == p.hash();
-    const auto at = ours ? there->live->at : view::position{};
+    // Rows of an earlier definition do not count, however far they are.
+    const bool current = there && there->live && there->live->hash == p.hash();
+    const auto at = current ? there->live->at : view::position{};
     if (store->is_of(at.created) && at.generation == store->generation && reached(at, wanted)) co_return result<void>{};
     const auto next = there && there->next ? there->next->at : at;
     if (!(next == last)) moved = steady_clock::now();
     last = next;
     if (auto kept = co_await keeper.look(); !kept) co_return kept;
-    if (steady_clock::now() - moved > patience)
+    if (steady_clock::now() - moved > stall_limit)
       co_return fail(
           errc::timed_out,
           "view {} has not moved for {} s; `recordkv status` says which process keeps it, and what holds it up", p.name,
-          patience.count());
-    // A twentieth of what was waited already: each look opens the database, beside a build that may take minutes.
+          stall_limit.count());
+    // Waits a twentieth of the time so far: each look opens the database, beside a build that may take minutes.
     co_await pause(std::clamp<steady_clock::duration>((steady_clock::now() - began) / 20, 10ms, 250ms));
   }
 }
 
-// The views that are meant, with the database of each.
+// A view that the command means, with its database.
 struct meant {
   view::plan plan;
   std::string database;
@@ -171,7 +171,7 @@ task<int> wait_for_views(session s, std::string uri, std::string view) {
   if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
   auto meta = co_await kv::read_meta(s.nc, s.names());
   if (!meta) co_return complain(meta.error());
-  // All goals first: what is written from now on is not waited for.
+  // Determines all goals first: what is written from now on is not waited for.
   std::vector<std::pair<const meant*, goals>> todo;
   for (const auto& v : *views) {
     if (u && !v.plan.wants(u->collection)) continue;

@@ -192,11 +192,12 @@ class record_feed::impl {
   }
 
   error recreated(std::uint64_t position, std::uint64_t last) const {
-    return fail(errc::mismatch,
-                "bucket {} was recreated or restored: it ends at {}, {} had come to {}; results from before belong to "
-                "another store, so start again (nats consumer rm {} {})",
-                ctx_.cfg.kv.bucket, last, spec_.durable.empty() ? "this reader" : spec_.durable, position, stream_,
-                spec_.durable.empty() ? "NAME" : spec_.durable);
+    return fail(
+        errc::mismatch,
+        "bucket {} was recreated or restored: it ends at {}, but {} had read up to {}; results from before belong to "
+        "another store, so start again (nats consumer rm {} {})",
+        ctx_.cfg.kv.bucket, last, spec_.durable.empty() ? "this reader" : spec_.durable, position, stream_,
+        spec_.durable.empty() ? "NAME" : spec_.durable);
   }
 
   nats::consumer_spec consumer() {

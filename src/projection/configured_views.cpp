@@ -1,7 +1,3 @@
-// From the configuration to the plans of the views that are to be kept.
-//
-// Owns: finding the files that index.views names, on disk or compiled in, and that no name stands in two of them.
-// Refuses to know: what stands in a view file (view/plan.hpp).
 #include "recordkv/projection/configured_views.hpp"
 
 #include "recordkv/config/shipped.hpp"
@@ -22,7 +18,7 @@ std::vector<std::string> matching_files(const std::string& pattern) {
   return out;
 }
 
-/// The tables of a view, which no other may have: readers know them by name.
+/// The tables of a view. No other view may have them: readers know tables by name.
 std::vector<std::string> tables_of(const view::plan& p) {
   std::vector<std::string> out{p.name, p.name + "_rejects"};
   for (const auto& c : p.count_by) out.push_back(fmt::format("{}_by_{}", p.name, c));

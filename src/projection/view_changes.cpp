@@ -7,13 +7,13 @@
 namespace recordkv::projection {
 namespace {
 
-// Every DID, NSID and record key is of these (atproto::is_did and the others say more, at five times the cost). What is
-// not may not be text at all for a database: PostgreSQL refuses NUL and what is no UTF-8.
+// Every DID, NSID and record key consists of these characters. (atproto::is_did and the others check more, at five
+// times the cost.) A database may not accept other bytes as text: PostgreSQL refuses NUL and invalid UTF-8.
 bool visible(std::string_view s) {
   return std::ranges::all_of(s, [](char c) { return c > ' ' && c <= '~'; });
 }
 
-/// The key's parts, when it is the one key that this record has.
+/// The key's parts, if it is the only valid key of its record.
 std::optional<kv::record_key> key_of(std::string_view text, unsigned partitions) {
   auto key = kv::record_key::parse(text);
   if (!key || !visible(key->did) || !visible(key->collection) || !visible(key->rkey) ||
@@ -25,8 +25,7 @@ std::optional<kv::record_key> key_of(std::string_view text, unsigned partitions)
 view::change change_of(const view_reading& how, const nats::message& m, kv::record_key key, std::uint64_t seq) {
   view::change c;
   c.seq = seq;
-  // A marker of a deletion is empty (ADR-8); looking into the headers of every record would cost more than all the
-  // rest.
+  // A delete marker is empty (ADR-8). Looking into the headers of every record would cost more than all the rest.
   c.erase = m.data().empty();
   view::record r{.did = key.did, .collection = key.collection, .rkey = key.rkey, .json = m.data()};
   if (how.headers) {
@@ -95,7 +94,7 @@ fresh_changes changes_of(const view_reading& how, const nats::message* from, con
       counters.add("skipped", "not_a_record");
       continue;
     }
-    if (!how.plan.wants(key->collection)) continue;  // caught by a prefix's subject
+    if (!how.plan.wants(key->collection)) continue;  // matched by a prefix's subject
     const auto known = at.seq.find(key->partition);
     if (known != at.seq.end() && d->stream_seq <= known->second) {
       counters.add("ignored", "older");

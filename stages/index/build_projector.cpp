@@ -13,12 +13,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What may gather while a transaction runs. Larger ones are slower: their rows are out of the processor's caches before
-// they are written, and a crash repeats one.
+// What may gather while a transaction runs. A larger batch is slower, because its rows have left the processor's
+// caches before they are written. A crash repeats one batch.
 constexpr std::size_t max_changes = 8192;
 constexpr std::size_t max_bytes = std::size_t{32} << 20;
-// Messages between two looks at the rest of the loop, and two at what they have become: some milliseconds. Their bytes,
-// because a record may become five hundred times its size in rows (view::extract bounds each).
+// How many messages are handled before other coroutines run: some milliseconds of work. Their bytes are bounded as
+// well, because in rows a record may have five hundred times its size (view::extract bounds each).
 constexpr std::ptrdiff_t at_a_time = 1024;
 constexpr std::size_t bytes_at_a_time = std::size_t{256} << 10;
 
@@ -61,8 +61,8 @@ nats::consumer_spec build_projector::consumer() {
   return {.stream = context_.stream(),
           .durable = durable_of(context_, build_),
           .filters = projection::subjects_of(plan_, context_.prefix(), context_.subject_labels()),
-          // Where a build stands is in the database alone. The live one acknowledges so that NATS can show its
-          // progress; for all of a store that would cost the server half of its work.
+          // The position of a build is in the database alone. The live build acknowledges, so that NATS can show its
+          // progress. For a whole store that would cost the server half of its work, so a next build does not.
           .policy = build_.live ? nats::acks::all : nats::acks::none,
           .made_anew = true,
           .still_ours = [this] { return still_ours(); },
@@ -100,7 +100,7 @@ double build_projector::oldest_seconds() const noexcept {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
 }
 
-// A loop of its own, because the work may wait for a database for long.
+// A loop of its own, because the work may wait long for a database.
 task<> build_projector::watch() {
   while (!inbox_.closed()) {
     stall_reason_ = co_await inbox_.stall_reason(5s);
@@ -111,7 +111,7 @@ task<> build_projector::watch() {
 task<result<void>> build_projector::project() {
   for (;;) {
     auto batch = co_await inbox_.next();
-    if (children_.failure()) co_return result<void>{};  // told by run()
+    if (children_.failure()) co_return result<void>{};  // reported by run()
     if (!batch) co_return batch.error().code == errc::closed ? result<void>{} : result<void>{batch.error()};
     if (auto taken = co_await take(std::move(*batch)); !taken) co_return taken;
   }
@@ -123,31 +123,32 @@ task<result<void>> build_projector::still_ours() {
   co_return co_await still_the_same();
 }
 
-// A server may have lost something in its crash, or was given another store.
+// A server may have lost data in a crash, or may have been given another store.
 task<result<void>> build_projector::still_the_same() {
   auto now = co_await context_.read_history();
   if (!now) co_return now.error();
-  // Not what is committed, but what has been read: it is on its way to be.
+  // Compares what has been read, not only what is committed: the rest is being written.
   if (now->holds(ahead_)) co_return result<void>{};
-  co_return fail(errc::conflict, "view {}: the store is another", context_.name);
+  co_return fail(errc::conflict, "view {}: this is another store", context_.name);
 }
 
-// With a narrower filter messages are passed over, and the position moves past them with the next that comes: no
-// position tells which rows are missing. A build from the first key is exact; the wish for it outlives a kill.
+// With a narrower filter messages were skipped, and the next delivered message moved the position past them. No
+// position tells which rows are missing, and only a build from the first key is exact. The request for it survives a
+// kill.
 task<result<void>> build_projector::edited(bool suspect) {
   if (!suspect || std::ranges::all_of(ahead_.seq, [](const auto& l) { return l.second == 0; }))
     co_return result<void>{};
   log::warn("index", "view {}: rows may be missing since; rebuilding from the store's first key", context_.name);
-  auto wished =
+  auto requested =
       co_await context_.retry_while_unavailable([&] { return context_.rows.want_rebuild(context_.name); }, true);
-  if (!wished || build_.live) co_return wished;  // the live one goes on answering
+  if (!requested || build_.live) co_return requested;  // the live build goes on serving queries
   auto gone =
       co_await nats::api(context_.ctx.nc, fmt::format("CONSUMER.DELETE.{}.{}", context_.stream(), inbox_.name()));
   if (!gone && gone.error().code != errc::not_found) co_return gone.error();
-  co_return fail(errc::conflict, "view {}: build {} is begun anew", context_.name, build_.number);
+  co_return fail(errc::conflict, "view {}: build {} starts again", context_.name, build_.number);
 }
 
-// A bulk ends at a message boundary: what came later may be of keys that were loaded already.
+// A bulk load ends at a message boundary: later messages may have keys that were loaded already.
 task<result<void>> build_projector::take(std::vector<nats::message> batch) {
   auto* from = batch.data();
   auto* const to = from + batch.size();
@@ -168,7 +169,7 @@ task<result<void>> build_projector::take(std::vector<nats::message> batch) {
   co_return result<void>{};
 }
 
-// The loop is everybody's: a long batch lets others in between, the renewal of our own lock among them.
+// A long batch would hold the loop. Between its parts other coroutines run, such as the renewal of this view's lease.
 task<> build_projector::gather_all(nats::message* from, nats::message* to) {
   while (from != to && !inbox_.closed()) {
     auto* const end = from + (some_of(from, to) - from);
@@ -226,15 +227,15 @@ task<result<void>> build_projector::write_one() {
   inbox_.settle(now.last);
   crash_point("view.after_ack");
   moved_.notify();
-  // Another process has brought our next build in: its durable is the view's from now on.
+  // Another process has swapped this build in: from now on its durable is the view's.
   if (done->live != build_.live)
     co_return fail(errc::conflict, "view {}: build {} is live", context_.name, build_.number);
   co_return result<void>{};
 }
 
-// From an empty table to the view's name: load in bulk, index, catch up, let the live one end, take the name.
+// From an empty table to the view's name: load in bulk, index, catch up, stop the live build, swap.
 task<result<void>> build_projector::bring_in() {
-  auto done = co_await come_to_the_end();
+  auto done = co_await catch_up();
   if (done && build_.bulk_until != 0) {
     log::info("index", "view {}: build {} is loaded; making its indexes", context_.name, build_.number);
     done =
@@ -242,44 +243,44 @@ task<result<void>> build_projector::bring_in() {
     if (done) crash_point("view.after_bulk");
     if (done) build_.bulk_until = 0;
     moved_.notify();
-    if (done) done = co_await come_to_the_end();
+    if (done) done = co_await catch_up();
   }
   while (done && std::chrono::steady_clock::now() < context_.next_swap && !inbox_.closed())
     co_await moved_.wait_for(context_.next_swap - std::chrono::steady_clock::now());
   if (done && stop_live_) {
-    done = co_await come_to_the_end();
+    done = co_await catch_up();
     if (done) co_await stop_live_();
-    if (done) done = co_await come_to_the_end();
+    if (done) done = co_await catch_up();
   }
   if (done) done = co_await swap_in();
   if (!done) close();
   co_return done;
 }
 
-/// Returns once everything that the store has now, as far as the view wants it, is folded in.
-task<result<void>> build_projector::come_to_the_end() {
+/// Returns once everything that the store has now, as far as the view wants it, is in the table.
+task<result<void>> build_projector::catch_up() {
   const auto bulk_ends = [this] { return build_.bulk_until != 0 && bulk_passed_; };
   std::optional<std::uint64_t> end;
   while (!inbox_.closed() && !bulk_ends()) {
     const auto at = lowest();
     if (!end) end = co_await end_of_store();
     if (end && (at >= *end || (in_flight() == 0 && co_await nothing_after(at)))) co_return result<void>{};
-    // Nobody waits for `moved_` while NATS is asked.
+    // A notification of `moved_` is missed while NATS is asked, so the position is compared first.
     if (lowest() == at && !inbox_.closed() && !bulk_ends()) co_await moved_.wait_for(500ms);
   }
   if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", context_.name);
   co_return result<void>{};
 }
 
-/// The store's last sequence; nullopt: not known just now.
+/// The store's last sequence; nullopt: not known at the moment.
 task<std::optional<std::uint64_t>> build_projector::end_of_store() {
   if (auto store = co_await nats::stream_info(context_.ctx.nc, context_.stream())) co_return goal_ = store->last_seq;
   co_return std::nullopt;
 }
 
-/// Whether the store has nothing for the view after `at`. Not up to some end: a key that stood before it may have been
-/// overwritten since, and its older value is on its way. The newest message of the subjects would say so, too, but for
-/// that NATS looks at every key.
+/// True if the store has nothing for the view after `at`. The search has no upper end: a key before such an end may
+/// have been overwritten since, while its older value is being written. The newest message of the subjects would tell
+/// the same, but NATS would visit every key for it.
 task<bool> build_projector::nothing_after(std::uint64_t at) {
   for (const auto& subject : projection::subjects_of(plan_, context_.prefix(), context_.subject_labels())) {
     auto m = co_await nats::next_message(context_.ctx.nc, context_.stream(), subject, at + 1);
@@ -293,7 +294,7 @@ task<result<void>> build_projector::swap_in() {
   crash_point("view.before_swap");
   auto swapped = co_await context_.rows.ready(plan_, build_.number, context_.labels, all);
   if (!swapped && of_storage(swapped.error().code)) {
-    // A reader's long transaction, say. The live build, which has made way, goes on for as long.
+    // For example, a reader has a long transaction open. The live build, which was stopped, goes on meanwhile.
     if (context_.swap_refused.empty())
       log::warn("index", "view {}: {}; the old rows go on answering", context_.name, swapped.error().text);
     context_.swap_refused = fmt::format("{}; the old rows go on answering", swapped.error().text);
@@ -303,7 +304,7 @@ task<result<void>> build_projector::swap_in() {
   context_.swap_refused.clear();
   if (!swapped) co_return swapped.error();
   swapped_ = *swapped;
-  // Else other processes' partitions have not caught up. Ours go on; the last one swaps.
+  // Otherwise other processes' partitions have not caught up. This process goes on, and the last one swaps.
   for (bool still_next = !swapped_; still_next;) {
     co_await moved_.wait_for(1s);
     if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", context_.name);
@@ -314,7 +315,7 @@ task<result<void>> build_projector::swap_in() {
   }
   if (swapped_) {
     crash_point("view.after_swap");
-    log::info("index", "view {}: build {} answers now", context_.name, build_.number);
+    log::info("index", "view {}: build {} is live", context_.name, build_.number);
   }
   co_return fail(errc::conflict, "view {}: build {} is live", context_.name, build_.number);
 }

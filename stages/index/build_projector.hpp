@@ -1,4 +1,4 @@
-// One build of a view, projected from the store: its consumer, its batches, its position.
+// Projects one build of a view from the store: its consumer, its batches, its position.
 //
 // Owns: the durable consumer of the build, what was read and is not yet written, and, for a next build, the way from an
 // empty table to the view's name: bulk, catching up, the swap.
@@ -20,25 +20,25 @@ namespace recordkv::stages {
 
 class build_projector {
  public:
-  /// `stop_live`: asked of a next build before it takes the name; returns when the live one writes no more. Empty: the
-  /// live one goes on (its partitions are shared between processes, or it is not folded).
+  /// `stop_live`: called by a next build before the swap; returns once the live build writes no more. Empty: the live
+  /// build goes on (its partitions are shared between processes, or it has no projector).
   build_projector(view_context& part, view::plan plan, view::build of, std::function<task<>()> stop_live = {});
 
-  /// Folds until closed. errc::conflict: the builds are no longer what they were, look again (also after the swap).
+  /// Projects until closed. errc::conflict: the builds have changed, choose again (also after the swap).
   task<result<void>> run();
   void close() noexcept;
 
   const view::build& of() const noexcept { return build_; }
   bool swapped() const noexcept { return swapped_; }
   const nats::pull_consumer& inbox() const noexcept { return inbox_; }
-  /// Why the consumer does not move although something waits, or empty.
+  /// Why the consumer does not move although messages are waiting, or empty.
   const std::string& stall_reason() const noexcept { return stall_reason_; }
   std::uint64_t lowest() const { return projection::lowest_of(build_.at, context_.labels); }
-  /// Messages read and not yet folded in, and since when the oldest of them has been here.
+  /// Messages that were read and are not yet in the table, and since when the oldest of them has been waiting.
   std::size_t in_flight() const noexcept { return waiting_.messages + written_now_.messages; }
   double oldest_seconds() const noexcept;
-  /// The end of the store when it was last asked for: there, or where nothing of the view's is left before it, the
-  /// build has come to the end; 0: not known yet.
+  /// The end of the store when it was last read; 0: not known yet. The build has caught up once it is there, or once
+  /// nothing for the view is left before it.
   std::uint64_t goal() const noexcept { return goal_; }
   /// The name of a build's durable: the view's own for the live one.
   static std::string durable_of(const view_context& part, const view::build& b);
@@ -58,7 +58,7 @@ class build_projector {
   task<> watch();
 
   task<result<void>> bring_in();
-  task<result<void>> come_to_the_end();
+  task<result<void>> catch_up();
   task<std::optional<std::uint64_t>> end_of_store();
   task<bool> nothing_after(std::uint64_t at);
   task<result<void>> swap_in();
@@ -66,7 +66,7 @@ class build_projector {
   // What has been read since the last transaction began.
   struct unwritten {
     std::vector<view::change> changes;
-    nats::message last;              // to be settled
+    nats::message last;              // to settle
     std::vector<std::string> times;  // of the first and the last event of each batch
     std::size_t bytes = 0, messages = 0;
     std::chrono::steady_clock::time_point since;  // of the first message
@@ -79,19 +79,19 @@ class build_projector {
   projection::view_reading reading_;
   nats::pull_consumer inbox_;
   nursery children_;
-  view::position ahead_;  // up to where has been read; build_.at follows it
+  view::position ahead_;  // the position that has been read; build_.at follows it
   unwritten waiting_;
   struct {
     std::size_t messages = 0;
     std::chrono::steady_clock::time_point since;
-  } written_now_;  // by the transaction that runs
+  } written_now_;  // by the running transaction
   bool writing_ = false;
   bool bulk_passed_ = false;  // everything up to bulk_until has been read
   bool swapped_ = false;
   std::uint64_t goal_ = 0;
   std::string stall_reason_;
   event closing_;
-  event moved_;  // the position has, or the bulk has ended, or everything has
+  event moved_;  // the position has moved, the bulk load has ended, or the projector has been closed
 };
 
 }  // namespace recordkv::stages

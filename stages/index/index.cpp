@@ -16,8 +16,8 @@ class index_stage final : public stage {
  public:
   explicit index_stage(std::unique_ptr<view::store> rows) : rows_(std::move(rows)) {}
 
-  void add(stage_context& ctx, view::plan plan, kv::lease_spec share) {
-    views_.push_back(std::make_unique<view_supervisor>(ctx, std::move(plan), std::move(share), *rows_));
+  void add(stage_context& ctx, view::plan plan, kv::lease_spec spec) {
+    views_.push_back(std::make_unique<view_supervisor>(ctx, std::move(plan), std::move(spec), *rows_));
   }
 
   std::string_view name() const override { return "index"; }
@@ -39,14 +39,15 @@ class index_stage final : public stage {
   }
 
  private:
-  // A view that can't go on ends the stage. A restart is the remedy, and a part of the views would be a silent failure.
+  // A view that cannot go on ends the stage. A restart is the remedy; running only some of the views would be a silent
+  // failure.
   task<result<void>> run_one(view_supervisor& v) {
     auto done = co_await v.run();
     if (done.has_error()) close();
     co_return done;
   }
 
-  // A loop of its own, because the views may wait for the database for long.
+  // A loop of its own, because the views may wait long for the database.
   task<> look_after_database() {
     using namespace std::chrono_literals;
     std::chrono::steady_clock::time_point told{};
@@ -80,9 +81,9 @@ result<std::unique_ptr<stage>> make_index(stage_context& ctx) {
   if (!rows) return rows.error();
   auto stage = std::make_unique<index_stage>(std::move(*rows));
   for (auto& p : *plans) {
-    auto share = lease_spec_of("view-" + p.name, ctx.cfg.index.assign, ctx.cfg);
-    if (!share) return share.error();
-    stage->add(ctx, std::move(p), std::move(*share));
+    auto spec = lease_spec_of("view-" + p.name, ctx.cfg.index.assign, ctx.cfg);
+    if (!spec) return spec.error();
+    stage->add(ctx, std::move(p), std::move(*spec));
   }
   return stage;
 }

@@ -1,6 +1,6 @@
 // What the builds of one view share in one process: lease, statistics, database, assigned partitions.
 //
-// Owns: the waiting for a database that fails, and what the store is now (docs/invariants.md X21).
+// Owns: waiting for a database that fails, and reading what the store is now (docs/invariants.md X21).
 // Does not know: which builds there are, and how one is projected.
 #pragma once
 
@@ -31,9 +31,9 @@ class view_context {
 
   task<result<history>> read_history();
 
-  /// Calls until the database is well. One that is locked or full is waited for; nothing is lost meanwhile, and
-  /// `status` says it. In the middle of the work (`started`) every trouble of the database is; at the start one that no
-  /// waiting mends ends it.
+  /// Calls until the database answers without a failure. A database that is locked or full is waited for: nothing is
+  /// lost meanwhile, and `status` reports it. Once the work has started (`started`), every failure of the database is
+  /// waited for. At the start, a failure that no wait ends is returned.
   template <class Call>
   auto retry_while_unavailable(Call call, bool started) -> decltype(call()) {
     for (;;) {
@@ -50,12 +50,12 @@ class view_context {
     }
   }
 
-  /// Brings `shown.health` and `shown.warning` up to date; `not_moving`: why a consumer does not move, or empty.
+  /// Updates `shown.health` and `shown.warning`. `stall_of_consumer`: why a consumer does not move, or empty.
   void note_health(const std::string& stall_of_consumer);
 
   std::string stream() const { return ctx.names().store(); }
   std::string prefix() const { return ctx.names().prefix(); }
-  /// The labels in a subject: "*" when the share is all.
+  /// The labels in a subject: "*" if all partitions are assigned.
   std::vector<std::string> subject_labels() const;
 
   std::string name;
@@ -65,11 +65,11 @@ class view_context {
   stage_context& ctx = life.context();  // counts into `shown`
   view::store& rows;
   std::vector<std::string> labels;
-  std::string swap_refused;      ///< why a next build can't take the name just now
+  std::string swap_refused;      ///< why a next build cannot be swapped in at present
   std::string database_warning;  ///< of store::look_after()
-  event pause;                   // whoever waits looks again
-  bool reads = false;            // a consumer of ours was made: what follows is no longer the start
-  /// The last swap was refused: until then the live build has its time.
+  event pause;                   // wakes everything that waits
+  bool reads = false;            // a consumer was made: the start is over
+  /// After a refused swap, the time of the next one. Until then the live build runs.
   std::chrono::steady_clock::time_point next_swap;
 
  private:

@@ -36,7 +36,7 @@ task<result<void>> view_supervisor::run() {
 
 task<result<void>> view_supervisor::work(nursery& children) {
   children.spawn(watch());
-  children.spawn(watch_wishes());
+  children.spawn(watch_requests());
   auto done = co_await supervise();
   ended_ = true;
   context_.pause.notify();
@@ -55,18 +55,18 @@ void view_supervisor::note_database(const view::upkeep& u) {
   context_.shown.database = database_stats{u.database, u.wal_bytes, u.oldest_transaction};
 }
 
-// As often as the builds change: look which there are, and fold them until they change again.
+// Chooses the builds and projects them until they change; then begins again.
 task<result<void>> view_supervisor::supervise() {
   while (!context_.life.closing()) {
     auto done = co_await choose();
     if (done) done = co_await remove_left_consumers();
-    if (context_.life.closing()) break;  // whoever closed us met no build
+    if (context_.life.closing()) break;  // close() came before there was a build to close
     if (done) {
       context_.shown.running = true;
       done = co_await run_projectors();
     }
     if (done || context_.life.closing()) continue;
-    // Before anything has been read, permissions are a mistake of the start.
+    // Before anything has been read, missing permissions are a mistake of the start.
     const bool still_starting = std::chrono::steady_clock::now() < context_.ctx.start_until;
     if (context_.reads ? passes(done.error()) : (chosen_before_ || still_starting) && unanswered(done.error())) {
       log::warn("index", "{}", done.error().text);
@@ -74,7 +74,7 @@ task<result<void>> view_supervisor::supervise() {
     } else if (done.error().code != errc::conflict && done.error().code != errc::closed) {
       co_return done;
     } else {
-      co_await context_.pause.wait_for(50ms);  // whatever conflicts again and again must not take the loop for itself
+      co_await context_.pause.wait_for(50ms);  // a conflict that repeats must not take the whole loop
     }
   }
   co_return result<void>{};
@@ -90,8 +90,8 @@ std::string view_supervisor::why_next(const history& now, const view::builds& th
 }
 
 task<result<void>> view_supervisor::choose() {
-  // The builds first, the store after: who shares the view with us moves its position meanwhile, and must not seem to
-  // be ahead of the store.
+  // Reads the builds first and the store afterwards. Another process with partitions of this view moves its position
+  // meanwhile, and that must not seem to be ahead of the store.
   auto there =
       co_await context_.retry_while_unavailable([&] { return context_.rows.look(plan_.name); }, chosen_before_);
   if (!there) co_return there.error();
@@ -107,7 +107,7 @@ task<result<void>> view_supervisor::choose() {
   if (superseded(*there))
     co_return fail(
         errc::mismatch,
-        "view {}: another process has brought in another definition of it; restart this one with that file ({})",
+        "view {}: another process has swapped in another definition of it; restart this one with that file ({})",
         plan_.name, plan_.file);
   const auto why = why_next(*now, *there);
   const bool resumes =
@@ -122,7 +122,7 @@ task<result<void>> view_supervisor::choose() {
     if (!there) co_return there.error();
     now = co_await context_.read_history();
     if (!now) co_return now.error();
-  } else if (there->next && !resumes) {  // of a definition that is ours no longer, while the live one is right
+  } else if (there->next && !resumes) {  // of an outdated definition, while the live build is right
     auto gone = co_await context_.retry_while_unavailable(
         [&] { return context_.rows.abandon(plan_.name, there->next->number); }, chosen_before_);
     if (!gone) co_return gone;
@@ -143,31 +143,31 @@ task<result<void>> view_supervisor::choose() {
   co_return result<void>{};
 }
 
-// A process that runs is not told by another one what its definition is.
+// A running process does not take over a definition from another one.
 bool view_supervisor::superseded(const view::builds& there) const {
   return chosen_before_ && there.live && there.live->number != live_number_ && there.live->number != brought_in_ &&
          there.live->hash != hash_;
 }
 
-// What we folded stands where we left it, or somebody else writes there.
+// True if the position in the database is ahead of this process's projector: another process writes there.
 bool view_supervisor::moved_by_another(const std::unique_ptr<build_projector>& f,
                                        const std::optional<view::build>& b) const {
   if (!f || !b || b->number != f->of().number || b->at.created != f->of().at.created) return false;
   return std::ranges::any_of(context_.labels, [&](const auto& l) {
-    const auto ours = f->of().at.seq.find(l), theirs = b->at.seq.find(l);
-    // A database may have been set back by a crash; ahead of us only somebody else can have brought it.
-    return (theirs == b->at.seq.end() ? 0 : theirs->second) > (ours == f->of().at.seq.end() ? 0 : ours->second);
+    const auto own = f->of().at.seq.find(l), stored = b->at.seq.find(l);
+    // A crash may have set the database back. Only another process can have moved it ahead.
+    return (stored == b->at.seq.end() ? 0 : stored->second) > (own == f->of().at.seq.end() ? 0 : own->second);
   });
 }
 
 task<result<void>> view_supervisor::begin_next(const history& now, const view::builds& there) {
   const view::position start{.created = now.created, .generation = now.generation};
-  // In bulk only one process can load, and hooks want to see every row come.
+  // Only one process can load in bulk, and hooks need to see every row arrive.
   const std::uint64_t bulk_until = context_.spec.assigned->all() && !plan_.has_hooks() ? now.last_seq : 0;
   const std::uint64_t expected = there.next ? there.next->number : 0;
   auto begun = co_await context_.retry_while_unavailable(
       [&] { return context_.rows.begin(plan_, start, bulk_until, expected); }, chosen_before_);
-  if (!begun && begun.error().code != errc::conflict) co_return begun.error();  // else another was faster
+  if (!begun && begun.error().code != errc::conflict) co_return begun.error();  // otherwise another process was faster
   co_return result<void>{};
 }
 
@@ -190,7 +190,8 @@ task<result<void>> view_supervisor::run_projectors() {
   co_return result<void>{};
 }
 
-// When one build ends the other does, too, and it is looked again which there are; but for the live one that makes way.
+// When one build ends, the other is closed too, and the builds are chosen again. A live build that was stopped for the
+// swap is the exception.
 task<result<void>> view_supervisor::run_one(build_projector& f) {
   auto done = co_await f.run();
   --running_;
@@ -208,18 +209,19 @@ task<> view_supervisor::stop_live() {
   while (running_ > 1) co_await changed_.wait();
 }
 
-// A durable of a build that is no more: nobody will take it again. Our lock is held, so nobody runs it either.
+// Removes the durables of builds that no longer exist: no process will use them. This process holds the lease, so no
+// other process runs them either.
 task<result<void>> view_supervisor::remove_left_consumers() {
   if (auto left = co_await remove_left_durables(context_.ctx.nc, context_.stream(), context_.spec); !left)
     co_return left;
   auto names = co_await nats::consumer_names(context_.ctx.nc, context_.stream());
   if (!names) co_return names.error();
-  const auto ours = context_.spec.base + "-";
+  const auto prefix = context_.spec.base + "-";
   const auto suffix = context_.spec.assigned->suffix();
   for (const auto& n : *names) {
-    const bool of_a_build = n.starts_with(ours) && n.ends_with(suffix) &&
-                            n.size() == ours.size() + 16 + suffix.size() &&
-                            n.find_first_not_of("0123456789abcdef", ours.size()) >= ours.size() + 16;
+    const bool of_a_build = n.starts_with(prefix) && n.ends_with(suffix) &&
+                            n.size() == prefix.size() + 16 + suffix.size() &&
+                            n.find_first_not_of("0123456789abcdef", prefix.size()) >= prefix.size() + 16;
     if (!of_a_build || (next_ && n == build_projector::durable_of(context_, next_->of()))) continue;
     auto gone = co_await nats::api(context_.ctx.nc, fmt::format("CONSUMER.DELETE.{}.{}", context_.stream(), n));
     if (!gone && gone.error().code != errc::not_found) co_return gone.error();
@@ -227,7 +229,7 @@ task<result<void>> view_supervisor::remove_left_consumers() {
   co_return result<void>{};
 }
 
-// What moves, and what does not, is looked at beside the work: a transaction may wait for a lock for seconds.
+// A loop of its own, because a transaction may wait for a lock for seconds.
 task<> view_supervisor::watch() {
   while (!ended_) {
     co_await context_.pause.wait_for(500ms);
@@ -237,8 +239,8 @@ task<> view_supervisor::watch() {
   }
 }
 
-// A wish for a rebuild, or a build that another process of this view has begun.
-task<> view_supervisor::watch_wishes() {
+// Looks for a request to rebuild, or for a build that another process of this view has begun.
+task<> view_supervisor::watch_requests() {
   while (!ended_) {
     co_await context_.pause.wait_for(1s);
     if (ended_ || context_.life.closing() || running_ == 0 || next_) continue;

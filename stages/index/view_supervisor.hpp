@@ -20,7 +20,7 @@ class view_supervisor {
   task<result<void>> run();
   void close() noexcept;
 
-  /// What `status` shows of the database, which other views share.
+  /// What `status` shows of the database. Other views share it.
   void note_database(const view::upkeep& u);
 
  private:
@@ -36,7 +36,7 @@ class view_supervisor {
   std::string why_next(const history& now, const view::builds& there) const;
 
   task<> watch();
-  task<> watch_wishes();
+  task<> watch_requests();
   bool superseded(const view::builds& there) const;
   bool moved_by_another(const std::unique_ptr<build_projector>& f, const std::optional<view::build>& b) const;
   void refresh();
@@ -50,7 +50,7 @@ class view_supervisor {
   std::uint64_t live_number_ = 0;  // as last chosen
   std::uint64_t brought_in_ = 0;   // the build that this process made live
   std::size_t running_ = 0;
-  bool live_stops_ = false;  // on purpose: the next one is about to take its name
+  bool live_stops_ = false;  // on purpose: the next build is about to be swapped in
   bool chosen_before_ = false;
   bool ended_ = false;
   nats::pull_consumer::intake before_;  // of projectors that have ended

@@ -3,7 +3,7 @@
 namespace recordkv::stages {
 namespace {
 
-// A cursor that does not move for longer is old enough to say so.
+// A day of samples. A cursor that has not moved for a day is old enough without an exact age.
 constexpr std::size_t max_samples = 24 * 3600;
 
 double seconds(buffer_watermark::time from, buffer_watermark::time to) {

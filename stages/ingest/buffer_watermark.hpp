@@ -1,7 +1,7 @@
-// How far the buffer has got rid of what ingest put into it.
+// Tracks which buffered frames have left stream `ingest`, so that the cursor may follow.
 //
-// Owns: which buffer this reading belongs to, the cursor's floor over it, how long ago what is still unsettled was
-// read. Refuses to know: NATS (it is told what the stream says) and where the cursor is kept.
+// Owns: which buffer this reading belongs to, the cursor's floor over it, the age of what is still unsettled.
+// Does not know: NATS (it is given the stream's state), and where the cursor is kept.
 #pragma once
 
 #include "recordkv/nats/jetstream.hpp"
@@ -19,9 +19,9 @@ class buffer_watermark {
  public:
   using time = std::chrono::steady_clock::time_point;
 
-  /// A reading begins on the buffer as it is now.
+  /// Begins a reading on the buffer as it is now.
   void begin(const nats::stream_state& now);
-  /// The source's numbering began anew.
+  /// The source's numbering started again.
   void renumbered() {
     floor_.clear();
     samples_.clear();
@@ -30,21 +30,21 @@ class buffer_watermark {
   void accepted(std::uint64_t buffer, source_position source, time now);
   void dropped(source_position source, time now) { floor_.dropped(source, now); }
 
-  /// What the stream says of itself. False: it is not the one on which the reading began.
+  /// Takes the stream's state. False: this is not the stream on which the reading began.
   bool look(const nats::stream_state& stream, time now);
-  /// The furthest place in the source whose frames left the buffer at least `hold` ago, once.
+  /// The furthest position in the source whose frames left the buffer at least `hold` ago; returned once.
   std::optional<source_position> durable(time now, std::chrono::milliseconds hold);
 
-  /// Everything that stood in the buffer when the reading began has left it.
+  /// Everything that was in the buffer when the reading began has left it.
   bool earlier_run_settled() const noexcept { return earlier_run_settled_; }
   std::uint64_t standing() const noexcept { return standing_; }
-  /// How long ago the oldest frame that still stands in the buffer was read, to about a second.
+  /// How long ago the oldest frame that is still in the buffer was read, to about a second.
   double oldest_seconds(time now) const noexcept;
-  /// How long ago the frame behind `cursor` was read, to about a second; 0 when nothing was read since.
+  /// How long ago the frame after `cursor` was read, to about a second; 0 if none was read since.
   double age_seconds(std::optional<std::uint64_t> cursor, time now) const noexcept;
 
  private:
-  struct sample {  // one a second: these stood at the end of what had been read
+  struct sample {  // one a second: the newest frame at that time
     time at;
     std::uint64_t buffer, source;
   };

@@ -22,7 +22,7 @@ bool collection_filter::wants(const atproto::frame_summary& g) {
     if (touches) known_.add(kv::encode_part(g.did));
     return touches;
   }
-  // While bucket `repo` is read, an account's state may be written, and then stand behind the end of that reading.
+  // While bucket `repo` is read, an account's state may be written behind the sequence at which that reading ends.
   if (!certain_) known_.add(kv::encode_part(g.did));
   return !certain_ || known_.contains(kv::encode_part(g.did));
 }

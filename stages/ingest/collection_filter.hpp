@@ -1,12 +1,12 @@
-// Which frames are wanted: what ingest may drop before the buffer.
+// Which frames are wanted: the others are dropped before the buffer.
 //
-// Owns: the wanted collections, and which accounts have begun.
+// Owns: the wanted collections, and the known accounts.
 // Does not know: where accounts are read from, and what happens to a frame. Pure.
 //
-// With a collection filter, an account begins with its first commit that touches a wanted collection. From then on all
-// its commits pass, because the chain of commits needs them. The list of accounts is not certain while frames of an
-// earlier run stand in the buffer, or while bucket `repo` is being read. Until it is, nothing is dropped, and every
-// account that passes counts as begun: more may pass than is needed, never less.
+// With a collection filter, an account becomes known by its first commit that touches a wanted collection. From then
+// on all its commits pass, because the chain of commits needs them. The list of accounts is not certain while frames
+// of an earlier run are in the buffer, or while bucket `repo` is being read. Until it is certain, nothing is dropped
+// for its account, and every account that passes becomes known: more may pass than is needed, never less.
 #pragma once
 
 #include "recordkv/atproto/event.hpp"
@@ -19,13 +19,13 @@ namespace recordkv::stages {
 
 class collection_filter {
  public:
-  /// `chained`: the source has whole commits (firehose), and all commits of an account that has begun pass. Otherwise
-  /// events stand alone (Jetstream).
+  /// `chained`: the source has whole commits (firehose), and all commits of a known account pass. Otherwise each event
+  /// is complete by itself (Jetstream).
   collection_filter(std::vector<std::string> collections, bool chained);
 
   bool wants(const atproto::frame_summary& g);
 
-  /// The accounts that have begun. wants() adds those that begin here.
+  /// The known accounts. wants() adds to them.
   kv::known_accounts& known() noexcept { return known_; }
   void certain(bool yes) noexcept { certain_ = yes; }
   bool is_certain() const noexcept { return certain_ || everything_; }

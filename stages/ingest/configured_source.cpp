@@ -14,8 +14,8 @@ std::string lower(std::string s) {
   return s;
 }
 
-// ws and wss of one host are one source: the same server with and without TLS. A port that is the scheme's own is
-// left out, so that port 80 under wss is another one.
+// ws and wss of one host are one source: the same server with and without TLS. The scheme's default port is left out,
+// so port 80 under wss is another source.
 std::string host_and_port(const firehose::ws_url& u) {
   std::string host = lower(u.host);
   if (host.ends_with('.')) host.pop_back();
@@ -32,7 +32,8 @@ std::string unusual_path(std::string_view usual, std::string path) {
 
 bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
 
-// As in every key; but a slash in front of what looks like an escape is escaped itself, so that no two paths meet.
+// As in every key. In addition, a slash before what looks like an escape is escaped, so that no two paths become
+// equal.
 std::string encoded(std::string_view s) {
   std::string out;
   for (std::size_t i = 0; i < s.size(); ++i) {
@@ -49,7 +50,7 @@ source_key key_of_source(const config& cfg) {
   const auto& of = firehose::source_kind_named(kind);
   if (!of.remote) return {kind, kind + '.' + kv::encode_part(cfg.source.url), cfg.source.url};
   const auto url = firehose::parse_ws_url(cfg.source.url);
-  if (!url) return {kind, kind + '.' + kv::encode_part(cfg.source.url), cfg.source.url};  // it can't be dialled either
+  if (!url) return {kind, kind + '.' + kv::encode_part(cfg.source.url), cfg.source.url};  // it cannot be dialled either
   const auto what = host_and_port(*url) + unusual_path(of.path, url->path);
   return {kind, kind + '.' + encoded(what), (url->tls ? "wss://" : "ws://") + what, url->tls};
 }

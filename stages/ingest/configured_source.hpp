@@ -1,6 +1,6 @@
-// From the configuration to a source, and to the name under which its cursor is kept.
+// Makes the configured source, and the name under which its cursor is kept.
 //
-// Owns: the mapping of section [source]. Refuses to know: what is read.
+// Owns: the mapping of section [source]. Does not know: what is read.
 #pragma once
 
 #include "recordkv/core/source_position.hpp"
@@ -13,20 +13,20 @@
 
 namespace recordkv::stages {
 
-/// The name of a source: one for all spellings of its address. Numbers of one host mean nothing at another.
+/// The name of a source, the same for all spellings of its address. Numbers of one host mean nothing at another.
 struct source_key {
   std::string kind;
   std::string name;  ///< "{kind}.{enc(host)}": host, port and path, without what the scheme and the kind imply
-  std::string url;   ///< the same for people, and the mark of a key that was written under this rule
+  std::string url;   ///< the same for people; as a header it marks a key that was written under this rule
   bool tls = true;
 
-  /// True for a key that an earlier version may have kept for this source: kind and host as they were spelled.
+  /// True for a key that an earlier version may have used for this source: kind and host as they were spelled.
   bool was(std::string_view key) const;
 };
 
 source_key key_of_source(const config& cfg);
 
-/// Reads on behind `at`; nullopt: from where source.start says.
+/// Reads on after `at`; nullopt: from where source.start says.
 std::unique_ptr<firehose::frame_source> make_source(stage_context& ctx, std::optional<source_position> at);
 
 }  // namespace recordkv::stages

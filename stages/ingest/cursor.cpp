@@ -12,7 +12,7 @@
 namespace recordkv::stages {
 namespace {
 
-// A number from the future would be asked for again and again, and everything until then be passed over.
+// A number from the future would be requested again and again, and everything before it would be skipped.
 bool from_the_future(std::uint64_t seq, const source_key& key) {
   return !firehose::believable_number(seq, firehose::source_kind_named(key.kind).timed);
 }
@@ -26,21 +26,21 @@ task<result<nats::ensured>> cursor::open(int replicas) {
   co_return opened;
 }
 
-// The key, or one that an earlier version kept for the same source under another spelling of its address. Ours says so
-// by its header `url`; one that a person deleted stays deleted.
+// Finds the key, or one that an earlier version kept for the same source under another spelling of its address. A key
+// of this version has the header `url`. A key that a person deleted stays deleted.
 task<result<kv::entry>> cursor::find() {
-  auto ours = co_await bucket_.get(key_.name);
+  auto current = co_await bucket_.get(key_.name);
   former_.clear();
-  if (!ours && ours.error().code != errc::not_found) co_return ours;
-  seq_ = ours ? ours->seq : 0;
-  if (ours && (ours->deleted || !ours->header_value("url").empty())) co_return ours;
-  co_return co_await former(ours);
+  if (!current && current.error().code != errc::not_found) co_return current;
+  seq_ = current ? current->seq : 0;
+  if (current && (current->deleted || !current->header_value("url").empty())) co_return current;
+  co_return co_await former(current);
 }
 
-task<result<kv::entry>> cursor::former(const result<kv::entry>& ours) {
+task<result<kv::entry>> cursor::former(const result<kv::entry>& current) {
   auto keys = co_await bucket_.keys();
   if (!keys) co_return keys.error();
-  auto newest = ours;
+  auto newest = current;
   for (const auto& k : *keys) {
     if (k == key_.name || !key_.was(k)) continue;
     auto found = co_await bucket_.get(k);
@@ -101,20 +101,20 @@ task<result<void>> cursor::write(source_position value, std::string server_id) {
     if (written.error().code != errc::conflict) co_return written.error();
     auto now = co_await bucket_.get(key_.name);
     if (!now) co_return now.error();
-    // Ours, and only its answer was lost: go on from there. Another's: step down (X5).
+    // If this process wrote it, only the answer was lost: go on from there. If another process did, step down (X5).
     if (now->header_value("writer") != me)
       co_return fail(errc::lease_lost, "the cursor of {} was written by another process", key_.name);
     seq_ = now->seq;
   }
 }
 
-// Ours stands: the other is not looked at any more, and goes. Killed in between, it is merely left over.
+// The new key is written, so the old one is no longer read, and is removed. A kill in between merely leaves it behind.
 task<result<void>> cursor::retire(std::string old) {
   if (old.empty()) co_return result<void>{};
   log::info("ingest", "the cursor of {} was kept under {} so far, and is taken over", key_.name, old);
-  auto standing = co_await bucket_.get(old);
-  if (!standing) co_return result<void>{};
-  kv::write w{.key = std::move(old), .expected = standing->seq};
+  auto left = co_await bucket_.get(old);
+  if (!left) co_return result<void>{};
+  kv::write w{.key = std::move(old), .expected = left->seq};
   w.headers.push_back({"KV-Operation", "DEL"});
   (void)co_await bucket_.update(std::move(w));
   co_return result<void>{};

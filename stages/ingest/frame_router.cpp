@@ -17,7 +17,8 @@ constexpr std::size_t max_before_cursor = 1000;
 
 }  // namespace
 
-// Where the event stands. An event without a number, or with one from the future, counts with the one before it.
+// The position of the event. An event without a number, or with one from the future, takes that of the event before
+// it.
 std::optional<source_position> frame_router::place_of(const frame& f) const {
   const bool timed = firehose::source_kind_named(ctx_.cfg.source.kind).timed;
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -26,7 +27,7 @@ std::optional<source_position> frame_router::place_of(const frame& f) const {
   return passed_ ? passed_ : cursor_.at();
 }
 
-// What has no number of its own counts with the one before it.
+// What has no number of its own takes the position of the event before it.
 source_position frame_router::place() const {
   if (!cursor_.at()) return passed_.value_or(source_position{});
   return passed_ ? later(*cursor_.at(), *passed_) : *cursor_.at();
@@ -39,7 +40,7 @@ task<result<void>> frame_router::take(firehose::frame f) {
   const bool numbered = at && at->seq == f.info.seq && f.info.seq > 0;
   if (numbered) passed_ = at;
   if (f.info.seq > 0 && !numbered) ctx_.counters.add("notices", "future_number");
-  if (!cursor_.at() && numbered) {  // "live" means one place from now on
+  if (!cursor_.at() && numbered) {  // "live" means one position from now on
     if (auto begun = co_await begin_cursor({at->seq - 1, at->time}); !begun) co_return begun;
     for (auto& early : std::exchange(before_cursor_, {}))
       if (auto marked = co_await mark_unreadable(early); !marked) co_return marked;
@@ -75,7 +76,7 @@ task<result<void>> frame_router::buffer(parcel p) {
   co_return result<void>{};
 }
 
-// The account of what could not be read.
+// Marks the account whose event could not be read.
 task<result<void>> frame_router::mark_unreadable(const frame& f) {
   ctx_.counters.add("markers", f.info.did.empty() ? "unreadable_unknown" : "unreadable");
   if (f.info.did.empty()) co_return result<void>{};
@@ -85,7 +86,8 @@ task<result<void>> frame_router::mark_unreadable(const frame& f) {
        .at = place()});
 }
 
-// It came behind newer ones; stage kv knows by its account's rev whether it is lost, and the cursor does not go back.
+// The frame arrived after newer ones. Stage kv knows by the account's rev whether it is lost; the cursor does not go
+// back.
 task<result<void>> frame_router::take_late(frame f) {
   if (!cursor_.at() || !filter_.wants(f.info)) {
     ctx_.counters.add("skipped", "not_followed");
@@ -98,12 +100,12 @@ task<result<void>> frame_router::take_notice(frame f) {
   switch (f.what) {
     case frame::notice::outdated_cursor:
       ctx_.counters.add("notices", "outdated_cursor");
-      log::warn("ingest", "{} no longer has everything since our cursor: accounts may be stale", ctx_.cfg.source.url);
+      log::warn("ingest", "{} no longer has everything since the cursor: accounts may be stale", ctx_.cfg.source.url);
       co_return co_await note_gap(f.gap);
     case frame::notice::gap: ctx_.counters.add("notices", "gap"); co_return co_await note_gap(f.gap);
     case frame::notice::renumbered:
       ctx_.counters.add("notices", "renumbered");
-      log::warn("ingest", "{} numbers its events anew: a new epoch begins", ctx_.cfg.source.url);
+      log::warn("ingest", "{} has started its numbering again: a new epoch begins", ctx_.cfg.source.url);
       co_return co_await begin_epoch(f.info.seq);
     case frame::notice::unreadable:
       if (cursor_.at() || f.info.did.empty()) co_return co_await mark_unreadable(f);
@@ -125,7 +127,7 @@ task<result<void>> frame_router::begin_cursor(source_position value) {
   }
 }
 
-// The place stands before the first of the new numbers, as before the first of all.
+// The cursor is put before the first of the new numbers, as it is before the first event of all.
 task<result<void>> frame_router::begin_epoch(std::uint64_t first) {
   watermark_.renumbered();
   passed_.reset();
@@ -134,7 +136,7 @@ task<result<void>> frame_router::begin_epoch(std::uint64_t first) {
   co_return co_await begin_cursor(first - 1);
 }
 
-// It stands before any event behind it does: a kill can't hide it.
+// The gap is written before any event behind it, so a kill cannot hide it.
 task<result<void>> frame_router::note_gap(const source_gap& gap) {
   if (!cursor_.at() && !gap.none && gap.from.time == 0) co_return result<void>{};  // nothing was read before
   for (;;) {

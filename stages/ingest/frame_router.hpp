@@ -1,7 +1,7 @@
-// One frame at a time: dropped because no one follows it, put into the buffer, or noted.
+// Takes one frame at a time: drops it because it is not wanted, puts it into the buffer, or notes it.
 //
 // Owns: that decision, the headers of a buffered message, markers for what could not be buffered as it came.
-// Refuses to know: where frames come from, and when they are settled.
+// Does not know: where frames come from, and when they are settled.
 #pragma once
 
 #include "buffer_watermark.hpp"
@@ -24,15 +24,15 @@ class frame_router {
                buffer_watermark& mark)
       : ctx_(ctx), cursor_(at), gaps_(gaps), filter_(wanted), outbox_(out), watermark_(mark) {}
 
-  /// Suspends while the buffer is full. Errors are the publisher's, or the cursor's first write's.
+  /// Suspends while the buffer is full. An error is the publisher's, or that of the cursor's first write.
   task<result<void>> take(firehose::frame f);
-  /// Reading begins at another place.
+  /// Reading begins at another position.
   void begin() noexcept {
     passed_.reset();
     before_cursor_.clear();
   }
   std::uint64_t buffered() const noexcept { return buffered_; }
-  /// A first cursor that can't be written is no longer waited for.
+  /// Ends the wait for a first cursor that cannot be written.
   void close() noexcept {
     closing_ = true;
     pause_.notify();
@@ -41,7 +41,7 @@ class frame_router {
  private:
   task<result<void>> take_notice(firehose::frame f);
   task<result<void>> take_late(firehose::frame f);
-  /// A message for the buffer; `at` is what the cursor may say once it has left it.
+  /// A message for the buffer; `at` is the cursor's value once the message has left the buffer.
   struct parcel {
     std::string bytes;
     std::string did;
@@ -65,7 +65,7 @@ class frame_router {
   buffer_watermark& watermark_;
   std::uint64_t buffered_ = 0;
   std::optional<source_position> passed_;       // the last numbered event of this reading
-  std::vector<firehose::frame> before_cursor_;  // unreadable ones; with the first number they get a place
+  std::vector<firehose::frame> before_cursor_;  // unreadable ones; they get a position with the first number
   bool closing_ = false;
   event pause_;
 };

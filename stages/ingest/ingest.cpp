@@ -1,7 +1,7 @@
 // The stage `ingest`: from a source to stream `ingest`.
 //
-// One file of over 300 lines: the loops beside the reading (cursor, health, known accounts) share the place where it
-// reads, and that place may be lost during each of their waits.
+// One file of over 300 lines: the loops beside the reading (cursor, health, known accounts) share the reading's
+// position, and that may be lost during each of their waits.
 //
 // Owns: the source, the fenced publisher, the cursor; start, restart and stop of the reading.
 // Does not know: what becomes of a frame (frame_router.hpp), how far the buffer is settled (buffer_watermark.hpp).
@@ -86,7 +86,7 @@ class ingest_stage final : public stage {
     co_await drain();
     stop();
     if (!failure_) co_return done;
-    if (failure_->code == errc::lease_lost) (void)co_await life_.renew_if_stale();  // the lease tells more
+    if (failure_->code == errc::lease_lost) (void)co_await life_.renew_if_stale();  // sets lost(), if the lease is lost
     co_return *failure_;
   }
 
@@ -113,7 +113,7 @@ class ingest_stage final : public stage {
     co_return co_await gaps_.read();
   }
 
-  // Each round reads from one place. It ends when the place must be looked up anew.
+  // Each round reads from one position. It ends when the position must be determined again.
   task<result<void>> follow() {
     while (!life_.closing()) {
       co_await ctx_.nc.wait_up();
@@ -138,7 +138,7 @@ class ingest_stage final : public stage {
     co_return result<void>{};
   }
 
-  // X3, X4: the buffer as it is now, and where reading begins.
+  // X3, X4: takes the buffer as it is now, and decides where reading begins.
   task<result<void>> take_place() {
     // A process that was suspended, or cut off from NATS, may have lost the lease without knowing.
     if (auto still = co_await life_.renew_if_stale(); !still) co_return still;
@@ -184,7 +184,7 @@ class ingest_stage final : public stage {
     co_return fail(errc::closed, "ingest: closed");
   }
 
-  // Once a second: what the buffer has let go of, what of it is durable, and whether the store is full.
+  // Once a second: what has left the buffer, what of it is durable, and whether the store is full.
   task<> keep_cursor() {
     while (!stopped_) {
       co_await woken_.wait_for(stopped_ ? 0ms
@@ -192,7 +192,7 @@ class ingest_stage final : public stage {
       give_up_on_a_full_buffer();
       if (!ctx_.nc.up() || stopped_) continue;
       co_await look_at_buffer();
-      if (source_ && out_of_place()) source_->close();  // a quiet source must not delay what has to be read again
+      if (source_ && out_of_place()) source_->close();  // a quiet source must not delay the new reading
       if (ctx_.cfg.kv.max_keys > 0) co_await look_at_store();
       if (!gaps_.all().empty()) (void)co_await gaps_.read();  // a user may have acknowledged them
     }
@@ -212,7 +212,7 @@ class ingest_stage final : public stage {
     const auto asked_of = server_id_;
     const auto asked = std::pair(places_, ctx_.nc.connects());
     auto stream = co_await nats::stream_info(ctx_.nc, ctx_.names().buffer());
-    // What was learnt of another server, or before the place was taken anew, says nothing about this reading.
+    // An answer from another server, or from before the reading began again, says nothing about this reading.
     if (asked != std::pair(places_, ctx_.nc.connects())) co_return;
     const auto now = steady_clock::now();
     place_lost_ = stream ? !watermark_.look(*stream, now) : stream.error().code == errc::not_found;
@@ -236,9 +236,9 @@ class ingest_stage final : public stage {
     over_limit_ = over;
   }
 
-  // Reads which accounts have a state. Accounts that begin from now on pass here. Those of an earlier run's frames have
-  // their states once these frames have left the buffer. Only then is the list complete, and frames of other accounts
-  // may be dropped.
+  // Reads which accounts have a state. The filter adds the accounts of frames that pass from now on. The accounts of
+  // an earlier run's frames have their states once these frames have left the buffer. Only then is the list complete,
+  // and frames of other accounts may be dropped.
   task<> learn_known_accounts() {
     while (!stopped_) {
       if (filter_.is_certain() || !watermark_.earlier_run_settled()) {
@@ -255,7 +255,7 @@ class ingest_stage final : public stage {
     }
   }
 
-  // What was read must be in the buffer, or it is read again: nothing is lost either way, so this only has a deadline.
+  // Waits until what was read is in the buffer. What is not is read again, so a deadline bounds the wait.
   task<> drain() {
     const auto deadline = steady_clock::now() + 5s;
     while (outbox_.in_flight() > 0 && outbox_.last_error().empty() && steady_clock::now() < deadline)
@@ -271,7 +271,7 @@ class ingest_stage final : public stage {
     return {};
   }
 
-  // A connection may stand on which no frame will ever come. It is made anew once.
+  // A connection may be up although no frame will ever come on it. It is made again once.
   stall_reason silence() {
     if (!redialled_ && source_ && ctx_.nc.up()) {
       redialled_ = steady_clock::now();
@@ -281,10 +281,10 @@ class ingest_stage final : public stage {
             fmt::format("{} answers and sends nothing (source.silent_after = {} s)", ctx_.cfg.source.url,
                         std::chrono::floor<std::chrono::seconds>(ctx_.cfg.source.silent_after).count())};
   }
-  // What made it silent may also keep the next connection from being answered: it is told as silence for a while.
+  // What made the source silent may also keep the next connection unanswered. That is reported as silence for a while.
   bool redialling() const { return redialled_ && steady_clock::now() - *redialled_ < 30s; }
 
-  // A recording has no present to be behind of.
+  // A recording has no present, so it has no lag.
   void note_lag(const std::vector<firehose::frame>& frames) {
     double newest = 0;
     for (const auto& f : frames) newest = std::max(newest, f.info.time);
@@ -332,8 +332,9 @@ class ingest_stage final : public stage {
   std::unique_ptr<firehose::frame_source> source_;
   std::string server_id_;
   std::uint64_t places_ = 0;
-  std::optional<steady_clock::time_point> asked_source_;  // since when nothing has come; only while we wait for it
-  std::optional<steady_clock::time_point> redialled_;     // because it was silent; nothing has come since
+  std::optional<steady_clock::time_point>
+      asked_source_;                                   // since when nothing has come; only while the source is awaited
+  std::optional<steady_clock::time_point> redialled_;  // because of silence; nothing has come since
   std::optional<error> failure_;
   bool place_lost_ = false, over_limit_ = false, stopped_ = false;
   event woken_;

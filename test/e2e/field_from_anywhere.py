@@ -103,12 +103,12 @@ class FromAnywhereTest(unittest.TestCase):
             for line in shown.splitlines():  # every key stands there, to be uncommented
                 self.assertIn(line.split(" ")[0].split(".")[-1] + " = ", written)
             self.run_in(home, 1, "init", "mine")
-            self.assertIn("is there already", self.said)
+            self.assertIn("exists already", self.said)
             with open(settings, encoding="utf-8") as f:
                 self.assertEqual(f.read(), written)
             os.remove(settings)
             self.run_in(home, 1, "init", "mine")  # nor the other one
-            self.assertIn("likes.toml is there already", self.said)
+            self.assertIn("likes.toml exists already", self.said)
             self.assertFalse(os.path.exists(settings))
             self.run_in(elsewhere, 0, "init")
             self.assertEqual(sorted(os.listdir(elsewhere)), ["recordkv.toml", "views"])

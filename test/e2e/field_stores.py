@@ -182,7 +182,7 @@ class TwoStoresTest(unittest.TestCase):
             self.assertIn("record", refused.stderr)
             self.assertNotIn("reset", refused.stderr)
             done = rig.command(*wrong, "reset", "--yes")
-            self.assertIn("nothing of recordkv's is here for bucket recrod", done.stdout)
+            self.assertIn("recordkv has made nothing here for bucket recrod", done.stdout)
             self.assertEqual(self.names(rig), before)
             self.assertEqual(rig.command("--set", "kv.bucket=other", "reset", "--yes").returncode, 0)
             self.assertFalse({n for n in self.names(rig) if "other" in n}, "something of the second store is left")

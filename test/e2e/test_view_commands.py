@@ -79,7 +79,7 @@ class ViewCommandsTest(unittest.TestCase):
             again = json.loads(self.ask(rig, 0, "view", "list", "--json"))
             self.assertGreater(again["build"], row["build"])
             self.assertEqual(part.stop(), 0)
-            self.assertIn("kept by nobody", self.ask(rig, 0, "view", "list"))
+            self.assertIn("no process keeps it", self.ask(rig, 0, "view", "list"))
             self.assertIn("no process keeps view likes", self.ask(rig, 3, "view", "rebuild", "likes"))
             rig.recordkv("index", name="later")  # the wish stands
             wait_for("it is rebuilt", lambda: json.loads(self.ask(rig, 0, "view", "list", "--json"))["build"] > again["build"], 60)

@@ -172,7 +172,7 @@ class SwapTest(unittest.TestCase):
             writer = Writer(rig.url)
             writer.write([like(0), like(1)])
             rig.index()
-            wait_for("the view is there", lambda: "answers now" in rig.parts["index-all"].text(), 60)
+            wait_for("the view is there", lambda: "is live" in rig.parts["index-all"].text(), 60)
             postgres.query("CREATE VIEW mine AS SELECT rkey FROM likes")
             before = self.table(rig, postgres)
             rig.change("likes", "/subject/cid")

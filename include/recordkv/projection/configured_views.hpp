@@ -1,7 +1,7 @@
-// From the configuration to the plans of the views that are kept.
+// Makes the plans of the configured views.
 //
 // Owns: which files index.views names, on disk or compiled in, and that no table is wanted twice.
-// Does not know: what stands in a view file (view/plan.hpp).
+// Does not know: the content of a view file (view/plan.hpp).
 #pragma once
 
 #include "recordkv/config.hpp"

@@ -1,4 +1,6 @@
-// Stream `ingest`, the buffer between the stages `ingest` and `kv`, as the configuration wants it.
+// Stream `ingest`, the buffer between the stages `ingest` and `kv`, with its configured settings.
+//
+// Owns: the settings of the stream. Does not know: its messages.
 #pragma once
 
 #include "recordkv/nats/jetstream.hpp"
@@ -6,8 +8,8 @@
 
 namespace recordkv::stages {
 
-/// Makes the stream where it is absent, and compares its settings where it is not: errc::mismatch.
-/// Its writer and its reader both call this.
+/// Makes the stream if it is absent, otherwise compares its settings: errc::mismatch. Its writer and its reader both
+/// call this.
 task<result<nats::ensured>> open_ingest_stream(stage_context& ctx);
 
 }  // namespace recordkv::stages

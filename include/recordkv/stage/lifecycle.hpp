@@ -1,7 +1,7 @@
 // The life of one part of a stage: acquire the lease, work, release it, report health meanwhile.
 //
-// Owns: the lease with its renewal, the part's statistics and its place on the process's board, the report that stands
-// in the lease's value.
+// Owns: the lease with its renewal, the part's statistics and its place on the process's board, the report in the
+// lease's value.
 // Does not know: what the work is, and how it is told to stop (part_hooks::stop).
 #pragma once
 
@@ -18,14 +18,14 @@
 
 namespace recordkv::stages {
 
-/// What a part brings to its life. None of these may suspend. Each may be empty.
+/// What a part adds to its lifecycle. No hook may suspend. Each may be empty.
 struct part_hooks {
-  std::function<void()> refresh;                       ///< brings the statistics up to date before they are read
+  std::function<void()> refresh;                       ///< updates the statistics before they are read
   std::function<void(boost::json::object&)> describe;  ///< adds the members that only this part's report has
   std::function<void()> stop;                          ///< the lease was lost: end the work at once
 };
 
-/// Why a part makes no progress. An empty one: it does.
+/// Why a part makes no progress. An empty text: it makes progress.
 struct stall_reason {
   cause what{};
   std::string text;
@@ -35,7 +35,7 @@ struct stall_reason {
 class lifecycle {
  public:
   /// `stage` names the part in statistics and log lines. Without a lease to hold (`what` empty), acquire() has nothing
-  /// to do, and the part stands on no board.
+  /// to do, and the part is on no board.
   lifecycle(const stage_context& outer, std::string stage, std::optional<kv::lease_spec> what, part_hooks hooks);
 
   /// Opens what the part needs, then acquires the lease. Tries again while NATS does not answer, until
@@ -45,7 +45,7 @@ class lifecycle {
 
   /// Tries a part of the start again while NATS does not answer, until nats.start_timeout or until close().
   task<result<void>> while_starting(std::function<task<result<void>>()> attempt);
-  /// The time for a start begins anew: a standby takes over long after its own start.
+  /// The time for a start begins again, because a standby takes over long after its own start.
   void start_again();
 
   /// Holds the lease while `work` runs: renews it, releases it, joins the children that `work` was given. The caller
@@ -61,10 +61,11 @@ class lifecycle {
   void close() noexcept;
   bool closing() const noexcept { return closing_; }
 
-  /// Notes the health of the part: a lost connection to NATS or a denied permission goes before the part's own reason.
+  /// Notes the part's health. A lost connection to NATS or a denied permission takes precedence over the part's own
+  /// reason.
   void note_health(const stall_reason& own);
 
-  /// A renewal may be due; true while this process holds the lease, or has none to hold.
+  /// As in kv::lease. Without a lease to hold, it is always valid and never lost.
   task<result<void>> renew_if_stale();
   bool valid() const noexcept { return !lease_ || lease_->valid(); }
   bool lost() const noexcept { return lease_ && lease_->lost(); }

@@ -1,6 +1,6 @@
-// Which partitions a stage works on: from the configuration, and over what an earlier assignment has left behind.
+// Which partitions a stage works on, and the removal of what an earlier assignment has left behind.
 //
-// Owns: the reading of `assign`, and the removal of durable consumers that no process runs any more.
+// Owns: reading `assign`, and removing durable consumers that no process runs any more.
 // Does not know: what the partitions are used for.
 #pragma once
 
