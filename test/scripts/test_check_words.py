@@ -119,7 +119,8 @@ class LineTest(unittest.TestCase):
 
     def test_what_is_free_in_data(self):
         value = '"' + "x" * 121 + '"'
-        self.assertEqual(found("a.toml", f"a = {value}\nb = {value}  # comment\n# {value}\n"), [(2, "line"), (3, "line")])
+        self.assertEqual(found("a.toml", f"a = {value}\nb = {value}  # comment\n# {value}\n"),
+                         [(2, "line"), (3, "line")])
         self.assertEqual(found("a.mjs", f"a = {value};\nb = {value}; // comment\n"), [(2, "line")])
         self.assertEqual(found("a.sh", f"a={value}\n"), [(1, "line")])
 
