@@ -15,7 +15,7 @@ namespace json = boost::json;
 namespace {
 
 using std::chrono::steady_clock;
-constexpr std::chrono::milliseconds look_every{250}, slow_answer{1000};
+constexpr std::chrono::milliseconds look_every{250}, slow_answer{1000}, renew_every{1000};
 
 std::string first_line(const std::string& path) {
   std::ifstream in(path);
@@ -237,7 +237,7 @@ void lease::start(nursery& children, std::function<void()> on_lost) {
 
 task<> lease::renew() {
   while (held_) {
-    co_await released_.wait_for(std::chrono::seconds(1));
+    co_await released_.wait_for(renew_every);
     if (held_ && !writing_) (void)co_await renew_once();  // an error is met again in the next round
   }
 }

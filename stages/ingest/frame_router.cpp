@@ -14,6 +14,7 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr std::size_t max_before_cursor = 1000;
+constexpr std::chrono::milliseconds retry_pause{200};  // while NATS does not answer
 
 }  // namespace
 
@@ -123,7 +124,7 @@ task<result<void>> frame_router::begin_cursor(source_position value) {
   for (;;) {
     auto written = co_await cursor_.write(value, ctx_.nc.server_id());
     if (!tries_again(written)) co_return written;
-    co_await pause_.wait_for(std::chrono::milliseconds(200));
+    co_await pause_.wait_for(retry_pause);
   }
 }
 
@@ -142,7 +143,7 @@ task<result<void>> frame_router::note_gap(const source_gap& gap) {
   for (;;) {
     auto noted = co_await gaps_.note(gap);
     if (!tries_again(noted)) co_return noted;
-    co_await pause_.wait_for(std::chrono::milliseconds(200));
+    co_await pause_.wait_for(retry_pause);
   }
 }
 
