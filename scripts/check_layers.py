@@ -25,8 +25,8 @@ MAY = {
     "projection": {"core", "pipe", "atproto", "nats", "kv", "view", "config"},
     "indexer": {"core", "pipe", "atproto", "nats", "kv", "config", "stage"},
     "stages": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "stage", "projection"},
-    "cli": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "http", "stage", "projection", "stages",
-            "indexer"},
+    "cli": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "http", "stage", "projection",
+            "stages", "indexer"},
 }
 ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stage", "indexer.hpp": "indexer", "run.hpp": "cli"}
 # nats.c has three includers, and libcbor one: what a library costs is paid in one place
