@@ -67,7 +67,11 @@ def plain_environment(inherit: tuple = ()) -> dict:
 
 
 def die_with_parent() -> None:
+    """In the child, before its program begins. A shell that runs the tests in the background, or under nohup, ignores
+    signals that the tests send, and a program inherits that."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_DFL)
 
 
 def wait_for(what: str, condition, seconds: float = 20, every: float = 0.05, meanwhile=None):
