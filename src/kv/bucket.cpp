@@ -1,5 +1,8 @@
 #include "recordkv/kv/bucket.hpp"
 
+#include "recordkv/core/json_fields.hpp"
+#include "recordkv/core/parse_number.hpp"
+
 #include <boost/json.hpp>
 
 namespace recordkv::kv {
@@ -47,7 +50,7 @@ task<result<std::vector<entry>>> bucket::get_many(std::vector<std::string> keys)
                      m.header_value("Description"));
     if (status.empty()) {
       e.value = m.data();
-      e.seq = std::strtoull(std::string(m.header_value("Nats-Sequence")).c_str(), nullptr, 10);
+      e.seq = parse_number<std::uint64_t>(m.header_value("Nats-Sequence")).value_or(0);
       e.deleted = !m.header_value("KV-Operation").empty();
     }
     out.push_back(std::move(e));
@@ -60,10 +63,10 @@ task<result<std::vector<std::string>>> bucket::keys() {
       co_await nats::api(nc_, "STREAM.INFO." + stream(), fmt::format(R"({{"subjects_filter":"{}"}})", subject(">")));
   if (!info) co_return info.error();
   std::vector<std::string> out;
-  const auto* state = info->if_contains("state");
-  const auto* subjects = state && state->is_object() ? state->get_object().if_contains("subjects") : nullptr;
-  if (!subjects || !subjects->is_object()) co_return out;
-  for (const auto& [name, count] : subjects->get_object()) out.emplace_back(name.substr(subject("").size()));
+  const auto* state = object_field(*info, "state");
+  const auto* subjects = state ? object_field(*state, "subjects") : nullptr;
+  if (subjects == nullptr) co_return out;
+  for (const auto& [name, count] : *subjects) out.emplace_back(name.substr(subject("").size()));
   co_return out;
 }
 

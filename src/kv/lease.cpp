@@ -1,6 +1,8 @@
 #include "recordkv/kv/lease.hpp"
 
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/core/timestamp.hpp"
 
 #include <unistd.h>
@@ -33,7 +35,7 @@ std::uint64_t start_of(int pid) {
   std::istringstream rest(stat.substr(close + 1));
   std::string field;
   for (int i = 0; i < 20; ++i) rest >> field;
-  return std::strtoull(field.c_str(), nullptr, 10);
+  return parse_number<std::uint64_t>(field).value_or(0);
 }
 
 std::string host_name() {
@@ -55,16 +57,11 @@ holder parse_holder(const std::string& value) {
   const auto v = json::parse(value, ec);
   if (ec || !v.is_object()) return h;
   const auto& o = v.get_object();
-  const auto text = [&](std::string_view k) {
-    const auto* f = o.if_contains(k);
-    return f && f->is_string() ? std::string(f->get_string()) : std::string();
-  };
-  p.id = text("id");
-  p.host = text("host");
-  if (const auto* pid = o.if_contains("pid"); pid && pid->is_int64()) p.pid = static_cast<int>(pid->get_int64());
-  if (const auto* s = o.if_contains("started"); s && s->is_int64())
-    p.started = static_cast<std::uint64_t>(s->get_int64());
-  if (const auto* f = o.if_contains("first"); f && f->is_int64()) h.first = static_cast<std::uint64_t>(f->get_int64());
+  p.id = text_field(o, "id");
+  p.host = text_field(o, "host");
+  p.pid = static_cast<int>(integer_field(o, "pid"));
+  p.started = unsigned_field(o, "started");
+  h.first = unsigned_field(o, "first");
   return h;
 }
 

@@ -1,5 +1,6 @@
 #include "recordkv/kv/repo_state.hpp"
 
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 #include <boost/json.hpp>
@@ -43,32 +44,20 @@ result<repo_state> parse_repo_state(std::string_view text) {
   const auto v = json::parse(text, ec);
   if (ec || !v.is_object()) return fail(errc::malformed, "an account's state is not a JSON object");
   const auto& o = v.get_object();
-  const auto string_at = [&](std::string_view k) {
-    const auto* f = o.if_contains(k);
-    return f && f->is_string() ? std::string(f->get_string()) : std::string();
-  };
-  const auto bool_at = [&](std::string_view k) {
-    const auto* f = o.if_contains(k);
-    return f && f->is_bool() && f->get_bool();
-  };
-  repo_state s{.did = string_at("did"),
-               .rev = string_at("rev"),
-               .data = string_at("data"),
-               .status = string_at("status"),
-               .upstream_status = string_at("upstream_status"),
-               .verified = bool_at("verified"),
-               .complete = bool_at("complete"),
-               .filter = string_at("filter"),
-               .begun = string_at("begun"),
-               .error = string_at("error")};
-  if (const auto* at = o.if_contains("at"); at && at->is_int64()) s.at = static_cast<std::uint64_t>(at->get_int64());
-  const auto strings_at = [&](std::string_view k, std::vector<std::string>& into) {
-    if (const auto* list = o.if_contains(k); list && list->is_array())
-      for (const auto& e : list->get_array())
-        if (e.is_string()) into.emplace_back(e.get_string());
-  };
-  strings_at("collections", s.collections);
-  strings_at("reasons", s.reasons);
+  const auto text = [&](std::string_view key) { return std::string(text_field(o, key)); };
+  repo_state s{.did = text("did"),
+               .rev = text("rev"),
+               .data = text("data"),
+               .status = text("status"),
+               .upstream_status = text("upstream_status"),
+               .verified = flag_field(o, "verified"),
+               .complete = flag_field(o, "complete"),
+               .filter = text("filter"),
+               .begun = text("begun"),
+               .error = text("error")};
+  s.at = unsigned_field(o, "at");
+  s.collections = texts_field(o, "collections");
+  s.reasons = texts_field(o, "reasons");
   if (s.did.empty()) return fail(errc::malformed, "an account's state has no did");
   return s;
 }

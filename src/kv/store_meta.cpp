@@ -1,5 +1,6 @@
 #include "recordkv/kv/store_meta.hpp"
 
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/jetstream.hpp"
@@ -32,19 +33,16 @@ std::string to_json(const store_meta& m) {
                                       {"samples", samples_to_json(m.samples)}});
 }
 
-void parse_witness(const json::object& o, store_meta& m) {
-  if (const auto* was = o.if_contains("was"); was && was->is_array())
-    for (const auto& e : was->get_array())
-      if (e.is_string()) m.was.emplace_back(e.get_string());
-  const auto* samples = o.if_contains("samples");
-  if (!samples || !samples->is_array()) return;
-  for (const auto& e : samples->get_array()) {
-    const auto* s = e.if_object();
-    const auto* seq = s ? s->if_contains("seq") : nullptr;
-    const auto* time = s ? s->if_contains("time") : nullptr;
-    if (seq && seq->is_int64() && seq->get_int64() > 0 && time && time->is_string())
-      m.samples.push_back({static_cast<std::uint64_t>(seq->get_int64()), std::string(time->get_string())});
+std::vector<store_sample> parse_samples(const json::object& meta) {
+  std::vector<store_sample> out;
+  const auto* samples = array_field(meta, "samples");
+  if (samples == nullptr) return out;
+  for (const auto& e : *samples) {
+    const auto* o = e.if_object();
+    if (o == nullptr || unsigned_field(*o, "seq") == 0 || text_field(*o, "time").empty()) continue;
+    out.push_back({unsigned_field(*o, "seq"), std::string(text_field(*o, "time"))});
   }
+  return out;
 }
 
 result<store_meta> parse(const std::string& text) {
@@ -54,16 +52,13 @@ result<store_meta> parse(const std::string& text) {
     return fail(errc::malformed, "key meta of bucket repo is not a JSON object; recordkv did not write it");
   const auto& o = v.get_object();
   store_meta m;
-  if (const auto* p = o.if_contains("partitions"); p && p->is_int64())
-    m.partitions = static_cast<unsigned>(p->get_int64());
-  if (const auto* c = o.if_contains("created"); c && c->is_string()) m.created = c->get_string();
-  if (const auto* p = o.if_contains("put"); p && p->is_bool()) m.put_used = p->get_bool();
-  if (const auto* g = o.if_contains("generation"); g && g->is_int64())
-    m.generation = static_cast<std::uint64_t>(g->get_int64());
-  if (const auto* made = o.if_contains("made"); made && made->is_array())
-    for (const auto& e : made->get_array())
-      if (e.is_string()) m.made.emplace_back(e.get_string());
-  parse_witness(o, m);
+  if (o.contains("partitions")) m.partitions = static_cast<unsigned>(unsigned_field(o, "partitions"));
+  m.created = text_field(o, "created");
+  m.put_used = flag_field(o, "put");
+  m.generation = unsigned_field(o, "generation");
+  m.made = texts_field(o, "made");
+  m.was = texts_field(o, "was");
+  m.samples = parse_samples(o);
   return m;
 }
 
@@ -100,10 +95,10 @@ task<result<std::optional<store_sample>>> sample_at(nats::connection& nc, std::s
   auto m = co_await nats::api(nc, "STREAM.MSG.GET." + stream, json::serialize(json::object{{"seq", seq}}));
   if (!m && m.error().code == errc::not_found) co_return std::optional<store_sample>{};
   if (!m) co_return m.error();
-  const auto* found = m->if_contains("message");
-  const auto* time = found && found->is_object() ? found->get_object().if_contains("time") : nullptr;
-  if (!time || !time->is_string()) co_return fail(errc::refused, "STREAM.MSG.GET.{}: no message in the answer", stream);
-  co_return store_sample{seq, std::string(time->get_string())};
+  const auto* found = object_field(*m, "message");
+  const auto time = found ? text_field(*found, "time") : std::string_view{};
+  if (time.empty()) co_return fail(errc::refused, "STREAM.MSG.GET.{}: no message in the answer", stream);
+  co_return store_sample{seq, std::string(time)};
 }
 
 struct sample_check {
