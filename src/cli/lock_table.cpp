@@ -37,8 +37,7 @@ task<result<std::vector<lock_row>>> read_locks(nats::connection& nc, kv::store_n
     lock_row row{.key = key, .renewed = text(o, "renewed")};
     if (const auto* pid = o.if_contains("pid"); pid && pid->is_int64()) row.pid = static_cast<int>(pid->get_int64());
     if (auto* r = o.if_contains("report"); r && r->is_object()) row.report = std::move(r->get_object());
-    auto now =
-        co_await nats::stream_info(nc, lock.stream());  // both times are the server's: this machine's clock may differ
+    auto now = co_await nats::stream_info(nc, lock.stream());  // both times by the server's clock, not this machine's
     row.live = now && within_a_lease(found->time, now->asked_at);
     rows.push_back(std::move(row));
   }

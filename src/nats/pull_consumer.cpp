@@ -379,8 +379,8 @@ task<std::string> pull_consumer::stall_reason(std::chrono::milliseconds patience
 
 void pull_consumer::settle(const message& m) {
   if (m.incarnation() != incarnation_ || spec_.policy == acks::none) return;
-  (void)nc_.publish(std::string(m.reply()), "", {},
-                    "+ACK");  // if it is lost with the connection, the message is delivered again
+  // If this is lost with the connection, the message is delivered again.
+  (void)nc_.publish(std::string(m.reply()), "", {}, "+ACK");
 }
 
 void pull_consumer::close() noexcept {

@@ -20,9 +20,7 @@ constexpr unsigned write_timeout_ms = 15'000;
 // to 17 pieces of 32 KiB on the loopback interface. Without room for another packet the kernel closes the window.
 constexpr int room = 1 << 20;
 
-bool begins_record(unsigned char first) {
-  return first >= 0x14 && first <= 0x17;
-}  // a line of the protocol begins with a letter
+bool begins_record(unsigned char first) { return first >= 0x14 && first <= 0x17; }  // a protocol line: a letter
 
 }  // namespace
 
