@@ -87,7 +87,7 @@ struct config {
     std::string format = "text";
   } log;
 
-  std::vector<std::string> warnings;  ///< keys that are accepted, but whose feature is not there yet; one line each
+  std::vector<std::string> warnings;  ///< accepted keys without a feature behind them yet; one line each
 
   /// `index.database` as view::store takes it: "sqlite:" and a path (a relative one is under state.dir), or the
   /// unchanged URL.

@@ -280,7 +280,8 @@ task<result<void>> lease::renew_if_stale() {
   if (valid()) co_return result<void>{};
   auto renewed = co_await renew_once();
   if (renewed || renewed.error().code == errc::lease_lost || renewed.error().code == errc::closed) co_return renewed;
-  // A refusal (a full disk, say) does not tell who holds the lease. The caller asks again, as after a lost connection.
+  // A refusal (a full disk, for example) does not show which process holds the lease. The caller asks again, as after
+  // a lost connection.
   co_return fail(errc::unreachable, "{}", renewed.error().text);
 }
 

@@ -36,8 +36,8 @@ std::string string_at(const json::object& o, std::string_view key) {
   return v && v->is_string() ? std::string(v->get_string()) : "";
 }
 
-// True if the value was left out: another program has edited the consumer to deliver headers only. Without its value a
-// record would look like a deletion.
+// True if the message lacks its value: another program has edited the consumer to deliver headers only. Without its
+// value a record would look like a deletion.
 bool without_value(const message& m) {
   const auto size = m.data().empty() ? m.header_value("Nats-Msg-Size") : std::string_view{};
   return !size.empty() && size != "0";
@@ -258,7 +258,7 @@ task<result<std::vector<message>>> pull_consumer::next() {
 }
 
 // Two heartbeats are missing: the pull request is gone. If the consumer was deleted before the request arrived, no
-// status message could tell. So the server is asked whether the consumer exists.
+// status message reports that. So the server is asked whether the consumer exists.
 task<> pull_consumer::look_after_request() {
   auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   rewind_wanted_ = !there && there.error().code == errc::not_found;
