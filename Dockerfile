@@ -1,10 +1,10 @@
-# recordkv as an image: built with clang on Debian 13, run with nothing but the libraries it links.
+# recordkv as an image: built with clang on Debian 13. It contains only the libraries that recordkv links.
 #
 #   docker build -t recordkv .
 #   docker run -e RECORDKV_NATS_URL=nats://HOST:4222 -v recordkv:/var/lib/recordkv --read-only recordkv
 #   docker run … recordkv likes --of at://…            any command of recordkv
 #
-# Owns: what is in the image and how it starts. Refuses to know: where NATS is. compose.yaml brings one;
+# Owns: what is in the image and how it starts. Does not know: where NATS is. compose.yaml adds a NATS server.
 # test/deploy/image.sh builds this file without Docker and runs it.
 
 FROM docker.io/library/debian:trixie-slim AS builder
@@ -28,7 +28,7 @@ RUN CC=clang-19 CXX=clang++-19 meson setup /build -Dbuildtype=release -Db_ndebug
  && strip -o /usr/local/bin/recordkv /build/src/cli/recordkv
 
 FROM docker.io/library/debian:trixie-slim
-# useradd: a fixed number, so that a volume keeps its owner from image to image.
+# useradd: a fixed number, so that a volume has the same owner in every image.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       ca-certificates libcbor0.10 libfmt10 libjemalloc2 libnats3.10 libpq5 libsqlite3-0 libssl3t64 libstdc++6 \
@@ -42,7 +42,7 @@ COPY config/system.toml /etc/recordkv/recordkv.toml
 COPY config/views /etc/recordkv/views
 RUN recordkv --config /etc/recordkv/recordkv.toml config check
 
-# Over whatever file is mounted at /etc/recordkv/recordkv.toml: what is so because this is a container.
+# These override any file mounted at /etc/recordkv/recordkv.toml, because they follow from the container.
 ENV RECORDKV_STATE_DIR=/var/lib/recordkv RECORDKV_INDEX_VIEWS=/etc/recordkv/views/*.toml \
     RECORDKV_HTTP_LISTEN=0.0.0.0:2580 RECORDKV_NATS_START_TIMEOUT=1h
 USER 10580:10580

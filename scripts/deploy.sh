@@ -1,18 +1,18 @@
-# What deploys recordkv, tested: ./dev units (seconds) and ./dev image (minutes). Sourced by ./dev.
+# Tests what deploys recordkv: ./dev units (seconds) and ./dev image (minutes). Sourced by ./dev.
 
-# promtool alone out of Debian's package: installed whole it would bring a running Prometheus to a developer's machine.
+# Takes only promtool from Debian's package. The whole package would run Prometheus on a developer's machine.
 install_promtool() {
   command -v promtool >/dev/null && return
   say "dev: getting promtool"
   local dir=$tools/prometheus
   rm -rf "$dir" && mkdir -p "$dir"
-  [ -f "$tools/apt-updated" ] || { apt_get update || die "apt-get update failed; see .tools/apt.log"; touch "$tools/apt-updated"; }
+  update_packages
   (cd "$dir" && apt-get -qq download prometheus && dpkg-deb -x prometheus_*.deb .) >>"$tools/apt.log" 2>&1 ||
     die "promtool could not be had from Debian's package prometheus; see .tools/apt.log"
   mv "$dir/usr/bin/promtool" "$tools/bin/" && rm -rf "$dir"
 }
 
-# What e2e/deploy wants beside the rest; ./dev's setup_test calls it.
+# What only e2e/deploy needs; ./dev's setup_test calls it.
 setup_deploy() {
   python3 -c 'import yaml' 2>/dev/null || install_packages python3-yaml
   python3 -c 'import jsonschema' 2>/dev/null || install_packages python3-jsonschema
@@ -20,7 +20,7 @@ setup_deploy() {
   install_promtool
 }
 
-# Units, compose file, NATS configuration, alarms, by the tools that will read them.
+# Checks units, compose file, NATS configuration and alarms with the tools that will read them.
 run_units() {
   setup_deploy
   build release src/cli/recordkv
@@ -28,7 +28,7 @@ run_units() {
     python3 -B -m unittest discover -v -s test/deploy
 }
 
-# The image, built without Docker and used; see test/deploy/image.sh.
+# Builds the image without Docker and uses it; see test/deploy/image.sh.
 run_image() {
   install_packages buildah debootstrap binutils util-linux
   build release test/recordkv-sim

@@ -1,122 +1,166 @@
 #!/usr/bin/env python3
 """Runs the tests of a build directory by tier and tells each tier's count and time.
 
-Owns: which tier runs when, the counting, the closing line.
-Refuses to know: what a test does. Tests are those that Meson knows, by suite: unit, stages, nats, e2e.
+Owns: which tier runs when, how often, the counting, the closing line. Tests are those that Meson knows, by suite.
+Refuses to know: how a test program ends (test_program.py), and what it does.
 """
 import argparse
 import concurrent.futures
+import ctypes
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 
+import test_program
+
 TIERS = ["unit", "stages", "nats", "e2e"]
-
-
-def count(output, code):
-    """(passed, failed, skipped) as the program's own closing lines tell; a program that tells nothing counts as one."""
-    catch = re.search(r"All tests passed \(.* in (\d+) test cases?\)", output)
-    if catch:
-        return int(catch[1]), 0, 0
-    catch = re.search(r"^test cases:\s+(.*)$", output, re.M)
-    if catch:
-        by_word = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped)", catch[1])}
-        return by_word.get("passed", 0), by_word.get("failed", 0), by_word.get("skipped", 0)
-    ran = re.search(r"^Ran (\d+) tests? in", output, re.M)
-    if ran:
-        by_word = {word: int(n) for word, n in re.findall(r"(failures|errors|skipped)=(\d+)", output)}
-        failed = by_word.get("failures", 0) + by_word.get("errors", 0)
-        skipped = by_word.get("skipped", 0)
-        return int(ran[1]) - failed - skipped, failed, skipped
-    plain = re.findall(r"^(?:\w+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", output, re.M)
-    if plain:
-        return tuple(int(n or 0) for n in plain[-1])
-    return (1, 0, 0) if code == 0 else (0, 1, 0)
-
-
-def run_one(test):
-    """Runs one of Meson's tests; the result is a dictionary."""
-    started = time.monotonic()
-    environment = {**os.environ, **test["env"]}
-    environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:halt_on_error=1")
-    environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
-    try:
-        done = subprocess.run(test["cmd"], env=environment, cwd=test["workdir"] or None, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=test["timeout"], check=False)
-        output, code = done.stdout.decode(errors="replace"), done.returncode
-    except subprocess.TimeoutExpired as late:
-        output, code = (late.stdout or b"").decode(errors="replace") + "\nno end within the time it has\n", 124
-    passed, failed, skipped = count(output, code)
-    if code != 0 and failed == 0:
-        failed = 1
-    return {"name": test["name"], "passed": passed, "failed": failed, "skipped": skipped, "output": output,
-            "seconds": time.monotonic() - started}
+SHORT = 30  # seconds; what lasts less than that is repeated --repeat-short times
+SHOWN = 600  # lines of the output of a program that failed
+PR_SET_PDEATHSIG = 1
 
 
 def tell(result, verbose):
-    word = "FAILED" if result["failed"] else "ok"
+    word = "FAILED" if result["failed"] else "ok" if result["passed"] else "skipped"
     skipped = f", {result['skipped']} skipped" if result["skipped"] else ""
-    print(f"  {word:<6} {result['name']:<24} {result['passed']:>4} passed{skipped}  {result['seconds']:.1f} s", flush=True)
-    for line in result["output"].splitlines():
-        if result["skipped"] and re.search(r"SKIPPED|skipped:|skipped '|absent", line) and not result["failed"]:
-            print(f"           {line.strip()}")
-            break
+    passed, seconds = result["passed"], result["seconds"]
+    print(f"  {word:<7} {result['name']:<24} {passed:>4} passed{skipped}  {seconds:.1f} s", flush=True)
+    if result["skipped"] and not result["failed"]:
+        for line in result["lines"]:
+            if re.search(r"SKIPPED|skipped:|skipped '|absent", line):
+                print(f"           {line.strip()}")
+                break
     if result["failed"] or verbose:
-        print("\n".join("      | " + line for line in result["output"].splitlines()[-400:]), flush=True)
+        print("\n".join("      | " + line for line in result["lines"][-SHOWN:]), flush=True)
 
 
 def run_tier(tests, verbose):
-    """Those that may run beside others first, two at a time; then the rest alone."""
+    """First those that may run beside others, as many at a time as there are cores; then the rest alone."""
     together = [t for t in tests if t["is_parallel"]]
     alone = [t for t in tests if not t["is_parallel"]]
     results = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
-        for result in pool.map(run_one, together):
-            tell(result, verbose)
-            results.append(result)
+        try:
+            for result in pool.map(test_program.run, together):
+                tell(result, verbose)
+                results.append(result)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            test_program.stop_all()
+            raise
     for test in alone:
-        results.append(run_one(test))
+        results.append(test_program.run(test))
         tell(results[-1], verbose)
     return results
 
 
-def main():
+class BusyCore:
+    """A process that keeps one core busy, so that tests run as on a machine that others use, too."""
+
+    def __enter__(self):
+        libc = ctypes.CDLL(None)
+        self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"],
+                                        preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+class Tally:
+    """The counts of each tier, what failed in which round, and how long each program took at first."""
+
+    def __init__(self):
+        self.rows, self.failures, self.seconds = {}, [], {}
+
+    def add(self, tier, results, seconds, turn):
+        row = self.rows.setdefault(tier, [0, 0, 0, 0.0])
+        for r in results:
+            for n, key in enumerate(("passed", "failed", "skipped")):
+                row[n] += r[key]
+            self.seconds.setdefault(r["name"], r["seconds"])
+            if r["failed"]:
+                self.failures.append(f"{r['name']}, round {turn}: {r['wrong'] or str(r['failed']) + ' failed'}")
+        row[3] += seconds
+
+    def total(self):
+        return [sum(row[n] for row in self.rows.values()) for n in range(3)]
+
+    def print(self):
+        print("\ntier      passed  failed  skipped     time")
+        for tier, (passed, failed, skipped, seconds) in self.rows.items():
+            print(f"{tier:<8} {passed:>7} {failed:>7} {skipped:>8} {seconds:>7.1f}s")
+        passed, failed, skipped = self.total()
+        if skipped:
+            print("Skipped tests say above what they miss.")
+        for line in self.failures:
+            print(f"FAILED {line}")
+        print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+
+
+def chosen(known, given, tier):
+    """The tests of a tier that were asked for."""
+    tests = [t for t in known if tier in [s.split(":")[-1] for s in t["suite"]]
+             and (not given.only or any(part in t["name"] for part in given.only))]
+    if not tests and not given.only:
+        sys.exit(f"tier {tier} has no test: that is a mistake, not a pass")
+    return [{**t, "timeout": 3600} for t in tests] if given.long else tests
+
+
+def run_round(known, given, tally, turn):
+    """Every tier once; beyond round --repeat, only what was short in the first one. False when nothing is left."""
+    ran = False
+    for tier in given.tier or TIERS:
+        tests = chosen(known, given, tier)
+        if turn > given.repeat:
+            tests = [t for t in tests if tally.seconds[t["name"]] < SHORT]
+        if not tests:
+            continue
+        ran = True
+        print(f"tier {tier}" + (f", round {turn}" if max(given.repeat, given.repeat_short) > 1 else ""), flush=True)
+        started = time.monotonic()
+        tally.add(tier, run_tier(tests, given.verbose), time.monotonic() - started, turn)
+    return ran
+
+
+def arguments():
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("build")
-    ask.add_argument("--tier", action="append", choices=TIERS, help="only this tier; may be repeated")
-    ask.add_argument("--only", default="", help="only tests whose name contains this")
-    ask.add_argument("--long", action="store_true", help="the long form of those tests that have one (RECORDKV_LONG=1), with an hour each")
+    ask.add_argument("--tier", action="append", choices=TIERS, help="only this tier; may be given again")
+    ask.add_argument("--only", action="append", metavar="NAME",
+                     help="only tests whose name contains this; may be given again")
+    ask.add_argument("--repeat", type=int, default=1, metavar="N", help="the whole selection N times")
+    ask.add_argument("--repeat-short", type=int, default=1, metavar="N",
+                     help=f"each program that lasted under {SHORT} s in the first round N times in all")
+    ask.add_argument("--busy", action="store_true", help="a second process keeps a core busy meanwhile")
+    ask.add_argument("--long", action="store_true",
+                     help="the long form of those tests that have one (RECORDKV_LONG=1), with an hour each")
     ask.add_argument("--verbose", action="store_true", help="the output of tests that pass, too")
-    given = ask.parse_args()
+    return ask.parse_args()
+
+
+def main():
+    given = arguments()
     if given.long:
         os.environ["RECORDKV_LONG"] = "1"
-    known = json.loads(subprocess.run(["meson", "introspect", "--tests", given.build], capture_output=True, check=True).stdout)
-    rows, total = [], [0, 0, 0]
-    for tier in given.tier or TIERS:
-        tests = [t for t in known if tier in [s.split(":")[-1] for s in t["suite"]] and given.only in t["name"]]
-        for t in tests if given.long else []:
-            t["timeout"] = 3600
-        if not tests:
-            if given.only:
-                continue
-            sys.exit(f"tier {tier} has no test: that is a mistake, not a pass")
-        print(f"tier {tier}", flush=True)
-        started = time.monotonic()
-        results = run_tier(tests, given.verbose)
-        sums = [sum(r[k] for r in results) for k in ("passed", "failed", "skipped")]
-        rows.append((tier, *sums, time.monotonic() - started))
-        total = [a + b for a, b in zip(total, sums)]
-    print("\ntier      passed  failed  skipped     time")
-    for tier, passed, failed, skipped, seconds in rows:
-        print(f"{tier:<8} {passed:>7} {failed:>7} {skipped:>8} {seconds:>7.1f}s")
-    if total[2]:
-        print("Skipped tests say above what they miss: recorded protocol data (../shared/fixtures), or a namespace of their own.")
-    print(f"\n{total[0]} passed, {total[1]} failed, {total[2]} skipped")
-    if total[1] or not total[0]:
-        sys.exit(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    asked = subprocess.run(["meson", "introspect", "--tests", given.build], capture_output=True, check=True)
+    tally = Tally()
+    with BusyCore() if given.busy else open(os.devnull):
+        try:
+            for turn in range(1, max(given.repeat, given.repeat_short) + 1):
+                if not run_round(json.loads(asked.stdout), given, tally, turn):
+                    break
+        finally:
+            test_program.stop_all()
+    tally.print()
+    passed, failed, _ = tally.total()
+    sys.exit(1 if failed or not passed else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-# What ./dev needs on this machine: packages, compiler, nats-server. Sourced by ./dev; nothing is done twice.
+# Installs what ./dev needs: packages, compiler, nats-server. Sourced by ./dev. A second run installs nothing again.
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "dev: $*"; exit 1; }
@@ -12,10 +12,11 @@ as_root() {
 
 distribution() { . /etc/os-release; echo "${ID:-unknown}-${VERSION_ID:-0}"; }
 
-# The packages by distribution; a name in common stands once.
+# The packages of each distribution. Names that all have are in `common`.
 packages() {
   local common="ninja-build meson pkg-config ccache ca-certificates curl git iproute2 openssl python3 procps
-    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libcli11-dev libssl-dev libjemalloc-dev"
+    libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libcli11-dev libssl-dev
+    libjemalloc-dev"
   local clang="clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19"
   case $(distribution) in
     debian-12) echo $common $clang libboost1.81-dev ;;
@@ -31,16 +32,22 @@ missing_packages() {
 
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >>"$tools/apt.log" 2>&1; }
 
+update_packages() {
+  [ -f "$tools/apt-updated" ] && return
+  apt_get update || die "apt-get update failed; see .tools/apt.log"
+  touch "$tools/apt-updated"
+}
+
 install_packages() {
   local missing
   missing=$(missing_packages "$@")
   [ -z "$missing" ] && return
   say "dev: installing $(echo $missing | wc -w) packages"
-  [ -f "$tools/apt-updated" ] || { apt_get update || die "apt-get update failed; see .tools/apt.log"; touch "$tools/apt-updated"; }
+  update_packages
   apt_get install -y --no-install-recommends $missing || die "could not install: $(echo $missing); see .tools/apt.log"
 }
 
-# Debian 12 has Catch2 2 only; version 3 is in its backports.
+# Debian 12 has only Catch2 2. Version 3 is in its backports.
 install_catch2() {
   [ "$(distribution)" = debian-12 ] || return 0
   dpkg-query -W -f='${Version}' catch2 2>/dev/null | grep -q '^3' && return
@@ -52,10 +59,11 @@ install_catch2() {
       as_root tee /etc/apt/sources.list.d/recordkv-backports.list >/dev/null
     apt_get update || die "apt-get update failed; see .tools/apt.log"
   fi
-  apt_get install -y --no-install-recommends -t bookworm-backports catch2 || die "could not install catch2 from bookworm-backports"
+  apt_get install -y --no-install-recommends -t bookworm-backports catch2 ||
+    die "could not install catch2 from bookworm-backports"
 }
 
-# nats.c decides nothing here: 2.10 at least, and not the releases that can hide messages after a restart.
+# At least 2.10, and not the releases that can hide messages after a restart.
 nats_server_fits() {
   local v
   v=$("$1" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+') || return 1
@@ -67,7 +75,7 @@ go_version() { "$1" version 2>/dev/null | grep -oE 'go[0-9]+\.[0-9]+' | head -n1
 
 go_at_least() { [ "$(printf '%s\n%s\n' "$2" "$(go_version "$1")" | sort -V | head -n1)" = "$2" ]; }
 
-# A Go that can build, by itself or by fetching the toolchain that a module names.
+# Finds a Go that can build, by itself or with the toolchain that a module names.
 find_go() {
   local g
   for g in "$(command -v go || true)" /usr/local/go/bin/go /usr/lib/go-1.2*/bin/go; do
@@ -97,7 +105,10 @@ fetch_nats_release() {
   local from=https://github.com/nats-io/nats-server/releases/download/$nats_server_version
   curl -fsSL --connect-timeout 5 -o "$tools/nats.tar.gz" "$from/$name.tar.gz" 2>/dev/null || return 1
   sum=$(curl -fsSL --connect-timeout 5 "$from/SHA256SUMS" 2>/dev/null | awk -v f="$name.tar.gz" '$2==f {print $1}')
-  echo "$sum  $tools/nats.tar.gz" | sha256sum -c --quiet - >/dev/null 2>&1 || { say "dev: the checksum of $name is wrong"; return 1; }
+  echo "$sum  $tools/nats.tar.gz" | sha256sum -c --quiet - >/dev/null 2>&1 || {
+    say "dev: the checksum of $name is wrong"
+    return 1
+  }
   tar -xzf "$tools/nats.tar.gz" -C "$tools" && mv "$tools/$name/nats-server" "$tools/bin/"
 }
 
@@ -112,7 +123,7 @@ install_nats_server() {
   die "no way to get nats-server >= 2.10 worked; install it and put it on PATH (see .tools/go.log)"
 }
 
-# The tests need it, and so does the tour of README beside ./dev up.
+# The tests need it, and so does the tour in README.
 install_nats_cli() {
   command -v nats >/dev/null && return
   say "dev: getting the nats command line $nats_cli_version"
@@ -120,13 +131,14 @@ install_nats_cli() {
   go_install "$module" || { install_go && go_install "$module"; }
 }
 
-# ./dev up works without it.
+# ./dev up also works without it.
 setup_tour() {
-  install_nats_cli || say "dev: the nats command line could not be built (see .tools/go.log); the tour's nats commands need it"
+  install_nats_cli ||
+    say "dev: the nats command line could not be built (see .tools/go.log); the tour's nats commands need it"
 }
 
-# The server that tests start by themselves. Debian's package would leave one running on a developer's machine; while
-# this setting stands none is made. It goes again, so that whoever wants one later gets it as usual.
+# Tests start PostgreSQL by themselves. Debian's package would leave a server running on a developer's machine. This
+# setting prevents that. It is removed again, so that a later installation works as usual.
 install_postgres() {
   [ -n "${RECORDKV_POSTGRES_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return
   local setting=/etc/postgresql-common/createcluster.d/recordkv.conf
@@ -136,20 +148,25 @@ install_postgres() {
   as_root rm -f "$setting"
 }
 
-# For a test, too. Its service must not start, neither now nor with the machine.
+# A test starts PgBouncer, too. Its service must start neither now nor at boot.
 install_pgbouncer() {
   [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null && return
   local policy=/usr/sbin/policy-rc.d ours=
-  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null; as_root chmod 755 "$policy"; ours=1; }
+  [ -e "$policy" ] || {
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    ours=1
+  }
   install_packages pgbouncer
   [ -z "$ours" ] || as_root rm -f "$policy"
   ! command -v systemctl >/dev/null || as_root systemctl disable pgbouncer >/dev/null 2>&1 || true
 }
 
+# clang 19 through ccache, unless CC or CXX is set.
 use_compiler() {
   local ccache=
   command -v ccache >/dev/null && ccache="ccache "
-  export CC="${ccache}clang-19" CXX="${ccache}clang++-19"
+  export CC="${CC:-${ccache}clang-19}" CXX="${CXX:-${ccache}clang++-19}"
 }
 
 setup() {
@@ -159,30 +176,37 @@ setup() {
     install_packages $wanted
     install_catch2
   else
-    say "dev: $(distribution) is not one of Debian 12, Debian 13, Ubuntu 24.04; assuming that the packages of scripts/setup.sh are here"
+    say "dev: $(distribution) is not one of Debian 12, Debian 13, Ubuntu 24.04;" \
+      "assuming that the packages of scripts/setup.sh are here"
   fi
   install_nats_server
 }
 
-npm_packages() {  # npm_packages FOLDER: what its lock file says
+npm_packages() {  # npm_packages FOLDER: the packages of its lock file
   local lock=$1/package-lock.json stamp=$1/node_modules/.installed
   cmp -s "$lock" "$stamp" && return
   say "dev: installing the Node packages of $1"
-  (cd "$1" && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || { tail -n 15 "$tools/npm.log" >&2; die "npm ci failed in $1; see .tools/npm.log"; }
+  (cd "$1" && npm ci --no-audit --no-fund >"$tools/npm.log" 2>&1) || {
+    tail -n 15 "$tools/npm.log" >&2
+    die "npm ci failed in $1; see .tools/npm.log"
+  }
   cp "$lock" "$stamp"
 }
 
-pip_packages() {  # pip_packages FILE: into .tools/python, beside whatever Python has
+pip_packages() {  # pip_packages FILE: into .tools/python, beside Python's own
   local stamp=$tools/python/.installed
   cmp -s "$1" "$stamp" && return
   python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
   say "dev: installing the Python packages of $1"
-  python3 -m pip install --quiet --upgrade --target "$tools/python" -r "$1" >"$tools/pip.log" 2>&1 || { tail -n 15 "$tools/pip.log" >&2; die "pip failed for $1; see .tools/pip.log"; }
+  python3 -m pip install --quiet --upgrade --target "$tools/python" -r "$1" >"$tools/pip.log" 2>&1 || {
+    tail -n 15 "$tools/pip.log" >&2
+    die "pip failed for $1; see .tools/pip.log"
+  }
   cp "$1" "$stamp"
 }
 
-# What the tests need beside that: the nats command line, PostgreSQL, PgBouncer, Node, Python and Go with the packages of test/e2e and
-# docs/examples, the readers of what deploys it.
+# What the tests need beside that: the nats command line, PostgreSQL, PgBouncer, what checks the deployment files. Then
+# Node, Python and Go with the packages of test/e2e and docs/examples.
 setup_test() {
   install_nats_cli || die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
   install_postgres
@@ -192,7 +216,7 @@ setup_test() {
   npm_packages test/e2e
   npm_packages docs/examples/typescript
   pip_packages docs/examples/python/requirements.txt
-  # The Go example is built by its test; here only what it needs is fetched, checked against its go.sum.
+  # Its test builds the Go example. Here only its modules are fetched, and checked against its go.sum.
   find_go >/dev/null || install_go
   local fetched=$tools/go-example.sum
   if ! cmp -s docs/examples/go/go.sum "$fetched"; then

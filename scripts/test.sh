@@ -1,4 +1,4 @@
-# Running, testing and measuring what ./dev has built. Sourced by ./dev.
+# Runs, tests and measures what ./dev has built. Sourced by ./dev.
 
 free_port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
 
@@ -12,11 +12,12 @@ up() {
   demo "$@"
 }
 
-# The simulated network, and recordkv following it. A signal goes on to recordkv, which drains; then the network ends.
+# Runs the simulated network, and recordkv following it. A signal is passed to recordkv, which drains. Then the network
+# ends.
 demo() {
   local url=
   sim_out=$(mktemp)
-  # Its events are as far apart as the rate says (as fast as it goes: next to nothing), and its past ends now.
+  # Event times are apart by the rate (rate 0: 2 µs), and the simulated past ends now.
   local rate=${RECORDKV_DEMO_RATE:-200} step=2
   [ "$rate" -eq 0 ] || step=$((1000000 / rate > 2 ? 1000000 / rate : 2))
   "$build_dir/test/recordkv-sim" --die-with-parent --events 0 --past 20000 --rate "$rate" --step "$step" \
@@ -34,41 +35,46 @@ demo() {
     --set source.kind=jetstream --set "source.url=$url" --set source.start=oldest "$@" up &
   main_pid=$!
   trap 'kill -TERM $main_pid 2>/dev/null' TERM HUP
-  # Ctrl-C on a terminal reaches recordkv by itself; told twice, it would not drain but leave at once.
+  # Ctrl-C on a terminal reaches recordkv by itself. A second signal would end it at once, without draining.
   trap '[ -t 0 ] || kill -TERM $main_pid 2>/dev/null' INT
   local code=0
   while kill -0 $main_pid 2>/dev/null; do wait $main_pid || true; done
-  wait $main_pid || code=$?  # what it ended with, not the signal that ended the wait
+  wait $main_pid || code=$?  # its exit code, not the signal that ended the wait
   return $code
 }
 
-# A tool that is missing is a failure: setup_test has just installed them all.
+# A tool that is missing is a failure: setup_test has just installed them all. Recordings of the network may lie beside
+# the clone (test/fixtures/README.md).
 run_tests() {
   say "dev: building with sanitizers"
   build test
-  RECORDKV_NATS_SERVER=$(command -v nats-server) RECORDKV_NATS_CLI=$(command -v nats) \
+  RECORDKV_TOOLS=required RECORDKV_FIXTURES=${RECORDKV_FIXTURES:-$root/../shared/fixtures} \
+    RECORDKV_NATS_SERVER=$(command -v nats-server) RECORDKV_NATS_CLI=$(command -v nats) \
     python3 scripts/run_tests.py "$build_dir" "$@"
 }
 
 sources() { git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp'; }
 
+# lint [--changed]: everything; or, as CI does, clang-tidy on what changed and for four minutes at most.
 lint() {
-  local bad=0
+  local bad=0 kind=release options=()
+  [ "${1:-}" != --changed ] || { kind=test; options=(--changed --seconds 240); }
   say "dev: layers"
   python3 scripts/check_layers.py || bad=1
+  say "dev: words"
+  python3 scripts/check_words.py || bad=1
   say "dev: mutants still apply"
   for patch in test/mutants/*.patch; do git apply --check "$patch" || bad=1; done
   say "dev: formatting"
   sources | xargs clang-format-19 --dry-run -Werror || bad=1
   say "dev: clang-tidy"
-  build release
-  sources | grep -E '^(src|stages)/.*\.cpp$' | grep -v '^src/compile/' |
-    xargs -P "$(nproc)" -n 4 clang-tidy-19 -p "$build_dir" --quiet --warnings-as-errors='*' || bad=1
+  build "$kind"  # it reads the precompiled headers and the generated files; CI has the test build anyway
+  python3 scripts/tidy.py "$build_dir" "${options[@]}" || bad=1
   [ $bad = 0 ] || die "lint found something"
   say "dev: clean"
 }
 
-run_fuzz() {  # run_fuzz SECONDS: each target in turn, from its committed seeds
+run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committed seeds
   build fuzz
   local name
   for name in cbor car frame jetstream record_key view; do
@@ -81,7 +87,7 @@ run_fuzz() {  # run_fuzz SECONDS: each target in turn, from its committed seeds
   done
 }
 
-# Several processes, the long form: three minutes of kills; ten ingesters stopped for a minute each.
+# Several processes, the long form: kills for three minutes, and ten ingesters suspended for a minute each.
 run_system() {
   build release
   (cd test/e2e && RECORDKV_SYSTEM_SECONDS=180 RECORDKV_SYSTEM_STOPS=10 RECORDKV_SYSTEM_PAUSE=60 \
@@ -91,7 +97,7 @@ run_system() {
 
 run_mutants() { build test; python3 test/mutants/run.py "$build_dir"; }
 
-run_bench() {  # run_bench [pipe|views] [OPTIONS]: both where none is named
+run_bench() {  # run_bench [pipe|views] [OPTIONS]: both if none is named
   local what=${1:-all}
   build release
   export RECORDKV_NATS_SERVER=$(command -v nats-server)

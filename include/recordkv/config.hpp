@@ -71,14 +71,14 @@ struct config {
   } repos;
   struct {
     std::vector<std::string> views{"builtin:*"};
-    bool views_asked_for = false;  ///< index.views was set: otherwise a command takes the views that a process keeps
+    bool views_asked_for = false;  ///< views was configured: else a command uses the views that a process keeps
     std::string database = "sqlite:likes.db";
-    bool database_asked_for = false;  ///< likewise: otherwise a command uses the database of the running index
+    bool database_asked_for = false;  ///< likewise: else a command uses the database of the running index
     std::string assign = "all";
   } index;
   struct {
     std::string listen = "127.0.0.1:2580";
-    bool asked_for = false;  ///< http.listen was set: a port in use is then an error, not a warning
+    bool asked_for = false;  ///< listen was configured: a port that is taken is then an error, not a warning
     std::chrono::milliseconds max_lag{300'000};
     std::string admin_token;
   } http;
@@ -87,17 +87,16 @@ struct config {
     std::string format = "text";
   } log;
 
-  std::vector<std::string> warnings;  ///< accepted keys without a feature behind them yet; one line each
+  std::vector<std::string> warnings;  ///< keys that are accepted and have no effect yet, one line each
 
-  /// `index.database` as view::store takes it: "sqlite:" and a path (a relative one is under state.dir), or the
-  /// unchanged URL.
+  /// `index.database` as view::store takes it: a URL, or "sqlite:" and a path. A relative path lies under state.dir.
   std::string database() const;
 
   /// The path alone; empty if the database is not a file.
   std::string sqlite_path() const;
 };
 
-/// One key with its value and the value's origin, for `config show`.
+/// A key, its value and the value's origin, for `config show`.
 struct setting {
   std::string key;
   std::string value;
@@ -118,7 +117,7 @@ struct start_choice {
   std::uint64_t number = 0;
   double time = 0;  ///< seconds since 1970
 };
-/// nullopt: none of these.
+/// nullopt: something else.
 std::optional<start_choice> parse_start(std::string_view text);
 
 /// Merges and checks. errc::bad_config: "file:line: section.key: what is wrong, what to write instead".

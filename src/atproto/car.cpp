@@ -1,6 +1,6 @@
 // Lengths first, then CIDs, then bytes.
 //
-// Owns: the walk over sections; nothing is believed before it has been compared with what is left of the input.
+// Owns: the walk over sections. A length is used only after it has been compared with the rest of the input.
 // Refuses to know: what a root means.
 #include "recordkv/atproto/car.hpp"
 
@@ -30,7 +30,7 @@ bool take_length(std::string_view& s, std::size_t& length) {
   return false;
 }
 
-/// {"roots": [cid…], "version": 1}; unknown fields are passed over.
+/// {"roots": [cid…], "version": 1}; unknown fields are skipped.
 result<std::string_view> read_header(std::string_view header) {
   cbor::reader r(header);
   if (r.next() != cbor::kind::map) return fail(errc::malformed, "car_header");

@@ -137,7 +137,7 @@ kind reader::read_link() noexcept {
 }
 
 kind reader::open_container(bool is_map, std::uint64_t n) noexcept {
-  // Every element takes a byte at least, so a count beyond the rest of the input is a lie.
+  // Every element takes at least one byte, so a count beyond the rest of the input is false.
   if (n > max_entries || n * (is_map ? 2 : 1) > bytes_.size() - at_) return refuse("count");
   if (depth_ == max_depth) return refuse("depth");
   kind_ = is_map ? kind::map : kind::array;
@@ -199,12 +199,6 @@ bool reader::skip() noexcept {
     if (next() == kind::bad) return false;
   }
   return true;
-}
-
-bool is_item(std::string_view bytes) noexcept {
-  reader r(bytes);
-  r.next();
-  return r.skip() && r.next() == kind::end;
 }
 
 bool is_utf8(std::string_view s) noexcept {

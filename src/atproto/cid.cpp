@@ -39,7 +39,7 @@ bool take_varint(std::string_view& s, std::uint64_t& value) {
   return false;
 }
 
-/// The algorithm is looked up once, and a context lives as long as its thread: a one-shot EVP call looks it up anew
+/// The algorithm is looked up once, and a context lives as long as its thread. A one-shot EVP call looks it up anew
 /// each time, which costs more than hashing a small block.
 EVP_MD_CTX* hashing_context() {
   static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);

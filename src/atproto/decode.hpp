@@ -1,11 +1,12 @@
 // What the decoders of the two wires share.
 //
-// Owns: their entry points, and what is done to informal text before anybody prints or sends it.
+// Owns: their entry points, and the cleaning of informal text before it is printed or sent.
 // Refuses to know: either wire.
 #pragma once
 
 #include "recordkv/atproto/event.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,23 +16,26 @@ namespace recordkv::atproto {
 result<repo_event> decode_frame(std::string_view bytes);
 result<repo_event> decode_json(std::string_view text);
 
-/// Text from the network that is only shown or put into a header: printable ASCII, at most `most` bytes. Anything else
-/// in it becomes '?', so that no line break travels on.
-std::string shown(std::string_view text, std::size_t most);
+/// Text from the network that is only shown or put into a header: printable ASCII, at most `max` bytes. Other
+/// bytes become '?', so that no line break is passed on.
+std::string shown(std::string_view text, std::size_t max);
 
-/// An error frame: errc::refused, "Name: message".
+/// An error frame: "Name: message", with the code of its name (is_error_frame).
 error stream_error(std::string_view name, std::string_view message);
+
+/// "create", "update" or "delete"; nullopt for others.
+std::optional<action> action_named(std::string_view word) noexcept;
 
 /// Why a record has no JSON, or no CBOR.
 record_flaw flaw_for(const error& why) noexcept;
 
-/// Takes over what is valid of a path; bad_path unless both halves are. No subject is ever made of a bad one.
+/// Takes over the valid parts of a path; bad_path unless both are valid. No subject is made of a bad path.
 bool take_path(record_change& change, std::string_view collection, std::string_view rkey);
 
-/// Adds a collection that an op touches to the glance, once, if it is one.
-void note_collection(glance& g, std::string_view collection);
+/// Adds a collection that an op touches to the summary, once, if it is one.
+void note_collection(frame_summary& g, std::string_view collection);
 
-/// Keeps the DID if it can be stored; otherwise turns the glance into kind unknown and says why in its name.
-void note_did(glance& g, std::string_view did);
+/// Keeps the DID if it can be stored; otherwise turns the summary into kind unknown and says why in its name.
+void note_did(frame_summary& g, std::string_view did);
 
 }  // namespace recordkv::atproto

@@ -1,4 +1,4 @@
-// The dispatch between wires, the names, and the hygiene of informal text.
+// The dispatch between wires, the names, and the cleaning of informal text.
 //
 // Owns: which first byte means what.
 // Refuses to know: the wires themselves (frame_event.cpp, jetstream.cpp).
@@ -21,6 +21,12 @@ std::string_view name(action a) noexcept {
   return "unknown";
 }
 
+std::optional<action> action_named(std::string_view word) noexcept {
+  for (const auto a : {action::create, action::update, action::remove})
+    if (name(a) == word) return a;
+  return std::nullopt;
+}
+
 std::string_view name(record_flaw f) noexcept {
   switch (f) {
     case record_flaw::none: return "none";
@@ -34,8 +40,8 @@ std::string_view name(record_flaw f) noexcept {
   return "unknown";
 }
 
-std::string shown(std::string_view text, std::size_t most) {
-  std::string out(text.substr(0, most));
+std::string shown(std::string_view text, std::size_t max) {
+  std::string out(text.substr(0, max));
   std::ranges::replace_if(out, [](char c) { return c < 0x20 || c > 0x7E; }, '?');
   return out;
 }
@@ -43,7 +49,10 @@ std::string shown(std::string_view text, std::size_t most) {
 error stream_error(std::string_view name, std::string_view message) {
   auto text = shown(name, 64);
   if (!message.empty()) text += ": " + shown(message, 256);
-  return {errc::refused, std::move(text)};
+  const auto code = name == "FutureCursor"      ? errc::cursor_ahead
+                    : name == "ConsumerTooSlow" ? errc::too_slow
+                                                : errc::refused;
+  return {code, std::move(text)};
 }
 
 record_flaw flaw_for(const error& why) noexcept {
@@ -52,7 +61,7 @@ record_flaw flaw_for(const error& why) noexcept {
 }
 
 bool take_path(record_change& change, std::string_view collection, std::string_view rkey) {
-  if (is_nsid(collection)) change.collection = collection;  // also of a bad path: it tells whose loss it is
+  if (is_nsid(collection)) change.collection = collection;  // also of a bad path: it says which collection is affected
   if (!change.collection.empty() && is_rkey(rkey)) {
     change.rkey = rkey;
     return true;
@@ -61,12 +70,12 @@ bool take_path(record_change& change, std::string_view collection, std::string_v
   return false;
 }
 
-void note_collection(glance& g, std::string_view collection) {
+void note_collection(frame_summary& g, std::string_view collection) {
   if (!is_nsid(collection) || std::ranges::find(g.collections, collection) != g.collections.end()) return;
   g.collections.emplace_back(collection);
 }
 
-void note_did(glance& g, std::string_view did) {
+void note_did(frame_summary& g, std::string_view did) {
   const bool valid = is_did(did), storable = valid && did.size() <= max_did;
   if (storable) g.did = did;
   if (storable && g.seq != 0) return;
@@ -77,10 +86,10 @@ void note_did(glance& g, std::string_view did) {
 
 repo_event undecoded(std::string_view payload, const error& why) {
   repo_event out;
-  // An error frame's text is the host's; everything else is a word of ours.
+  // The text of an error frame is the host's. Every other text is one of our words.
   out.reason = why.code == errc::malformed ? shown(why.text, 64) : std::string(name(why.code));
   const bool json = payload.starts_with('{');
-  const auto seen = json ? glance_jetstream(payload) : glance_frame(payload);
+  const auto seen = json ? summarise_jetstream(payload) : summarise_frame(payload);
   if (!seen || seen->did.empty()) return out;
   out.kind = event_kind::unreadable;
   out.did = seen->did;

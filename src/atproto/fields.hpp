@@ -1,7 +1,7 @@
 // Reading the fields of a CBOR map into views, each with its type.
 //
 // Owns: the loop that every message, op and commit block has in common.
-// Refuses to know: which fields those are; a table says it.
+// Refuses to know: which fields those are; a table lists them.
 #pragma once
 
 #include "recordkv/atproto/cbor.hpp"
@@ -22,9 +22,11 @@ struct field {
 };
 
 /// Reads the pairs of the map that `r` has just begun. Fields of the table go to their views; null counts as absent
-/// where a field is not required. Every other pair goes to `other(key, r)`, which stands on the value's first token and
-/// either reads all of it and returns an empty word, or returns what is wrong. The first wrong thing ends the walk: the
-/// field's name (also when it comes twice, which a reader of any order does not see), or the reader's flaw.
+/// where a field is not required. Every other pair goes to `other(key, r)`, with `r` at the value's first token. It
+/// reads the whole value and returns an empty word, or it returns what is wrong.
+///
+/// The first fault ends the walk and is returned: the field's name, or the reader's flaw. A repeated field is a fault,
+/// because a reader of any key order does not notice it.
 template <class Other>
 std::string_view read_fields(cbor::reader& r, std::span<field> table, Other other) {
   for (auto left = r.count(); left != 0; --left) {
@@ -51,7 +53,7 @@ std::string_view read_fields(cbor::reader& r, std::span<field> table, Other othe
   return {};
 }
 
-/// For `other`: passes over a field that does not matter.
-inline std::string_view pass_over(cbor::reader& r) { return r.skip() ? std::string_view{} : r.flaw(); }
+/// For `other`: skips a field that does not matter.
+inline std::string_view skip_value(cbor::reader& r) { return r.skip() ? std::string_view{} : r.flaw(); }
 
 }  // namespace recordkv::atproto

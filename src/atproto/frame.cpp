@@ -4,6 +4,7 @@
 // Refuses to know: what the CAR inside `blocks` holds.
 #include "recordkv/atproto/frame.hpp"
 
+#include "decode.hpp"
 #include "fields.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/syntax.hpp"
@@ -28,7 +29,7 @@ std::string_view read_map(cbor::reader r, std::span<field> table, Other other) {
   return r.next() == kind::end ? std::string_view{} : "payload";
 }
 
-/// A payload is no more than an envelope: its keys may come in any order.
+/// A payload is only an envelope: its keys may come in any order.
 cbor::reader envelope(std::string_view bytes) { return cbor::reader(bytes, cbor::key_order::any); }
 
 std::string_view read_seq(const cbor::reader& r, std::uint64_t& seq) {
@@ -45,23 +46,17 @@ std::string_view check_did(std::string_view did) {
 std::string_view read_op(cbor::reader& r, op_view& op) {
   std::string_view what;
   std::array<field, 4> table{{
-      {"cid", kind::link, presence::optional, &op.cid},  // some hosts leave it out of a delete, where it is null
+      {"cid", kind::link, presence::optional, &op.cid},  // null in a delete, where some hosts omit it
       {"path", kind::text, presence::required, &op.path},
       {"prev", kind::link, presence::optional, &op.prev},
       {"action", kind::text, presence::required, &what},
   }};
   if (r.next() != kind::map) return "ops";
-  const auto flaw = read_fields(r, table, [](std::string_view, cbor::reader& rest) { return pass_over(rest); });
+  const auto flaw = read_fields(r, table, [](std::string_view, cbor::reader& rest) { return skip_value(rest); });
   if (!flaw.empty()) return flaw;
-  if (what == "create") {
-    op.what = action::create;
-  } else if (what == "update") {
-    op.what = action::update;
-  } else if (what == "delete") {
-    op.what = action::remove;
-  } else {
-    return "action";
-  }
+  const auto known = action_named(what);
+  if (!known) return "action";
+  op.what = *known;
   return op.cid.empty() == (op.what == action::remove) ? std::string_view{} : "op_cid";
 }
 
@@ -88,7 +83,7 @@ result<frame_parts> split_frame(std::string_view bytes) {
   bool has_op = false;
   std::array<field, 1> table{{{"t", kind::text, presence::optional, &parts.type}}};
   const auto flaw = read_fields(r, table, [&](std::string_view key, cbor::reader& value) -> std::string_view {
-    if (key != "op") return pass_over(value);
+    if (key != "op") return skip_value(value);
     if (std::exchange(has_op, true) || value.what() != kind::integer) return "header";
     parts.op = value.integer();
     return {};
@@ -115,14 +110,14 @@ result<commit_view> read_commit(std::string_view payload) {
       {"rev", kind::text, presence::required, &c.rev},
       {"repo", kind::text, presence::required, &c.repo},
       {"time", kind::text, presence::optional, &c.time},
-      {"since", kind::text, presence::optional, &c.since},  // nothing depends on it, and some hosts leave it out
+      {"since", kind::text, presence::optional, &c.since},  // not used, and some hosts omit it
       {"blocks", kind::bytes, presence::required, &c.blocks},
       {"commit", kind::link, presence::required, &c.commit},
       {"prevData", kind::link, presence::optional, &c.prev_data},
   }};
   const auto flaw = read_map(envelope(payload), table, [&](std::string_view key, cbor::reader& r) -> std::string_view {
     if (key == "seq") return read_seq(r, c.seq);
-    if (key != "ops") return pass_over(r);
+    if (key != "ops") return skip_value(r);
     if (std::exchange(has_ops, true)) return "ops";
     return read_ops(r, c.ops);
   });
@@ -150,10 +145,10 @@ result<notice_view> read_notice(event_kind what, std::string_view payload) {
   const auto mine = std::span(table).first(sync ? 4 : 2);
   const auto flaw = read_map(envelope(payload), mine, [&](std::string_view key, cbor::reader& r) -> std::string_view {
     if (key == "seq") return read_seq(r, n.seq);
-    if (what != event_kind::account) return pass_over(r);
+    if (what != event_kind::account) return skip_value(r);
     if (key == "status" && std::exchange(has_status, true)) return "status";
     if (key == "status" && r.what() == kind::text) n.status = r.view();
-    if (key != "active") return pass_over(r);
+    if (key != "active") return skip_value(r);
     if (has_active || r.what() != kind::boolean) return "active";
     n.active = r.boolean();
     has_active = true;

@@ -101,7 +101,7 @@ result<repo_event> decode_frame(std::string_view bytes) {
     case event_kind::account: return decode_notice(kind, parts->payload);
     default: break;
   }
-  const auto seen = glance_frame(bytes);
+  const auto seen = summarise_frame(bytes);
   if (!seen) return seen.error();
   repo_event out;
   out.kind = seen->kind;

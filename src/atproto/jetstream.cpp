@@ -1,15 +1,16 @@
 // Jetstream's JSON, v1 and v2, and the markers that ingest writes.
 //
 // Owns: the two envelopes, and what they have in common.
-// Refuses to know: proofs, for there are none: what the server says is believed, apart from its syntax, and from a
-// record that its own CID contradicts. A record is rewritten through its canonical CBOR, so that its text is the same
-// as if it had come over the firehose.
+// Refuses to know: proofs, because Jetstream has none. What the server says is believed, except bad syntax and a record
+// that contradicts its own CID. A record is rewritten through its canonical CBOR, so that its text is the same as over
+// the firehose.
 #include "decode.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
 #include "recordkv/atproto/frame.hpp"
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/core/timestamp.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
@@ -23,24 +24,6 @@ namespace recordkv::atproto {
 namespace {
 
 namespace json = boost::json;
-
-std::string_view text_of(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v != nullptr && v->is_string() ? std::string_view(v->get_string()) : std::string_view{};
-}
-
-/// 0 when absent, not an integer, or negative.
-std::uint64_t number_of(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  if (v == nullptr) return 0;
-  if (v->is_uint64()) return v->get_uint64();
-  return v->is_int64() && v->get_int64() > 0 ? static_cast<std::uint64_t>(v->get_int64()) : 0;
-}
-
-const json::object* object_of(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v == nullptr ? nullptr : v->if_object();
-}
 
 /// Text that has been parsed, with the memory it lives in.
 class document {
@@ -71,36 +54,36 @@ struct envelope {
 
 envelope read_v1(const json::object& root) {
   envelope e;
-  const auto kind = text_of(root, "kind");
+  const auto kind = text_field(root, "kind");
   if (kind == "commit") e.kind = event_kind::commit;
   if (kind == "identity") e.kind = event_kind::identity;
   if (kind == "account") e.kind = event_kind::account;
-  e.time_us = number_of(root, "time_us");
-  e.seq = number_of(root, "cursor");
+  e.time_us = unsigned_field(root, "time_us");
+  e.seq = unsigned_field(root, "cursor");
   if (e.seq == 0) e.seq = e.time_us;
-  e.did = text_of(root, "did");
-  e.body = object_of(root, kind);
+  e.did = text_field(root, "did");
+  e.body = object_field(root, kind);
   return e;
 }
 
 envelope read_v2(const json::object& payload) {
   envelope e;
-  auto type = text_of(payload, "$type");
+  auto type = text_field(payload, "$type");
   type.remove_prefix(std::min(type.find('#'), type.size()));
   e.kind = kind_of(type);
-  e.seq = number_of(payload, "seq");
-  e.did = text_of(payload, "did");
-  e.time = text_of(payload, "time");
+  e.seq = unsigned_field(payload, "seq");
+  e.did = text_field(payload, "did");
+  e.time = text_field(payload, "time");
   const bool flat = e.kind == event_kind::commit || e.kind == event_kind::info;
-  e.body = flat || type.empty() ? &payload : object_of(payload, type.substr(1));
+  e.body = flat || type.empty() ? &payload : object_field(payload, type.substr(1));
   return e;
 }
 
 result<envelope> open(const json::object& root) {
-  const auto type = text_of(root, "$type");
-  if (type == "error") return stream_error(text_of(root, "error"), text_of(root, "message"));
+  const auto type = text_field(root, "$type");
+  if (type == "error") return stream_error(text_field(root, "error"), text_field(root, "message"));
   if (type != "message") return read_v1(root);
-  const auto* payload = object_of(root, "payload");
+  const auto* payload = object_field(root, "payload");
   if (payload == nullptr) return fail(errc::malformed, "payload");
   return read_v2(*payload);
 }
@@ -118,14 +101,14 @@ std::string as_time(std::uint64_t us) {
                      clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
-/// `cid`: binary, as the event has it; empty: it tells none.
+/// `cid`: binary, as the event has it; empty: it has none.
 void read_record(const json::object& body, std::string_view cid, record_change& change) {
   const auto* record = body.if_contains("record");
   if (record == nullptr || record->is_null()) {
     change.flaw = record_flaw::missing_block;
     return;
   }
-  // 1.0 may stand for an integer or for a float; only the CID knows.
+  // 1.0 may stand for an integer or for a float; only the CID can tell.
   const auto bytes = cbor_of(*record, cid.empty() ? odd_integers::refuse : odd_integers::take);
   if (!bytes) {
     change.flaw = flaw_for(bytes.error());
@@ -144,44 +127,37 @@ void read_record(const json::object& body, std::string_view cid, record_change& 
   if (cid.empty()) change.cid = cid_text_of(*bytes);
 }
 
-/// The CID that a commit names, binary; empty where it names none. errc::malformed: it is none.
+/// The CID that a commit names, binary; empty where it names none. errc::malformed: it is not a CID.
 result<std::string> read_cid(const json::object& body) {
   const auto* cid = body.if_contains("cid");
   if (cid == nullptr || cid->is_null()) return std::string();
-  return cid_from_text(text_of(body, "cid"));
+  return cid_from_text(text_field(body, "cid"));
 }
 
 result<void> read_commit_body(const json::object& body, repo_event& out) {
-  out.rev = text_of(body, "rev");
+  out.rev = text_field(body, "rev");
   if (!is_tid(out.rev)) return fail(errc::malformed, "rev");
   record_change change;
-  const auto what = text_of(body, "operation");
-  if (what == "create") {
-    change.what = action::create;
-  } else if (what == "update") {
-    change.what = action::update;
-  } else if (what == "delete") {
-    change.what = action::remove;
-  } else {
-    return fail(errc::malformed, "action");
-  }
-  const auto collection = text_of(body, "collection"), rkey = text_of(body, "rkey");
+  const auto what = action_named(text_field(body, "operation"));
+  if (!what) return fail(errc::malformed, "action");
+  change.what = *what;
+  const auto collection = text_field(body, "collection"), rkey = text_field(body, "rkey");
   if (!take_path(change, collection, rkey) || change.what == action::remove) {
     out.changes.push_back(std::move(change));
     return {};
   }
   const auto cid = read_cid(body);
   if (!cid) return cid.error();
-  if (!cid->empty()) change.cid = text_of(body, "cid");
+  if (!cid->empty()) change.cid = text_field(body, "cid");
   read_record(body, *cid, change);
   out.changes.push_back(std::move(change));
   return {};
 }
 
-/// v2 wraps the firehose's #sync unchanged, its CAR as base64. Rebuilding nothing, only the rev is taken over: a sync
-/// that is not proven makes the KV stage fetch the repository anyway.
+/// v2 wraps the firehose's #sync unchanged, its CAR as base64. Only the rev is used: an unproven sync makes the KV
+/// stage fetch the repository anyway.
 result<void> read_sync_body(const json::object& body, repo_event& out) {
-  out.rev = text_of(body, "rev");
+  out.rev = text_field(body, "rev");
   return is_tid(out.rev) ? result<void>{} : fail(errc::malformed, "rev");
 }
 
@@ -189,7 +165,7 @@ result<void> read_account_body(const json::object& body, repo_event& out) {
   const auto* active = body.if_contains("active");
   if (active == nullptr || !active->is_bool()) return fail(errc::malformed, "active");
   out.active = active->get_bool();
-  out.status = shown(text_of(body, "status"), 64);
+  out.status = shown(text_field(body, "status"), 64);
   return {};
 }
 
@@ -202,13 +178,13 @@ result<repo_event> read_marker(const json::object& root, std::string_view marker
   } else {
     return fail(errc::malformed, "marker");
   }
-  out.did = text_of(root, "did");
-  out.reason = shown(text_of(root, "reason"), 64);
+  out.did = text_field(root, "did");
+  out.reason = shown(text_field(root, "reason"), 64);
   if (!is_did(out.did)) return fail(errc::malformed, "bad_did");
   if (out.did.size() > max_did) return fail(errc::malformed, "did_too_long");
-  out.rev = text_of(root, "rev");
+  out.rev = text_field(root, "rev");
   if (!out.rev.empty() && !is_tid(out.rev)) return fail(errc::malformed, "rev");
-  out.seq = number_of(root, "seq");
+  out.seq = unsigned_field(root, "seq");
   return out;
 }
 
@@ -234,25 +210,26 @@ result<repo_event> read_event(const envelope& e) {
 
 }  // namespace
 
-result<glance> glance_jetstream(std::string_view text) {
+result<frame_summary> summarise_jetstream(std::string_view text) {
   const document parsed(text);
   if (parsed.root() == nullptr) return fail(errc::malformed, "json");
   const auto e = open(*parsed.root());
   if (!e) return e.error();
-  glance g;
+  frame_summary g;
   g.kind = e->kind;
   g.seq = e->seq;
   if (g.kind == event_kind::unknown) return g;
   if (g.kind == event_kind::info) {
     g.seq = 0;
-    g.name = shown(text_of(*e->body, "name"), 64);
+    g.name = shown(text_field(*e->body, "name"), 64);
     return g;
   }
   if (g.kind == event_kind::commit) {
-    // Nobody could say whether it is wanted; as an event that can't be read it marks its account.
-    if (e->body == nullptr || text_of(*e->body, "collection").empty()) return fail(errc::malformed, "collection");
-    note_collection(g, text_of(*e->body, "collection"));
-    if (const auto rev = text_of(*e->body, "rev"); is_tid(rev)) g.rev_time = static_cast<double>(tid_micros(rev)) / 1e6;
+    // Without a collection a filter cannot decide. As an unreadable event it marks its account as stale.
+    if (e->body == nullptr || text_field(*e->body, "collection").empty()) return fail(errc::malformed, "collection");
+    note_collection(g, text_field(*e->body, "collection"));
+    if (const auto rev = text_field(*e->body, "rev"); is_tid(rev))
+      g.rev_time = static_cast<double>(tid_micros(rev)) / 1e6;
   }
   note_did(g, e->did);
   g.time = e->time.empty() ? static_cast<double>(e->time_us) / 1e6 : epoch_seconds(e->time).value_or(0);
@@ -262,7 +239,7 @@ result<glance> glance_jetstream(std::string_view text) {
 result<repo_event> decode_json(std::string_view text) {
   const document parsed(text);
   if (parsed.root() == nullptr) return fail(errc::malformed, "json");
-  if (const auto marker = text_of(*parsed.root(), "marker"); !marker.empty())
+  if (const auto marker = text_field(*parsed.root(), "marker"); !marker.empty())
     return read_marker(*parsed.root(), marker);
   const auto e = open(*parsed.root());
   if (!e) return e.error();

@@ -4,9 +4,9 @@
 // Refuses to know: JSON as input (json_value.cpp), and any document tree.
 #include "recordkv/atproto/json.hpp"
 
-#include "base64.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
+#include "recordkv/core/base64.hpp"
 
 #include <charconv>
 
@@ -22,8 +22,8 @@ void append_integer(std::string& out, std::int64_t n) {
   out.append(digits, end);
 }
 
-/// Writes the item whose first token has just been read. Recursion is bounded by the reader's depth. An empty answer
-/// is success; otherwise the word that says why not.
+/// Writes the item whose first token has just been read. Recursion is bounded by the reader's depth. Returns the word
+/// for what is wrong; empty: success.
 std::string_view append_item(std::string& out, cbor::reader& r) {
   switch (r.what()) {
     case cbor::kind::integer: append_integer(out, r.integer()); return {};

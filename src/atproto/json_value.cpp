@@ -4,9 +4,9 @@
 // Refuses to know: where the text came from. Everything is bounded: depth by the parser and here, size by max_record.
 #include "recordkv/atproto/json.hpp"
 
-#include "base64.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
+#include "recordkv/core/base64.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
@@ -79,8 +79,8 @@ class encoder {
   }
 
  private:
-  /// 123.0 may be an integer that somebody wrote oddly; beyond 2^53 a double may already have lost the digits that were
-  /// sent. An integer too long for 64 bits arrives here, too.
+  /// 123.0 may be an integer in an unusual form. Beyond 2^53 a double may have lost digits that were sent. An integer
+  /// too long for 64 bits also arrives here.
   std::string_view append_double(double d) {
     constexpr double exact = 9'007'199'254'740'991.0;
     if (odd_ == odd_integers::refuse || !(std::abs(d) <= exact) || d != std::trunc(d)) return "float";
@@ -153,7 +153,7 @@ result<std::string> cbor_of(const json::value& record, odd_integers odd) {
   if (const auto flaw = encoder(out, odd).append(record, 0); !flaw.empty()) {
     return error{errc::malformed, std::string(flaw)};
   }
-  // An object that is a link or bytes as a whole is no record.
+  // An object that is itself a link or bytes is no record.
   if ((static_cast<unsigned char>(out[0]) & 0xE0) != 0xA0) return fail(errc::malformed, "not_a_map");
   if (out.size() > max_record) return fail(errc::too_large, "record of {} bytes", out.size());
   return out;

@@ -1,5 +1,6 @@
 #include "lock_table.hpp"
 
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/core/timestamp.hpp"
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/lease.hpp"
@@ -8,11 +9,6 @@
 
 namespace recordkv::cli {
 namespace {
-
-std::string text(const boost::json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
-}
 
 bool within_a_lease(const std::string& stored, const std::string& now) {
   const auto from = epoch_seconds(stored), to = epoch_seconds(now);
@@ -34,8 +30,8 @@ task<result<std::vector<lock_row>>> read_locks(nats::connection& nc, kv::store_n
     auto v = boost::json::parse(found->value, ec);
     if (ec || !v.is_object()) continue;
     auto& o = v.get_object();
-    lock_row row{.key = key, .renewed = text(o, "renewed")};
-    if (const auto* pid = o.if_contains("pid"); pid && pid->is_int64()) row.pid = static_cast<int>(pid->get_int64());
+    lock_row row{.key = key, .renewed = std::string(text_field(o, "renewed"))};
+    row.pid = static_cast<int>(integer_field(o, "pid"));
     if (auto* r = o.if_contains("report"); r && r->is_object()) row.report = std::move(r->get_object());
     auto now = co_await nats::stream_info(nc, lock.stream());  // both times by the server's clock, not this machine's
     row.live = now && within_a_lease(found->time, now->asked_at);

@@ -1,5 +1,7 @@
 #include "readiness.hpp"
 
+#include "recordkv/core/json_fields.hpp"
+
 #include "status_facts.hpp"
 
 namespace recordkv::cli {
@@ -15,12 +17,11 @@ part_condition condition_of(const part_stats& f) {
 }
 
 part_condition condition_of(const boost::json::object& report) {
-  const auto* lag = report.if_contains("lag_seconds");
   return {.part = text_of(report, "key"),
           .state = text_of(report, "state"),
           .cause = text_of(report, "cause"),
           .reason = text_of(report, "reason"),
-          .lag_seconds = lag && lag->is_number() ? lag->to_number<double>() : 0};
+          .lag_seconds = number_field(report, "lag_seconds")};
 }
 
 std::string reason_not_ready(const part_condition& p, std::chrono::milliseconds max_lag) {

@@ -2,7 +2,9 @@
 //
 // Owns: how the facts are printed. Does not know: where they come from (status_facts.hpp).
 #include "commands.hpp"
+
 #include "output.hpp"
+#include "recordkv/core/json_fields.hpp"
 #include "status_facts.hpp"
 
 #include <unistd.h>
@@ -17,11 +19,6 @@ namespace json = boost::json;
 namespace {
 
 using namespace std::chrono_literals;
-
-double number(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_number() ? v->to_number<double>() : 0;
-}
 
 // Colours for a terminal only.
 std::string marked(const char* colour, std::string s) {
@@ -43,8 +40,8 @@ void print_stage(const json::object& o) {
   for (const char* key : {"source", "cursor", "cursor_age_seconds", "events", "buffered", "lag_messages", "lag_seconds",
                           "in_flight", "written", "deleted", "position", "rows"})
     if (o.contains(key)) write_out("  {} {}", key, text_of(o, key));
-  if (const auto* b = o.if_contains("building"); b && b->is_object())
-    write_out("  next build at {} of {}", text_of(b->get_object(), "position"), text_of(b->get_object(), "goal"));
+  if (const auto* b = object_field(o, "building"))
+    write_out("  next build at {} of {}", text_of(*b, "position"), text_of(*b, "goal"));
   if (const auto* counted = o.if_contains("counted"); counted && !counted->as_object().empty()) {
     write_out("\n            ");
     for (const auto& [what, n] : counted->as_object())
@@ -62,11 +59,11 @@ void print_store(const json::object& store) {
   }
   if (store.empty()) return write_out("store        there is none yet\n");
   write_out("store        bucket {}: {} keys, {:.1f} MB", text_of(store, "bucket"), text_of(store, "keys"),
-            number(store, "bytes") / 1e6);
+            number_field(store, "bytes") / 1e6);
   if (store.contains("writes_per_second"))
     write_out(", {} writes/s, {} new keys/s", text_of(store, "writes_per_second"), text_of(store, "keys_per_second"));
   if (store.contains("hours_to_advisable_size"))
-    write_out(", {:.1f} h to the advisable {} keys", number(store, "hours_to_advisable_size"), advisable_keys);
+    write_out(", {:.1f} h to the advisable {} keys", number_field(store, "hours_to_advisable_size"), advisable_keys);
   if (store.contains("past_advisable_size")) write_out(", PAST the advisable {} keys", advisable_keys);
   write_out("\n");
 }
@@ -142,19 +139,20 @@ class live_view {
  private:
   void print_part(const json::object& o, double seconds) {
     const auto key = text_of(o, "key") + text_of(o, "pid");
-    const double events = number(o, "events");
+    const double events = number_field(o, "events");
     const auto before = std::exchange(seen_[key], events);
     const double rate = before > 0 && events >= before ? (events - before) / seconds : 0;
     const auto p99 = o.contains("visible_p99_seconds") ? fmt::format("{} s", text_of(o, "visible_p99_seconds")) : "";
     write_out("{:<14} {:>10.0f} {:>12} {:>7.1f} s {:>10} {:>12}  {}\n", text_of(o, "key"), rate,
-              text_of(o, "lag_messages"), number(o, "lag_seconds"), text_of(o, "in_flight"), p99, condition_of(o));
+              text_of(o, "lag_messages"), number_field(o, "lag_seconds"), text_of(o, "in_flight"), p99,
+              condition_of(o));
   }
 
   static void print_buffer(const json::object& all) {
     const auto* b = all.if_contains("buffer");
     if (!b) return;
-    const double max = std::max(1.0, number(b->as_object(), "max_messages"));
-    const double part = std::clamp(number(b->as_object(), "messages") / max, 0.0, 1.0);
+    const double max = std::max(1.0, number_field(b->as_object(), "max_messages"));
+    const double part = std::clamp(number_field(b->as_object(), "messages") / max, 0.0, 1.0);
     const auto filled = static_cast<std::size_t>(part * 40);
     write_out("{:<14} [{}{}] {} of {}\n", "  buffer", std::string(filled, '#'), std::string(40 - filled, '.'),
               text_of(b->as_object(), "messages"), text_of(b->as_object(), "max_messages"));

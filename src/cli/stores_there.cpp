@@ -1,5 +1,6 @@
 #include "stores_there.hpp"
 
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 
@@ -20,16 +21,11 @@ task<result<std::vector<std::string>>> all_buckets(nats::connection& nc) {
   for (std::size_t offset = 0;;) {
     auto page = co_await nats::api(nc, "STREAM.NAMES", fmt::format(R"({{"subject":"$KV.>","offset":{}}})", offset));
     if (!page) co_return page.error();
-    const auto* const names = page->if_contains("streams");
-    const auto* const total = page->if_contains("total");
-    if (names == nullptr || !names->is_array() || names->get_array().empty()) co_return out;
-    for (const auto& n : names->get_array())
-      if (n.is_string() && std::string_view(n.get_string()).starts_with(prefix))
-        out.emplace_back(std::string_view(n.get_string()).substr(prefix.size()));
-    offset += names->get_array().size();
-    if (out.size() > max_buckets || total == nullptr || !total->is_int64() ||
-        offset >= static_cast<std::size_t>(total->get_int64()))
-      co_return out;
+    const auto names = texts_field(*page, "streams");
+    for (const auto& n : names)
+      if (n.starts_with(prefix)) out.push_back(n.substr(prefix.size()));
+    offset += names.size();
+    if (names.empty() || out.size() > max_buckets || offset >= unsigned_field(*page, "total")) co_return out;
   }
 }
 

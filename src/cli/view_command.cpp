@@ -7,6 +7,7 @@
 #include "output.hpp"
 #include "progress.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
@@ -38,24 +39,19 @@ struct keeping {
   std::string stall;
 };
 
-double number(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_number() ? v->to_number<double>() : 0;
-}
-
 keeping keeping_of(const std::vector<lock_row>& rows, const std::string& view) {
   keeping k;
   for (const auto& r : rows) {
     if (!r.live || text_of(r.report, "view") != view) continue;
     ++k.processes;
-    k.events += number(r.report, "events");
-    k.lag_messages += number(r.report, "lag_messages");
-    k.lag_seconds = std::max(k.lag_seconds, number(r.report, "lag_seconds"));
-    if (const auto* b = r.report.if_contains("building"); b && b->is_object()) {
-      const auto at = number(b->get_object(), "position");
+    k.events += number_field(r.report, "events");
+    k.lag_messages += number_field(r.report, "lag_messages");
+    k.lag_seconds = std::max(k.lag_seconds, number_field(r.report, "lag_seconds"));
+    if (const auto* b = object_field(r.report, "building")) {
+      const auto at = number_field(*b, "position");
       k.position = k.position < 0 ? at : std::min(k.position, at);
-      k.goal = std::max(k.goal, number(b->get_object(), "goal"));
-      k.indexed = text_of(b->get_object(), "indexed") == "true";
+      k.goal = std::max(k.goal, number_field(*b, "goal"));
+      k.indexed = text_of(*b, "indexed") == "true";
     }
     if (text_of(r.report, "state") == "stalled")
       k.stall = text_of(r.report, "cause") + ": " + text_of(r.report, "reason");
@@ -206,7 +202,7 @@ task<result<std::optional<view::change>>> reread(session s, const projection::vi
                  .rkey = std::string(u->rkey),
                  .seq = r.seq,
                  .rows = std::move(taken.rows),
-                 .misfit = std::move(taken.misfit),
+                 .rejection_reason = std::move(taken.rejection_reason),
                  .cid = std::string(record.cid),
                  .rev = std::string(record.rev),
                  .time = std::string(record.time),

@@ -1,11 +1,12 @@
 #include "checks.hpp"
 
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/core/timestamp.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <span>
 
@@ -14,7 +15,7 @@ namespace {
 
 bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
-/// Splits "nats://a,nats://b". A comma inside a password separates nothing: only one before another URL does.
+/// Splits "nats://a,nats://b". Only a comma in front of another URL separates; a password may hold a comma.
 std::vector<std::string_view> split_urls(std::string_view urls) {
   std::vector<std::string_view> out;
   std::size_t begin = 0;
@@ -31,7 +32,7 @@ std::vector<std::string_view> split_urls(std::string_view urls) {
   return out;
 }
 
-/// A PostgreSQL URL may say it behind the question mark, too: "?user=u&password=p".
+/// A PostgreSQL URL may also hold the password behind the question mark: "?user=u&password=p".
 std::string masked_parameters(std::string_view url) {
   std::string out(url);
   constexpr std::string_view name = "password=";  // and sslpassword
@@ -59,7 +60,7 @@ bool has_scheme(std::string_view url, std::span<const std::string_view> schemes)
   return std::ranges::any_of(schemes, [&](std::string_view s) { return url.starts_with(s) && url.size() > s.size(); });
 }
 
-/// One to many segments of letters, digits and hyphens between dots.
+/// Segments of letters, digits and hyphens between dots.
 bool are_segments(std::string_view s, std::size_t at_least) {
   std::size_t segments = 0;
   while (true) {
@@ -82,7 +83,7 @@ bool is_label(std::string_view s) {
   return !s.empty() && s.size() <= 3 && s.find_first_not_of("0123456789abcdef") == s.npos;
 }
 
-/// "all", or labels and ranges of labels with commas. Whether the store has these partitions only the stage can tell.
+/// "all", or labels and ranges of labels with commas. The stage checks whether the store has these partitions.
 std::string wrong_assign(std::string_view s) {
   if (s == "all") return {};
   for (std::string_view rest = s;;) {
@@ -96,7 +97,7 @@ std::string wrong_assign(std::string_view s) {
   }
 }
 
-// The names that another store's own objects have, or would have (kv/store_names.hpp).
+// The names that objects of another store have, or would have (kv/store_names.hpp).
 std::string taken_by_a_store(std::string_view bucket) {
   constexpr std::string_view objects[] = {"cursor", "ingest", "lock", "repo"};
   for (const auto what : objects) {
@@ -112,7 +113,7 @@ std::string taken_by_a_store(std::string_view bucket) {
 
 constexpr std::size_t max_subject_part = 200;
 
-/// Tokens that are not empty, no wildcards: what may stand before a dot and more.
+/// Tokens that are not empty, without wildcards: a beginning of subjects.
 bool is_subject(std::string_view s) {
   const auto bad = [](char x) { return x <= ' ' || x == '*' || x == '>' || x == 0x7f; };
   return !s.empty() && s.size() <= max_subject_part && std::ranges::none_of(s, bad) && s.front() != '.' &&
@@ -122,12 +123,12 @@ bool is_subject(std::string_view s) {
 }  // namespace
 
 std::string check_stages(const config& c) {
-  // Which stages there are only the program knows: it may bring some of its own. A wrong name fails there.
+  // Only the program knows its stages, since it may add its own. A wrong name fails there.
   std::set<std::string_view> seen;
   for (const auto& s : c.stages) {
     if (s.empty() || !std::ranges::all_of(s, [](char x) { return is_alnum(x) || x == '-' || x == '_'; }))
       return fmt::format(R"("{}" cannot name a stage; those that ship are "ingest", "kv", "index")", s);
-    if (!seen.insert(s).second) return fmt::format(R"("{}" stands there twice; name each stage once)", s);
+    if (!seen.insert(s).second) return fmt::format(R"("{}" is listed twice; name each stage once)", s);
   }
   return c.stages.empty() ? R"(no stage to run; those that ship are "ingest", "kv", "index")" : "";
 }
@@ -152,14 +153,15 @@ std::string check_state_dir(const config& c) {
 }
 
 std::string check_source_url(const config& c) {
-  if (c.source.kind == "file")
+  const auto& kind = firehose::source_kind_named(c.source.kind);
+  if (!kind.remote)
     return c.source.url.empty() || c.source.url.find("://") != std::string::npos
-               ? R"(source.kind = "file" wants the path of a recording here)"
+               ? fmt::format(R"(source.kind = "{}" wants the path of a {} here)", kind.name, kind.noun)
                : "";
   constexpr std::string_view schemes[] = {"wss://", "ws://"};
   if (!has_scheme(c.source.url, schemes)) return fmt::format("wants wss://host, not \"{}\"", masked_url(c.source.url));
-  if (c.source.kind == "jetstream" && c.source.url == config{}.source.url)
-    return R"(source.kind = "jetstream" wants a Jetstream's address here, not a relay's)";
+  if (!kind.of_relay && c.source.url == config{}.source.url)
+    return fmt::format(R"(source.kind = "{}" wants a {}'s address here, not a relay's)", kind.name, kind.noun);
   return {};
 }
 
@@ -169,10 +171,10 @@ std::string check_start(const config& c) {
     return fmt::format(R"(wants "live", "oldest", a sequence number such as 123456, or a time such as )"
                        R"("2026-01-31T12:00:00Z"; not "{}")",
                        c.source.start);
-  if (start->what != start_choice::kind::time || c.source.kind == "jetstream") return {};
+  const auto& kind = firehose::source_kind_named(c.source.kind);
+  if (start->what != start_choice::kind::time || kind.timed) return {};
   return fmt::format(
-      R"(a {} has no cursor by time; write "oldest", "live" or a sequence number, or follow a Jetstream)",
-      c.source.kind == "file" ? "recording" : "firehose");
+      R"(a {} has no cursor by time; write "oldest", "live" or a sequence number, or follow a Jetstream)", kind.noun);
 }
 
 std::string check_collections(const config& c) {
@@ -220,10 +222,8 @@ std::string check_listen(const config& c) {
   const auto colon = l.rfind(':');
   const auto host = l.substr(0, colon == l.npos ? 0 : colon);
   const bool bracketed = host.starts_with('[') && host.ends_with(']');
-  unsigned port = 0;
-  const auto [end, ec] = std::from_chars(l.data() + host.size() + 1, l.data() + l.size(), port);
-  const bool good = !host.empty() && ec == std::errc{} && end == l.data() + l.size() && port <= 65535 &&
-                    (bracketed || host.find(':') == host.npos);
+  const auto port = parse_number<unsigned>(l.substr(host.size() + 1));
+  const bool good = !host.empty() && port && *port <= 65535 && (bracketed || host.find(':') == host.npos);
   return good ? "" : fmt::format(R"(wants host:port, such as "127.0.0.1:2580", or "" for no HTTP; not "{}")", l);
 }
 
@@ -244,7 +244,7 @@ std::string check_domain(const config& c) {
     return fmt::format(R"(wants the name of a JetStream domain, such as "hub": letters, digits, "-" and "_"; not "{}")",
                        d);
   if (d.empty() || c.nats.api_prefix.empty()) return {};
-  return fmt::format(R"(says already that the API is at "$JS.{}.API"; write nats.domain or nats.api_prefix, not both)",
+  return fmt::format(R"(already says that the API is at "$JS.{}.API"; write nats.domain or nats.api_prefix, not both)",
                      d);
 }
 
@@ -275,7 +275,7 @@ std::string masked_urls(std::string_view urls) {
 namespace recordkv {
 namespace {
 
-// RFC 3339 knows other zones, small letters, and a space for the T.
+// RFC 3339 also allows other zones, small letters, and a space in place of the T.
 std::optional<double> rfc3339(std::string text) {
   if (text.size() < 20) return {};
   if (text[10] == 't' || text[10] == ' ') text[10] = 'T';
@@ -283,11 +283,11 @@ std::optional<double> rfc3339(std::string text) {
   double offset = 0;
   const auto zone = text.size() - 6;
   if (text.back() != 'Z' && (text[zone] == '+' || text[zone] == '-') && text[zone + 3] == ':') {
-    int hours = 0, minutes = 0;
-    const auto h = std::from_chars(text.data() + zone + 1, text.data() + zone + 3, hours);
-    const auto m = std::from_chars(text.data() + zone + 4, text.data() + zone + 6, minutes);
-    if (h.ec != std::errc{} || m.ec != std::errc{} || hours > 23 || minutes > 59) return {};
-    offset = (text[zone] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    const std::string_view digits = text;
+    const auto hours = parse_number<unsigned>(digits.substr(zone + 1, 2));
+    const auto minutes = parse_number<unsigned>(digits.substr(zone + 4, 2));
+    if (!hours || !minutes || *hours > 23 || *minutes > 59) return {};
+    offset = (text[zone] == '-' ? -1.0 : 1.0) * (*hours * 3600 + *minutes * 60);
     text.replace(zone, 6, "Z");
   }
   const auto at = epoch_seconds(text);
@@ -300,9 +300,7 @@ std::optional<start_choice> parse_start(std::string_view text) {
   using kind = start_choice::kind;
   if (text == "live") return start_choice{};
   if (text == "oldest") return start_choice{.what = kind::oldest};
-  std::uint64_t n = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (ec == std::errc{} && end == text.data() + text.size()) return start_choice{.what = kind::number, .number = n};
+  if (const auto n = parse_number<std::uint64_t>(text)) return start_choice{.what = kind::number, .number = *n};
   const auto at = rfc3339(std::string(text));
   if (!at || *at < 0) return {};
   return start_choice{.what = kind::time, .time = *at};

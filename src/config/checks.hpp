@@ -1,7 +1,7 @@
-// What a value must be beyond its type, where a list of choices or a range can't say it.
+// Checks of values that a type, a list of choices or a range cannot express.
 //
-// Owns: the shape of addresses, names and patterns, and keys that depend on one another.
-// Refuses to know: where a value was written; the caller puts file, line and key in front.
+// Owns: the form of addresses, names and patterns, and keys that depend on each other.
+// Refuses to know: where a value was written; the caller adds file, line and key.
 #pragma once
 
 #include "recordkv/config.hpp"
@@ -11,7 +11,7 @@
 
 namespace recordkv::settings {
 
-// Each returns what is wrong and what to write, or nothing. No value that may hold a password is repeated.
+// Each returns what is wrong and what to write; empty: nothing is wrong. Values that may hold a password are masked.
 std::string check_stages(const config& c);
 std::string check_nats_url(const config& c);
 std::string check_replicas(const config& c);

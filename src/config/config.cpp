@@ -2,6 +2,7 @@
 
 #include "keys.hpp"
 #include "recordkv/config/shipped.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "value.hpp"
 
 #include <algorithm>
@@ -19,19 +20,19 @@ namespace {
 
 using namespace settings;
 
-/// Variables with our prefix that are no keys: scripts and tests use them.
+/// Variables with our prefix that are not keys: scripts and tests use them.
 constexpr auto other_variables = std::to_array<std::string_view>(
     {"RECORDKV_FIXTURES", "RECORDKV_NATS_SERVER", "RECORDKV_NATS_CLI", "RECORDKV_POSTGRES_BIN", "RECORDKV_SIM",
      "RECORDKV_SEEDS", "RECORDKV_LAYOUTS", "RECORDKV_SLOW"});
 constexpr std::string_view test_variables = "RECORDKV_TEST_";
 
-/// What Kubernetes, and a Docker link, tell of a service called `recordkv`: they put it there unasked, so it must not
-/// stop the start. No section is called `service` or `port`.
-bool tells_of_a_service(std::string_view name) {
+/// Kubernetes and Docker links set these for a service named `recordkv`. They must not stop the start. No section is
+/// called `service` or `port`.
+bool describes_a_service(std::string_view name) {
   return name.starts_with("RECORDKV_SERVICE_") || name == "RECORDKV_PORT" || name.starts_with("RECORDKV_PORT_");
 }
 
-/// Values so far, and per row of the table who set it last.
+/// Values so far, and for each row of the table the origin of its value.
 struct merged {
   config values;
   std::vector<std::string> origins = std::vector<std::string>(all_keys().size(), "default");
@@ -44,8 +45,8 @@ std::string unknown(std::string_view what, const std::string& near) {
                       : fmt::format("unknown {}; did you mean {}?", what, near);
 }
 
-/// One file's tables. A file may hold several mistakes and TOML tables are not in the file's order, so the first by
-/// line is told.
+/// The tables of one file. TOML tables are not in the order of the file, so of several mistakes the first by line is
+/// reported.
 class file_reader {
  public:
   file_reader(const std::string& path, merged& into) : path_(path), into_(into) {}
@@ -84,7 +85,7 @@ class file_reader {
       if (find_key(name.str()) != nullptr)
         take(name, std::string(name.str()), value);
       else if (name.str() == "view")
-        wrong(name, "[[view]]", "views stand in files of their own; name those in index.views");
+        wrong(name, "[[view]]", "views have their own files; name them in index.views");
       else if (is_section(name.str()) && value.is_table())
         keys(std::string(name.str()), *value.as_table());
       else if (is_section(name.str()))
@@ -125,10 +126,10 @@ result<void> take_text(const key_row& key, const std::string& text, const std::s
 
 result<void> take_variable(const std::string& name, const std::string& value, merged& into) {
   if (std::ranges::find(other_variables, name) != other_variables.end() || name.starts_with(test_variables)) return {};
-  if (tells_of_a_service(name)) return {};
+  if (describes_a_service(name)) return {};
   for (const auto& key : all_keys())
     if (variable_of(key.name) == name) return take_text(key, value, name, into);
-  // Guess the section's underscore back into a dot, so that the nearest key can be found.
+  // Turn the underscore after the section back into a dot, so that the nearest key can be found.
   std::string guess = name.substr(std::min(name.size(), std::string_view("RECORDKV_").size()));
   std::ranges::transform(guess, guess.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (const auto bar = guess.find('_'); bar != guess.npos) guess[bar] = '.';
@@ -145,7 +146,7 @@ result<void> take_set(const std::string& set, merged& into) {
   return take_text(*key, set.substr(equals + 1), "--set", into);
 }
 
-/// What only the whole can tell: values that depend on others, and features that do not exist yet.
+/// Checks the whole: values that depend on others, and features that do not exist yet.
 result<void> judge(merged& m) {
   const config defaults;
   for (const auto& key : all_keys()) {
@@ -159,7 +160,7 @@ result<void> judge(merged& m) {
     if (key.name == "index.views") m.values.index.views_asked_for = asked_for;
     const auto value = written(key, m.values);
     if (!key.only.empty() && value != key.only) return fail(errc::bad_config, "{}: {}", where, key.remedy);
-    const bool handed_upstream = key.name == "repos.dids" && m.values.source.kind == "jetstream";
+    const bool handed_upstream = key.name == "repos.dids" && firehose::source_kind_named(m.values.source.kind).filters;
     if (key.is == support::to_come && value != written(key, defaults) && !handed_upstream)
       m.values.warnings.push_back(
           fmt::format("{}: accepted, but has no effect yet: its feature is still to come", where));

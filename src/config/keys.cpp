@@ -1,5 +1,7 @@
 #include "keys.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 #include "checks.hpp"
 
 #include <algorithm>
@@ -10,10 +12,24 @@
 namespace recordkv::settings {
 namespace {
 
-// NOLINTNEXTLINE: a name for "the member of config", which the language has no shorter way to pass
+// NOLINTNEXTLINE: names a member of config; the language has no shorter way to pass it
 #define AT(member) [](config& c) -> auto& { return c.member; }
 
 constexpr support to_come = support::to_come;
+
+// "firehose|jetstream|file": the kinds of the one table, as `choices` wants them.
+constexpr auto kinds_with_bars = [] {
+  constexpr auto size = std::accumulate(firehose::source_kinds.begin(), firehose::source_kinds.end(), std::size_t{0},
+                                        [](std::size_t n, const auto& kind) { return n + kind.name.size() + 1; });
+  std::array<char, size> out{};
+  auto at = out.begin();
+  for (const auto& kind : firehose::source_kinds) {
+    at = std::ranges::copy(kind.name, at).out;
+    *at++ = '|';
+  }
+  return out;
+}();
+constexpr std::string_view kind_choices{kinds_with_bars.data(), kinds_with_bars.size() - 1};
 
 constexpr auto rows = std::to_array<key_row>({
     {.name = "stages", .at = AT(stages), .wrong = check_stages},
@@ -27,28 +43,28 @@ constexpr auto rows = std::to_array<key_row>({
     {.name = "nats.domain", .at = AT(nats.domain), .wrong = check_domain},
     {.name = "nats.api_prefix", .at = AT(nats.api_prefix), .wrong = check_api_prefix},
     {.name = "nats.inbox_prefix", .at = AT(nats.inbox_prefix), .wrong = check_inbox_prefix},
-    {.name = "nats.replicas", .at = AT(nats.replicas), .least = 1, .most = 5, .wrong = check_replicas},
-    {.name = "nats.sync_interval", .at = AT(nats.sync_interval), .least = 100, .most = 86'400'000},
-    {.name = "nats.start_timeout", .at = AT(nats.start_timeout), .most = 86'400'000},
+    {.name = "nats.replicas", .at = AT(nats.replicas), .min = 1, .max = 5, .wrong = check_replicas},
+    {.name = "nats.sync_interval", .at = AT(nats.sync_interval), .min = 100, .max = 86'400'000},
+    {.name = "nats.start_timeout", .at = AT(nats.start_timeout), .max = 86'400'000},
 
     {.name = "state.dir", .at = AT(state.dir), .wrong = check_state_dir},
 
-    {.name = "source.kind", .at = AT(source.kind), .choices = "firehose|jetstream|file"},
+    {.name = "source.kind", .at = AT(source.kind), .choices = kind_choices},
     {.name = "source.url", .at = AT(source.url), .wrong = check_source_url},
     {.name = "source.collections", .at = AT(source.collections), .wrong = check_collections},
     {.name = "source.start", .at = AT(source.start), .wrong = check_start, .bare = true},
-    {.name = "source.silent_after", .at = AT(source.silent_after), .least = 1'000, .most = 86'400'000},
+    {.name = "source.silent_after", .at = AT(source.silent_after), .min = 1'000, .max = 86'400'000},
 
-    {.name = "ingest.max_msgs", .at = AT(ingest.max_msgs), .least = 1},
-    {.name = "ingest.max_bytes", .at = AT(ingest.max_bytes), .least = 16'000'000, .bytes = true},
+    {.name = "ingest.max_msgs", .at = AT(ingest.max_msgs), .min = 1},
+    {.name = "ingest.max_bytes", .at = AT(ingest.max_bytes), .min = 16'000'000, .bytes = true},
     {.name = "ingest.storage", .at = AT(ingest.storage), .choices = "file|memory"},
 
     {.name = "kv.bucket", .at = AT(kv.bucket), .wrong = check_bucket},
-    {.name = "kv.partitions", .at = AT(kv.partitions), .least = 1, .most = 4096},
+    {.name = "kv.partitions", .at = AT(kv.partitions), .min = 1, .max = 4096},
     {.name = "kv.streams",
      .at = AT(kv.streams),
-     .least = 1,
-     .most = 4096,
+     .min = 1,
+     .max = 4096,
      .only = "1",
      .remedy = "a store is one stream so far; write kv.streams = 1"},
     {.name = "kv.verify",
@@ -76,7 +92,7 @@ constexpr auto rows = std::to_array<key_row>({
     {.name = "index.assign", .at = AT(index.assign), .wrong = check_index_assign},
 
     {.name = "http.listen", .at = AT(http.listen), .wrong = check_listen},
-    {.name = "http.max_lag", .at = AT(http.max_lag), .least = 1'000, .most = 86'400'000},
+    {.name = "http.max_lag", .at = AT(http.max_lag), .min = 1'000, .max = 86'400'000},
     {.name = "http.admin_token", .at = AT(http.admin_token), .is = to_come, .secret = true},
 
     {.name = "log.level", .at = AT(log.level), .choices = "debug|info|warn|error"},
@@ -109,11 +125,11 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest(std::string_view wrong, std::span<const std::string_view> known) {
-  const std::size_t patience = std::max<std::size_t>(1, wrong.size() / 3);
+  const std::size_t max_distance = std::max<std::size_t>(1, wrong.size() / 3);
   std::string_view best;
-  std::size_t least = patience + 1;
+  std::size_t shortest = max_distance + 1;
   for (const auto name : known)
-    if (const auto d = distance(wrong, name); d < least) std::tie(least, best) = std::tuple(d, name);
+    if (const auto d = distance(wrong, name); d < shortest) std::tie(shortest, best) = std::tuple(d, name);
   return std::string(best);
 }
 
@@ -133,7 +149,7 @@ bool is_section(std::string_view name) noexcept {
 std::string nearest_key(std::string_view wrong) {
   std::vector<std::string_view> names;
   for (const auto& r : rows) {
-    // The right key in the wrong section is the likeliest mistake of all.
+    // The right key in the wrong section is the most likely mistake.
     if (leaf_of(r.name) == leaf_of(wrong)) return std::string(r.name);
     names.push_back(r.name);
   }

@@ -25,24 +25,24 @@ using place = std::variant<std::string& (*)(config&), bool& (*)(config&), int& (
                            std::int64_t& (*)(config&), std::uint64_t& (*)(config&), milliseconds& (*)(config&),
                            std::vector<std::string>& (*)(config&)>;
 
-/// What is wrong with a merged configuration as far as one key goes; empty: nothing.
+/// What is wrong with one key of a merged configuration; empty: nothing.
 using check = std::string (*)(const config&);
 
 enum class support {
-  ready,    ///< heeded
-  to_come,  ///< accepted with a warning when it differs from its default: its feature is still to come
+  ready,    ///< has its effect
+  to_come,  ///< no effect yet: a value other than the default is accepted with a warning
 };
 
 struct key_row {
   std::string_view name;
   place at;
-  std::int64_t least = 0;  ///< integers, sizes (bytes) and durations (ms), inclusive
-  std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  std::int64_t min = 0;  ///< integers, sizes (bytes) and durations (ms), inclusive
+  std::int64_t max = std::numeric_limits<std::int64_t>::max();
   bool bytes = false;        ///< an integer that may also be written "256MB"
   std::string_view choices;  ///< "file|memory": the only texts allowed
   support is = support::ready;
-  std::string_view only;    ///< the one value, as TOML, that is honest so far; any other would be unsafe to ignore
-  std::string_view remedy;  ///< said when the value is not `only`
+  std::string_view only;    ///< the only value supported so far, as TOML; to ignore another would be unsafe
+  std::string_view remedy;  ///< the error when the value is not `only`
   check wrong = nullptr;
   bool secret = false;  ///< never shown
   bool bare = false;    ///< text that may also be written as a number or a date, without quotes
@@ -57,7 +57,7 @@ const key_row* find_key(std::string_view name) noexcept;
 /// True for "nats", "kv", and so on.
 bool is_section(std::string_view name) noexcept;
 
-/// The known key or section that was probably meant, or empty.
+/// The known key or section that was probably meant; empty: none is near.
 std::string nearest_key(std::string_view wrong);
 std::string nearest_section(std::string_view wrong);
 

@@ -1,6 +1,6 @@
 #include "recordkv/config/shipped.hpp"
 
-#include "config/shipped_files.hpp"
+#include "shipped_files.hpp"
 
 #include <fnmatch.h>
 

@@ -1,10 +1,10 @@
 #include "value.hpp"
 
 #include "checks.hpp"
+#include "recordkv/core/parse_number.hpp"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <sstream>
 #include <type_traits>
 
@@ -26,14 +26,13 @@ constexpr auto sizes = std::to_array<unit>({{"B", 1},
                                             {"GiB", std::int64_t{1} << 30},
                                             {"TiB", std::int64_t{1} << 40}});
 
+// "250ms", "10s", "2m", "1h" in milliseconds; "512B", "256MB" (10^6), "1GiB" (2^30) in bytes.
 std::optional<std::int64_t> parse_with(std::span<const unit> units, std::string_view text) noexcept {
-  std::int64_t n = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (ec != std::errc{} || n < 0) return std::nullopt;
-  const std::string_view name(end, text.data() + text.size());
-  const auto u = std::ranges::find(units, name, &unit::name);
+  const auto n = take_number<std::int64_t>(text);
+  if (!n || *n < 0) return std::nullopt;
+  const auto u = std::ranges::find(units, text, &unit::name);
   std::int64_t whole = 0;
-  if (u == units.end() || __builtin_mul_overflow(n, u->factor, &whole)) return std::nullopt;
+  if (u == units.end() || __builtin_mul_overflow(*n, u->factor, &whole)) return std::nullopt;
   return whole;
 }
 
@@ -59,7 +58,7 @@ std::string in_quotes(std::string_view s) {
 }
 
 std::string described(const key_row& key, const toml::node& value) {
-  if (key.secret) return "what stands there";
+  if (key.secret) return "the given value";
   if (const auto* s = value.as_string()) return in_quotes(masked_urls(s->get()));
   if (value.is_table()) return "a table";
   if (value.is_array()) return "a list";
@@ -93,13 +92,13 @@ std::string wanted(const key_row& key) {
   } else if constexpr (is_flag<T>) {
     return "true or false";
   } else if constexpr (is_duration<T>) {
-    return fmt::format(R"(a duration such as "10s" or "2m", from {} to {})", with_unit(durations, key.least),
-                       with_unit(durations, key.most));
+    return fmt::format(R"(a duration such as "10s" or "2m", from {} to {})", with_unit(durations, key.min),
+                       with_unit(durations, key.max));
   } else if (key.bytes) {
-    return fmt::format(R"(a size such as "256MB" or "1GiB", at least {})", with_unit(sizes, key.least));
+    return fmt::format(R"(a size such as "256MB" or "1GiB", at least {})", with_unit(sizes, key.min));
   } else {
-    return key.most == open_end ? fmt::format("an integer of at least {}", key.least)
-                                : fmt::format("an integer from {} to {}", key.least, key.most);
+    return key.max == open_end ? fmt::format("an integer of at least {}", key.min)
+                               : fmt::format("an integer from {} to {}", key.min, key.max);
   }
 }
 
@@ -131,10 +130,11 @@ std::optional<T> taken(const key_row& key, const toml::node& value) {
     return value.value_exact<bool>();
   } else {
     std::optional<std::int64_t> n;
-    if (const auto text = value.value_exact<std::string_view>(); text && is_duration<T>) n = parse_duration(*text);
-    if (const auto text = value.value_exact<std::string_view>(); text && key.bytes) n = parse_size(*text);
+    if (const auto text = value.value_exact<std::string_view>(); text && is_duration<T>)
+      n = parse_with(durations, *text);
+    if (const auto text = value.value_exact<std::string_view>(); text && key.bytes) n = parse_with(sizes, *text);
     if (!is_duration<T> && value.is_integer()) n = value.value_exact<std::int64_t>();
-    if (!n || *n < key.least || *n > key.most) return std::nullopt;
+    if (!n || *n < key.min || *n > key.max) return std::nullopt;
     if constexpr (is_duration<T>)
       return T(*n);
     else
@@ -145,7 +145,7 @@ std::optional<T> taken(const key_row& key, const toml::node& value) {
 std::optional<toml::table> parsed(const std::string& text) {
   try {
     auto t = toml::parse("value = " + text);
-    if (t.size() == 1) return t;  // more: the text was not one value but smuggled lines in
+    if (t.size() == 1) return t;  // more: the text held further lines
     return std::nullopt;
   } catch (const toml::parse_error&) {
     return std::nullopt;
@@ -173,9 +173,6 @@ auto visit_place(const key_row& key, const config& c, F f) {
 
 }  // namespace
 
-std::optional<std::int64_t> parse_duration(std::string_view text) noexcept { return parse_with(durations, text); }
-std::optional<std::int64_t> parse_size(std::string_view text) noexcept { return parse_with(sizes, text); }
-
 std::string assign(const key_row& key, config& into, const toml::node& value) {
   return std::visit(
       [&](auto at) -> std::string {
@@ -200,7 +197,7 @@ toml::table bare_value(const key_row& key, const std::string& text) {
     if (node != nullptr && node->is_string()) return toml::table{{"value", toml::array{node->as_string()->get()}}};
     return toml::table{{"value", split_list(text)}};
   }
-  // A token of digits alone, or the word true, is still text where text is wanted.
+  // Digits alone, or the word true, are text where text is wanted.
   if (node != nullptr && (node->is_string() || !wants_text)) return std::move(*as_toml);
   return toml::table{{"value", text}};
 }

@@ -14,12 +14,6 @@
 
 namespace recordkv::settings {
 
-/// "250ms", "10s", "2m", "1h" in milliseconds.
-std::optional<std::int64_t> parse_duration(std::string_view text) noexcept;
-
-/// "512B", "256MB" (10^6), "1GiB" (2^30) in bytes.
-std::optional<std::int64_t> parse_size(std::string_view text) noexcept;
-
 /// Puts `value` in its place. Returns what is wrong and what to write instead, or nothing.
 std::string assign(const key_row& key, config& into, const toml::node& value);
 

@@ -1,5 +1,7 @@
 #include "recordkv/core/crash_point.hpp"
 
+#include "recordkv/core/parse_number.hpp"
+
 #include <signal.h>
 
 #include <atomic>
@@ -18,7 +20,7 @@ struct wanted {
     const std::string_view both = text;
     const auto colon = both.rfind(':');
     name = both.substr(0, colon);
-    left = colon == both.npos ? 1 : std::strtol(text + colon + 1, nullptr, 10);
+    left = colon == both.npos ? 1 : parse_number<long>(both.substr(colon + 1)).value_or(0);
   }
 };
 

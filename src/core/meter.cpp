@@ -17,9 +17,4 @@ void meters::add_of_host(std::string_view name, std::string_view host, std::stri
   ++of_hosts_[{std::string(name), std::string(shown), std::string(reason)}];
 }
 
-std::uint64_t meters::value_of_host(std::string_view name, std::string_view host, std::string_view reason) const {
-  const auto it = of_hosts_.find({std::string(name), std::string(host), std::string(reason)});
-  return it == of_hosts_.end() ? 0 : it->second;
-}
-
 }  // namespace recordkv

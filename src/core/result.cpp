@@ -15,6 +15,7 @@ std::string_view name(errc code) noexcept {
     case errc::not_found: return "not_found";
     case errc::conflict: return "conflict";
     case errc::full: return "full";
+    case errc::no_space: return "no_space";
     case errc::too_large: return "too_large";
     case errc::refused: return "refused";
     case errc::mismatch: return "mismatch";
@@ -22,6 +23,11 @@ std::string_view name(errc code) noexcept {
     case errc::malformed: return "malformed";
     case errc::bad_config: return "bad_config";
     case errc::storage: return "storage";
+    case errc::locked: return "locked";
+    case errc::unavailable: return "unavailable";
+    case errc::cursor_stale: return "cursor_stale";
+    case errc::cursor_ahead: return "cursor_ahead";
+    case errc::too_slow: return "too_slow";
   }
   return "unknown";
 }

@@ -1,8 +1,9 @@
 #include "recordkv/core/timestamp.hpp"
 
+#include "recordkv/core/parse_number.hpp"
+
 #include <fmt/chrono.h>
 
-#include <charconv>
 #include <chrono>
 
 namespace recordkv {
@@ -27,11 +28,9 @@ std::optional<double> epoch_seconds(std::string_view stamp) noexcept {
     if (marks[i] != ' ' && stamp[i] != marks[i]) return std::nullopt;
   bool good = true;
   const auto number = [&](std::size_t at, std::size_t digits) {
-    int n = 0;
-    const auto* const end = stamp.data() + at + digits;
-    const auto [stop, ec] = std::from_chars(stamp.data() + at, end, n);
-    good = good && ec == std::errc{} && stop == end && n >= 0;
-    return n;
+    const auto n = parse_number<unsigned>(stamp.substr(at, digits));
+    good = good && n;
+    return static_cast<int>(n.value_or(0));
   };
   const std::chrono::year_month_day day{std::chrono::year(number(0, 4)),
                                         std::chrono::month(static_cast<unsigned>(number(5, 2))),

@@ -28,7 +28,7 @@ void continuity::outdated() {
   cause_ = gap_cause::outdated_cursor;
 }
 
-// What was read already comes again: nothing can be missing before it.
+// The event was read before, so nothing can be missing in front of it.
 bool continuity::overlaps(source_position event) const {
   const bool older = event.time > 0 && last_->time > 0 && event.time <= last_->time;
   if (!numbers_count_) return older;

@@ -1,6 +1,6 @@
-// Whether what a connection brings first joins what was read before.
+// Whether the first events of a connection join what was read before.
 //
-// Owns: the comparison of numbers and times at the seam, and its bound.
+// Owns: the comparison of numbers and times where two connections meet, and its bound.
 // Refuses to know: sockets, and what becomes of a gap. Pure.
 #pragma once
 
@@ -13,18 +13,18 @@ namespace recordkv::firehose {
 
 class continuity {
  public:
-  /// A source that has nothing to say for so long is quiet. Numbers that skip as well make it a gap.
+  /// A pause up to this long is a quiet source. A longer pause in which numbers are missing is a gap.
   static constexpr double quiet_seconds = 600;
 
-  /// A connection begins behind `last` of the present numbering.
+  /// A connection begins behind `last`, with the same numbering.
   void begin(std::optional<source_position> last);
-  /// A connection begins whose numbers can't be compared with those of `last`: only its time counts.
+  /// A connection begins with another numbering than that of `last`: only its time can be compared.
   void begin_by_time(source_position last, gap_cause why);
-  /// The host says that it no longer has all since then.
+  /// The host says that it no longer has everything since then.
   void outdated();
 
-  /// One numbered event. A gap, or the taking back of one, is returned when the judgement has changed: it is made with
-  /// the first event and made again with each of the next few, so that the clock of one account does not decide.
+  /// Takes one numbered event. The first event and the next few each judge the gap, so that the clock of a single
+  /// account does not decide. When the judgement changes, the gap is returned, or the report that there is none.
   std::optional<source_gap> take(source_position event);
 
  private:

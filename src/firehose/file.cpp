@@ -1,10 +1,11 @@
 // Recorded messages, played back.
 //
-// Owns: the file's format (32-bit little-endian length, message, and again), and the pace.
-// Refuses to know: who recorded it, and what the messages mean beyond a glance.
+// Owns: the file's format (32-bit little-endian length, then the message), and the pace.
+// Refuses to know: the recorder, and what the messages mean beyond their summary.
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/firehose/source.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recover_did.hpp"
 
 #include <boost/asio/post.hpp>
@@ -94,14 +95,14 @@ bool file_source::read_message(std::string& message) {
 }
 
 void file_source::take(std::string message, std::vector<frame>& out) {
-  auto seen = message.starts_with('{') ? atproto::glance_jetstream(message) : atproto::glance_frame(message);
+  auto seen = message.starts_with('{') ? atproto::summarise_jetstream(message) : atproto::summarise_frame(message);
   frame f;
-  if (!seen && seen.error().code == errc::refused) {
-    // It ended a connection once; the recording goes on.
+  if (!seen && atproto::is_error_frame(seen.error().code)) {
+    // It ended a connection when it was recorded. The recording goes on.
     counters_.add("source_skipped", "error_frame");
     return;
   }
-  // An account's event without a number can't be put into order, no more than one that can't be read.
+  // An account's event without a number cannot be put in order. It counts as unreadable.
   if (seen && seen->kind == atproto::event_kind::unknown && !seen->did.empty())
     seen = fail(errc::malformed, "{}", seen->name);
   if (!seen) {
@@ -143,7 +144,7 @@ task<result<std::vector<frame>>> file_source::next() {
   std::vector<frame> out;
   std::string message;
   while (out.empty() && !closed_ && !end_) {
-    // A file is always ready: without this step it would keep the loop to itself.
+    // A file is always ready. Without this step it would occupy the loop.
     co_await asio::post(ex_, use_task);
     const std::size_t allowed = due();
     if (allowed == 0)

@@ -4,6 +4,8 @@
 // Refuses to know: reconnecting, what events contain.
 #include "stream_source.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 namespace recordkv::firehose {
 namespace {
 
@@ -11,13 +13,13 @@ constexpr std::size_t max_collections = 100;
 constexpr std::size_t max_dids = 10'000;
 constexpr std::size_t max_query = 8 * 1024;  // what servers and proxies take in a request line
 
-constexpr std::uint64_t rewind_us = 5'000'000;  // another instance behind the same name has another clock
+constexpr std::uint64_t rewind_us = 5'000'000;  // another instance behind the same name may have another clock
 
 constexpr std::string_view v2_path = "/xrpc/network.bsky.jetstream.subscribeEvents";
 
 std::uint64_t cursor_for(std::uint64_t seq) { return seq < first_time_us + rewind_us ? seq : seq - rewind_us; }
 
-// v2 refuses a sequence number that it no longer has, and 0 is one; the oldest time is moved to what it has.
+// v2 refuses a sequence number that it no longer has, such as 0. It accepts the oldest time, and begins at what it has.
 std::uint64_t oldest_for(bool v2) { return v2 ? first_time_us : 0; }
 
 std::vector<std::string> wanted(const std::vector<std::string>& collections) {
@@ -32,7 +34,7 @@ std::string repeated(std::string_view name, const std::vector<std::string>& valu
   return out;
 }
 
-// Collections and DIDs have passed their syntax checks in the configuration; what is left to escape is nothing much.
+// The configuration has checked the syntax of collections and DIDs. Characters that would need an escape are dropped.
 std::string json_array(const std::vector<std::string>& values) {
   std::string out = "[";
   for (const auto& v : values) {
@@ -82,7 +84,7 @@ std::unique_ptr<frame_source> make_jetstream(asio::any_io_executor ex, source_sp
   dialect d;
   d.part = "jetstream";
   d.carrier = ws_message::type::text;
-  d.glance = atproto::glance_jetstream;
+  d.summarise = atproto::summarise_jetstream;
   d.open = [spec](const resume_point& from) { return open_jetstream(spec, from); };
   return std::make_unique<stream_source>(std::move(ex), std::move(spec), std::move(d), counters);
 }

@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t max_remembered = 8192;
 constexpr std::size_t sampled = 256;  // bytes at either end; signatures and CIDs stand there
 
-// Both ends and the size: two frames of one number differ there, and a long one costs no more.
+// Both ends and the size: two frames with the same number differ there, and a long frame costs no more.
 std::uint64_t fingerprint(std::string_view bytes) {
   const std::hash<std::string_view> hash;
   const auto tail =

@@ -1,7 +1,7 @@
-// Which of the frames behind our place in the stream have been seen already.
+// Which frames behind our place in the stream have been seen already.
 //
 // Owns: numbers and fingerprints of the last few thousand frames, and how far back that memory is complete.
-// Refuses to know: connections, and what is done with a frame that comes late.
+// Refuses to know: connections, and what is done with a late frame.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,20 @@ namespace recordkv::firehose {
 class recent_frames {
  public:
   enum class verdict {
-    repeated,  ///< this very frame has passed before
-    late,      ///< it has not, although newer ones have
-    unknown,   ///< it lies further back than memory reaches
+    repeated,  ///< exactly this frame has been seen
+    late,      ///< it has not been seen, although newer frames have
+    unknown,   ///< it lies further back than the memory reaches
   };
 
-  /// `from`: the frames up to it are known to somebody else, an earlier run.
+  /// `from`: an earlier run has read the frames up to here.
   explicit recent_frames(std::optional<std::uint64_t> from) : complete_above_(from.value_or(0)) {}
 
   /// A frame newer than all before it.
   void add(std::uint64_t seq, std::string_view bytes);
-  /// One that is not newer. A late one is remembered from now on.
+  /// A frame that is not newer. A late frame is remembered from now on.
   verdict look(std::uint64_t seq, std::string_view bytes);
 
-  /// A new connection: what the host repeats from before our first frame was never promised.
+  /// A new connection. The host may repeat frames from before our first frame, and those are not remembered.
   void reconnected() noexcept;
   /// The numbering begins anew.
   void clear() noexcept;

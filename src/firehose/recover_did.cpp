@@ -9,7 +9,7 @@ namespace {
 
 using std::string_view;
 
-// A CBOR text string's contents; empty when `in` does not begin with one that is whole.
+// A CBOR text string's contents; empty when `in` does not begin with a whole text string.
 string_view cbor_text(string_view in) {
   const auto at = [in](std::size_t i) -> std::size_t { return static_cast<unsigned char>(in[i]); };
   if (in.size() >= 1 && at(0) >= 0x60 && at(0) <= 0x77)

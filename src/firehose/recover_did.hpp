@@ -1,7 +1,7 @@
-// Whose frame might this have been?
+// The account of a frame that cannot be decoded.
 //
-// Owns: a best-effort search for the account in bytes that would not decode.
-// Refuses to know: why they would not. The answer is a hint that costs at most one needless resync.
+// Owns: a best-effort search for its DID in the bytes.
+// Refuses to know: why they cannot be decoded. A wrong answer costs at most one needless resync.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace recordkv::firehose {
 
-/// The syntactically valid DID that follows the first key `repo` or `did` within 64 KiB, before a frame's `blocks`
-/// (records in there mention other accounts); empty when there is none.
+/// The first syntactically valid DID that follows a key `repo` or `did` within 64 KiB. Of a frame only the part before
+/// `blocks` counts, because its records mention other accounts. Empty: there is none.
 std::string recover_did(std::string_view bytes);
 
 }  // namespace recordkv::firehose

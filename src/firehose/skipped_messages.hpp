@@ -1,7 +1,7 @@
-// Complete messages that can't be read: skipped at first sight, counted, told once a minute.
+// Complete messages that cannot be read: skipped, counted, and logged once a minute.
 //
-// Owns: the notice in such a message's place, with its account where that can be found, and the log line.
-// Refuses to know: why a message can't be read, and the connection it came over.
+// Owns: the notice that replaces such a message, with its account where it can be found, and the log line.
+// Refuses to know: why a message cannot be read, and its connection.
 #pragma once
 
 #include "recordkv/core/meter.hpp"
@@ -19,9 +19,9 @@ class skipped_messages {
   skipped_messages(std::string_view part, std::string url, meters& counters)
       : context_(part), url_(std::move(url)), counters_(counters) {}
 
-  /// `word`: what is wrong, of a closed set; `behind`: the number of the last readable one.
+  /// `word`: what is wrong, from a closed set; `behind`: the number of the last readable message.
   frame notice(std::string_view bytes, std::string_view word, std::uint64_t behind);
-  /// What no line has told yet, once a line is due again.
+  /// Logs what is not logged yet, once a line is due.
   void tell_rest();
 
  private:

@@ -1,7 +1,9 @@
 // com.atproto.sync.subscribeRepos as a dialect.
 //
-// Owns: its path and its cursor parameter. Refuses to know: reconnecting, what frames contain.
+// Owns: its path and its cursor parameter. Refuses to know: reconnecting, and what frames contain.
 #include "stream_source.hpp"
+
+#include "recordkv/firehose/source_kinds.hpp"
 
 namespace recordkv::firehose {
 namespace {
@@ -25,7 +27,7 @@ std::unique_ptr<frame_source> make_subscribe_repos(asio::any_io_executor ex, sou
   d.part = "firehose";
   d.carrier = ws_message::type::binary;
   d.strict_order = true;
-  d.glance = atproto::glance_frame;
+  d.summarise = atproto::summarise_frame;
   d.open = [url = spec.url](const resume_point& from) { return open_subscribe_repos(url, from); };
   return std::make_unique<stream_source>(std::move(ex), std::move(spec), std::move(d), counters);
 }

@@ -1,5 +1,8 @@
 #include "upgrade.hpp"
 
+#include "recordkv/core/base64.hpp"
+#include "recordkv/core/parse_number.hpp"
+
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <boost/asio/buffer.hpp>
@@ -24,25 +27,23 @@ using answer_parser = http::response_parser<http::string_body>;
 constexpr std::size_t body_limit = 64 * 1024;
 constexpr std::chrono::seconds max_stay_away{15 * 60};
 
-std::string base64(const unsigned char* data, int size) {
-  std::string out(static_cast<std::size_t>(4 * ((size + 2) / 3) + 1), '\0');
-  out.resize(static_cast<std::size_t>(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), data, size)));
-  return out;
+std::string base64_of(const unsigned char* data, std::size_t size) {
+  return padded_base64({reinterpret_cast<const char*>(data), size});
 }
 
 std::string fresh_key() {
   unsigned char nonce[16] = {};
   RAND_bytes(nonce, sizeof nonce);
-  return base64(nonce, sizeof nonce);
+  return base64_of(nonce, sizeof nonce);
 }
 
-// RFC 6455 §4.2.2: proof that the other side speaks WebSocket, and that no cache answered.
+// RFC 6455 §4.2.2: proves that a WebSocket server answered, and not a cache.
 std::string accept_for(const std::string& key) {
   const std::string text = key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha1(), nullptr);
-  return base64(digest, static_cast<int>(size));
+  return base64_of(digest, size);
 }
 
 http::request<http::empty_body> request_for(const ws_url& url, const std::string& key) {
@@ -69,7 +70,7 @@ std::optional<std::chrono::seconds> stay_away(std::string_view value) {
   const std::string text(value.substr(0, 40));
   std::int64_t seconds = 0;
   if (std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; })) {
-    seconds = text.size() > 9 ? max_stay_away.count() : std::stoll(text);
+    seconds = parse_number<std::int64_t>(text).value_or(max_stay_away.count());
   } else {
     std::tm when{};
     if (!strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when)) return {};
@@ -78,7 +79,7 @@ std::optional<std::chrono::seconds> stay_away(std::string_view value) {
   return std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), max_stay_away);
 }
 
-// Not followed: a source is what the configuration names, and its cursor is kept under that name.
+// Redirects are not followed: the configuration names the source, and its cursor is kept under that name.
 error redirected(unsigned status, std::string_view reason, std::string_view where) {
   return fail(errc::refused,
               "the server answered HTTP {} {}: it redirects to {}; set source.url to that address, with {}", status,
@@ -86,10 +87,28 @@ error redirected(unsigned status, std::string_view reason, std::string_view wher
               "wss:// or ws:// in front");
 }
 
+// Of an XRPC error, {"error":"Name","message":"…"}, also of one that breaks off behind the name.
+std::string_view error_name(std::string_view body) {
+  constexpr std::string_view key = R"("error")", blank = " \t\r\n";
+  const auto at = body.find(key);
+  if (at == body.npos) return {};
+  body.remove_prefix(at + key.size());
+  const auto skip = [&] { body.remove_prefix(std::min(body.find_first_not_of(blank), body.size())); };
+  const auto take = [&](char c) {
+    skip();
+    const bool there = body.starts_with(c);
+    if (there) body.remove_prefix(1);
+    return there;
+  };
+  return take(':') && take('"') ? body.substr(0, body.find('"')) : std::string_view();
+}
+
 error refusal(unsigned status, std::string_view reason, std::string_view body) {
   const bool hopeless = status == 400 || status == 401 || status == 403 || status == 404 || status == 501;
-  return fail(hopeless ? errc::bad_config : errc::refused, "the server answered HTTP {} {}: {}", status,
-              printable(reason), printable(body));
+  const auto code = !hopeless                            ? errc::refused
+                    : error_name(body) == "CursorTooOld" ? errc::cursor_stale
+                                                         : errc::bad_config;
+  return fail(code, "the server answered HTTP {} {}: {}", status, printable(reason), printable(body));
 }
 
 result<> judge(answer_parser& parser, const std::string& key) {
@@ -131,7 +150,7 @@ task<upgrade_answer> exchange(Stream& stream, const ws_url& url) {
     out.accepted = broken(ec);
     co_return out;
   }
-  // What a refusal says is worth reading; when it breaks off half-way, what has come must do.
+  // The body of a refusal explains it. When the body breaks off, the part that has come is used.
   while (!ec && parser.get().result_int() != 101 && !parser.is_done() && parser.get().body().size() < 200) {
     auto [bad, k] = co_await http::async_read_some(stream, buffer, parser, use_task);
     if (bad) break;

@@ -1,7 +1,7 @@
 // The HTTP exchange that turns a connection into a WebSocket.
 //
-// Owns: the request, the check of the answer, and what a refusal tells.
-// Refuses to know: how the connection came about, and what is said on it afterwards.
+// Owns: the request, the check of the answer, and the reading of a refusal.
+// Refuses to know: how the connection was dialled, and what is sent on it afterwards.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -49,7 +49,7 @@ result<bool> ws_cutter::begin(std::string_view& in) {
   if (h.size == 0) return false;
   if (!is_control(h.op)) {
     const std::uint64_t total = (in_message_ ? total_ : 0) + h.length;
-    if (total > max_message_ && !passing_)
+    if (total > max_message_ && !skipping_)
       return fail(errc::too_large, "a message of at least {} bytes is over the limit of {}", total, max_message_);
     if (total / 64 > max_message_) return fail(errc::malformed, "a message announces {} bytes", total);
     if (!in_message_) text_ = h.op == 1;
@@ -82,7 +82,7 @@ bool ws_cutter::take_payload(std::string_view& in, ws_item& out) {
   } else {
     out.what = over ? ws_item::type::oversize : text_ ? ws_item::type::text : ws_item::type::binary;
     if (over && into.size() > kept_of_oversize) into.resize(kept_of_oversize);
-    if (over) passing_ = false;
+    if (over) skipping_ = false;
     in_message_ = false;
   }
   out.bytes = std::move(into);

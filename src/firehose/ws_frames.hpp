@@ -1,9 +1,10 @@
 // The frames of RFC 6455, as a client sees them.
 //
 // Owns: cutting a server's bytes into messages and control frames, and writing our own few frames.
-// Refuses to know: sockets, time, what messages mean. Beast's stream reads 1.5 kB at a time and wakes a coroutine for
-// every message; cutting a large buffer by hand is several times cheaper, and lets us pass over a message that is too
-// large instead of losing the connection again and again.
+// Refuses to know: sockets, time, what messages mean.
+// Why not Beast's stream: it reads 1.5 kB at a time and wakes a coroutine for every message. Cutting a large buffer by
+// hand is several times cheaper. It also allows a message that is too large to be skipped; Beast would end the
+// connection, and so would every later one.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -22,19 +23,20 @@ struct ws_item {
 
 class ws_cutter {
  public:
-  /// How much of a message that is passed over is kept.
+  /// How much of a skipped message is kept.
   static constexpr std::size_t kept_of_oversize = 64 * 1024;
 
   explicit ws_cutter(std::size_t max_message) : max_message_(max_message) {}
 
   /// Consumes from the front of `in`. True: `out` is one whole message or control frame. False: all of `in` that can
   /// be used is used; at most 13 bytes of a frame's head remain in it. errc::malformed: breaks RFC 6455.
-  /// errc::too_large: a message over the limit begins or goes on here; nothing is consumed until pass_over().
+  /// errc::too_large: a message over the limit begins or goes on here; nothing is consumed until
+  /// skip_message().
   result<bool> cut(std::string_view& in, ws_item& out);
 
-  /// The message that is over the limit is read and forgotten but for its beginning. Not beyond 64 times the limit:
-  /// a length like that is a lie.
-  void pass_over() noexcept { passing_ = true; }
+  /// The message over the limit is read, and only its beginning is kept. A length beyond 64 times the limit stays
+  /// refused: it is not plausible.
+  void skip_message() noexcept { skipping_ = true; }
 
  private:
   struct head {
@@ -49,7 +51,7 @@ class ws_cutter {
   bool take_payload(std::string_view& in, ws_item& out);
 
   std::size_t max_message_;
-  bool passing_ = false;
+  bool skipping_ = false;
   bool in_frame_ = false;  // payload of current_ is being taken
   head current_;
   std::uint64_t left_ = 0;   // of the current frame's payload

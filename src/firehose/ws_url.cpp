@@ -1,6 +1,7 @@
 // Takes WebSocket addresses apart and writes query values.
 //
 // Owns: which URLs we accept. Refuses to know: which paths and parameters exist.
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/firehose/websocket.hpp"
 
 #include <algorithm>
@@ -9,9 +10,8 @@ namespace recordkv::firehose {
 namespace {
 
 bool is_port(std::string_view s) {
-  if (s.empty() || s.size() > 5 || !std::ranges::all_of(s, [](char c) { return c >= '0' && c <= '9'; })) return false;
-  const int n = std::stoi(std::string(s));
-  return n > 0 && n < 65536;
+  const auto n = parse_number<unsigned>(s);
+  return s.size() <= 5 && n && *n > 0 && *n < 65536;
 }
 
 bool is_host(std::string_view s, bool bracketed) {
@@ -39,7 +39,7 @@ std::string ws_url::target() const {
 
 result<ws_url> parse_ws_url(std::string_view url) {
   const std::string shown(url.substr(0, 200));
-  // Anything below '!' could end the request line and begin a header of somebody else's making.
+  // A character below '!' could end the request line and begin a forged header.
   if (std::ranges::any_of(url, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }))
     return fail(errc::bad_config, "source url: spaces or control characters are not allowed");
   ws_url out;

@@ -2,10 +2,10 @@
 
 #include "recordkv/core/backoff.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/parse_number.hpp"
 #include "session.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 namespace recordkv::http {
@@ -16,7 +16,7 @@ using tcp = asio::ip::tcp;
 
 namespace {
 
-constexpr auto shortest_pause = 10ms;
+constexpr auto min_pause = 10ms;
 constexpr auto max_pause = 1000ms;
 constexpr auto complaint_interval = 60s;
 constexpr int admitted_at_once = 16;
@@ -36,9 +36,8 @@ std::optional<address> parse_address(std::string_view text) {
   const std::string_view port = text.substr(colon + 1);
   const bool bracketed = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
   if (bracketed) host = host.substr(1, host.size() - 2);
-  unsigned number = 0;
-  const auto [end, bad] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (bad != std::errc{} || end != port.data() + port.size() || number > 65535) return {};
+  const auto number = parse_number<unsigned>(port);
+  if (!number || *number > 65535) return {};
   if (host.empty() || (!bracketed && host.find(':') != host.npos)) return {};
   return address{std::string(host), std::string(port)};
 }
@@ -67,13 +66,13 @@ error_code bind_to(tcp::acceptor& acceptor, const tcp::endpoint& where) {
   return ec;
 }
 
-// No coroutine, no wait: a flood of newcomers costs a write each and leaves nothing behind.
+// Without a coroutine or a wait: each connection of a flood costs one write and leaves nothing behind.
 void turn_away(tcp::socket socket) {
   error_code ec;
   socket.non_blocking(true, ec);
   socket.write_some(asio::buffer(busy), ec);
   socket.shutdown(tcp::socket::shutdown_send, ec);
-  char scrap[2048];  // what is left unread would take the answer away
+  char scrap[2048];  // unread input would reset the connection before the client reads the answer
   socket.read_some(asio::buffer(scrap), ec);
 }
 
@@ -106,7 +105,7 @@ result<void> server::listen(const std::string& host_port) {
 }
 
 task<> server::run() {
-  backoff pause(shortest_pause, max_pause);
+  backoff pause(min_pause, max_pause);
   while (!closed_ && acceptor_.is_open()) {
     auto [ec, socket] = co_await acceptor_.async_accept(use_task);
     if (closed_) break;
@@ -131,7 +130,7 @@ void server::close() noexcept {
   for (const auto& one : open_) one->end("stopped");
 }
 
-// The newcomer stays in the kernel's queue, which would wake us again at once.
+// The connection stays in the kernel's queue, which would wake the acceptor again at once.
 void server::not_accepted(const error_code& ec) {
   const bool out = ec == asio::error::no_descriptors || ec == error_code(ENFILE, boost::system::system_category());
   counters_.add("http_refused", out ? "no_descriptors" : "accept_failed");
@@ -144,7 +143,7 @@ void server::not_accepted(const error_code& ec) {
   if (out) make_room();
 }
 
-// A turn of the loop can be long: who stands behind a crowd must not wait a turn for each of it.
+// A turn of the loop can be long. A connection in a long queue must not wait one turn for each connection before it.
 void server::admit_waiting() {
   error_code ec;
   for (int i = 1; i < admitted_at_once; ++i) {
@@ -172,7 +171,7 @@ task<> server::serve(std::shared_ptr<session> one) {
   std::erase(open_, one);
 }
 
-// The longest idle one goes; not one whose request has just arrived.
+// Ends the connection that has been idle longest, unless a request has just arrived on it.
 bool server::make_room() {
   auto found = open_.end();
   for (auto it = open_.begin(); it != open_.end(); ++it) {

@@ -20,7 +20,7 @@ using tcp = asio::ip::tcp;
 namespace {
 
 constexpr std::size_t read_size = 4096;
-constexpr std::size_t drained_at_most = 256 * 1024;
+constexpr std::size_t max_drained = 256 * 1024;
 constexpr auto drain_time = 1000ms;
 
 }  // namespace
@@ -64,13 +64,13 @@ void session::enter(phase p, std::chrono::milliseconds limit) {
 void session::bound(std::chrono::milliseconds limit) {
   late_ = false;
   deadline_.expires_after(limit);
-  // A handler that was on its way when the deadline was moved belongs to an earlier turn.
+  // A handler that was already queued when the deadline was moved belongs to an earlier turn.
   deadline_.async_wait([self = shared_from_this(), turn = ++turn_](error_code ec) {
     if (!ec && turn == self->turn_ && !self->ended_) self->ring();
   });
 }
 
-// Where something can still be said to the client only the wait ends; its coroutine looks at `late_`.
+// While an answer is still possible only the wait ends, and the coroutine checks `late_`.
 void session::ring() {
   late_ = true;
   error_code ignored;
@@ -99,8 +99,7 @@ task<bool> session::await_request() {
   if (buffer_.size() > 0) co_return true;
   buffer_.shrink_to_fit();
   enter(phase::idle, bounds_.idle_time);
-  // A read rather than a wait for readability: that one may be over with nothing there, and the time of a request
-  // begin.
+  // A read, not a wait for readability: such a wait may end without input, and would start the time of a request.
   auto [ec, n] = co_await socket_.async_read_some(buffer_.prepare(read_size), use_task);
   buffer_.commit(n);
   if (!ec) co_return !ended_;
@@ -108,8 +107,8 @@ task<bool> session::await_request() {
   co_return false;
 }
 
-// What arrived is given to the parser. A header's bytes are counted here, too: Beast's limit begins anew with each
-// piece of a header that it has taken.
+// Gives the input to the parser. The bytes of a header are also counted here, because Beast's limit starts again with
+// each piece of a header.
 std::optional<session::refusal> session::parse() {
   namespace http = beast::http;
   const bool in_header = !parser_->is_header_done();
@@ -142,7 +141,7 @@ task<std::optional<session::refusal>> session::read() {
     if (parser_->is_done()) break;
     if (parser_->is_header_done() && !asked) {
       asked = true;
-      co_await let_go_on();
+      co_await send_continue();
     }
     if (late_)
       co_return refusal{408, "slow", fmt::format("A request takes at most {} ms.", bounds_.request_time.count())};
@@ -156,8 +155,8 @@ task<std::optional<session::refusal>> session::read() {
   co_return std::nullopt;
 }
 
-// RFC 9110 §10.1.1: some wait for this before they send a body.
-task<> session::let_go_on() {
+// RFC 9110 §10.1.1: some clients wait for this before they send a body.
+task<> session::send_continue() {
   if (!beast::iequals(parser_->get()[field::expect], "100-continue") || buffer_.size() > 0) co_return;
   co_await asio::async_write(socket_, asio::buffer("HTTP/1.1 100 Continue\r\n\r\n", 25), use_task);
 }
@@ -206,7 +205,7 @@ task<bool> session::write(response what, std::string_view allow, bool only_head,
   co_return !ec && keep;
 }
 
-// A client that is still sending has to be able to read its answer: a close with bytes unread would take it away.
+// A client that is still sending must be able to read its answer. Closing with unread bytes would destroy the answer.
 task<> session::drain() {
   if (ended_) co_return;
   error_code ec;
@@ -214,7 +213,7 @@ task<> session::drain() {
   enter(phase::leaving, std::min<std::chrono::milliseconds>(drain_time, bounds_.request_time));
   buffer_.clear();
   std::size_t n = 0;
-  for (std::size_t left = drained_at_most; !ec && !late_ && left > 0; left -= std::min(left, n))
+  for (std::size_t left = max_drained; !ec && !late_ && left > 0; left -= std::min(left, n))
     std::tie(ec, n) = co_await socket_.async_read_some(buffer_.prepare(read_size), use_task);
 }
 

@@ -1,7 +1,7 @@
 // One connection, from its acceptance to its end.
 //
 // Owns: its socket, the request being read, and the one deadline of whatever it waits for.
-// Refuses to know: other connections; the server decides who has to make room.
+// Refuses to know: other connections; the server decides which connection makes room.
 #pragma once
 
 #include "recordkv/http/server.hpp"
@@ -28,9 +28,9 @@ class session : public std::enable_shared_from_this<session> {
   /// Drops the connection; run() returns soon. `reason` is counted in http_closed; the first one holds.
   void end(std::string_view reason) noexcept;
 
-  /// Since when nobody would miss it: no request has begun, or the last answer is out and said to be the last.
+  /// Since when it may be ended without loss: no request has begun, or its last answer is sent and marked as the last.
   std::optional<clock::time_point> idle_since() const;
-  /// Something has come that has not been read yet.
+  /// Input has arrived that has not been read yet.
   bool has_input() const;
 
  private:
@@ -45,7 +45,7 @@ class session : public std::enable_shared_from_this<session> {
   task<bool> await_request();
   task<std::optional<refusal>> read();
   std::optional<refusal> parse();
-  task<> let_go_on();
+  task<> send_continue();
   task<bool> answer();
   task<> refuse(refusal why);
   task<bool> write(response what, std::string_view allow, bool only_head, bool keep);

@@ -31,7 +31,7 @@ choice choose(const std::vector<route>& routes, std::string_view method, std::st
     out.refused = {.status = 405, .body = fmt::format("This path takes {}.\n", out.allow)};
     return out;
   }
-  out.refused = {.status = 404, .body = "There is nothing at this path. What there is:\n"};
+  out.refused = {.status = 404, .body = "No such path. Available paths:\n"};
   for (const route& r : routes) out.refused.body += fmt::format("{} {}\n", r.method, r.path);
   return out;
 }

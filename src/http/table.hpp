@@ -1,6 +1,6 @@
-// Which route answers, and what is said when none does. Pure.
+// Which route answers, and the answer when no route does. Pure.
 //
-// Owns: 404 with what there is, 405 with what is allowed.
+// Owns: 404 with the list of paths, 405 with the allowed methods.
 // Refuses to know: connections.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace recordkv::http {
 struct choice {
   const route* chosen = nullptr;
   response refused;   ///< where nothing is chosen
-  std::string allow;  ///< for the header of that name; empty: none
+  std::string allow;  ///< for the header of that name; empty: no header
 };
 
 /// HEAD finds the routes of GET.

@@ -1,4 +1,4 @@
-// The second word of a request line, taken apart. Pure.
+// The parts of a request line's target. Pure.
 //
 // Owns: percent-decoding, the query.
 // Refuses to know: which paths exist.
@@ -16,8 +16,8 @@ struct target {
   decltype(request::query) query;
 };
 
-/// "/views/likes?col=value" or "http://host/path"; '+' in a query is a space. Nothing: a '%' without two hex digits,
-/// a control character, or neither form.
+/// "/views/likes?col=value" or "http://host/path"; '+' in a query is a space. nullopt: a '%' without two hex digits, a
+/// control character, or another form.
 std::optional<target> parse_target(std::string_view text);
 
 }  // namespace recordkv::http

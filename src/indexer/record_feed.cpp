@@ -29,6 +29,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using stages::part_hooks;
+constexpr auto retry_pause = 300ms;  // while NATS does not answer
 namespace json = boost::json;
 
 std::uint64_t number_at(const json::value& v, std::string_view pointer) {
@@ -257,7 +258,7 @@ class record_feed::impl {
       if (life_.closing() && !life_.lost()) co_return fail(errc::closed, "closed");
       auto mine = co_await life_.renew_if_stale();
       if (mine || mine.error().code == errc::lease_lost) co_return mine;
-      co_await pause_.wait_for(300ms);  // NATS does not answer: not known yet
+      co_await pause_.wait_for(retry_pause);
     }
     co_return result<void>{};
   }

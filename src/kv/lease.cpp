@@ -15,7 +15,7 @@ namespace json = boost::json;
 namespace {
 
 using std::chrono::steady_clock;
-constexpr std::chrono::milliseconds look_every{250}, slow_answer{1000};
+constexpr std::chrono::milliseconds look_every{250}, slow_answer{1000}, renew_every{1000};
 
 std::string first_line(const std::string& path) {
   std::ifstream in(path);
@@ -237,7 +237,7 @@ void lease::start(nursery& children, std::function<void()> on_lost) {
 
 task<> lease::renew() {
   while (held_) {
-    co_await released_.wait_for(std::chrono::seconds(1));
+    co_await released_.wait_for(renew_every);
     if (held_ && !writing_) (void)co_await renew_once();  // an error is met again in the next round
   }
 }
@@ -280,8 +280,7 @@ task<result<void>> lease::renew_if_stale() {
   if (valid()) co_return result<void>{};
   auto renewed = co_await renew_once();
   if (renewed || renewed.error().code == errc::lease_lost || renewed.error().code == errc::closed) co_return renewed;
-  // A refusal (a full disk, for example) does not show which process holds the lease. The caller asks again, as after
-  // a lost connection.
+  // A refusal (a full disk, say) leaves the holder unknown. The caller asks again, as after a lost connection.
   co_return fail(errc::unreachable, "{}", renewed.error().text);
 }
 

@@ -1,5 +1,6 @@
 #include "recordkv/kv/source_gaps.hpp"
 
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/core/timestamp.hpp"
 
 #include <boost/json.hpp>
@@ -9,17 +10,6 @@
 namespace recordkv::kv {
 namespace json = boost::json;
 namespace {
-
-std::string text(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
-}
-
-std::uint64_t number(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  boost::system::error_code ec;
-  return v && v->is_number() ? v->to_number<std::uint64_t>(ec) : 0;
-}
 
 json::value time_or_null(const std::string& s) { return s.empty() ? json::value(nullptr) : json::value(s); }
 
@@ -46,12 +36,12 @@ std::vector<source_gaps::gap> source_gaps::parse(std::string_view value) {
   for (const auto& row : v.get_array()) {
     if (!row.is_object() || out.size() >= max_kept) continue;
     const auto& o = row.get_object();
-    out.push_back({.cause = text(o, "cause"),
-                   .from = text(o, "from"),
-                   .to = text(o, "to"),
-                   .seen = text(o, "seen"),
-                   .from_seq = number(o, "from_seq"),
-                   .to_seq = number(o, "to_seq")});
+    out.push_back({.cause = std::string(text_field(o, "cause")),
+                   .from = std::string(text_field(o, "from")),
+                   .to = std::string(text_field(o, "to")),
+                   .seen = std::string(text_field(o, "seen")),
+                   .from_seq = unsigned_field(o, "from_seq"),
+                   .to_seq = unsigned_field(o, "to_seq")});
   }
   return out;
 }

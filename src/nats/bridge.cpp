@@ -53,7 +53,7 @@ void bridge::shut() {
   up_ = false;
   if (!nc_) return;
   closing_ = true;
-  if (socket_.is_open()) perishable::spare(socket_.native_handle());
+  if (socket_.is_open()) stale_write_guard::spare(socket_.native_handle());
   natsConnection_Close(nc_);
   closed_->wait(false);  // nats.c reports the end on its own thread; this is its last callback
   natsConnection_Destroy(std::exchange(nc_, nullptr));
@@ -152,7 +152,7 @@ void bridge::attached(int socket) {
   socket_.assign(socket, ignored);
   records_.attached(socket);
   write_waiting_ = false;
-  perishable_.attached(socket);
+  guard_.attached(socket);
   written_ = 0;
   attached_at_ = std::chrono::steady_clock::now();
   up_ = true;
@@ -179,7 +179,7 @@ void bridge::start_over() { drop(no_data); }
 // Unsent bytes are dropped as well: the socket is cut before nats.c can write again.
 void bridge::drop(std::string_view why) {
   log::warn("nats", "{}", why);
-  if (socket_.is_open()) perishable::cut(socket_.native_handle());
+  if (socket_.is_open()) stale_write_guard::cut(socket_.native_handle());
   boost::system::error_code ignored;
   socket_.close(ignored);
   if (up_.exchange(false)) to_.turned(false);
@@ -246,11 +246,11 @@ void bridge::write_turn() {
 
 std::uint64_t bridge::buffered() const { return static_cast<std::uint64_t>(std::max(0, natsConnection_Buffered(nc_))); }
 
-bool bridge::late() { return perishable_.late(written_, std::chrono::steady_clock::now()); }
+bool bridge::late() { return guard_.late(written_, std::chrono::steady_clock::now()); }
 
-void bridge::note_perishable() {
-  const bool looking = perishable_.on_the_way();
-  perishable_.published(written_ + buffered(), std::chrono::steady_clock::now());
+void bridge::note_guarded() {
+  const bool looking = guard_.on_the_way();
+  guard_.published(written_ + buffered(), std::chrono::steady_clock::now());
   if (!looking) look_for_late();
 }
 
@@ -260,7 +260,7 @@ void bridge::look_for_late() {
   look_.async_wait([this](boost::system::error_code ec) {
     if (ec || !up_) return;
     if (late()) return drop(too_late);
-    if (perishable_.on_the_way()) look_for_late();
+    if (guard_.on_the_way()) look_for_late();
   });
 }
 

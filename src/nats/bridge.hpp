@@ -4,10 +4,10 @@
 // Does not know: requests, inboxes, JetStream. nats.c is included only in bridge.cpp, dial.cpp and message.cpp.
 #pragma once
 
-#include "perishable.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/message.hpp"
+#include "stale_write_guard.hpp"
 #include "tls_records.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -46,8 +46,8 @@ class bridge {
   bool up() const noexcept { return up_; }
 
   result<void> publish(const char* subject, const char* reply, const header_list& headers, std::string_view data);
-  /// The message that was just published must not arrive late (connection::publish).
-  void note_perishable();
+  /// What has just been published must not arrive late (connection::publish).
+  void note_guarded();
   result<__natsSubscription*> subscribe(const char* subject);
   static void drain(__natsSubscription* from, std::vector<message>& into);
   static void unsubscribe(__natsSubscription* gone);
@@ -97,8 +97,8 @@ class bridge {
   std::shared_ptr<std::atomic<bool>> closed_;  // nats.c has reported that it has ended
   std::atomic<bool> closing_{false};           // the bridge closes the connection itself: no report
   bool write_waiting_ = false;
-  perishable perishable_;
-  std::uint64_t written_ = 0;  // bytes given to the kernel since the attach
+  stale_write_guard guard_;
+  std::uint64_t written_ = 0;  // bytes given to the kernel, since the attach
   tls_records records_;
   nats_config config_;
   std::string refusal_;  // the last refusal that was logged

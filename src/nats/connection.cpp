@@ -2,13 +2,13 @@
 
 #include "bridge.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/parse_number.hpp"
 #include "waiting_requests.hpp"
 #include "wire_subjects.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <optional>
 #include <random>
@@ -38,10 +38,8 @@ std::string fresh_inbox(const std::string& prefix) {
   return out;
 }
 
-std::uint64_t take_number(std::string_view& s) noexcept {
-  std::uint64_t n = 0;
-  const auto end = std::from_chars(s.data(), s.data() + s.size(), n).ptr;
-  s.remove_prefix(static_cast<std::size_t>(end - s.data()));
+std::uint64_t take_token(std::string_view& s) noexcept {
+  const auto n = recordkv::take_number<std::uint64_t>(s).value_or(0);
   if (!s.empty() && s.front() == '.') s.remove_prefix(1);
   return n;
 }
@@ -156,12 +154,12 @@ struct connection::impl {
     token.remove_prefix(inbox.size() + 1);
     const char kind = token.front();
     token.remove_prefix(1);
-    const auto first = take_number(token);
+    const auto first = take_token(token);
     if (kind == 'r') {
       waiting.answer(first, m);
     } else if (kind == 'p' && first < sinks.size() && sinks[first]) {
-      const auto attempt = take_number(token);
-      sinks[first](attempt, take_number(token), m);
+      const auto attempt = take_token(token);
+      sinks[first](attempt, take_token(token), m);
     }
   }
 
@@ -229,11 +227,11 @@ task<> connection::wait_up() {
 }
 
 result<void> connection::publish(const std::string& subject, const std::string& reply, const header_list& headers,
-                                 std::string_view data, bool perishable) {
+                                 std::string_view data, bool guarded) {
   const auto to = impl_->wire.has_prefix() ? impl_->wire.out(subject) : std::string();
   auto sent =
       impl_->raw.publish((to.empty() ? subject : to).c_str(), reply.empty() ? nullptr : reply.c_str(), headers, data);
-  if (sent && perishable) impl_->raw.note_perishable();
+  if (sent && guarded) impl_->raw.note_guarded();
   return sent;
 }
 

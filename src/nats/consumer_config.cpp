@@ -1,5 +1,7 @@
 #include "consumer_config.hpp"
 
+#include "recordkv/core/json_fields.hpp"
+
 #include <boost/json.hpp>
 
 #include <algorithm>
@@ -17,17 +19,11 @@ std::int64_t ns(Duration d) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count();
 }
 
-std::string string_at(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
-}
-
 std::string filters_text(const json::object& config) {
-  if (const auto* one = config.if_contains("filter_subject"); one && one->is_string() && !one->get_string().empty())
-    return std::string(one->get_string());
-  if (const auto* many = config.if_contains("filter_subjects"); many && many->is_array()) {
+  if (const auto one = text_field(config, "filter_subject"); !one.empty()) return std::string(one);
+  if (const auto* many = array_field(config, "filter_subjects")) {
     std::vector<std::string> all;
-    for (const auto& f : many->get_array()) all.push_back(json::serialize(f));
+    for (const auto& f : *many) all.push_back(json::serialize(f));
     std::ranges::sort(all);
     return all.empty() ? "" : fmt::format("[{}]", fmt::join(all, ","));
   }
@@ -51,7 +47,7 @@ bool is_unset(std::string_view key, const json::value& v) {
 /// Each setting that has a value, as text.
 std::map<std::string, std::string, std::less<>> settings_of(const json::object& config) {
   std::map<std::string, std::string, std::less<>> out;
-  const bool unacknowledged = string_at(config, "ack_policy") == "none";
+  const bool unacknowledged = text_field(config, "ack_policy") == "none";
   for (const auto& [key, value] : config) {
     if (std::ranges::find(not_compared, std::string_view(key)) != std::end(not_compared)) continue;
     if (key == "filter_subjects" || is_unset(key, value)) continue;
@@ -118,8 +114,8 @@ std::vector<std::string> differences(const json::object& want, const json::objec
 }
 
 seal seal_of(const json::object& have) {
-  const auto* all = have.if_contains("metadata");
-  const auto said = all && all->is_object() ? string_at(all->get_object(), seal_key) : "";
+  const auto* all = object_field(have, "metadata");
+  const auto said = all != nullptr ? text_field(*all, seal_key) : std::string_view{};
   if (said.empty()) return seal::none;
   return said == hash_of(have) ? seal::intact : seal::broken;
 }

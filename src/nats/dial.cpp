@@ -18,8 +18,6 @@ error translate(natsStatus s, const nats_config& c) {
   const char* last = nats_GetLastError(nullptr);
   const std::string detail = last && *last ? last : natsStatus_GetText(s);
   if (s == NATS_CONNECTION_AUTH_FAILED || s == NATS_NOT_PERMITTED) return credentials_refused(c);
-  if (!c.creds.empty() && detail.find("nkeys") != detail.npos)
-    return unusable("nats.creds", c.creds, "its user key is damaged");
   if (s == NATS_NO_SERVER)
     return fail(errc::unreachable, "no NATS server answers at {}; start one, or set nats.url", url);
   if (s == NATS_SECURE_CONNECTION_WANTED)

@@ -2,6 +2,8 @@
 
 #include "address.hpp"
 #include "recordkv/core/event.hpp"
+#include "recordkv/core/json_fields.hpp"
+#include "recordkv/core/parse_number.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
@@ -10,7 +12,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <deque>
 #include <memory>
 #include <tuple>
@@ -24,8 +25,7 @@ using version = std::array<int, 3>;
 version parse_version(std::string_view s) {
   version v{};
   for (auto& part : v) {
-    const auto end = std::from_chars(s.data(), s.data() + s.size(), part).ptr;
-    s.remove_prefix(static_cast<std::size_t>(end - s.data()));
+    part = take_number<int>(s).value_or(0);
     if (!s.empty()) s.remove_prefix(1);
   }
   return v;
@@ -118,19 +118,14 @@ result<greeting> parse(std::string_view line) {
   if (ec || !v.is_object()) return fail(errc::unreachable, "its INFO line is not JSON");
   const auto& o = v.get_object();
   greeting g;
-  const auto flag = [&o](std::string_view name) {
-    const auto* f = o.if_contains(name);
-    return f && f->is_bool() && f->get_bool();
-  };
-  if (const auto* f = o.if_contains("version"); f && f->is_string()) g.version = f->get_string();
-  if (const auto* f = o.if_contains("server_id"); f && f->is_string()) g.server_id = f->get_string();
-  if (const auto* f = o.if_contains("domain"); f && f->is_string()) g.domain = f->get_string();
-  g.jetstream = flag("jetstream");
-  g.auth_required = flag("auth_required");
-  g.tls_required = flag("tls_required");
-  g.tls_verify = flag("tls_verify");
-  if (const auto* f = o.if_contains("max_payload"); f && f->is_int64())
-    g.max_payload = static_cast<std::size_t>(f->get_int64());
+  g.version = text_field(o, "version");
+  g.server_id = text_field(o, "server_id");
+  g.domain = text_field(o, "domain");
+  g.jetstream = flag_field(o, "jetstream");
+  g.auth_required = flag_field(o, "auth_required");
+  g.tls_required = flag_field(o, "tls_required");
+  g.tls_verify = flag_field(o, "tls_verify");
+  g.max_payload = unsigned_field(o, "max_payload");
   return g;
 }
 

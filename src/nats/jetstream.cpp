@@ -1,10 +1,13 @@
 #include "recordkv/nats/jetstream.hpp"
 
-#include <boost/beast/core/detail/base64.hpp>
+#include "recordkv/core/base64.hpp"
+#include "recordkv/core/json_fields.hpp"
+#include "recordkv/core/parse_number.hpp"
+
 #include <boost/json.hpp>
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 
 namespace recordkv::nats {
 namespace json = boost::json;
@@ -12,21 +15,9 @@ namespace {
 
 constexpr std::chrono::seconds answer_limit{10};
 
-std::int64_t number(const json::object& o, std::string_view key, std::int64_t otherwise = 0) {
-  const auto* v = o.if_contains(key);
-  if (!v) return otherwise;
-  if (v->is_int64()) return v->get_int64();
-  return v->is_uint64() ? static_cast<std::int64_t>(v->get_uint64()) : otherwise;
-}
-
-std::string text(const json::object& o, std::string_view key, std::string_view otherwise = {}) {
-  const auto* v = o.if_contains(key);
-  return std::string(v && v->is_string() ? std::string_view(v->get_string()) : otherwise);
-}
-
 error translate(const json::object& e, std::string_view what) {
-  const auto code = number(e, "err_code");
-  const auto description = text(e, "description");
+  const auto code = integer_field(e, "err_code");
+  const auto description = text_field(e, "description");
   auto kind = errc::refused;
   switch (code) {
     case 10059:
@@ -36,7 +27,10 @@ error translate(const json::object& e, std::string_view what) {
     case 10099:
     case 10100:  // a work queue has a consumer whose filter overlaps
     case 10164: kind = errc::conflict; break;
-    case 10077: kind = description.find("maximum") != std::string::npos ? errc::full : errc::refused; break;
+    case 10077: kind = errc::full; break;
+    case 10023:
+    case 10028:
+    case 10047: kind = errc::no_space; break;  // the server's or the account's own limits of memory and storage
     case 10054: kind = errc::too_large; break;
     case 10008:
     case 10009: kind = errc::timed_out; break;  // no leader at the moment: an election
@@ -47,10 +41,9 @@ error translate(const json::object& e, std::string_view what) {
   return fail(kind, "{}: NATS answered {} ({})", what, description, code);
 }
 
-std::string decode_base64(std::string_view in) {
-  namespace b64 = boost::beast::detail::base64;
-  std::string out(b64::decoded_size(in.size()), '\0');
-  out.resize(b64::decode(out.data(), in.data(), in.size()).first);
+std::optional<std::string> decoded(std::string_view base64) {
+  std::string out;
+  if (!append_from_base64(out, base64)) return {};
   return out;
 }
 
@@ -70,19 +63,19 @@ std::vector<std::pair<std::string, std::string>> parse_headers(std::string_view 
 
 stream_state state_of(const json::object& info) {
   stream_state s;
-  s.created = text(info, "created");
-  s.asked_at = text(info, "ts");
-  if (const auto* st = info.if_contains("state"); st && st->is_object()) {
-    const auto& o = st->get_object();
-    s.messages = static_cast<std::uint64_t>(number(o, "messages"));
-    s.bytes = static_cast<std::uint64_t>(number(o, "bytes"));
-    s.first_seq = static_cast<std::uint64_t>(number(o, "first_seq"));
-    s.last_seq = static_cast<std::uint64_t>(number(o, "last_seq"));
+  s.created = text_field(info, "created");
+  s.asked_at = text_field(info, "ts");
+  if (const auto* state = object_field(info, "state")) {
+    s.messages = unsigned_field(*state, "messages");
+    s.bytes = unsigned_field(*state, "bytes");
+    s.first_seq = unsigned_field(*state, "first_seq");
+    s.last_seq = unsigned_field(*state, "last_seq");
   }
-  if (const auto* c = info.if_contains("config"); c && c->is_object()) {
-    s.max_msg_size = number(c->get_object(), "max_msg_size", -1);
-    const auto* direct = c->get_object().if_contains("allow_direct");
-    s.allow_direct = direct && direct->is_bool() && direct->get_bool();
+  if (const auto* c = object_field(info, "config")) {
+    s.max_msg_size = integer_field(*c, "max_msg_size", -1);
+    s.max_msgs = integer_field(*c, "max_msgs", -1);
+    s.max_bytes = integer_field(*c, "max_bytes", -1);
+    s.allow_direct = flag_field(*c, "allow_direct");
   }
   return s;
 }
@@ -121,19 +114,17 @@ void compare(const stream_spec& want, const json::object& have, std::vector<std:
   const auto differ = [&](std::string_view key, const std::string& wanted, const std::string& found) {
     if (wanted != found) differences.push_back(fmt::format("{} is {}, must be {}", key, found, wanted));
   };
-  std::vector<std::string> subjects;
-  if (const auto* s = have.if_contains("subjects"); s && s->is_array())
-    for (const auto& v : s->get_array()) subjects.emplace_back(v.get_string());
+  const auto subjects = texts_field(have, "subjects");
   differ("subjects", fmt::format("{}", fmt::join(want.subjects, ",")), fmt::format("{}", fmt::join(subjects, ",")));
-  differ("retention", want.work_queue ? "workqueue" : "limits", text(have, "retention"));
-  differ("discard", "new", text(have, "discard"));
-  differ("max_age", "0", std::to_string(number(have, "max_age")));
+  differ("retention", want.work_queue ? "workqueue" : "limits", std::string(text_field(have, "retention")));
+  differ("discard", "new", std::string(text_field(have, "discard")));
+  differ("max_age", "0", std::to_string(integer_field(have, "max_age")));
   differ("max_msgs_per_subject", std::to_string(want.max_msgs_per_subject),
-         std::to_string(number(have, "max_msgs_per_subject", -1)));
-  differ("subject_delete_marker_ttl", "0", std::to_string(number(have, "subject_delete_marker_ttl")));
+         std::to_string(integer_field(have, "max_msgs_per_subject", -1)));
+  differ("subject_delete_marker_ttl", "0", std::to_string(integer_field(have, "subject_delete_marker_ttl")));
   if (want.limits_are_contract) {
-    differ("max_msgs", std::to_string(want.max_msgs), std::to_string(number(have, "max_msgs", -1)));
-    differ("max_bytes", std::to_string(want.max_bytes), std::to_string(number(have, "max_bytes", -1)));
+    differ("max_msgs", std::to_string(want.max_msgs), std::to_string(integer_field(have, "max_msgs", -1)));
+    differ("max_bytes", std::to_string(want.max_bytes), std::to_string(integer_field(have, "max_bytes", -1)));
   }
 }
 
@@ -146,8 +137,7 @@ task<result<json::object>> api(connection& nc, std::string what, std::string bod
   boost::system::error_code ec;
   auto parsed = json::parse(reply->data(), ec);
   if (ec || !parsed.is_object()) co_return fail(errc::refused, "{}: NATS answered something that is not JSON", what);
-  if (const auto* e = parsed.get_object().if_contains("error"); e && e->is_object())
-    co_return translate(e->get_object(), what);
+  if (const auto* e = object_field(parsed.get_object(), "error")) co_return translate(*e, what);
   co_return std::move(parsed.get_object());
 }
 
@@ -156,18 +146,16 @@ result<std::uint64_t> parse_pub_ack(std::string_view reply) {
   static constexpr std::string_view key = "\"seq\":";
   if (reply.find("\"error\"") == std::string_view::npos) {
     const auto at = reply.find(key);
-    std::uint64_t seq = 0;
     if (at != std::string_view::npos) {
       auto digits = reply.substr(at + key.size());
       while (!digits.empty() && digits.front() == ' ') digits.remove_prefix(1);
-      if (std::from_chars(digits.data(), digits.data() + digits.size(), seq).ec == std::errc{}) return seq;
+      if (const auto seq = take_number<std::uint64_t>(digits)) return *seq;
     }
   }
   boost::system::error_code ec;
   const auto parsed = json::parse(reply, ec);
   if (!ec && parsed.is_object())
-    if (const auto* e = parsed.get_object().if_contains("error"); e && e->is_object())
-      return translate(e->get_object(), "publish");
+    if (const auto* e = object_field(parsed.get_object(), "error")) return translate(*e, "publish");
   return fail(errc::refused, "publish: NATS answered something unknown ({} bytes)", reply.size());
 }
 
@@ -193,10 +181,9 @@ task<result<server_facts>> jetstream_facts(connection& nc) {
     co_return info.error();
   }
   server_facts f;
-  if (const auto* a = info->if_contains("api"); a && a->is_object())
-    f.api_level = static_cast<int>(number(a->get_object(), "level"));
-  f.streams = number(*info, "streams");
-  f.domain = text(*info, "domain");
+  if (const auto* a = object_field(*info, "api")) f.api_level = static_cast<int>(integer_field(*a, "level"));
+  f.streams = integer_field(*info, "streams");
+  f.domain = text_field(*info, "domain");
   co_return f;
 }
 
@@ -216,7 +203,7 @@ task<result<ensured>> ensure(connection& nc, stream_spec spec) {
   }
   if (!info) co_return info.error();
   std::vector<std::string> differences;
-  if (const auto* c = info->if_contains("config"); c && c->is_object()) compare(spec, c->get_object(), differences);
+  if (const auto* c = object_field(*info, "config")) compare(spec, *c, differences);
   if (!differences.empty())
     co_return fail(errc::mismatch,
                    "stream {} exists with other settings: {}; change or remove it, or use another bucket", spec.name,
@@ -225,14 +212,10 @@ task<result<ensured>> ensure(connection& nc, stream_spec spec) {
 }
 
 task<result<std::vector<std::string>>> consumer_names(connection& nc, std::string stream) {
-  std::vector<std::string> out;
   auto listed = co_await api(nc, "CONSUMER.NAMES." + stream);
-  if (!listed && listed.error().code == errc::not_found) co_return out;
+  if (!listed && listed.error().code == errc::not_found) co_return std::vector<std::string>{};
   if (!listed) co_return listed.error();
-  if (const auto* names = listed->if_contains("consumers"); names && names->is_array())
-    for (const auto& n : names->get_array())
-      if (n.is_string()) out.emplace_back(n.get_string());
-  co_return out;
+  co_return texts_field(*listed, "consumers");
 }
 
 std::string_view stored_message::header_value(std::string_view name) const noexcept {
@@ -246,15 +229,17 @@ namespace {
 task<result<stored_message>> message_by(connection& nc, std::string stream, json::object query) {
   auto reply = co_await api(nc, "STREAM.MSG.GET." + stream, json::serialize(query));
   if (!reply) co_return reply.error();
-  const auto* m = reply->if_contains("message");
-  if (!m || !m->is_object()) co_return fail(errc::refused, "STREAM.MSG.GET.{}: no message in the answer", stream);
-  const auto& o = m->get_object();
+  const auto* m = object_field(*reply, "message");
+  if (m == nullptr) co_return fail(errc::refused, "STREAM.MSG.GET.{}: no message in the answer", stream);
+  auto data = decoded(text_field(*m, "data"));
+  const auto headers = decoded(text_field(*m, "hdrs"));
+  if (!data || !headers) co_return fail(errc::refused, "STREAM.MSG.GET.{}: the message is not base64", stream);
   stored_message out;
-  out.subject = text(o, "subject");
-  out.seq = static_cast<std::uint64_t>(number(o, "seq"));
-  out.time = text(o, "time");
-  out.data = decode_base64(text(o, "data"));
-  out.headers = parse_headers(decode_base64(text(o, "hdrs")));
+  out.subject = text_field(*m, "subject");
+  out.seq = unsigned_field(*m, "seq");
+  out.time = text_field(*m, "time");
+  out.data = std::move(*data);
+  out.headers = parse_headers(*headers);
   co_return out;
 }
 

@@ -1,9 +1,10 @@
 #include "recordkv/nats/message.hpp"
 
+#include "recordkv/core/parse_number.hpp"
+
 #include <nats/nats.h>
 
 #include <array>
-#include <charconv>
 #include <stdexcept>
 
 namespace recordkv::nats {
@@ -63,8 +64,9 @@ std::optional<delivery> parse_delivery(std::string_view reply) noexcept {
   const std::size_t first = count == 9 ? 4 : 6;  // the index of <deliveries>
   if (count < first + 5) return {};
   const auto number = [&](std::size_t i, auto& into) {
-    const auto t = tokens[i];
-    return std::from_chars(t.data(), t.data() + t.size(), into).ec == std::errc{};
+    const auto n = parse_number<std::remove_reference_t<decltype(into)>>(tokens[i]);
+    into = n.value_or(0);
+    return n.has_value();
   };
   delivery d;
   if (!number(first, d.deliveries) || !number(first + 1, d.stream_seq) || !number(first + 2, d.consumer_seq) ||

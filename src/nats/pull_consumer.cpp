@@ -2,13 +2,14 @@
 
 #include "consumer_config.hpp"
 
+#include "recordkv/core/json_fields.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/nats/jetstream.hpp"
 
 #include <boost/json.hpp>
 
 #include <algorithm>
-#include <charconv>
 
 namespace recordkv::nats {
 namespace json = boost::json;
@@ -23,17 +24,6 @@ constexpr std::chrono::seconds denial_retry{5};
 template <class Duration>
 std::int64_t ns(Duration d) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count();
-}
-
-std::uint64_t number(std::string_view s) {
-  std::uint64_t n = 0;
-  std::from_chars(s.data(), s.data() + s.size(), n);
-  return n;
-}
-
-std::string string_at(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
 }
 
 // True if the message lacks its value: another program has edited the consumer to deliver headers only. Without its
@@ -72,8 +62,8 @@ task<result<bool>> pull_consumer::look() {
 task<result<void>> pull_consumer::judge(const json::object& info) {
   anew_ = anew_ || edited_;
   if (edited_) co_return result<void>{};
-  const auto* config = info.if_contains("config");
-  const auto have = config && config->is_object() ? config->get_object() : json::object{};
+  const auto* config = object_field(info, "config");
+  const auto have = config != nullptr ? *config : json::object{};
   const auto differ = differences(config_of(spec_, 0), have);
   const auto made_by = seal_of(have);
   const bool edited = made_by == seal::broken || (made_by == seal::none && (sealed_ || !differ.empty()));
@@ -139,9 +129,8 @@ task<result<void>> pull_consumer::make() {
   if (!made) co_return made.error();
   sealed_ = true;
   edited_ = false;
-  name_ = string_at(*made, "name");
-  const auto* pending = made->if_contains("num_pending");
-  pending_ = pending && pending->is_int64() ? static_cast<std::uint64_t>(pending->get_int64()) : 0;
+  name_ = text_field(*made, "name");
+  pending_ = unsigned_field(*made, "num_pending");
   co_return result<void>{};
 }
 
@@ -308,7 +297,7 @@ void pull_consumer::status(const message& m) {
   idle_ = code == "100";
   if (idle_) return;
   const auto left = m.header_value("Nats-Pending-Messages");
-  credit_ -= left.empty() ? credit_ : std::min<std::size_t>(credit_, number(left));
+  credit_ -= left.empty() ? credit_ : std::min<std::size_t>(credit_, parse_number<std::uint64_t>(left).value_or(0));
   const auto words = m.header_value("Description");
   if (code == "409" && (words.find("Deleted") != words.npos || words.find("Leadership") != words.npos)) {
     rewind_wanted_ = true;
@@ -362,17 +351,12 @@ task<std::string> pull_consumer::stall_reason(std::chrono::milliseconds patience
   if (delivered_ != before) co_return "";
   if (!info && info.error().code == errc::not_found) co_return fmt::format("consumer {} is gone", name_);
   if (!info) co_return "";  // NATS is down or does not answer: reported elsewhere
-  const auto count = [&](std::string_view key) -> std::int64_t {
-    const auto* v = info->if_contains(key);
-    return v && v->is_int64() ? v->get_int64() : 0;
-  };
-  pending_ = static_cast<std::uint64_t>(count("num_pending"));
+  pending_ = unsigned_field(*info, "num_pending");
   if (pending_ == 0 || !waited_for) {
     delivered_ = steady_clock::now();
     co_return "";
   }
-  const auto* paused = info->if_contains("paused");
-  const bool on_purpose = paused && paused->is_bool() && paused->get_bool();
+  const bool on_purpose = flag_field(*info, "paused");
   co_return fmt::format("consumer {} delivers nothing of {} messages{}", name_, pending_,
                         on_purpose ? ": it is paused (nats consumer resume)" : "");
 }

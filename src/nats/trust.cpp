@@ -2,13 +2,13 @@
 
 #include "address.hpp"
 #include "nkey.hpp"
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/nats/greeting.hpp"
 
 #include <openssl/x509_vfy.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -53,7 +53,7 @@ result<void> check_credentials(const std::string& path) {
   const auto jwt = section(*text, "BEGIN NATS USER JWT");
   const auto seed = section(*text, "BEGIN USER NKEY SEED");
   const bool good_jwt = jwt.starts_with("eyJ") && std::ranges::count(jwt, '.') == 2;
-  const bool good_seed = seed.starts_with("SU") && seed.find_last_not_of("\r ") + 1 == 58;
+  const bool good_seed = !public_nkey(trimmed(seed)).empty();
   wipe(*text);
   if (good_jwt && good_seed) return {};
   return fail(
@@ -100,11 +100,12 @@ verdict verdict_in(std::string_view detail) {
   static constexpr std::string_view lead = "handshake error: ";
   const auto at = detail.find(lead);
   if (at == detail.npos) return {};
-  const auto rest = detail.substr(at + lead.size());
+  auto rest = detail.substr(at + lead.size());
   verdict v;
-  const auto end = std::from_chars(rest.data(), rest.data() + rest.size(), v.code).ptr;
-  if (end == rest.data() || end == rest.data() + rest.size() || *end != ':') return {};
-  v.words = rest.substr(static_cast<std::size_t>(end - rest.data()) + 1);
+  const auto code = take_number<decltype(v.code)>(rest);
+  if (!code || !rest.starts_with(':')) return {};
+  v.code = *code;
+  v.words = rest.substr(1);
   v.words = v.words.substr(0, v.words.find(':'));
   return v;
 }

@@ -1,7 +1,8 @@
 #include "waiting_requests.hpp"
 
+#include "recordkv/core/parse_number.hpp"
+
 #include <algorithm>
-#include <charconv>
 
 namespace recordkv::nats {
 namespace {
@@ -53,9 +54,7 @@ void waiting_requests::deny(const denial& d, std::string_view inbox) {
   std::vector<std::uint64_t> refused;
   // The subject is a reply subject if replies are refused, or if the process published to itself (flush).
   if (const auto own = fmt::format("{}.r", inbox); d.subject.starts_with(own)) {
-    std::uint64_t id = 0;
-    std::from_chars(d.subject.data() + own.size(), d.subject.data() + d.subject.size(), id);
-    refused.push_back(id);
+    refused.push_back(parse_number<std::uint64_t>(std::string_view(d.subject).substr(own.size())).value_or(0));
   } else if (d.what == denial::direction::publish) {
     for (const auto& [id, slot] : table_)
       if (d.names(slot.first->subjects[slot.second])) refused.push_back(id);

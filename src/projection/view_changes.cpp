@@ -36,7 +36,7 @@ view::change change_of(const view_reading& how, const nats::message& m, kv::reco
   if (!c.erase) {
     auto taken = view::extract(how.plan, r);
     c.rows = std::move(taken.rows);
-    c.misfit = std::move(taken.misfit);
+    c.rejection_reason = std::move(taken.rejection_reason);
   }
   if (how.plan.has_hooks()) {
     c.cid = r.cid;

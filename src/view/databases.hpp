@@ -1,6 +1,7 @@
-// The databases that views can stand in, as store::open() and query() choose among them.
+// The databases that can hold views. store::open() and query() choose among them.
 //
-// Owns: how a database's name says which it is. Implementations: sqlite_store.cpp, sqlite_query.cpp, postgres_*.cpp.
+// Owns: how a database's name says which one it is. Implementations: sqlite/ and postgres/.
+// Refuses to know: what they do with it.
 #pragma once
 
 #include "recordkv/view/store.hpp"
@@ -16,7 +17,7 @@ namespace recordkv::view {
 /// The path of "sqlite:PATH"; nullopt for anything else.
 std::optional<std::string> sqlite_path(const std::string& database);
 bool is_postgres(const std::string& database);
-/// errc::bad_config for what is neither.
+/// errc::bad_config: neither of them.
 error unknown_database(const std::string& database);
 
 /// `path`: of the file, without "sqlite:".

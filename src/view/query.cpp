@@ -1,4 +1,4 @@
-// Which database a question goes to.
+// Sends a question to its database.
 #include "databases.hpp"
 
 namespace recordkv::view {

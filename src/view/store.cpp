@@ -1,4 +1,4 @@
-// Which database a name means.
+// Finds the database that a name means.
 #include "recordkv/view/store.hpp"
 
 #include "databases.hpp"
@@ -19,7 +19,8 @@ bool is_postgres(const std::string& database) {
 }
 
 error unknown_database(const std::string& database) {
-  return fail(errc::bad_config, "\"{}\" names no database; write sqlite:PATH, or postgresql://USER@HOST/DATABASE",
+  return fail(errc::bad_config,
+              "\"{}\" does not name a database; write sqlite:PATH, or postgresql://USER@HOST/DATABASE",
               without_password(database));
 }
 
@@ -60,7 +61,7 @@ std::string without_password(const std::string& database) {
   const auto scheme = database.find("://");
   if (scheme == database.npos) return database;
   std::string out = database;
-  // user:password@, where a password that should have been escaped is none the less one.
+  // user:password@. A password that should have been escaped is removed as well.
   const auto from = scheme + 3;
   const auto query = std::min(out.find('?', from), out.size());
   auto at = out.substr(0, query).rfind('@');

@@ -13,6 +13,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto consumer_check = 500ms;  // asks NATS whether the consumer moves
+constexpr auto end_check = 500ms;       // the end of the store moves without an event
+constexpr auto swap_check = 1s;         // other processes' positions stand in the database, which sends no event
+
 // What may gather while a transaction runs. A larger batch is slower, because its rows have left the processor's
 // caches before they are written. A crash repeats one batch.
 constexpr std::size_t max_changes = 8192;
@@ -104,7 +108,7 @@ double build_projector::oldest_seconds() const noexcept {
 task<> build_projector::watch() {
   while (!inbox_.closed()) {
     stall_reason_ = co_await inbox_.stall_reason(5s);
-    if (!inbox_.closed()) co_await closing_.wait_for(500ms);
+    if (!inbox_.closed()) co_await closing_.wait_for(consumer_check);
   }
 }
 
@@ -266,7 +270,7 @@ task<result<void>> build_projector::catch_up() {
     if (!end) end = co_await end_of_store();
     if (end && (at >= *end || (in_flight() == 0 && co_await nothing_after(at)))) co_return result<void>{};
     // A notification of `moved_` is missed while NATS is asked, so the position is compared first.
-    if (lowest() == at && !inbox_.closed() && !bulk_ends()) co_await moved_.wait_for(500ms);
+    if (lowest() == at && !inbox_.closed() && !bulk_ends()) co_await moved_.wait_for(end_check);
   }
   if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", context_.name);
   co_return result<void>{};
@@ -293,7 +297,7 @@ task<result<void>> build_projector::swap_in() {
   const auto all = kv::partition_labels(context_.spec.partitions);
   crash_point("view.before_swap");
   auto swapped = co_await context_.rows.ready(plan_, build_.number, context_.labels, all);
-  if (!swapped && swapped.error().code == errc::storage) {
+  if (!swapped && of_storage(swapped.error().code)) {
     // For example, a reader has a long transaction open. The live build, which was stopped, goes on meanwhile.
     if (context_.swap_refused.empty())
       log::warn("index", "view {}: {}; the old rows go on answering", context_.name, swapped.error().text);
@@ -306,7 +310,7 @@ task<result<void>> build_projector::swap_in() {
   swapped_ = *swapped;
   // Otherwise other processes' partitions have not caught up. This process goes on, and the last one swaps.
   for (bool still_next = !swapped_; still_next;) {
-    co_await moved_.wait_for(1s);
+    co_await moved_.wait_for(swap_check);
     if (inbox_.closed()) co_return fail(errc::closed, "view {}: closed", context_.name);
     auto now = co_await context_.retry_while_unavailable([&] { return context_.rows.look(context_.name); }, true);
     if (!now) co_return now.error();

@@ -12,6 +12,8 @@
 namespace recordkv::stages {
 namespace {
 
+constexpr std::chrono::seconds database_check{2};  // of its size, its locks and its readers
+
 class index_stage final : public stage {
  public:
   explicit index_stage(std::unique_ptr<view::store> rows) : rows_(std::move(rows)) {}
@@ -62,7 +64,7 @@ class index_stage final : public stage {
           log::warn("index", "{}", now->warning);
         }
       }
-      if (!ended_) co_await ending_.wait_for(2s);
+      if (!ended_) co_await ending_.wait_for(database_check);
     }
   }
 

@@ -28,15 +28,11 @@ task<result<history>> view_context::read_history() {
 }
 
 cause view_context::stall_cause() const {
-  const auto has = [&](std::string_view words) { return last_error_.find(words) != std::string::npos; };
-  return has("locked") ? cause::database_locked : has("full") ? cause::disk_full : cause::database;
-}
-
-// A server that starts or restarts answers soon. A server that does not know the user or the database does not.
-bool view_context::error_passes() const {
-  const auto has = [&](std::string_view words) { return last_error_.find(words) != std::string::npos; };
-  if (stall_cause() != cause::database) return true;
-  return has("connect") && !has("authentication") && !has("does not exist") && !has("pg_hba.conf");
+  switch (last_error_code_) {
+    case errc::locked: return cause::database_locked;
+    case errc::no_space: return cause::disk_full;
+    default: return cause::database;
+  }
 }
 
 void view_context::note_health(const std::string& stall_of_consumer) {

@@ -38,14 +38,14 @@ class view_context {
   auto retry_while_unavailable(Call call, bool started) -> decltype(call()) {
     for (;;) {
       auto done = co_await call();
-      if (done || done.error().code != errc::storage) {
+      if (done || !of_storage(done.error().code)) {
         last_error_.clear();
         co_return done;
       }
       if (last_error_.empty()) log::warn("index", "view {}: {}; trying again", name, done.error().text);
       last_error_ = done.error().text;
-      const bool passes = error_passes();
-      if (life.lost() || life.closing() || (!started && !passes)) co_return done;
+      last_error_code_ = done.error().code;
+      if (life.lost() || life.closing() || (!started && !passes_by_itself(last_error_code_))) co_return done;
       co_await pause.wait_for(std::chrono::seconds(1));
     }
   }
@@ -74,8 +74,8 @@ class view_context {
 
  private:
   cause stall_cause() const;
-  bool error_passes() const;
   std::string last_error_;
+  errc last_error_code_ = errc::storage;
 };
 
 }  // namespace recordkv::stages

@@ -11,6 +11,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto retry_pause = 1s;       // while NATS or the database does not answer
+constexpr auto conflict_pause = 50ms;  // a conflict that repeats must not take the whole loop
+constexpr auto health_check = 500ms;   // how soon `status` and alerts see a stall
+constexpr auto request_check = 1s;     // requests stand in the database, which sends no event
+
 void add(nats::pull_consumer::intake& sum, const nats::pull_consumer::intake& more) {
   sum.messages += more.messages;
   sum.bytes += more.bytes;
@@ -70,11 +75,11 @@ task<result<void>> view_supervisor::supervise() {
     const bool still_starting = std::chrono::steady_clock::now() < context_.ctx.start_until;
     if (context_.reads ? passes(done.error()) : (chosen_before_ || still_starting) && unanswered(done.error())) {
       log::warn("index", "{}", done.error().text);
-      co_await context_.pause.wait_for(1s);
+      co_await context_.pause.wait_for(retry_pause);
     } else if (done.error().code != errc::conflict && done.error().code != errc::closed) {
       co_return done;
     } else {
-      co_await context_.pause.wait_for(50ms);  // a conflict that repeats must not take the whole loop
+      co_await context_.pause.wait_for(conflict_pause);
     }
   }
   co_return result<void>{};
@@ -232,7 +237,7 @@ task<result<void>> view_supervisor::remove_left_consumers() {
 // A loop of its own, because a transaction may wait for a lock for seconds.
 task<> view_supervisor::watch() {
   while (!ended_) {
-    co_await context_.pause.wait_for(500ms);
+    co_await context_.pause.wait_for(health_check);
     context_.note_health(live_ && !live_->stall_reason().empty() ? live_->stall_reason()
                          : next_                                 ? next_->stall_reason()
                                                                  : "");
@@ -242,7 +247,7 @@ task<> view_supervisor::watch() {
 // Looks for a request to rebuild, or for a next build of another process with this view.
 task<> view_supervisor::watch_requests() {
   while (!ended_) {
-    co_await context_.pause.wait_for(1s);
+    co_await context_.pause.wait_for(request_check);
     if (ended_ || context_.life.closing() || running_ == 0 || next_) continue;
     auto there = co_await context_.rows.look(plan_.name);
     if (!there || ended_ || running_ == 0 || next_) continue;

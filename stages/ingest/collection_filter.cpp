@@ -12,7 +12,7 @@ collection_filter::collection_filter(std::vector<std::string> collections, bool 
       chained_(chained),
       everything_(std::find(collections_.begin(), collections_.end(), "*") != collections_.end()) {}
 
-bool collection_filter::wants(const atproto::glance& g) {
+bool collection_filter::wants(const atproto::frame_summary& g) {
   using atproto::event_kind;
   if (g.kind == event_kind::unknown || g.kind == event_kind::info || g.did.empty()) return false;
   if (everything_) return true;

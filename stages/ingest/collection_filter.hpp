@@ -23,7 +23,7 @@ class collection_filter {
   /// is complete by itself (Jetstream).
   collection_filter(std::vector<std::string> collections, bool chained);
 
-  bool wants(const atproto::glance& g);
+  bool wants(const atproto::frame_summary& g);
 
   /// The known accounts. wants() adds to them.
   kv::known_accounts& known() noexcept { return known_; }

@@ -1,5 +1,6 @@
 #include "configured_source.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/firehose/websocket.hpp"
 #include "recordkv/kv/record_key.hpp"
 
@@ -24,10 +25,9 @@ std::string host_and_port(const firehose::ws_url& u) {
   return port == (u.tls ? "443" : "80") ? host : host + ':' + port;
 }
 
-std::string unusual_path(std::string_view kind, std::string path) {
+std::string unusual_path(std::string_view usual, std::string path) {
   while (path.ends_with('/')) path.pop_back();
-  const bool usual = path == (kind == "jetstream" ? "/subscribe" : "/xrpc/com.atproto.sync.subscribeRepos");
-  return usual ? "" : path;
+  return path == usual ? "" : path;
 }
 
 bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
@@ -47,15 +47,16 @@ std::string encoded(std::string_view s) {
 
 source_key key_of_source(const config& cfg) {
   const auto& kind = cfg.source.kind;
-  if (kind == "file") return {kind, kind + '.' + kv::encode_part(cfg.source.url), cfg.source.url};
+  const auto& of = firehose::source_kind_named(kind);
+  if (!of.remote) return {kind, kind + '.' + kv::encode_part(cfg.source.url), cfg.source.url};
   const auto url = firehose::parse_ws_url(cfg.source.url);
   if (!url) return {kind, kind + '.' + kv::encode_part(cfg.source.url), cfg.source.url};  // it cannot be dialled either
-  const auto what = host_and_port(*url) + unusual_path(kind, url->path);
+  const auto what = host_and_port(*url) + unusual_path(of.path, url->path);
   return {kind, kind + '.' + encoded(what), (url->tls ? "wss://" : "ws://") + what, url->tls};
 }
 
 bool source_key::was(std::string_view key) const {
-  if (kind == "file" || !key.starts_with(kind + '.')) return false;
+  if (!firehose::source_kind_named(kind).remote || !key.starts_with(kind + '.')) return false;
   const auto authority = kv::decode_part(key.substr(kind.size() + 1));
   const auto old = firehose::parse_ws_url((tls ? "wss://" : "ws://") + authority);
   const auto mine = firehose::parse_ws_url(url);
@@ -71,10 +72,7 @@ std::unique_ptr<firehose::frame_source> make_source(stage_context& ctx, std::opt
     if (start->what == start_choice::kind::time)
       spec.begin_behind = static_cast<std::uint64_t>(std::max(0.0, start->time) * 1e6);
   }
-  const asio::any_io_executor ex = ctx.nc.io().get_executor();
-  if (c.kind == "firehose") return firehose::make_subscribe_repos(ex, std::move(spec), ctx.counters);
-  if (c.kind == "jetstream") return firehose::make_jetstream(ex, std::move(spec), ctx.counters);
-  return firehose::make_file(ex, std::move(spec), ctx.counters);
+  return firehose::source_kind_named(c.kind).make(ctx.nc.io().get_executor(), std::move(spec), ctx.counters);
 }
 
 }  // namespace recordkv::stages

@@ -1,26 +1,20 @@
 #include "cursor.hpp"
 
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/core/timestamp.hpp"
 #include "recordkv/firehose/source.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/lease.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace recordkv::stages {
 namespace {
 
-std::optional<std::uint64_t> decimal(std::string_view s) {
-  std::uint64_t n = 0;
-  const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), n);
-  if (ec != std::errc{} || end != s.data() + s.size()) return {};
-  return n;
-}
-
 // A number from the future would be requested again and again, and everything before it would be skipped.
 bool from_the_future(std::uint64_t seq, const source_key& key) {
-  return !firehose::believable_number(seq, key.kind == "jetstream");
+  return !firehose::believable_number(seq, firehose::source_kind_named(key.kind).timed);
 }
 
 }  // namespace
@@ -64,13 +58,13 @@ task<result<void>> cursor::read() {
   at_.reset();
   if (!found && found.error().code != errc::not_found) co_return found.error();
   if (!found || found->deleted) co_return result<void>{};
-  const auto value = decimal(found->value);
+  const auto value = parse_number<std::uint64_t>(found->value);
   const auto& name = former_.empty() ? key_.name : former_;
   if (!value)
     co_return fail(errc::mismatch, "key {} of bucket {} holds no decimal number; delete it (nats kv del {} {})", name,
                    bucket_.name(), bucket_.name(), name);
   at_ = source_position(*value, epoch_seconds(found->header_value("time")).value_or(0));
-  epoch_ = decimal(found->header_value("epoch")).value_or(0);
+  epoch_ = parse_number<std::uint64_t>(found->header_value("epoch")).value_or(0);
   server_id_ = found->header_value("server_id");
   repair();
   co_return result<void>{};
@@ -79,7 +73,7 @@ task<result<void>> cursor::read() {
 void cursor::repair() {
   if (!from_the_future(at_->seq, key_)) return;
   const auto was = at_->seq;
-  const bool timed = key_.kind == "jetstream" && at_->time > 0;
+  const bool timed = firehose::source_kind_named(key_.kind).timed && at_->time > 0;
   at_ = timed ? source_position(static_cast<std::uint64_t>(at_->time * 1e6), at_->time) : source_position(0);
   ++epoch_;
   log::warn("ingest", "the cursor of {} was {}, which is in the future; reading begins at {}", key_.name, was,
@@ -154,10 +148,11 @@ task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc
   if (!m) co_return m.error();
   cursor::buffered b;
   b.source = m->header_value("source");
-  const auto seen = m->data.starts_with('{') ? atproto::glance_jetstream(m->data) : atproto::glance_frame(m->data);
+  const auto seen =
+      m->data.starts_with('{') ? atproto::summarise_jetstream(m->data) : atproto::summarise_frame(m->data);
   if (seen && firehose::believable_number(static_cast<std::uint64_t>(seen->time * 1e6), true)) b.time = seen->time;
-  b.seq = decimal(m->header_value("seq")).value_or(0);
-  b.epoch = decimal(m->header_value("epoch")).value_or(0);
+  b.seq = parse_number<std::uint64_t>(m->header_value("seq")).value_or(0);
+  b.epoch = parse_number<std::uint64_t>(m->header_value("epoch")).value_or(0);
   co_return b;
 }
 

@@ -1,6 +1,7 @@
 #include "frame_router.hpp"
 
 #include "recordkv/core/log.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 #include <utility>
@@ -13,18 +14,14 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr std::size_t max_before_cursor = 1000;
-
-// An event type that this version does not know is no fault; a known type without a usable account is.
-std::string_view word_of_unknown(const atproto::glance& g) {
-  return g.name.empty() ? std::string_view("unknown") : std::string_view(g.name);
-}
+constexpr std::chrono::milliseconds retry_pause{200};  // while NATS does not answer
 
 }  // namespace
 
 // The position of the event. An event without a number, or with one from the future, takes that of the event before
 // it.
 std::optional<source_position> frame_router::place_of(const frame& f) const {
-  const bool timed = ctx_.cfg.source.kind == "jetstream";
+  const bool timed = firehose::source_kind_named(ctx_.cfg.source.kind).timed;
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   if (f.info.seq > 0 && firehose::believable_number(f.info.seq, timed))
     return source_position(f.info.seq, f.info.time <= now + 300 ? f.info.time : 0);
@@ -51,7 +48,7 @@ task<result<void>> frame_router::take(firehose::frame f) {
   }
   if (!filter_.wants(f.info)) {
     const bool unknown = f.info.kind == atproto::event_kind::unknown;
-    ctx_.counters.add("skipped", unknown ? word_of_unknown(f.info) : "not_followed");
+    ctx_.counters.add("skipped", unknown ? f.info.unknown_word() : "not_followed");
     if (numbered) watermark_.dropped(*at, steady_clock::now());
     co_return result<void>{};
   }
@@ -127,7 +124,7 @@ task<result<void>> frame_router::begin_cursor(source_position value) {
   for (;;) {
     auto written = co_await cursor_.write(value, ctx_.nc.server_id());
     if (!tries_again(written)) co_return written;
-    co_await pause_.wait_for(std::chrono::milliseconds(200));
+    co_await pause_.wait_for(retry_pause);
   }
 }
 
@@ -146,7 +143,7 @@ task<result<void>> frame_router::note_gap(const source_gap& gap) {
   for (;;) {
     auto noted = co_await gaps_.note(gap);
     if (!tries_again(noted)) co_return noted;
-    co_await pause_.wait_for(std::chrono::milliseconds(200));
+    co_await pause_.wait_for(retry_pause);
   }
 }
 

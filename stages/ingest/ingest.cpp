@@ -14,6 +14,7 @@
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/core/timestamp.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/source_gaps.hpp"
 #include "recordkv/kv/store_meta.hpp"
@@ -31,6 +32,11 @@ using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
+constexpr auto retry_pause = 200ms;  // while NATS does not answer
+constexpr auto state_check = 500ms;  // of what no event announces: the limit of the store, health, a file's lost place
+constexpr auto cursor_check = 1000ms;  // asks NATS what has left the buffer
+constexpr auto drain_limit = 5s;       // what is not in the buffer by then is read again after the next start
+
 class ingest_stage final : public stage {
  public:
   explicit ingest_stage(stage_context& outer)
@@ -41,7 +47,7 @@ class ingest_stage final : public stage {
         outbox_(ctx_.nc,
                 {.name = "ingest", .stream = ctx_.names().buffer(), .fenced = true, .latency = &stats_.publish},
                 stats_.counted),
-        filter_(ctx_.cfg.source.collections, ctx_.cfg.source.kind != "jetstream"),
+        filter_(ctx_.cfg.source.collections, firehose::source_kind_named(ctx_.cfg.source.kind).chained),
         router_(ctx_, cursor_, gaps_, filter_, outbox_, watermark_) {}
 
   std::string_view name() const override { return "ingest"; }
@@ -119,13 +125,13 @@ class ingest_stage final : public stage {
       if (auto placed = co_await take_place(); !placed) {
         const bool waits = places_ > 0 ? passes(placed.error()) : unanswered(placed.error());
         if (!waits) co_return placed;
-        co_await woken_.wait_for(200ms);
+        co_await woken_.wait_for(retry_pause);
         continue;
       }
       auto read = co_await read_frames();
       const bool ended = read.has_error() && read.error().code == errc::closed && !life_.closing();
       // A file was read to its end. The cursor is still kept, and what the buffer loses is read again.
-      while (ended && !life_.closing() && !out_of_place()) co_await woken_.wait_for(500ms);
+      while (ended && !life_.closing() && !out_of_place()) co_await woken_.wait_for(state_check);
       source_.reset();
       if (ended && !life_.closing()) continue;
       if (read.has_error() && read.error().code != errc::conflict) co_return read;
@@ -168,7 +174,7 @@ class ingest_stage final : public stage {
 
   task<result<void>> read_frames() {
     while (!life_.closing()) {
-      while (over_limit_ && !life_.closing()) co_await woken_.wait_for(500ms);
+      while (over_limit_ && !life_.closing()) co_await woken_.wait_for(state_check);
       asked_source_ = steady_clock::now();
       auto frames = co_await source_->next();
       asked_source_.reset();
@@ -186,8 +192,8 @@ class ingest_stage final : public stage {
   // Once a second: what has left the buffer, what of it is durable, and whether the store is full.
   task<> keep_cursor() {
     while (!stopped_) {
-      co_await woken_.wait_for(stopped_ ? 0ms
-                                        : std::min<std::chrono::milliseconds>(1000ms, ctx_.cfg.nats.sync_interval));
+      co_await woken_.wait_for(
+          stopped_ ? 0ms : std::min<std::chrono::milliseconds>(cursor_check, ctx_.cfg.nats.sync_interval));
       give_up_on_a_full_buffer();
       if (!ctx_.nc.up() || stopped_) continue;
       co_await look_at_buffer();
@@ -200,7 +206,7 @@ class ingest_stage final : public stage {
   // A loop of its own, because NATS may take seconds to answer.
   task<> watch_health() {
     while (!stopped_) {
-      co_await woken_.wait_for(500ms);
+      co_await woken_.wait_for(state_check);
       life_.note_health(stall());
       if (source_ && !source_->last_error().empty()) lag_.unreachable(steady_clock::now());
     }
@@ -241,7 +247,7 @@ class ingest_stage final : public stage {
   task<> learn_known_accounts() {
     while (!stopped_) {
       if (filter_.is_certain() || !watermark_.earlier_run_settled()) {
-        co_await woken_.wait_for(500ms);
+        co_await woken_.wait_for(state_check);
         continue;
       }
       const auto place = places_;
@@ -250,21 +256,21 @@ class ingest_stage final : public stage {
       if (read && place == places_)
         filter_.certain(true);
       else
-        co_await woken_.wait_for(500ms);
+        co_await woken_.wait_for(state_check);
     }
   }
 
   // Waits until what was read is in the buffer. What is not is read again, so a deadline bounds the wait.
   task<> drain() {
-    const auto deadline = steady_clock::now() + 5s;
+    const auto deadline = steady_clock::now() + drain_limit;
     while (outbox_.in_flight() > 0 && outbox_.last_error().empty() && steady_clock::now() < deadline)
-      co_await outbox_.moved().wait_for(100ms);
+      co_await outbox_.moved().wait_for(retry_pause);
   }
 
   stall_reason stall() {
     if (over_limit_) return {cause::store_full, "the store has reached kv.max_keys"};
     if (!outbox_.last_error().empty())
-      return {outbox_.stall_cause(cause::buffer_full), "the buffer takes nothing: " + outbox_.last_error()};
+      return {outbox_.stall_reason(cause::buffer_full), "the buffer takes nothing: " + outbox_.last_error()};
     if (source_ && !source_->last_error().empty() && !redialling()) return {cause::source_down, source_->last_error()};
     if (asked_source_ && steady_clock::now() - *asked_source_ > ctx_.cfg.source.silent_after) return silence();
     return {};
@@ -287,7 +293,7 @@ class ingest_stage final : public stage {
   void note_lag(const std::vector<firehose::frame>& frames) {
     double newest = 0;
     for (const auto& f : frames) newest = std::max(newest, f.info.time);
-    if (newest <= 0 || ctx_.cfg.source.kind == "file") return;
+    if (newest <= 0 || !firehose::source_kind_named(ctx_.cfg.source.kind).remote) return;
     lag_.read(newest, std::chrono::duration<double>(system_clock::now().time_since_epoch()).count());
   }
 

@@ -75,13 +75,7 @@ bool applier::wants(const std::string& collection) const { return wants_collecti
 task<result<void>> applier::apply(kv_event e) {
   if (e.undecoded) count_undecoded(e);
   switch (e.what.kind) {
-    case event_kind::commit:
-      if (!lost_by_lateness(accounts_.use(e.what.did), e)) co_return co_await apply_commit(std::move(e));
-      {
-        auto why = fmt::format("rev {} came after newer ones", e.what.rev);
-        skip_event(std::move(e), "late", std::move(why));
-      }
-      break;
+    case event_kind::commit: co_return co_await apply_commit(std::move(e));
     case event_kind::sync:
     case event_kind::account:
     case event_kind::oversize:
@@ -95,6 +89,11 @@ task<result<void>> applier::apply(kv_event e) {
 
 task<result<void>> applier::apply_commit(kv_event e) {
   account& a = accounts_.use(e.what.did);
+  if (lost_by_lateness(a, e)) {
+    auto why = fmt::format("rev {} came after newer ones", e.what.rev);
+    skip_event(std::move(e), "late", std::move(why));
+    co_return result<void>{};
+  }
   if (is_repetition(a, e.what)) {
     ignore(std::move(e.from), "older");
     co_return result<void>{};

@@ -25,6 +25,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto progress_check = 200ms;  // how soon `status` and alerts see a stall
+constexpr auto consumer_check = 500ms;  // asks NATS, so less often
+constexpr auto gather_states = 250ms;   // several events of an account become one write of its state
+
 // Identifies the collections under which a state was stored: another hash means that the filter has changed since.
 std::string filter_hash(std::vector<std::string> collections) {
   std::sort(collections.begin(), collections.end());
@@ -39,7 +43,8 @@ class kv_stage final : public stage {
         states_(life_),
         inbox_(ctx_.nc, consumer(), stats_.counted, ctx_.facts.api_level),
         outbox_(ctx_.nc, store_writer(), stats_.counted),
-        pipeline_(inbox_, outbox_, states_.port(), decode_unverified, rules(), {.gather = 250ms}, stats_.counted),
+        pipeline_(inbox_, outbox_, states_.port(), decode_unverified, rules(), {.gather = gather_states},
+                  stats_.counted),
         store_(ctx_) {}
 
   std::string_view name() const override { return "kv"; }
@@ -101,7 +106,7 @@ class kv_stage final : public stage {
   nats::publisher_spec store_writer() {
     return {.name = "kv",
             .stream = ctx_.names().store(),
-            .leave = {.fresh = [this] { return life_.valid(); }, .renew = [this] { return may_write(); }},
+            .permit = {.valid = [this] { return life_.valid(); }, .renew = [this] { return may_write(); }},
             .latency = &stats_.publish};
   }
 
@@ -149,10 +154,10 @@ class kv_stage final : public stage {
   }
 
   // A store that was removed or recreated while this stage writes it can't be mended here: the work ends with the
-  // reason. Health is noted five times a second, so that `status` and alerts see a stall of that length.
+  // reason.
   task<> watch_progress() {
     while (!settled_) {
-      co_await done_.wait_for(200ms);
+      co_await done_.wait_for(progress_check);
       if (outbox_.halted() != nats::halt::none) stop_at_once();
       life_.note_health(stall());
     }
@@ -161,7 +166,7 @@ class kv_stage final : public stage {
   // A loop of its own, because NATS may take seconds to answer.
   task<> watch_consumer() {
     while (!settled_) {
-      co_await done_.wait_for(500ms);
+      co_await done_.wait_for(consumer_check);
       stall_reason_ = co_await inbox_.stall_reason(5s);
     }
   }
@@ -178,7 +183,7 @@ class kv_stage final : public stage {
     quiet_ = pipeline_.unsettled() == 0 || floor != last_floor_ ? 0 : quiet_ + 1;
     last_floor_ = floor;
     if (!outbox_.last_error().empty())
-      return {outbox_.stall_cause(cause::store_full), "the store takes nothing: " + outbox_.last_error()};
+      return {outbox_.stall_reason(cause::store_full), "the store takes nothing: " + outbox_.last_error()};
     if (quiet_ > rounds_without_progress) return {cause::store_refuses, "nothing settles: the store does not answer"};
     if (!store_.changed_setting().empty()) return {cause::store_refuses, store_.changed_setting()};
     return {cause::consumer_not_moving, stall_reason_};

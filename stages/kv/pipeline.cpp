@@ -5,6 +5,12 @@
 #include <utility>
 
 namespace recordkv::stages {
+namespace {
+
+constexpr std::chrono::milliseconds retry_pause{
+    500};  // between two attempts to read states, while NATS does not answer
+
+}  // namespace
 
 kv_pipeline::kv_pipeline(nats::inbox& in, nats::outbox& out, state_port states, event_decoder decode, apply_rules rules,
                          pipeline_limits limits, meters& counters)
@@ -81,7 +87,7 @@ task<> kv_pipeline::load(std::vector<std::string> dids) {
   auto found = co_await states_.load(dids);
   while (!found && !abandoned_) {
     log::warn("kv", "reading account states: {}; trying again", found.error().text);
-    co_await settles_.settled().wait_for(std::chrono::milliseconds(500));
+    co_await settles_.settled().wait_for(retry_pause);
     found = co_await states_.load(dids);
   }
   if (!found) co_return;

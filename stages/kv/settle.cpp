@@ -8,6 +8,13 @@ namespace recordkv::stages {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+constexpr milliseconds retry_pause{200};  // between two attempts to write states, while NATS does not answer
+constexpr milliseconds max_wait{200};     // for the floor to rise; bounds the harm of a notification that is missed
+
+}  // namespace
+
 settlement::settlement(nats::inbox& in, nats::outbox& out, state_port states, milliseconds gather,
                        std::size_t max_unsettled, meters& counters)
     : in_(in),
@@ -68,7 +75,7 @@ task<result<void>> settlement::write_states() {
   auto saved = co_await states_.save(states);
   while (!saved && saved.error().code != errc::lease_lost && !abandoned_) {
     log::warn("kv", "writing account states: {}; trying again", saved.error().text);
-    co_await settled_.wait_for(milliseconds(200));
+    co_await settled_.wait_for(retry_pause);
     saved = co_await states_.save(states);
   }
   if (!saved) co_return saved.error();
@@ -85,7 +92,7 @@ task<result<void>> settlement::run() {
     auto durable = take_durable();
     if (durable.empty()) {
       if (finished_ && waiting_.empty()) break;
-      co_await out_.moved().wait_for(milliseconds(200));
+      co_await out_.moved().wait_for(max_wait);
       continue;
     }
     settling_ = durable.size();

@@ -9,6 +9,15 @@ namespace recordkv::stages {
 using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
+namespace {
+
+// NATS sends no event when a program changes a stream, so the settings are asked for.
+constexpr auto when_well = 30s;
+constexpr auto when_not = 1s;
+constexpr auto growth_reading = 1s;  // the growth is a rate over ten seconds
+
+}  // namespace
+
 void store_watch::start(nursery& children) {
   children.spawn(watch_settings());
   children.spawn(watch_growth());
@@ -19,13 +28,11 @@ void store_watch::close() noexcept {
   closing_.notify();
 }
 
-// NATS sends no event when a program changes a stream, so the settings are asked for: every 30 s while all is well, and
-// every second otherwise.
 task<> store_watch::watch_settings() {
-  for (auto due = clock::now(); !closed_; co_await closing_.wait_for(1s)) {
+  for (auto due = clock::now(); !closed_; co_await closing_.wait_for(when_not)) {
     if (closed_ || !ctx_.nc.up() || clock::now() < due) continue;
     changed_ = co_await compare_streams();
-    due = clock::now() + (sampled_ && changed_.empty() ? 30s : 1s);
+    due = clock::now() + (sampled_ && changed_.empty() ? when_well : when_not);
   }
 }
 
@@ -46,10 +53,9 @@ task<std::string> store_watch::compare_streams() {
   co_return !lock && lock.error().code == errc::mismatch ? lock.error().text : "";
 }
 
-// The growth is a rate, so the store's size is read once a second.
 task<> store_watch::watch_growth() {
   while (!closed_) {
-    co_await closing_.wait_for(1s);
+    co_await closing_.wait_for(growth_reading);
     if (closed_ || !ctx_.nc.up()) continue;
     if (auto store = co_await nats::stream_info(ctx_.nc, ctx_.names().store())) growth_.take(*store, clock::now());
   }

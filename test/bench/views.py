@@ -111,7 +111,8 @@ def lag(build, seconds, rate):
             wire = Connection(store.url, timeout=30)
             while filler.is_alive():
                 rkey = uuid.uuid4().hex[:13]
-                record = json.dumps({"subject": {"uri": "at://did:plc:abcdefghijklmnopqrstuvwx/app.bsky.feed.post/3k2222222222a"}})
+                post = "at://did:plc:abcdefghijklmnopqrstuvwx/app.bsky.feed.post/3k2222222222a"
+                record = json.dumps({"subject": {"uri": post}})
                 wire.request("$KV.record." + key_of(Place("did:plc:abcdefghijklmnopqrstuvwx", "app.bsky.feed.like", rkey)), record.encode())
                 began = time.monotonic()
                 while not db.execute("SELECT 1 FROM likes WHERE did = ? AND collection = ? AND rkey = ?",

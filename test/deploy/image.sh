@@ -3,7 +3,7 @@
 # network of accounts outside it. `./dev image` runs it; it takes some minutes.
 #
 # Owns: the base image (a Debian 13 made on the spot), what must be true of the image, and of recordkv in it.
-# Refuses to know: what recordkv does; it must answer who likes a post as the simulator says.
+# Refuses to know: what recordkv does; it must answer which accounts like a post, as the simulator says.
 # Wants: root, buildah, debootstrap; RECORDKV_NATS_SERVER and RECORDKV_SIM. RECORDKV_IMAGE_STORAGE=DIR keeps images and
 # layers there, for a second run that is faster; without it nothing is left.
 set -euo pipefail
@@ -41,7 +41,7 @@ wait_until() {  # wait_until SECONDS WHAT COMMAND...
   done
 }
 
-# The base: what debian:trixie-slim is, from the mirror and with the certificates and proxies that this machine's apt uses.
+# The base: what debian:trixie-slim is, from the mirror and with the certificates and proxies that apt uses here.
 
 mirror_of() {  # mirror_of LABEL: where this machine's apt gets it
   apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
@@ -93,10 +93,12 @@ check_image() {
   local tools
   mounted=$(store mount "$(store from --pull=never "$image")")
   [ "${user[0]}" -gt 0 ] && [ "${user[1]}" -gt 0 ] || die "the image runs as root"
-  tools=$(find "$mounted/usr" \( -name 'clang*' -o -name 'gcc*' -o -name 'c++*' -o -name 'ld' -o -name '*.h' \) -type f -path '*bin*')
+  tools=$(find "$mounted/usr" \( -name 'clang*' -o -name 'gcc*' -o -name 'c++*' -o -name 'ld' -o -name '*.h' \) \
+    -type f -path '*bin*')
   [ -z "$tools" ] || die "a compiler is in the image: $tools"
   ! readelf -S "$mounted/usr/local/bin/recordkv" | grep -q '\.debug_info' || die "recordkv is not stripped"
-  say "size    $(store images --format '{{.Size}}' "$image") with $(store images --format '{{.Size}}' "$base") of Debian;" \
+  say "size    $(store images --format '{{.Size}}' "$image")" \
+    "with $(store images --format '{{.Size}}' "$base") of Debian;" \
     "recordkv itself $(du -h --apparent-size "$mounted/usr/local/bin/recordkv" | cut -f1)"
 }
 
@@ -171,7 +173,8 @@ start_network() {
 [ "$(id -u)" = 0 ] || die "building without Docker wants root (debootstrap, chroot); run it as root"
 need buildah buildah; need debootstrap debootstrap; need python3 python3
 need readelf binutils; need pgrep procps; need nsenter util-linux; need setpriv util-linux
-[ -x "${RECORDKV_NATS_SERVER:-}" ] && [ -x "${RECORDKV_SIM:-}" ] || die "set RECORDKV_NATS_SERVER and RECORDKV_SIM, or run ./dev image"
+[ -x "${RECORDKV_NATS_SERVER:-}" ] && [ -x "${RECORDKV_SIM:-}" ] ||
+  die "set RECORDKV_NATS_SERVER and RECORDKV_SIM, or run ./dev image"
 
 make_base
 say "base    $base from debootstrap, ${SECONDS} s"

@@ -115,7 +115,7 @@ class ComposeTest(unittest.TestCase):
         try:
             import jsonschema
         except ImportError:
-            raise AssertionError("Python's jsonschema is not here; install Debian's package python3-jsonschema") from None
+            raise AssertionError("Python's jsonschema is not here; install Debian's python3-jsonschema") from None
         with open(os.path.join(HERE, "compose-spec", "compose-spec.json"), encoding="utf-8") as f:
             self.judge = jsonschema.Draft7Validator(json.load(f))
         self.compose = yaml_of("compose.yaml")

@@ -1,6 +1,6 @@
 """Addresses: IPv6, and names of which one address swallows packets.
 
-Owns: servers that listen on ::1, listeners that let nobody in, names with several addresses.
+Owns: servers that listen on ::1, listeners that accept no connection, names with several addresses.
 Refuses to know: how recordkv connects.
 """
 

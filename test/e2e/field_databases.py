@@ -44,7 +44,7 @@ def write(rig: ViewsRig, likes: list) -> None:
 
 
 class PgBouncer:
-    """In transaction mode, with one connection to the server for everybody."""
+    """In transaction mode, with one connection to the server for all clients."""
 
     def __init__(self, postgres: Postgres, mode: str = "transaction"):
         self.postgres, self.port = postgres, free_port()
@@ -175,7 +175,8 @@ class SlotsTest(unittest.TestCase):
             self.assertRegex(said, "raise max_connections, or the CONNECTION LIMIT of the role")
             self.assertRegex(said, r"this process needs one connection, and uses up to \d for its views")
             postgres.query("ALTER ROLE views CONNECTION LIMIT 2")
-            wait_for("all is well", lambda: rig.report("view-likes-0-7")["state"] == rig.report("view-likes-8-f")["state"] == "running", 30)
+            wait_for("all is well", lambda: all(rig.report(f"view-likes-{part}")["state"] == "running"
+                                                for part in ("0-7", "8-f")), 30)
 
 
 class PoolerTest(unittest.TestCase):

@@ -9,7 +9,8 @@ import hashlib
 import json
 import unittest
 
-from fake_source import LIKE, FakeSource, as_bytes, commit_frame, commit_payload, did, frame, jetstream_event, like, link, now_us, tid
+from fake_source import (LIKE, FakeSource, as_bytes, commit_frame, commit_payload, did, frame, jetstream_event, like,
+                         link, now_us, tid)
 from rig import Rig, answer, free_port, wait_for
 import dag_cbor  # from test/oracle, which fake_source has put into the path
 import nats_wire
@@ -119,7 +120,7 @@ class Flaws(unittest.TestCase):
             self.assertRegex(metrics, r'recordkv_account_faults_total\{[^}]*host="127\.0\.0\.1[^"]*",reason="cid_mismatch"\} 3')
 
     def test_events_that_cannot_be_applied_mark_their_accounts(self):
-        """C: the firehose's list, and a host that leaves out what nobody needs."""
+        """C: the firehose's list, and a host that leaves out what is not needed."""
         def flawed(n):
             seq, path, at = 100 + n, f"{LIKE}/a", now_us()
             whole = lambda **more: commit_frame(did(n), seq, [("create", path, like(n))], **more)

@@ -1,7 +1,7 @@
 """What may happen to a store: random histories of records, well formed, unfit and hostile, written as any client would.
 
 Owns: the drawing of records and operations, and their publishing with acknowledgement.
-Refuses to know: views. A seed replays the same history, whatever happens to those who read it.
+Refuses to know: views. A seed replays the same history, whatever happens to its readers.
 """
 
 import json
@@ -122,7 +122,8 @@ def spoilt(chance: random.Random, record: dict) -> bytes:
         return json.dumps(record).encode()[:-1] + b', "n": ' + chance.choice(NUMBERS).encode() + b"}"
     if way == 4:
         twin = json.dumps(record)
-        return twin.encode()[:-1] + b", " + json.dumps({"subject": {"uri": "at://did:plc:second/app.bsky.feed.post/z"}}).encode()[1:]
+        second = json.dumps({"subject": {"uri": "at://did:plc:second/app.bsky.feed.post/z"}})
+        return twin.encode()[:-1] + b", " + second.encode()[1:]
     record = dict(record)
     if way == 5:
         record["langs"] = record["banner"] = record["labels"] = chance.choice([{"values": ["a\0b", -0.0, 2**63, 10**25, 0.1]}, [], {}, "en", 0, False,

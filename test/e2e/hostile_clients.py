@@ -1,4 +1,4 @@
-"""HTTP clients that nobody wants: idle in their hundreds, slow, silent, oversized, malformed, asking and never reading.
+"""Hostile HTTP clients: idle in their hundreds, slow, silent, oversized, malformed, asking and never reading.
 
 Owns: the clients' manners and the count of what became of them, one JSON object on standard output at SIGTERM.
 Refuses to know: what is served. `python3 hostile_clients.py PORT`; prints "attacking" once every kind has connected.

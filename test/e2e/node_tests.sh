@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the TypeScript programs and runs the test files named, one after another. `./dev test` has installed the packages.
+# Compiles the TypeScript programs and runs the test files named, one after another. `./dev test` has installed the
+# packages.
 set -euo pipefail
 cd "$(dirname "$0")"
 [ -d node_modules ] || { echo "node_modules is missing; ./dev test installs it (npm ci)"; exit 1; }

@@ -1,6 +1,6 @@
-// Owns: proof against an implementation that is not ours. A real PDS and PLC directory run on loopback, recordkv follows
-// the PDS's firehose, and the store must come to equal what the PDS itself lists: every record by value and CID, nothing
-// more, and a delete marker where something was deleted. Also after kill -9 half way.
+// Owns: proof against an implementation that is not ours. A real PDS and PLC directory run on loopback, and recordkv
+// follows the PDS's firehose. The store must come to equal what the PDS itself lists: every record by value and CID,
+// nothing more, and a delete marker where something was deleted. Also after kill -9 half way.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 

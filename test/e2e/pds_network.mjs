@@ -49,7 +49,10 @@ export class PdsNetwork {
     return parseExactly(await answer.text());
   }
 
-  /** Everything the accounts hold. @returns {Promise<Map<string, import('./store.mjs').Expected>>} by key of the store */
+  /**
+   * Everything the accounts hold, by key of the store.
+   * @returns {Promise<Map<string, import('./store.mjs').Expected>>}
+   */
   async records() {
     const all = new Map();
     for (const { did } of this.accounts) {
@@ -90,7 +93,10 @@ export class Account {
     this.token = keyOfUri(`at://${this.did}/x.y.z/self`).split('.').at(-2);
   }
 
-  /** @param {string} collection @param {object} record @param {string} [rkey] @returns {Promise<{uri: string, cid: string}>} */
+  /**
+   * @param {string} collection @param {object} record @param {string} [rkey]
+   * @returns {Promise<{uri: string, cid: string}>}
+   */
   async create(collection, record, rkey) {
     const { data } = await this.agent.com.atproto.repo.createRecord({
       repo: this.did, collection, record: { $type: collection, ...record }, ...(rkey && { rkey }), validate: false,
@@ -131,7 +137,10 @@ export class Account {
     return this.put(PROFILE, 'self', { displayName, description: 'ünïcode, 日本語, 👩‍🚀' });
   }
 
-  /** One commit with `count` creates, as large as a commit may be at 200. @param {number} count @param {string} collection */
+  /**
+   * One commit with `count` creates, as large as a commit may be at 200.
+   * @param {number} count @param {string} collection
+   */
   async batch(count, collection = 'com.example.batch') {
     const writes = Array.from({ length: count }, (_, n) => ({
       $type: /** @type {const} */ ('com.atproto.repo.applyWrites#create'),

@@ -42,7 +42,8 @@ class Postgres:
 
     def __init__(self, **settings):
         self.bin = binaries()
-        self.directory = tempfile.mkdtemp(prefix="rkv-pg-", dir="/tmp")  # short: a socket's path has 107 letters
+        # A socket's path has at most 107 letters.
+        self.directory = tempfile.mkdtemp(prefix="rkv-pg-", dir=None if len(tempfile.gettempdir()) < 60 else "/tmp")
         self.data = os.path.join(self.directory, "data")
         self.log = os.path.join(self.directory, "log")
         self.port = str(settings.get("port", 5432))

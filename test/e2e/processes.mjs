@@ -1,15 +1,15 @@
-// Owns: child processes, temporary directories and bounded waiting for every end-to-end test. A child never outlives the
-// test: close() ends it, so does the exit of this process, and where setpriv exists the kernel does it even after a
+// Owns: child processes, temporary directories and bounded waiting for every end-to-end test. A child never outlives
+// the test: close() ends it, so does the exit of this process, and where setpriv exists the kernel does it even after a
 // kill -9 of the test. What a child printed is kept, and shown when something fails, without this machine's paths.
 import { spawn } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, mkdirSync, rmSync } from 'node:fs';
+import { accessSync, appendFileSync, constants, existsSync, mkdtempSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-/** How long a test waits for what must come, in milliseconds. Sanitizer builds ask for patience, not for other facts. */
+/** How long a test waits for what must come, in milliseconds. A sanitizer build is given more time, not other facts. */
 export const PATIENCE = process.env.RECORDKV_SLOW ? 180_000 : 60_000;
 
 const KEPT = 400;  // lines of output kept of each child
@@ -124,6 +124,7 @@ export class Child {
     const guard = process.platform === 'linux' ? onPath('setpriv') : undefined;
     const [file, all] = guard ? [guard, ['--pdeathsig', 'KILL', '--', command, ...args]] : [command, args];
     this.name = name;
+    this.dir = cwd;
     this.hide = hide;
     this.stdout = '';
     this.process = spawn(file, all, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -147,6 +148,8 @@ export class Child {
     const lines = (this.#rest[from] + text).split('\n');
     this.#rest[from] = lines.pop() ?? '';
     this.#lines.push(...lines);
+    // For the runner, which prints it when this process dies without a word.
+    if (existsSync(this.dir)) appendFileSync(join(this.dir, `${this.name.replaceAll('/', '-')}.log`), text);
     this.#complaint ??= lines.find((line) => SANITIZER.test(line));
     if (this.#lines.length > KEPT) this.#lines.splice(0, this.#lines.length - KEPT);
   }

@@ -1,6 +1,6 @@
-// Owns: the reference's key form, {partition}.{collection}.{enc(did)}.{enc(rkey)}, in JavaScript: what any client of the
-// store needs in order to make a key or to read one. Written from its description alone, so that it checks the service
-// rather than repeating it.
+// Owns: the reference's key form, {partition}.{collection}.{enc(did)}.{enc(rkey)}, in JavaScript: what any client of
+// the store needs in order to make a key or to read one. Written from its description alone, so that it checks the
+// service rather than repeating it.
 
 /** @typedef {{partition: string, collection: string, did: string, rkey: string}} RecordKey */
 

@@ -31,7 +31,7 @@ import nats_wire  # noqa: E402
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
-TAIL = 40
+TAIL = 50
 FIRST_PORT, PORTS = 10_000, 64
 offered = itertools.count(random.randrange(PORTS))
 SLOW = 3 if os.environ.get("RECORDKV_SLOW") else 1  # a sanitizer build wants patience, not other facts
@@ -45,8 +45,9 @@ def program(variable: str, fallback: str) -> str:
 
 
 def free_port() -> int:
-    """Below the range from which the system gives ports away, so that hardly anybody takes it before its program binds it, nor
-    while that program is killed and started again. Of a block by process id, as tests run beside each other."""
+    """Below the range from which the system gives ports away: hardly another program takes it before the right one
+    binds it, nor while that one is killed and started again. Tests run beside each other, so each process has a block
+    of ports by its id."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
         blocks = (int(f.read().split()[0]) - FIRST_PORT) // PORTS
     for _ in range(PORTS):
@@ -140,6 +141,13 @@ class Part:
         with open(self.log, errors="replace") as f:
             return f.read()
 
+    def state(self) -> str:
+        """Whether it runs, and if not, how it ended."""
+        code = self.process.poll() if self.process else None
+        if code is None:
+            return "running" if self.process else "not started"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
     def rss_kib(self) -> int:
         with open(f"/proc/{self.process.pid}/status") as f:
             return int(re.search(r"VmRSS:\s+(\d+) kB", f.read())[1])
@@ -165,10 +173,13 @@ class Rig:
         return os.path.join(self.directory, *names)
 
     def __enter__(self):
+        # A runner that has waited long enough sends SIGTERM. The test then ends as by Ctrl-C: with the logs, and clean.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         return self
 
     def __exit__(self, kind, *_):
-        if kind:
+        states = {name: part.state() for name, part in self.parts.items()}
+        if kind and not issubclass(kind, KeyboardInterrupt):  # then there is no time to ask anything
             self.print_status()
         for part in reversed(list(self.parts.values())):
             part.kill()
@@ -176,7 +187,7 @@ class Rig:
             self.wire.close()
         unclean = [p for p in self.parts.values() if SANITIZER.search(p.text())]
         if kind or unclean:
-            self.print_logs()
+            self.print_logs(states)
         shutil.rmtree(self.directory, ignore_errors=True)
         if unclean and not kind:
             raise AssertionError(f"a sanitizer speaks in the log of {', '.join(p.name for p in unclean)}")
@@ -193,11 +204,12 @@ class Rig:
             except nats_wire.Failure as e:
                 print(f"===== {what}: {e}")
 
-    def print_logs(self) -> None:
+    def print_logs(self, states: dict) -> None:
+        """The last lines of each part, and its state from before the end of the test."""
         for part in self.parts.values():
             lines = part.text().splitlines()
             kept = lines[-TAIL:] if not SANITIZER.search(part.text()) else lines[-10 * TAIL:]
-            print(f"===== {part.name}: last {len(kept)} of {len(lines)} lines", *kept, sep="\n")
+            print(f"===== {part.name}, {states[part.name]}: last {len(kept)} of {len(lines)} lines", *kept, sep="\n")
         sys.stdout.flush()
 
     # processes

@@ -1,11 +1,62 @@
-"""What stands between a client and a NATS server that speaks TLS: a door for those who don't, a wire that can be cut.
+"""What stands between a client and a NATS server that speaks TLS: a door for clients without TLS, a wire that can be cut.
 
 Owns: passing bytes on. Refuses to know: what they mean, but for the greeting before TLS.
 """
 
+import select
 import socket
 import ssl
 import threading
+
+PIECE, LIMIT = 1 << 16, 1 << 20
+NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
+
+
+def receive(s: socket.socket) -> bytes | None:
+    """The bytes that are there now, perhaps none; None at the end of the connection."""
+    try:
+        return s.recv(PIECE) or None
+    except NOT_NOW:
+        return b""
+    except OSError:
+        return None
+
+
+def send(s: socket.socket, data: bytes) -> bytes | None:
+    """Sends what the connection takes now, and returns the rest; None at the end of the connection."""
+    try:
+        return data[s.send(data):] if data else data
+    except NOT_NOW:
+        return data
+    except OSError:
+        return None
+
+
+def pass_on(guest: socket.socket, inner: ssl.SSLSocket) -> None:
+    """Carries bytes both ways until one side ends, and then ends the other. One thread does both directions, because a
+    TLS connection of OpenSSL may not be used by two threads: Python takes no lock before 3.13, and dies by SIGSEGV."""
+    other = {guest: inner, inner: guest}
+    unsent = {guest: b"", inner: b""}
+    for s in other:
+        s.setblocking(False)
+    try:
+        while True:
+            for s, to in other.items():
+                while len(unsent[to]) < LIMIT and (data := receive(s)) != b"":
+                    if data is None:
+                        return
+                    unsent[to] += data
+            for to in other:
+                if (rest := send(to, unsent[to])) is None:
+                    return
+                unsent[to] = rest
+            reading = [s for s, to in other.items() if len(unsent[to]) < LIMIT]
+            # What OpenSSL has already taken from the socket does not wake select().
+            patience = 0 if inner in reading and inner.pending() else None
+            select.select(reading, [s for s in other if unsent[s]], [], patience)
+    finally:
+        for s in other:
+            s.close()
 
 
 class PlainDoor:
@@ -24,6 +75,7 @@ class PlainDoor:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept(); close() alone would not
         self.listener.close()
 
     def serve(self) -> None:
@@ -41,27 +93,11 @@ class PlainDoor:
             while not greeting.endswith(b"\r\n"):
                 greeting += raw.recv(1) or b"\r\n"
             inner = self.context.wrap_socket(raw, server_hostname="127.0.0.1")
-            inner.settimeout(None)
             guest.sendall(greeting)
         except OSError:
             guest.close()
             return
-        threading.Thread(target=self.pump, args=(guest, inner), daemon=True).start()
-        self.pump(inner, guest)
-
-    @staticmethod
-    def pump(a: socket.socket, b: socket.socket) -> None:
-        try:
-            while data := a.recv(1 << 16):
-                b.sendall(data)
-        except OSError:
-            pass
-        for s in (a, b):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        a.close()
+        pass_on(guest, inner)
 
 
 class CutWire:
@@ -78,6 +114,7 @@ class CutWire:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept(); close() alone would not
         self.listener.close()
 
     def cut(self) -> None:

@@ -1,6 +1,6 @@
-// Owns: proof that the store is usable by anyone with a NATS client. recordkv fills it from the simulator; the published
-// JavaScript packages and the `nats` command line then read it in every way they can, and a bucket that a stock client
-// made and half filled is taken over and carried on. What is right is the simulator's word, not recordkv's.
+// Owns: proof that the store is usable by anyone with a NATS client. recordkv fills it from the simulator. The
+// published JavaScript packages and the `nats` command line then read it in every way they can. A bucket that a stock
+// client made and half filled is taken over and carried on. What is right is the simulator's word, not recordkv's.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 

@@ -1,5 +1,5 @@
-// Owns: reading the store in every way a stock client can: pull or push, acknowledging or not, from the first key or only
-// what is new, under any filters. Uses the published NATS packages and the key codec, and nothing of recordkv.
+// Owns: reading the store in every way a stock client can: pull or push, acknowledging or not, from the first key or
+// only what is new, under any filters. Uses the published NATS packages and the key codec, and nothing of recordkv.
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { ConsumerConfig, ConsumerInfo, ConsumerMessages, JetStreamManager } from '@nats-io/jetstream';
 import { createInbox } from '@nats-io/transport-node';

@@ -8,7 +8,9 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { uriOfKey } from './record_key.mjs';
 
 /** @typedef {import('@nats-io/transport-node').NatsConnection} NatsConnection */
-/** @typedef {{value?: unknown, cid: string, rev: string, op: string, time: string, deleted: boolean, seq: number}} Entry */
+/**
+ * @typedef {{value?: unknown, cid: string, rev: string, op: string, time: string, deleted: boolean, seq: number}} Entry
+ */
 /** @typedef {{value: unknown, cid: string}} Expected */
 
 /**

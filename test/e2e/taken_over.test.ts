@@ -1,5 +1,5 @@
-// Owns: proof that a bucket `record` which recordkv did not make is carried on: a stock JavaScript client made it, and
-// filled it with the first half of a history under keys of the reference's form, without any header of ours.
+// Owns: proof that a bucket `record` which recordkv did not make is carried on. A stock JavaScript client made it. It
+// filled the bucket with the first half of a history, under keys of the reference's form, without any header of ours.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 

@@ -90,7 +90,7 @@ class Program:
         return int(seq), uri, subject
 
     def begun(self) -> bool:
-        if self.process.poll() is not None:  # whoever finds that something was given to his predecessor ends
+        if self.process.poll() is not None:  # a program ends when it finds that messages were given to its predecessor
             if self.starts > 20:
                 raise AssertionError(f"{self.durable} ends again and again with {self.process.returncode}")
             self.kill()

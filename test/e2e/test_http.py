@@ -2,7 +2,7 @@
 clients.
 
 Owns: one history sent through the whole pipe twice, without and with them. What a single connection may do is proved by
-stages/http; here all of them together cost nobody a record, an answer or memory. The rates are printed, not judged.
+stages/http; here all of them together cost no record, no answer and no memory. The rates are printed, not judged.
 """
 
 import datetime
@@ -86,7 +86,7 @@ class HostileTest(unittest.TestCase):
                     "slowest_ms": round(1000 * honest.slowest)}
 
     def seconds_of_the_pipe(self, rig: Rig) -> float:
-        """From the first record in the store to the last likes folded, by nats-server's clock: whoever asks may be late."""
+        """From the first record in the store to the last likes folded, by nats-server's clock: the test may ask late."""
         def when(stamp: str) -> float:
             whole, _, fraction = stamp.rstrip("Z").partition(".")
             return datetime.datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{fraction or 0}")

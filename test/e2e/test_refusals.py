@@ -78,7 +78,7 @@ class ServerTest(RefusalTest):
                 self.refused(rig, 3, "NATS|INFO", "get", LIKE, stages=False)
 
     def test_silent(self):
-        """Somebody takes the connection and says nothing: that has an end too."""
+        """A server accepts the connection and sends nothing. That must end, too."""
         with Rig() as rig, FakeServer(b"") as fake:
             rig.settings["nats.url"] = f"nats://127.0.0.1:{fake.port}"
             self.refused(rig, 3, "does not greet|no NATS server", "get", LIKE, stages=False)
@@ -142,7 +142,7 @@ class StoreTest(RefusalTest):
                 self.assertEqual(rig.stream("KV_record")["last_seq"], 0)
 
     def test_stock_bucket_is_taken(self):
-        """Settings that do not touch the contract are left as somebody made them."""
+        """Settings that do not touch the contract are left as they are."""
         with Rig() as rig:
             rig.nats()
             made = rig.api("STREAM.CREATE.KV_record", **{**self.BUCKET, "deny_delete": False, "description": "mine",

@@ -92,7 +92,7 @@ class MetricsTest(unittest.TestCase):
 
 class BehindTest(unittest.TestCase):
     def test_far_behind_the_network_it_is_not_ready(self):
-        """Who reads what is two hours old is told so, although nothing waits in NATS."""
+        """A user of records that are two hours old is told so, although nothing waits in NATS."""
         with StallRig() as rig:
             rig.nats()
             rig.simulator("--events", 100_000, "--rate", 400, "--wait-for-client", "--base", int((time.time() - 7200) * 1e6), truth=False)
@@ -147,7 +147,7 @@ class StallTest(unittest.TestCase):
             rig.nats()
             self.flowing(rig, 800)
             wait_for("it pauses", lambda: ("ingest", "store_full") in rig.stalled_in_metrics(), NAMED_WITHIN)
-            # What gathers upstream meanwhile would fill it again before anybody has looked.
+            # What gathers upstream meanwhile would fill it again before the test has looked.
             rig.parts["sim"].process.send_signal(signal.SIGSTOP)
             rig.named("ingest", "store_full")
             held = rig.stream("KV_record")["last_seq"]
@@ -231,7 +231,7 @@ class StallTest(unittest.TestCase):
 
     def test_disk_full_of_the_database(self):
         """A file system of 4 MB, in a mount namespace of its own; skipped, aloud, where none may be made."""
-        with StallRig() as rig:
+        with StallRig(**{"index.database": "sqlite:locked/likes.db"}) as rig:  # no path decides about a cause
             mount = ["unshare", "-rm", "bash", "-c", 'mount -t tmpfs -o size=4m tmpfs "$0" && exec "$@"']
             os.makedirs(rig.path("state"))
             probe = subprocess.run([*mount, rig.path("state"), "true"], capture_output=True, text=True, check=False)

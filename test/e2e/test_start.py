@@ -79,7 +79,7 @@ class PortTest(unittest.TestCase):
             self.assertIn(rig.settings["http.listen"], said[0])
 
     def test_the_default_port_that_is_taken(self):
-        """A warning, and the work goes on. In a network of its own, since the default port may be anybody's here."""
+        """A warning, and the work goes on. In a network of its own, since another program may have the default port here."""
         with Rig() as rig:
             probe = subprocess.run(["unshare", "-rn", "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
             if probe.returncode != 0:

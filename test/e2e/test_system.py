@@ -159,7 +159,7 @@ class StandbyTest(unittest.TestCase):
     def test_stopped_and_awakened(self):
         """SIGSTOP until another has taken over, then SIGCONT: the old one learns it before it writes anything, and goes.
         Its publishes name a sequence that no longer is the last, its cursor writes a revision that no longer is."""
-        # Long enough that the heir has not yet written a cursor of his own when the other wakes up with his.
+        # Long enough that the successor has not yet written a cursor when the old process resumes with its own.
         with Rig(sync_interval="1s") as rig:
             pause = float(os.environ.get("RECORDKV_SYSTEM_PAUSE", "1"))
             self.start(rig, int((14 + pause) * STOPS * SLOW))  # something happens until the end

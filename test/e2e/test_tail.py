@@ -16,7 +16,8 @@ import rig as support
 from rig import SLOW, Rig, die_with_parent, plain_environment, program, wait_for
 
 A, B = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "did:web:records.example.com"
-LIKE, LONGER, FOLLOW, BLOCK = "app.bsky.feed.like", "app.bsky.feed.like.extra", "app.bsky.graph.follow", "app.bsky.graph.block"
+LIKE, LONGER = "app.bsky.feed.like", "app.bsky.feed.like.extra"
+FOLLOW, BLOCK = "app.bsky.graph.follow", "app.bsky.graph.block"
 NEXT_DOOR = "app.bsky.graphs.follow"
 
 

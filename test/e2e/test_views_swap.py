@@ -1,4 +1,4 @@
-"""The swap: whoever reads a view once a millisecond, through rebuilds and a changed definition, never notices but by the rows.
+"""The swap: readers ask a view once a millisecond, through rebuilds and a changed definition. Only the rows tell them.
 
 Owns: the readers, what happens meanwhile, and the proof that tables were swapped while they read. The store only grows, so a
 half-built table would show itself as a count below the one at the start, and an answer between two tables as an error.
@@ -72,7 +72,8 @@ class Readers:
                                       capture_output=True, cwd=self.rig.directory, env=plain_environment(), check=False)
                 self.asked += 1
                 if done.returncode != 0 or not done.stdout.strip():
-                    self.wrong.append(f"recordkv query {words}: exit code {done.returncode}: {done.stdout}{done.stderr}")
+                    said = f"exit code {done.returncode}: {done.stdout}{done.stderr}"
+                    self.wrong.append(f"recordkv query {words}: {said}")
 
     def end(self) -> list:
         self.ended.set()
@@ -86,7 +87,8 @@ class SwapTest(unittest.TestCase):
         if postgres:
             return postgres.query("SELECT to_regclass('likes')::oid")
         with closing(sqlite3.connect(f"file:{rig.database}?mode=ro", uri=True, timeout=10)) as database:
-            return str(database.execute("SELECT rootpage FROM sqlite_master WHERE type = 'table' AND name = 'likes'").fetchall())
+            query = "SELECT rootpage FROM sqlite_master WHERE type = 'table' AND name = 'likes'"
+            return str(database.execute(query).fetchall())
 
     def await_swap(self, rig: ViewsRig, postgres: Postgres | None, before: str, meanwhile=None) -> None:
         wait_for("another table bears the name", lambda: self.table(rig, postgres) != before, 60, every=0.01, meanwhile=meanwhile)
@@ -97,7 +99,7 @@ class SwapTest(unittest.TestCase):
             rig.kill_index()
             rig.index(crash)
         done = rig.command("view", "rebuild", "likes")
-        self.assertIn(done.returncode, (0, 3) if crash else (0,), done.stderr)  # 3: it says that nobody keeps the view now
+        self.assertIn(done.returncode, (0, 3) if crash else (0,), done.stderr)  # 3: it says that no process keeps the view now
         if crash:
             wait_for(f"it dies at {crash}", rig.died_by_itself, 60, every=0.01)
             rig.index()
@@ -143,8 +145,10 @@ class SwapTest(unittest.TestCase):
 
     def judge(self, told: list, readers: Readers) -> None:
         for kind, seen in zip(KINDS, told):
-            counted = "" if kind == "row" else f"; {seen['least']} to {seen['most']} rows; {seen['steps_back']} steps back, the deepest {seen['deepest']}"
-            print(f"reader ({kind}): {seen['reads']} reads, {seen['reads'] / seen['seconds']:.0f} a second, the slowest {seen['slowest'] * 1000:.0f} ms{counted}")
+            counted = "" if kind == "row" else (f"; {seen['least']} to {seen['most']} rows; {seen['steps_back']} steps "
+                                                f"back, the deepest {seen['deepest']}")
+            print(f"reader ({kind}): {seen['reads']} reads, {seen['reads'] / seen['seconds']:.0f} a second, "
+                  f"the slowest {seen['slowest'] * 1000:.0f} ms{counted}")
         print(f"recordkv query: asked {readers.asked} times", flush=True)
         for seen in told:
             self.assertEqual(seen["wrong"], [])
@@ -161,7 +165,7 @@ class SwapTest(unittest.TestCase):
         return rig.parts["index-all"].text().count("the old rows go on answering")
 
     def test_a_swap_that_is_refused_lets_the_old_rows_live_on(self):
-        """A user's VIEW on the table holds the old one fast. Nothing else comes meanwhile that could wake anybody."""
+        """A user's VIEW on the table holds the old one fast. Nothing else comes meanwhile that could wake a process."""
         with Postgres() as postgres, ViewsRig(postgres.url(), views="likes.toml") as rig:
             rig.nats()
             rig.make_bucket()

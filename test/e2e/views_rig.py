@@ -116,10 +116,11 @@ class ViewsRig(Rig):
         os.replace(file + ".new", file)
 
     def check_views(self, seconds: float, views: list | None = None) -> "fold_views.Verdict":
-        """The oracle: every view is the fold of the store as it is now. Nobody may write meanwhile."""
+        """The oracle: every view is the fold of the store as it is now. No process may write meanwhile."""
         added = {view: (ADDED, pointer) for view, pointer in self.changed.items()}
         verdict = fold_views.check(self.url, "record", self.database, views or fold_views.SHIPPED, added, seconds * SLOW,
                                    meanwhile=self.assert_all_running)
         if verdict.differences:
-            raise AssertionError("the views are not the fold of the store:\n" + "\n".join(verdict.differences[:fold_views.SHOWN]))
+            shown = "\n".join(verdict.differences[:fold_views.SHOWN])
+            raise AssertionError(f"the views are not the fold of the store:\n{shown}")
         return verdict

@@ -1,6 +1,7 @@
 // Any bytes: the reader stays inside them, and whatever is a record survives the way to JSON and back bit for bit,
 // because the profile leaves one way to write it.
 #include "recordkv/atproto/cbor.hpp"
+#include "../support/cbor_item.hpp"
 #include "property.hpp"
 
 using namespace recordkv;
@@ -19,11 +20,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     items += r.depth() == 0;
   }
   DEMAND((r.what() == cbor::kind::bad) != r.flaw().empty());
-  DEMAND(cbor::is_item(bytes) == (r.what() == cbor::kind::end && items == 1));
+  DEMAND(test::is_item(bytes) == (r.what() == cbor::kind::end && items == 1));
 
   const auto json = json_of(bytes);
   if (!json) return 0;
-  DEMAND(cbor::is_item(bytes));
+  DEMAND(test::is_item(bytes));
   const auto back = cbor_of_json(*json);
   DEMAND(back.has_value() && *back == bytes);
   DEMAND(*cid_of_json(*json) == cid_text_of(bytes));

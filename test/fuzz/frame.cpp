@@ -9,7 +9,7 @@ using namespace recordkv::atproto;
 namespace {
 
 void demand_sound(std::string_view bytes) {
-  const auto seen = glance_frame(bytes);
+  const auto seen = summarise_frame(bytes);
   const auto event = decode_event(bytes);
   if (!seen && seen.error().code == errc::malformed && !bytes.starts_with('{')) DEMAND(!event.has_value());
   if (event) fuzz::demand_sound(*event);

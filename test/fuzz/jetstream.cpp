@@ -9,7 +9,7 @@ using namespace recordkv::atproto;
 namespace {
 
 void demand_sound(std::string_view text) {
-  const auto seen = glance_jetstream(text);
+  const auto seen = summarise_jetstream(text);
   const auto event = decode_event(text);
   if (event && text.starts_with('{')) fuzz::demand_sound(*event);
   if (!event) fuzz::demand_sound(undecoded(text, event.error()));

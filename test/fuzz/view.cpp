@@ -80,15 +80,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const record r{.did = "did:plc:a", .collection = "a.b.c", .rkey = "1", .json = json};
   for (const auto& p : plans()) {
     const auto got = extract(p, r);
-    DEMAND(got.misfit.empty() || got.rows.empty());
+    DEMAND(got.rejection_reason.empty() || got.rows.empty());
     DEMAND(got.rows.size() <= (p.links ? 1000u : p.many() ? 10'000u : 1u));
-    DEMAND(got.misfit.size() < 300);
+    DEMAND(got.rejection_reason.size() < 300);
     for (const auto& row : got.rows) {
       DEMAND(row.size() == p.columns.size());
       for (std::size_t i = 0; i < row.size(); ++i) demand_fit(p.columns[i], row[i]);
     }
     const auto again = extract(p, r);
-    DEMAND(again.rows == got.rows && again.misfit == got.misfit);
+    DEMAND(again.rows == got.rows && again.rejection_reason == got.rejection_reason);
   }
   // What is taken as a definition is kept in a form that is taken again, and means the same.
   if (const auto p = plan_from_definition(std::string(json))) {

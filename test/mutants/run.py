@@ -58,7 +58,8 @@ def call(what: str, command: list[str], seconds: int, **options) -> bool:
 
 
 def build(tree: str) -> bool:
-    """A mutant is one changed file, and ninja builds no more. A cached precompiled header names its tree, hence the namespace."""
+    """A mutant is one changed file, and ninja builds no more. A cached precompiled header names its tree: hence the
+    namespace."""
     out = os.path.join(tree, "build")
     cached = {"CXX": "ccache clang++-19", "CC": "ccache clang-19"} if shutil.which("ccache") else {}
     habits = "pch_defines,time_macros,include_file_mtime,include_file_ctime"
@@ -72,7 +73,8 @@ def build(tree: str) -> bool:
 def noticed(tree: str, build: str, patch: str, seeds: str) -> str | None:
     """What the test said first; None when it was content."""
     binaries = {"RECORDKV": os.path.abspath(os.path.join(build, "src", "cli", "recordkv")),
-                "RECORDKV_SIM": os.path.abspath(os.path.join(build, "test", "recordkv-sim")), "RECORDKV_SEEDS": seeds}
+                "RECORDKV_SIM": os.path.abspath(os.path.join(build, "test", "recordkv-sim")),
+                "RECORDKV_SEEDS": seeds}
     done = subprocess.run(test_of(patch), cwd=os.path.join(tree, "test", "e2e"), env={**os.environ, **binaries},
                           text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_SECONDS, check=False)
     if done.returncode == 0:

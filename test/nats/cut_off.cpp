@@ -1,5 +1,5 @@
 // A connection that breaks in the middle of a message: what nats.c's parser still waits for must not swallow what the
-// next connection brings. And one that is cut off for a while: nothing perishable may come late.
+// next connection brings. And one that is cut off for a while: no guarded write may come late.
 #include "../support/nats_process.hpp"
 
 #include <catch2/generators/catch_generators.hpp>
@@ -124,7 +124,7 @@ TEST_CASE("cut off in the middle of a message, it is connected again and hears w
   }
 }
 
-TEST_CASE("X7: what is perishable does not arrive late when the network does, though the kernel has taken it") {
+TEST_CASE("X7: a guarded write does not arrive late when the network does, though the kernel has taken it") {
   captured_log log;
   nats_process server;
   const cutting_proxy proxy(server.port());
@@ -137,20 +137,20 @@ TEST_CASE("X7: what is perishable does not arrive late when the network does, th
   REQUIRE(run_coroutine(io, other.flush())->has_value());
   REQUIRE(run_coroutine(io, nc.flush())->has_value());
 
-  const bool is_perishable = GENERATE(true, false);
+  const bool is_guarded = GENERATE(true, false);
   proxy.hold();  // its few kilobytes of room are full at once
-  REQUIRE(nc.publish("filler", "", {}, std::string(64 << 10, 'f'), is_perishable).has_value());
-  REQUIRE(nc.publish("x", "", {}, "before", is_perishable).has_value());
-  if (is_perishable) REQUIRE(becomes(io, [&] { return !nc.up(); }));
+  REQUIRE(nc.publish("filler", "", {}, std::string(64 << 10, 'f'), is_guarded).has_value());
+  REQUIRE(nc.publish("x", "", {}, "before", is_guarded).has_value());
+  if (is_guarded) REQUIRE(becomes(io, [&] { return !nc.up(); }));
   proxy.go_on();
-  if (is_perishable) REQUIRE(becomes(io, [&] { return nc.connects() == 2; }));
+  if (is_guarded) REQUIRE(becomes(io, [&] { return nc.connects() == 2; }));
   REQUIRE(run_coroutine(io, nc.flush())->has_value());
-  REQUIRE(nc.publish("x", "", {}, "after", is_perishable).has_value());
+  REQUIRE(nc.publish("x", "", {}, "after", is_guarded).has_value());
   std::vector<std::string> got;
   REQUIRE(becomes(io, [&] {
     for (const auto& m : heard->take()) got.emplace_back(m.data());
     return !got.empty() && got.back() == "after";
   }));
-  CHECK(got == (is_perishable ? std::vector<std::string>{"after"} : std::vector<std::string>{"before", "after"}));
-  CHECK(nc.connects() == (is_perishable ? 2 : 1));
+  CHECK(got == (is_guarded ? std::vector<std::string>{"after"} : std::vector<std::string>{"before", "after"}));
+  CHECK(nc.connects() == (is_guarded ? 2 : 1));
 }

@@ -4,6 +4,7 @@
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/projection/configured_views.hpp"
 #include "recordkv/view/store.hpp"
 
 #include <boost/json.hpp>

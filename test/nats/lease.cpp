@@ -149,7 +149,7 @@ TEST_CASE("X7: a key that was given back is taken at once") {
 TEST_CASE("X7: the key is renewed while it is held, with the report of the moment") {
   lease_rig rig;
   int asked = 0;
-  kv::lease o(rig.nc, {"kv"}, [&] { return fmt::format(R"({{"n":{}}})", ++asked); });
+  kv::lease o(rig.nc, {"kv"}, [&] { return boost::json::object{{"n", ++asked}}; });
   REQUIRE(rig.run(o.acquire()).has_value());
   const auto first = rig.key().seq;
   o.start(rig.children, [] {});
@@ -181,10 +181,10 @@ TEST_CASE("X7: a renewal that NATS refuses does not say that another has it") {
   kv::lease o(rig.nc, {"kv"}, report);
   REQUIRE(rig.run(o.acquire()).has_value());
   rig.update("KV_lock", R"({"max_msg_size":10})");  // as a full disk does
-  REQUIRE(rig.waits_for([&] { return !o.fresh(); }));
-  CHECK(rig.run(o.confirm()).error().code == errc::unreachable);
+  REQUIRE(rig.waits_for([&] { return !o.valid(); }));
+  CHECK(rig.run(o.renew_if_stale()).error().code == errc::unreachable);
   rig.update("KV_lock", R"({"max_msg_size":-1})");
-  CHECK(rig.run(o.confirm()).has_value());
+  CHECK(rig.run(o.renew_if_stale()).has_value());
 }
 
 TEST_CASE("X7: who stands by takes it, too, when the bucket was removed meanwhile") {
@@ -225,7 +225,7 @@ TEST_CASE("X7: a key given back while its renewal is on its way is given back al
   // The report is asked for a moment before the renewal leaves: released from there, both are on their way.
   kv::lease o(rig.nc, {"kv"}, [&] {
     if (++asked == 2) asio::post(rig.io, [&] { rig.children.spawn(lease_rig::released(*mine)); });
-    return std::string("{}");
+    return boost::json::object();
   });
   mine = &o;
   REQUIRE(rig.run(o.acquire()).has_value());

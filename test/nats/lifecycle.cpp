@@ -40,10 +40,6 @@ struct life_rig : nats_rig {
     if (!run(lock.update(std::move(w)))) overwrite_key();  // a renewal came between
   }
 };
-REQUIRE(run(lock.update(std::move(w))).has_value());
-}
-}
-;
 
 /// Work that ends when it is told to.
 struct open_end {

@@ -87,7 +87,7 @@ TEST_CASE("X1: a server that answers late leaves the exact sequence") {
   REQUIRE(rig.all_durable(10));
   rig.server.pause();
   rig.put(counted("ingest", 90, 4, 10));
-  REQUIRE(rig.waits_for([&] { return rig.counters.value("publish_doubts") > 0; }));
+  REQUIRE(rig.waits_for([&] { return rig.counters.value("publish_suspects") > 0; }));
   rig.server.resume();
   REQUIRE(rig.all_durable(100));
   CHECK(rig.contents("ingest") == count_to(100));

@@ -22,7 +22,7 @@ TEST_CASE("what is put stands in the stream, in order, and the floor tells when"
   CHECK(rig.contents("S") == count_to(5000));
   CHECK(rig.out->stored() == 5000);
   CHECK(rig.out->in_flight() == 0);
-  CHECK(rig.counters.value("publish_doubts") == 0);
+  CHECK(rig.counters.value("publish_suspects") == 0);
 }
 
 TEST_CASE("X10: a refusal in the middle: all behind it is sent again, in order") {
@@ -95,11 +95,11 @@ TEST_CASE("X7: what waits behind a probe is not sent by who may have lost his pl
   bool ours = true;
   int asked = 0;
   auto s = spec();
-  s.leave = {.fresh = [&] { return ours; },
-             .renew = [&]() -> task<bool> {
-               ++asked;
-               co_return true;  // an answer from before it was stopped
-             }};
+  s.permit = {.valid = [&] { return ours; },
+              .renew = [&]() -> task<bool> {
+                ++asked;
+                co_return true;  // an answer from before it was stopped
+              }};
   rig.open(std::move(s));
   rig.put(counted("fake", 3, 3));
   REQUIRE(stream.has(3));

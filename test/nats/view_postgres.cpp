@@ -96,7 +96,7 @@ TEST_CASE("postgres: what is refused of one record makes that one a reject, and 
   std::vector<change> all;
   for (int i = 0; i < 40; ++i)
     all.push_back(like(p, "did:a", fmt::format("{}{}", i % 13 == 0 ? "bad" : "good", i), "x", 7));
-  all.push_back(put(p, "did:a", "misfit", R"({"n":1})", 8));
+  all.push_back(put(p, "did:a", "unfit", R"({"n":1})", 8));
   const auto did = o.apply(p, b.number, all, at(1), at(2));
   CHECK(did.rows == 36);
   CHECK(did.rejected == 5);

@@ -57,7 +57,7 @@ inline change put(const plan& p, std::string did, std::string rkey, std::string 
   c.json = std::move(json);
   auto e = extract(p, {.did = c.did, .collection = c.collection, .rkey = c.rkey, .json = c.json});
   c.rows = std::move(e.rows);
-  c.misfit = std::move(e.misfit);
+  c.rejection_reason = std::move(e.rejection_reason);
   return c;
 }
 

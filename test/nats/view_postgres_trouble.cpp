@@ -102,8 +102,10 @@ TEST_CASE("postgres: a server that is killed, and sessions that it ends: the nex
   o.apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2));
   server.kill_9();
   auto lost = o.run(o.views->apply(p, b.number, {like(p, "did:a", "2", "x")}, at(2), at(3)));
-  CHECK(lost.error().code == errc::storage);
-  CHECK(o.run(o.views->look("likes")).error().text.contains("check that PostgreSQL runs"));
+  CHECK(lost.error().code == errc::unavailable);
+  const auto gone = o.run(o.views->look("likes")).error();
+  CHECK(gone.code == errc::unavailable);
+  CHECK(gone.text.contains("check that PostgreSQL runs"));
   server.start();
   // synchronous_commit is off: the last moments may be gone, rows and position together.
   const auto stands = o.must(o.views->look("likes")).live->at;
@@ -138,7 +140,7 @@ TEST_CASE("postgres: a server that ends in the middle of a batch has written not
   while (server.sql("SELECT count(*) FROM pg_locks WHERE relation = 'held'::regclass AND granted") == "0")
     std::this_thread::sleep_for(10ms);
   const auto lost = o.run(o.views->apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2)));
-  CHECK(lost.error().code == errc::storage);
+  CHECK(lost.error().code == errc::unavailable);
   killer.join();
   holder.join();
   CHECK(o.must(o.views->look("likes")).live->at == at(1));
@@ -155,18 +157,18 @@ TEST_CASE("postgres: a COMMIT whose answer is lost counts as done when it was, a
   };
   REQUIRE(apply(1, 2).has_value());
   between.cut = cutter::when::before_commit;
-  CHECK(apply(2, 3).error().code == errc::storage);
+  CHECK(apply(2, 3).error().code == errc::unavailable);
   CHECK(o.must(o.views->look("likes")).live->at == at(2));
   CHECK(apply(2, 3)->rows == 1);
   between.cut = cutter::when::after_commit;
-  CHECK(apply(3, 4).error().code == errc::storage);
+  CHECK(apply(3, 4).error().code == errc::unavailable);
   CHECK(o.must(o.views->look("likes")).live->at == at(4));
   CHECK(apply(3, 4)->rows == 1);
   CHECK(apply(3, 4).error().code == errc::conflict);  // in doubt no longer
   CHECK(between.cuts == 2);
   // In doubt, but another one has gone on from there: that is no success.
   between.cut = cutter::when::after_commit;
-  CHECK(apply(4, 5).error().code == errc::storage);
+  CHECK(apply(4, 5).error().code == errc::unavailable);
   o.apply(p, b.number, {del("did:a", "2")}, at(5), at(6));
   CHECK(apply(4, 5).error().code == errc::conflict);
   CHECK(table(server.url(), "likes_by_subject") == lines{"x|3"});
@@ -181,7 +183,7 @@ TEST_CASE("postgres: a COMMIT whose answer is lost stays in doubt while another 
     return o.run(cut->apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2)));
   };
   between.cut = cutter::when::after_commit;
-  CHECK(apply(live).error().code == errc::storage);
+  CHECK(apply(live).error().code == errc::unavailable);
   CHECK(apply(next)->rows == 1);
   CHECK(apply(live)->rows == 1);
   CHECK(apply(live).error().code == errc::conflict);
@@ -197,7 +199,7 @@ TEST_CASE("postgres: another program's lock and a full disk are told in those wo
   while (server.sql("SELECT count(*) FROM pg_locks WHERE relation = 'held'::regclass AND granted") == "0")
     std::this_thread::sleep_for(10ms);
   const auto locked = o.run(o.views->apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2))).error();
-  CHECK(locked.code == errc::storage);
+  CHECK(locked.code == errc::locked);
   CHECK(locked.text.contains("locked"));
   server.sql(
       "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%' AND pid <> "
@@ -205,14 +207,27 @@ TEST_CASE("postgres: another program's lock and a full disk are told in those wo
   holder.join();
   server.sql(
       "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION USING ERRCODE = "
-      "'53100', MESSAGE = 'could not extend file'; END$$; CREATE TRIGGER t BEFORE INSERT ON held EXECUTE FUNCTION "
+      "'53100', MESSAGE = 'konnte Datei nicht erweitern: Auf dem Gerät ist kein Speicherplatz mehr frei'; END$$; "
+      "CREATE TRIGGER t BEFORE INSERT ON held EXECUTE FUNCTION "
       "no_room()");
   const auto full = o.run(o.views->apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2))).error();
-  CHECK(full.code == errc::storage);
+  CHECK(full.code == errc::no_space);
   CHECK(full.text.contains("full"));
   server.sql("DROP TRIGGER t ON held");
   CHECK(o.apply(p, b.number, {like(p, "did:a", "1", "x")}, at(1), at(2)).rows == 1);
   CHECK(o.must(o.views->rejects("likes", 10)).empty());
+}
+
+TEST_CASE("postgres: a wrong user or database is left to a person, and a server without free slots is waited for") {
+  recordkv::test::postgres_process server;
+  const auto code = [](const std::string& url) {
+    opened o(url, 100ms);
+    return o.run(o.views->look("likes")).error().code;
+  };
+  CHECK(code(server.url("stranger")) == errc::storage);
+  CHECK(code(fmt::format("postgresql:///connect?host={}&user=recordkv", server.directory().string())) == errc::storage);
+  server.sql("CREATE ROLE crowded LOGIN CONNECTION LIMIT 0");
+  CHECK(code(server.url("crowded")) == errc::unavailable);
 }
 
 TEST_CASE("postgres: readers see no error and no half-built table through swaps, and keep their rights") {
@@ -230,7 +245,7 @@ TEST_CASE("postgres: readers see no error and no half-built table through swaps,
     for (int tries = 0; tries < 50; ++tries) {
       auto done = o.run(o.views->ready(p, b.number, {"0"}, {"0"}));
       if (done) return;
-      if (!done.error().text.contains("locked")) FAIL(done.error().text);
+      if (done.error().code != errc::locked) FAIL(done.error().text);
     }
     FAIL("the swap never found its moment");
   };

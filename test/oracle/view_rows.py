@@ -110,7 +110,8 @@ def timestamp(value):
 
 DID = r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"
 HANDLE = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-NSID = r"[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+\.[a-zA-Z][a-zA-Z0-9]{0,62}"
+NSID = (r"[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+"
+        r"\.[a-zA-Z][a-zA-Z0-9]{0,62}")
 RKEY = r"(?!\.\.?$)[a-zA-Z0-9_~.:-]{1,512}"
 AT_URI = re.compile(f"at://({DID}|{HANDLE})(?:/({NSID})(?:/({RKEY}))?)?", re.ASCII)
 

@@ -68,7 +68,8 @@ def psql() -> str:
 
 def _psql(url: str, view: str, queries: list) -> list:
     """Each row as JSON in hex, on a line of its own: psql's own way of printing leaves out what it takes for no characters."""
-    names = f"SELECT attname || ' ' || atttypid::regtype::text FROM pg_attribute WHERE attrelid = '{view}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;"
+    names = (f"SELECT attname || ' ' || atttypid::regtype::text FROM pg_attribute WHERE attrelid = '{view}'::regclass "
+             "AND attnum > 0 AND NOT attisdropped ORDER BY attnum;")
     script = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;", "SET LOCAL TIME ZONE 'UTC';", names]
     for query in [f"SELECT * FROM {view}", *queries]:
         script += ["\\echo =", f"SELECT encode(convert_to(row_to_json(t)::text, 'UTF8'), 'hex') FROM ({query}) AS t;"]

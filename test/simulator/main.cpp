@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -84,10 +85,14 @@ bool write_truth(const options& o, const sim::truth& t, std::uint64_t events) {
   return false;
 }
 
+// A few likers of each post tell a reader where to look; a popular post has hundreds.
 void print_tour(const sim::truth& t, std::size_t count) {
+  constexpr std::size_t max_likers = 5;
   for (const auto& [uri, dids] : t.popular(count)) {
+    const auto shown = std::min(dids.size(), max_likers);
     fmt::print("post {} likes {}\n", uri, dids.size());
-    for (const std::string& did : dids) fmt::print("  liked by {}\n", did);
+    for (std::size_t i = 0; i < shown; ++i) fmt::print("  liked by {}\n", dids[i]);
+    if (shown < dids.size()) fmt::print("  … and {} more\n", dids.size() - shown);
   }
 }
 

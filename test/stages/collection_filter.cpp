@@ -6,7 +6,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 using recordkv::atproto::event_kind;
-using recordkv::atproto::glance;
+using recordkv::atproto::frame_summary;
 using recordkv::stages::collection_filter;
 
 namespace {
@@ -14,10 +14,10 @@ namespace {
 const std::string alice = "did:plc:44ybard66vv44zksje25o7dz";
 const std::string bob = "did:web:bob.example";
 
-glance commit(std::string did, std::vector<std::string> collections) {
+frame_summary commit(std::string did, std::vector<std::string> collections) {
   return {.kind = event_kind::commit, .seq = 1, .did = std::move(did), .collections = std::move(collections)};
 }
-glance other(event_kind kind, std::string did) { return {.kind = kind, .seq = 1, .did = std::move(did)}; }
+frame_summary other(event_kind kind, std::string did) { return {.kind = kind, .seq = 1, .did = std::move(did)}; }
 
 }  // namespace
 

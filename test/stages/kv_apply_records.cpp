@@ -144,7 +144,7 @@ TEST_CASE("of a path that makes no key nothing is put, and the rest of the commi
 }
 
 TEST_CASE("records of unwanted collections are left out; the account's chain goes on") {
-  kv_rig rig({.collections = {like}, .filter = "f"});
+  kv_rig rig(stages::apply_rules{.collections = {like}, .filter = "f"});
   rig.start();
   rig.in.deliver({commit_frame{.n = 1, .paths = {like + "/a", post + "/p"}}.bytes(),
                   commit_frame{.n = 2, .paths = {post + "/q"}}.bytes(), commit_frame{.n = 3}.bytes()});
@@ -178,7 +178,7 @@ TEST_CASE("an account that begins one collection after another is stopped before
 }
 
 TEST_CASE("a rev from the future is left out, and does not make later ones look older") {
-  kv_rig rig({.now = at_rev_5});
+  kv_rig rig(stages::apply_rules{.now = at_rev_5});
   rig.start();
   rig.in.deliver({with_rev(ahead(6min), "a"), event_of(alice, 2, "b"), with_rev(ahead(4min), "c")});
   REQUIRE(rig.settles(3));
@@ -189,7 +189,7 @@ TEST_CASE("a rev from the future is left out, and does not make later ones look 
 }
 
 TEST_CASE("a rev from the future of somebody who is not followed: skipped as what it is, and nobody's loss") {
-  kv_rig rig({.collections = {post}, .now = at_rev_5});
+  kv_rig rig(stages::apply_rules{.collections = {post}, .now = at_rev_5});
   rig.start();
   rig.in.deliver(with_rev(ahead(6min), "a"));  // a like
   REQUIRE(rig.settles(1));
@@ -199,7 +199,7 @@ TEST_CASE("a rev from the future of somebody who is not followed: skipped as wha
 }
 
 TEST_CASE("an account begins with its first commit that touches a wanted collection") {
-  kv_rig rig({.collections = {like}});
+  kv_rig rig(stages::apply_rules{.collections = {like}});
   rig.start();
   rig.in.deliver({commit_frame{.n = 1, .paths = {post + "/p"}}.bytes(), sync_frame(alice, 2),
                   account_event(alice, false, "takendown")});

@@ -96,6 +96,7 @@ inline kv::repo_state state_at(const std::string& did, unsigned n) {
 
 /// The pipeline between fakes, with both of its coroutines running.
 struct kv_rig {
+  explicit kv_rig(stages::apply_rules r) : kv_rig() { rules = std::move(r); }
   explicit kv_rig(stages::pipeline_limits l = {}, pipe::window_limits window = {}) : limits(l), out(happened, window) {
     log::set_sink([this](log::level l, std::string_view part, std::string_view line) {
       lines.push_back(fmt::format("{} {}: {}", static_cast<int>(l), part, line));
@@ -137,8 +138,10 @@ struct kv_rig {
     const auto* s = states.find(did);
     return s ? s->reasons : words{"no state"};
   }
-  auto faults(std::string_view host, std::string_view reason) const {
-    return counters.value_of_host("account_faults", host, reason);
+  std::uint64_t faults(const std::string& host, const std::string& reason) const {
+    const auto& all = counters.of_hosts();
+    const auto found = all.find({"account_faults", host, reason});
+    return found == all.end() ? 0 : found->second;
   }
   words revs_written() const {
     words out_;

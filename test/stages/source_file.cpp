@@ -1,5 +1,7 @@
 #include "source_rig.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 #include <unistd.h>
 #include <catch2/generators/catch_generators.hpp>
 
@@ -58,7 +60,7 @@ TEST_CASE("file: frames and events to the end, without those we have") {
   CHECK(rig.skipped("unknown") == 1);
 }
 
-TEST_CASE("file: what is no recording is named, behind what could be read") {
+TEST_CASE("file: a file that is no recording is an error, after the part that could be read") {
   source_rig rig;
   const std::string good = record(wire::identity(1, alice));
   const std::string tail =
@@ -76,7 +78,7 @@ TEST_CASE("file: what is no recording is named, behind what could be read") {
   CHECK_FALSE(source->last_error().empty());
 }
 
-TEST_CASE("file: one that is not there") {
+TEST_CASE("file: a missing file") {
   source_rig rig;
   const auto source = make_file(rig.io.get_executor(), rig.spec("/nowhere/frames.bin"), rig.counters);
   const auto got = rig.next(*source);

@@ -1,5 +1,7 @@
 #include "source_rig.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 #include <catch2/generators/catch_generators.hpp>
 
 using namespace recordkv;
@@ -13,7 +15,7 @@ constexpr std::uint64_t t0 = 1'750'000'000'000'000;
 step like(std::uint64_t time_us) { return text(wire::like(time_us, alice)); }
 }  // namespace
 
-TEST_CASE("jetstream: events come with their glance, and a filter goes upstream") {
+TEST_CASE("jetstream: events come with their summary, and a filter goes upstream") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
@@ -31,7 +33,7 @@ TEST_CASE("jetstream: events come with their glance, and a filter goes upstream"
                                  "&wantedDids=did:plc:44ybard66vv44zksje25o7dz&wantedDids=did:web:localhost%253A2583"});
 }
 
-TEST_CASE("jetstream: where it starts") {
+TEST_CASE("jetstream: the start is the cursor, the oldest event, or live") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
@@ -84,7 +86,7 @@ TEST_CASE("jetstream: a filter too long for the request line is sent as a messag
   CHECK(relay.received[0].ends_with(R"(009999"],"maxMessageSizeBytes":0}})"));
 }
 
-TEST_CASE("jetstream: what it cannot filter is refused") {
+TEST_CASE("jetstream: a filter beyond its limits is refused") {
   source_rig rig;
   auto spec = rig.spec("ws://127.0.0.1:9");
   SECTION("collections") { spec.collections.assign(101, "a.b.c"); }
@@ -95,7 +97,7 @@ TEST_CASE("jetstream: what it cannot filter is refused") {
   CHECK(got->error().code == errc::bad_config);
 }
 
-TEST_CASE("X18: jetstream: a bad message stops nobody") {
+TEST_CASE("X18: jetstream: a bad message does not stop the stream") {
   source_rig rig;
   fake_relay relay(rig.io);
   const auto whole = [](std::string_view record) {
@@ -116,7 +118,7 @@ TEST_CASE("X18: jetstream: a bad message stops nobody") {
   CHECK(relay.targets.back() == fmt::format("/subscribe?cursor={}", t0 + 2 - 5'000'000));
 }
 
-TEST_CASE("jetstream: a cursor refused as too old before the upgrade means: from the oldest") {
+TEST_CASE("jetstream: after a refusal of the cursor as too old reading begins at the oldest event") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
@@ -131,7 +133,20 @@ TEST_CASE("jetstream: a cursor refused as too old before the upgrade means: from
   CHECK(relay.targets.back() == "/subscribe?cursor=0");
 }
 
-TEST_CASE("jetstream v2 says what it has to say in an envelope") {
+TEST_CASE("jetstream: a refusal whose message only mentions CursorTooOld keeps the cursor") {
+  source_rig rig;
+  fake_relay relay(rig.io);
+  auto spec = rig.spec(relay.url());
+  spec.cursor = source_position(12);
+  relay.then({refuse(400, R"({"error":"InvalidRequest","message":"not CursorTooOld"})")});
+  relay.then({like(t0)});
+  const auto source = make_jetstream(rig.io.get_executor(), spec, rig.counters);
+  rig.take(*source, 1);
+  REQUIRE(relay.targets.size() == 2);
+  CHECK(relay.targets[0] == relay.targets[1]);
+}
+
+TEST_CASE("jetstream v2 wraps its events in an envelope") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({text(R"({"$type":"message","payload":{"$type":"network.bsky.jetstream.subscribeEvents#info",)"
@@ -164,7 +179,7 @@ TEST_CASE("jetstream: a number of another instance is replaced by a time, with o
         std::vector<std::string>{"/subscribe?cursor=5000000", fmt::format("/subscribe?cursor={}", t0 - 5'000'000)});
 }
 
-TEST_CASE("jetstream: an event from the future is returned, and is no place to go on from") {
+TEST_CASE("jetstream: an event from the future is returned, and reading does not resume from it") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({like(t0), like(4'102'444'800'000'000), drop()});
@@ -174,7 +189,7 @@ TEST_CASE("jetstream: an event from the future is returned, and is no place to g
   CHECK(relay.targets.back() == fmt::format("/subscribe?cursor={}", t0 - 5'000'000));
 }
 
-TEST_CASE("jetstream: it may begin behind a number or a time, and 0 is the oldest") {
+TEST_CASE("jetstream: reading may begin behind a number or a time, and 0 is the oldest event") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());

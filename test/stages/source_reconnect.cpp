@@ -1,5 +1,7 @@
 #include "source_rig.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 #include <catch2/generators/catch_generators.hpp>
 
 using namespace recordkv;
@@ -14,7 +16,7 @@ std::string target(std::string_view query = {}) { return std::string(path) + std
 step id(std::uint64_t seq) { return binary(wire::identity(seq, alice)); }
 }  // namespace
 
-TEST_CASE("after every kind of ending it goes on from the last frame it returned") {
+TEST_CASE("after every kind of disconnection reading resumes from the last frame that was returned") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({id(1), id(2), close_with(1000, "bye")});
@@ -62,7 +64,7 @@ TEST_CASE("a silent connection is pinged, then given up") {
   }
 }
 
-TEST_CASE("what will never work is said at once, with the server's words") {
+TEST_CASE("a permanent refusal is reported at once, with the server's text") {
   source_rig rig;
   fake_relay relay(rig.io);
   const int status = GENERATE(400, 401, 403, 404, 501);
@@ -78,7 +80,7 @@ TEST_CASE("what will never work is said at once, with the server's words") {
   CHECK(source->last_error().find("No such method") != std::string::npos);
 }
 
-TEST_CASE("what refuses us where we were let in before passes") {
+TEST_CASE("a refusal after an earlier success is temporary") {
   source_rig rig;
   fake_relay relay(rig.io);
   const int status = GENERATE(400, 401, 403, 404, 501);
@@ -94,7 +96,7 @@ TEST_CASE("what refuses us where we were let in before passes") {
   CHECK(relay.targets.back() == target("?cursor=1"));
 }
 
-TEST_CASE("an address that is none is said at once") {
+TEST_CASE("an address that is not valid is reported at once") {
   source_rig rig;
   const auto source = make_subscribe_repos(rig.io.get_executor(), rig.spec("https://relay.example.com"), rig.counters);
   const auto got = rig.next(*source);
@@ -102,7 +104,7 @@ TEST_CASE("an address that is none is said at once") {
   CHECK(got->error().code == errc::bad_config);
 }
 
-TEST_CASE("429 keeps us away as long as it says") {
+TEST_CASE("after HTTP 429 the next attempt waits as long as the answer says") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({refuse(429, "slow down", "1")});
@@ -114,7 +116,7 @@ TEST_CASE("429 keeps us away as long as it says") {
   CHECK(rig.logged("HTTP 429 Too Many Requests: slow down; trying again in 1000 ms"));
 }
 
-TEST_CASE("delays grow while no connection proves itself") {
+TEST_CASE("delays grow until a connection is good") {
   source_rig rig;
   fake_relay relay(rig.io);
   for (std::uint64_t i = 1; i <= 5; ++i) relay.then({id(i), drop()});
@@ -134,7 +136,7 @@ TEST_CASE("delays grow while no connection proves itself") {
   CHECK(delays[5] <= 2);   // after 1000 frames it begins anew
 }
 
-TEST_CASE("a connection that has stood for a while proves itself, also without frames") {
+TEST_CASE("a connection that lasts is good, also without frames") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
@@ -176,7 +178,7 @@ TEST_CASE("close ends a wait, whatever it waits for") {
   CHECK(again->error().code == errc::closed);
 }
 
-TEST_CASE("while nobody asks, the server is left to wait") {
+TEST_CASE("without a call of next() the server waits") {
   source_rig rig;
   fake_relay relay(rig.io);
   script flood;  // 60 MB: more than any socket's buffers

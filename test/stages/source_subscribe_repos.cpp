@@ -1,5 +1,7 @@
 #include "source_rig.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 #include <catch2/generators/catch_generators.hpp>
 
 using namespace recordkv;
@@ -14,7 +16,7 @@ std::string target(std::string_view query = {}) { return std::string(path) + std
 step id(std::uint64_t seq) { return binary(wire::identity(seq, alice)); }
 }  // namespace
 
-TEST_CASE("frames come whole, in order, with their glance") {
+TEST_CASE("frames come whole, in order, with their summary") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.together = GENERATE(false, true);
@@ -32,7 +34,7 @@ TEST_CASE("frames come whole, in order, with their glance") {
   CHECK(comes_true(rig.io, [&] { return relay.pongs == 1; }));
 }
 
-TEST_CASE("where it starts is the cursor, the oldest, or live") {
+TEST_CASE("the start is the cursor, the oldest event, or live") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url("/"));
@@ -58,7 +60,7 @@ TEST_CASE("where it starts is the cursor, the oldest, or live") {
   CHECK(relay.targets == std::vector{expected});
 }
 
-TEST_CASE("X18: a frame that cannot be read is skipped at first sight, and no reason to reconnect") {
+TEST_CASE("X18: a frame that cannot be read is skipped at once, without a reconnect") {
   source_rig rig;
   fake_relay relay(rig.io);
   const std::string bad = GENERATE_COPY(wire::poison(alice), wire::identity(3, alice) + "x", std::string("\xff"));
@@ -74,7 +76,7 @@ TEST_CASE("X18: a frame that cannot be read is skipped at first sight, and no re
   CHECK(relay.targets == std::vector{target()});
 }
 
-TEST_CASE("X18: of many that can't be read one line a minute says what and how often") {
+TEST_CASE("X18: many unreadable frames are logged in one line a minute, with the reason and the number") {
   source_rig rig;
   fake_relay relay(rig.io);
   script many;
@@ -92,7 +94,7 @@ TEST_CASE("X18: of many that can't be read one line a minute says what and how o
       fmt::format("2 firehose: {}: skipped 1 message that can't be read, the last behind seq 1", relay.url())));
 }
 
-TEST_CASE("X18: an empty message keeps a connection alive, and is nothing else") {
+TEST_CASE("X18: an empty message only keeps a connection alive") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({id(1), text(""), text(" \n"), binary(""), id(2)});
@@ -103,7 +105,7 @@ TEST_CASE("X18: an empty message keeps a connection alive, and is nothing else")
   CHECK(relay.targets.size() == 1);
 }
 
-TEST_CASE("an event of an account without a number is one that can't be read") {
+TEST_CASE("an event of an account without a number counts as unreadable") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto numberless = wire::identity(2, alice);
@@ -117,7 +119,7 @@ TEST_CASE("an event of an account without a number is one that can't be read") {
   CHECK(frames[1].info.name == "seq");
 }
 
-TEST_CASE("a host that says error after error and goes on is left once, not for each") {
+TEST_CASE("a host that sends errors between events is left once, not for each error") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({id(1), binary(wire::error("Whatever"))});
@@ -129,7 +131,7 @@ TEST_CASE("a host that says error after error and goes on is left once, not for 
   CHECK(rig.skipped("error_frame") == 3);
 }
 
-TEST_CASE("X18: a text message of a relay can't be read") {
+TEST_CASE("X18: a text message of a relay is unreadable") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({id(1), text("hello"), text(wire::identity(2, alice)), id(2)});
@@ -141,7 +143,7 @@ TEST_CASE("X18: a text message of a relay can't be read") {
   CHECK(relay.targets.size() == 1);
 }
 
-TEST_CASE("X18: a frame over the limit is passed over at once") {
+TEST_CASE("X18: a frame over the limit is skipped at once") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
@@ -157,7 +159,7 @@ TEST_CASE("X18: a frame over the limit is passed over at once") {
   CHECK(relay.targets.size() == 1);
 }
 
-TEST_CASE("FutureCursor: the cursor is forgotten, told once, and complained about when it comes again") {
+TEST_CASE("FutureCursor: the cursor is given up and reported once; a second refusal is an error in the log") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
@@ -175,7 +177,7 @@ TEST_CASE("FutureCursor: the cursor is forgotten, told once, and complained abou
   CHECK(rig.logged("3 firehose: ALARM"));
 }
 
-TEST_CASE("X5: a host whose numbering went back without a word is noticed within a few events, and none is lost") {
+TEST_CASE("X5: a host that lowers its numbers silently is noticed within a few events, and no event is lost") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
@@ -229,7 +231,7 @@ TEST_CASE("events may be missing where numbers and times both skip") {
   if (gap) CHECK(frames[0].gap.to.time - frames[0].gap.from.time == 300'000);
 }
 
-TEST_CASE("#info tells and changes nothing") {
+TEST_CASE("#info is logged and changes nothing") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());
@@ -246,7 +248,7 @@ TEST_CASE("#info tells and changes nothing") {
   CHECK(rig.skipped("info") == 1);
 }
 
-TEST_CASE("an unknown type is progress") {
+TEST_CASE("an event of unknown type counts as progress") {
   source_rig rig;
   fake_relay relay(rig.io);
   relay.then({id(1), binary(wire::unknown(2)), drop()});
@@ -259,7 +261,7 @@ TEST_CASE("an unknown type is progress") {
   CHECK(relay.targets.back() == target("?cursor=2"));
 }
 
-TEST_CASE("a frame behind newer ones is a repetition, or late: then it is handed on as that") {
+TEST_CASE("a frame behind newer frames is a repetition, or late: a late frame is returned as late") {
   source_rig rig;
   fake_relay relay(rig.io);
   const auto bob = "did:plc:abcdefghijklmnopqrstuvwx";
@@ -279,7 +281,7 @@ TEST_CASE("a frame behind newer ones is a repetition, or late: then it is handed
   CHECK(rig.counters.value("source_late") == 2);
 }
 
-TEST_CASE("what stands before the cursor of an earlier run is a repetition") {
+TEST_CASE("an event before the cursor of an earlier run is a repetition") {
   source_rig rig;
   fake_relay relay(rig.io);
   auto spec = rig.spec(relay.url());

@@ -1,6 +1,8 @@
 // How many small messages a second one core takes; on demand: stages-source "[throughput]".
 #include "source_rig.hpp"
 
+#include "recordkv/firehose/source_kinds.hpp"
+
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>

@@ -1,5 +1,6 @@
 #include "../../src/firehose/recover_did.hpp"
 #include "../../src/firehose/ws_frames.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/firehose/websocket.hpp"
 #include "source_rig.hpp"
 
@@ -28,7 +29,7 @@ struct cut_up {
 };
 
 // Feeds `stream` in pieces of `step` bytes, as a socket would.
-cut_up cut_all(std::string_view stream, std::size_t step, std::size_t limit, bool pass_over = false) {
+cut_up cut_all(std::string_view stream, std::size_t step, std::size_t limit, bool skip = false) {
   ws_cutter cutter(limit);
   cut_up out;
   std::string held;
@@ -38,8 +39,8 @@ cut_up cut_all(std::string_view stream, std::size_t step, std::size_t limit, boo
     ws_item item;
     while (true) {
       const auto whole = cutter.cut(in, item);
-      if (!whole && whole.error().code == errc::too_large && pass_over) {
-        cutter.pass_over();
+      if (!whole && whole.error().code == errc::too_large && skip) {
+        cutter.skip_message();
         continue;
       }
       if (!whole) out.failed = whole.error().code;
@@ -54,7 +55,7 @@ cut_up cut_all(std::string_view stream, std::size_t step, std::size_t limit, boo
 
 }  // namespace
 
-TEST_CASE("frames are cut alike, however the bytes arrive") {
+TEST_CASE("frames are cut the same way, however the bytes arrive") {
   const std::string medium(300, 'm'), large(70'000, 'l');
   const std::string stream = wire::ws_frame(0x81, 2, "hi") + wire::ws_frame(0x82, medium.size(), medium) +
                              wire::ws_frame(0x01, 3, "one") + wire::ws_frame(0x89, 1, "p") +
@@ -68,7 +69,7 @@ TEST_CASE("frames are cut alike, however the bytes arrive") {
   CHECK_FALSE(got.failed);
 }
 
-TEST_CASE("what breaks RFC 6455 is refused") {
+TEST_CASE("bytes that break RFC 6455 are refused") {
   const std::string bad = GENERATE(
       wire::ws_frame(0xc2, 1, "x"), wire::ws_frame(0x83, 1, "x"), wire::ws_frame(0x8b, 1, "x"),
       wire::ws_frame(0x80, 1, "x"), wire::ws_frame(0x09, 1, "x"), wire::ws_frame(0x89, 126, std::string(126, 'x')),
@@ -77,7 +78,7 @@ TEST_CASE("what breaks RFC 6455 is refused") {
   CHECK(cut_all(wire::ws_frame(0x82, ~0ull, "x"), 1000, 1000, true).failed == errc::malformed);
 }
 
-TEST_CASE("a message over the limit is refused, and passed over on demand") {
+TEST_CASE("a message over the limit is refused, and skipped on request") {
   const std::string big(200'000, 'b');
   const std::string stream = wire::ws_frame(0x82, big.size(), big) + wire::ws_frame(0x81, 2, "hi");
   const std::string pieces = wire::ws_frame(0x02, 90'000, big.substr(0, 90'000)) +
@@ -136,7 +137,7 @@ TEST_CASE("the account of a frame that cannot be read") {
   CHECK(firehose::recover_did("\xa2\x66"
                               "blocks" +
                               mention)
-            .empty());                                                       // somebody a record mentions
+            .empty());                                                       // an account that a record mentions
   CHECK(firehose::recover_did(std::string(70'000, 'x') + mention).empty());  // too far
   CHECK(firehose::recover_did(R"({"did":"did:plc:abc\u0041"})").empty());
   CHECK(firehose::recover_did("").empty());
@@ -165,7 +166,7 @@ std::optional<result<>> dial(source_rig& rig, std::uint16_t port, std::string by
 
 }  // namespace
 
-TEST_CASE("an answer that is no WebSocket's does no harm") {
+TEST_CASE("an answer that is not WebSocket does no harm") {
   source_rig rig;
   asio::ip::tcp::acceptor acceptor(rig.io, {asio::ip::address_v4::loopback(), 0});
   const auto port = acceptor.local_endpoint().port();
@@ -186,7 +187,7 @@ TEST_CASE("an answer that is no WebSocket's does no harm") {
   CHECK(got->error().code == expected);
 }
 
-TEST_CASE("nobody there") {
+TEST_CASE("no server answers") {
   source_rig rig;
   std::uint16_t port = 0;
   {
@@ -250,7 +251,7 @@ struct pem_file {
 
 }  // namespace
 
-TEST_CASE("TLS: who is not trusted is not listened to") {
+TEST_CASE("TLS: without a trusted certificate no connection stands") {
   source_rig rig;
   const std::string name = GENERATE("localhost", "other.example.com");
   const certificate own(name);
@@ -285,7 +286,7 @@ TEST_CASE("TLS: who is not trusted is not listened to") {
   }
 }
 
-TEST_CASE("TLS: an authority that cannot be read is a matter for a person") {
+TEST_CASE("TLS: an authority file that cannot be read is a configuration error") {
   source_rig rig;
   asio::ip::tcp::acceptor mute(rig.io, {asio::ip::address_v4::loopback(), 0});
   auto spec = rig.spec(fmt::format("wss://127.0.0.1:{}", mute.local_endpoint().port()));

@@ -83,7 +83,7 @@ class fake_outbox final : public nats::outbox {
   void settle(nats::ordinal o);
 
   journal& log_;
-  pipe::ack_window window_;
+  pipe::ack_window<> window_;
   std::deque<nats::ordinal> open_;
   std::size_t refusals_ = 0;
   bool corked_ = false;

@@ -90,7 +90,7 @@ void nats_process::start() {
   auto arguments = arguments_;
   const bool again = port_ != 0;
   for (int tries = 0; tries < 5; ++tries) {
-    if (!again) port_ = free_port();  // somebody else may take it before the server does: then another one
+    if (!again) port_ = free_port();  // another program may take it before the server does: then another one
     auto all = arguments;
     all.insert(all.end(), {"-p", std::to_string(port_)});
     std::vector<char*> argv;
@@ -152,7 +152,7 @@ void nats_process::resume() { ::kill(pid_, SIGCONT); }
 
 silent_listener::silent_listener(std::uint16_t port, std::string greeting) : port_(port) {
   fd_ = bound_socket(port_);
-  ::listen(fd_, 16);  // the kernel accepts; nobody answers
+  ::listen(fd_, 16);  // the kernel accepts; no answer comes
   if (greeting.empty()) return;
   if (::fork() == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -189,7 +189,7 @@ nats_rig::nats_rig(words more_arguments)
 
 nats_rig::~nats_rig() {
   if (std::uncaught_exceptions() == 0) {
-    server.kill_9();  // or nats.c waits half a second for a last answer that nobody reads
+    server.kill_9();  // or nats.c waits half a second for a last answer that is not read
     waits_for([this] { return !nc.up(); });
     return;
   }

@@ -48,7 +48,9 @@ constexpr auto settings =
 }  // namespace
 
 postgres_process::postgres_process() : binaries_(find_binaries()) {
-  std::string name = "/tmp/rkv-pg-XXXXXX";  // short: a socket's path has 107 letters
+  const auto parent = fs::temp_directory_path();
+  // A socket's path has at most 107 letters.
+  std::string name = ((parent.native().size() < 60 ? parent : fs::path("/tmp")) / "rkv-pg-XXXXXX").string();
   if (!::mkdtemp(name.data())) FAIL("no temporary directory " << name);
   directory_ = name;
   if (::geteuid() == 0) {  // PostgreSQL refuses to run as root

@@ -120,17 +120,10 @@ TEST_CASE("limits answer before blocks are hashed or stored") {
   CHECK(flaw_of(bytes, {.header = 10}) == "car_header");
 }
 
-TEST_CASE("fixtures: whole repositories") {
-  const std::map<std::string, std::size_t> sizes{
-      {"at-microcosm__repo-stream/empty.car", 2},
-      {"bluesky-social__indigo/car/fakermaker.repo.car", 682},
-      {"_derived/signed-chain/car/alice-3mn7zsqnvus2b.car", 0},
-      {"at-microcosm__repo-stream/tiny.car", 0},
-      {"bluesky-social__indigo/car/greenground.repo.car", 0},
-      {"bluesky-social__indigo/car/repo_slice.car", 0},
-      {"bluesky-social__jetstream/repo-export/repo.car", 0},
-      {"DavidBuchanan314__mst-test-suite/cars/exhaustive/exhaustive_063.car", 0},
-  };
+namespace {
+
+/// Reads each repository; where a number of blocks is known, it must be that.
+void check_repositories(const std::map<std::string, std::size_t>& sizes) {
   for (const auto& [name, blocks] : sizes) {
     INFO(name);
     const auto bytes = test::read_fixture(name);
@@ -139,6 +132,26 @@ TEST_CASE("fixtures: whole repositories") {
     CHECK(read->find(read->root()).data() != nullptr);
     if (blocks != 0) CHECK(read->blocks().size() == blocks);
   }
+}
+
+}  // namespace
+
+TEST_CASE("recorded: whole repositories") {
+  check_repositories({
+      {"at-microcosm__repo-stream/tiny.car", 0},
+      {"bluesky-social__indigo/car/greenground.repo.car", 0},
+      {"bluesky-social__jetstream/repo-export/repo.car", 0},
+  });
+}
+
+TEST_CASE("fixtures: whole repositories") {
+  check_repositories({
+      {"at-microcosm__repo-stream/empty.car", 2},
+      {"bluesky-social__indigo/car/fakermaker.repo.car", 682},
+      {"_derived/signed-chain/car/alice-3mn7zsqnvus2b.car", 0},
+      {"bluesky-social__indigo/car/repo_slice.car", 0},
+      {"DavidBuchanan314__mst-test-suite/cars/exhaustive/exhaustive_063.car", 0},
+  });
 }
 
 TEST_CASE("fixtures: CARs of the reference, byte for byte") {

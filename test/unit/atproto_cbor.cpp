@@ -1,16 +1,17 @@
 // The strict profile of DAG-CBOR, token by token.
 #include "recordkv/atproto/cbor.hpp"
 
+#include "../support/cbor_item.hpp"
 #include "atproto_support.hpp"
 
 #include <algorithm>
 
 using namespace recordkv;
-using atproto::cbor::is_item;
 using atproto::cbor::is_utf8;
 using atproto::cbor::kind;
 using atproto::cbor::reader;
 using test::from_hex;
+using test::is_item;
 
 namespace {
 

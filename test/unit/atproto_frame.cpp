@@ -1,4 +1,4 @@
-// Firehose frames: the glance of ingest and the decoding of the KV stage, on messages made up here.
+// Firehose frames: the summary for ingest and the decoding of the KV stage, on messages made up here.
 #include "recordkv/atproto/frame.hpp"
 
 #include "atproto_support.hpp"
@@ -59,10 +59,10 @@ TEST_CASE("a commit becomes its changes") {
   for (const auto& c : event->changes) CHECK(c.flaw == record_flaw::none);
 }
 
-TEST_CASE("a glance at a commit gives seq, DID and collections, each once") {
+TEST_CASE("the summary of a commit gives seq, DID and collections, each once") {
   made_commit made;
   made.second_path = "com.example.other/b";
-  const auto seen = glance_frame(made.bytes());
+  const auto seen = summarise_frame(made.bytes());
   REQUIRE(seen.has_value());
   CHECK(seen->kind == event_kind::commit);
   CHECK(seen->seq == 7);
@@ -199,7 +199,7 @@ TEST_CASE("what older or newer hosts leave out or add is fine") {
   CHECK(event->changes.at(2).what == action::remove);
 }
 
-TEST_CASE("more than 200 ops are refused, and a glance looks no further") {
+TEST_CASE("more than 200 ops are refused, and the summary looks no further") {
   std::string ops = "[";
   for (int i = 0; i < 201; ++i) {
     ops += fmt::format(R"({}{{"action":"delete","path":"com.example.c{}/x","cid":null}})", i == 0 ? "" : ",", i);
@@ -207,12 +207,12 @@ TEST_CASE("more than 200 ops are refused, and a glance looks no further") {
   made_commit made;
   made.ops = ops + "]";
   CHECK(flaw_of(made.bytes()) == "ops");
-  const auto seen = glance_frame(made.bytes());
+  const auto seen = summarise_frame(made.bytes());
   REQUIRE(seen.has_value());
   CHECK(seen->collections.size() == 200);
 }
 
-TEST_CASE("what can't be decoded still says whose it is, and what is wrong") {
+TEST_CASE("what cannot be decoded still names its account and the fault") {
   made_commit made;
   made.since = test::link_json(made.old_cid);
   const auto refused = decode_event(made.bytes());
@@ -237,8 +237,8 @@ TEST_CASE("sync, identity, account") {
   CHECK(event->commit == cid_text_of(made.head()));
   CHECK(event->data == made.data);
   CHECK(event->rev == made.rev);
-  CHECK(glance_frame(sync)->kind == event_kind::sync);
-  CHECK(glance_frame(sync)->did == did);
+  CHECK(summarise_frame(sync)->kind == event_kind::sync);
+  CHECK(summarise_frame(sync)->did == did);
 
   const auto account = [](std::string_view rest) {
     return frame("#account", fmt::format(R"({{"seq":10,"did":"{}","time":"t"{}}})", did, rest));

@@ -62,7 +62,7 @@ TEST_CASE("a v1 commit") {
   CHECK(change.json == "{\"n\":9007199254740993,\"at\":\"x/\u00e9\",\"$type\":\"com.example.note\"}");
   CHECK(change.flaw == record_flaw::none);
 
-  const auto seen = glance_jetstream(commit());
+  const auto seen = summarise_jetstream(commit());
   REQUIRE(seen.has_value());
   CHECK(seen->kind == event_kind::commit);
   CHECK(seen->seq == 1779719009132431);
@@ -72,8 +72,8 @@ TEST_CASE("a v1 commit") {
 
 TEST_CASE("the server's own cursor goes before time_us") {
   const auto text = commit(record_json, R"("cursor":123,)");
-  CHECK(glance_jetstream(text)->seq == 123);
-  CHECK(glance_jetstream(R"({"did":"did:plc:a","time_us":1725911162329308,"kind":"identity"})")->time ==
+  CHECK(summarise_jetstream(text)->seq == 123);
+  CHECK(summarise_jetstream(R"({"did":"did:plc:a","time_us":1725911162329308,"kind":"identity"})")->time ==
         1725911162.329308);
   CHECK(decode_event(text)->seq == 123);
   CHECK(decode_event(text)->time == "2026-05-25T14:23:29.132431Z");
@@ -142,18 +142,18 @@ TEST_CASE("the rest of a commit must be right") {
   CHECK(flaw_of(with(commit(), "did:plc:", "did:plc:" + std::string(500, 'x'))) == "did_too_long");
   CHECK(flaw_of(with(commit(), R"("time_us":1779719009132431)", R"("time_us":"x")")) == "seq");
   CHECK(flaw_of(with(commit(), R"("commit":{)", R"("comit":{)")) == "payload");
-  CHECK(glance_jetstream(with(commit(), "did:plc", "did?plc"))->kind == event_kind::unknown);
-  CHECK(glance_jetstream(with(commit(), "did:plc", "did?plc"))->name == "bad_did");
-  // Nobody can say whether such a commit is wanted.
-  CHECK(glance_jetstream(with(commit(), R"("commit":{)", R"("comit":{)")).error().text == "collection");
-  CHECK(glance_jetstream(with(commit(), R"("collection":")", R"("kollection":")")).error().text == "collection");
+  CHECK(summarise_jetstream(with(commit(), "did:plc", "did?plc"))->kind == event_kind::unknown);
+  CHECK(summarise_jetstream(with(commit(), "did:plc", "did?plc"))->name == "bad_did");
+  // A filter cannot decide whether such a commit is wanted.
+  CHECK(summarise_jetstream(with(commit(), R"("commit":{)", R"("comit":{)")).error().text == "collection");
+  CHECK(summarise_jetstream(with(commit(), R"("collection":")", R"("kollection":")")).error().text == "collection");
 }
 
-TEST_CASE("what is not JSON is refused at a glance, too") {
+TEST_CASE("what is not JSON is refused by the summary, too") {
   const auto good = commit();
   for (const auto& bad : {std::string("{"), good.substr(0, good.size() - 1), good + "x", good + good,
                           with(good, "\"kind\"", "kind"), std::string("[]"), std::string()}) {
-    CHECK_FALSE(glance_jetstream(bad).has_value());
+    CHECK_FALSE(summarise_jetstream(bad).has_value());
     CHECK_FALSE(decode_event(bad).has_value());
   }
 }
@@ -182,10 +182,10 @@ TEST_CASE("v1 identity, account, delete and unknown kinds") {
   CHECK(removed->changes[0].json.empty());
 
   const auto other = fmt::format(R"({{"did":"{}","time_us":7,"kind":"label","label":{{}}}})", did);
-  CHECK(glance_jetstream(other)->kind == event_kind::unknown);
-  CHECK(glance_jetstream(other)->seq == 7);
+  CHECK(summarise_jetstream(other)->kind == event_kind::unknown);
+  CHECK(summarise_jetstream(other)->seq == 7);
   CHECK(decode_event(other)->kind == event_kind::unknown);
-  CHECK(glance_jetstream("{}")->kind == event_kind::unknown);
+  CHECK(summarise_jetstream("{}")->kind == event_kind::unknown);
 }
 
 TEST_CASE("v2 envelopes") {
@@ -199,7 +199,7 @@ TEST_CASE("v2 envelopes") {
   CHECK(event->time == "2026-01-02T03:04:05.678901Z");
   CHECK(event->changes.at(0).what == action::update);
   CHECK(event->changes.at(0).json == R"({"n":1})");
-  CHECK(glance_jetstream(made)->collections.size() == 1);
+  CHECK(summarise_jetstream(made)->collections.size() == 1);
 
   const auto sync = decode_event(v2("sync", R"(,"sync":{"rev":"3kabcdefgh222"})"));
   REQUIRE(sync.has_value());
@@ -211,14 +211,14 @@ TEST_CASE("v2 envelopes") {
 
   CHECK(decode_event(v2("account", R"(,"account":{"active":true})"))->active);
   CHECK(decode_event(v2("identity", R"(,"identity":{})"))->kind == event_kind::identity);
-  CHECK(glance_jetstream(v2("info", R"(,"name":"OutdatedCursor")"))->name == "OutdatedCursor");
-  CHECK(glance_jetstream(v2("info", R"(,"name":"OutdatedCursor")"))->seq == 0);
-  CHECK(glance_jetstream(v2("later", ""))->kind == event_kind::unknown);
-  CHECK(glance_jetstream(v2("later", ""))->seq == 42);
+  CHECK(summarise_jetstream(v2("info", R"(,"name":"OutdatedCursor")"))->name == "OutdatedCursor");
+  CHECK(summarise_jetstream(v2("info", R"(,"name":"OutdatedCursor")"))->seq == 0);
+  CHECK(summarise_jetstream(v2("later", ""))->kind == event_kind::unknown);
+  CHECK(summarise_jetstream(v2("later", ""))->seq == 42);
 
-  const auto failed = glance_jetstream(R"({"$type":"error","error":"ConsumerTooSlow","message":"m"})");
+  const auto failed = summarise_jetstream(R"({"$type":"error","error":"ConsumerTooSlow","message":"m"})");
   REQUIRE_FALSE(failed.has_value());
-  CHECK(failed.error().code == errc::refused);
+  CHECK(failed.error().code == errc::too_slow);
   CHECK(failed.error().text == "ConsumerTooSlow: m");
   CHECK(flaw_of(R"({"$type":"message"})") == "payload");
 }

@@ -166,7 +166,7 @@ TEST_CASE("fixtures: JSON that is data, and JSON that is not") {
   CHECK(passed == 5);
 }
 
-TEST_CASE("fixtures: recorded records survive the way to JSON and back") {
+TEST_CASE("recorded: records survive the way to JSON and back") {
   for (const char* name : {"feedpost_record.cbor", "post_richtext_link.cbor"}) {
     const auto bytes = test::read_fixture(fmt::format("bluesky-social__indigo/record/{}", name));
     const auto text = json_of(bytes);

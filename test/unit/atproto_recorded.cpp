@@ -32,7 +32,7 @@ bool same(const repo_event& event, const record_change& change, const json::obje
 
 }  // namespace
 
-TEST_CASE("fixtures: 102 recorded frames become the 104 events that a Jetstream server made of them") {
+TEST_CASE("recorded: 102 frames become the 104 events that a Jetstream server made of them") {
   const std::string folder = "bluesky-social__jetstream/firehose/";
   const auto frames = test::fixture_frames(folder + "frames.bin");
   const auto lines = test::fixture_lines(folder + "expected_v1.jsonl");
@@ -43,7 +43,7 @@ TEST_CASE("fixtures: 102 recorded frames become the 104 events that a Jetstream 
     INFO("frame " << i << ", line " << line);
     const auto event = decode_event(frames[i]);
     REQUIRE(event.has_value());
-    const auto seen = glance_frame(frames[i]);
+    const auto seen = summarise_frame(frames[i]);
     REQUIRE(seen.has_value());
     CHECK((seen->kind == event->kind && seen->seq == event->seq && seen->did == event->did));
     if (event->kind != event_kind::commit) {
@@ -76,7 +76,7 @@ TEST_CASE("fixtures: 102 recorded frames become the 104 events that a Jetstream 
   CHECK(records > 90);
 }
 
-TEST_CASE("fixtures: the index of the recording agrees") {
+TEST_CASE("recorded: the index agrees") {
   const std::string folder = "bluesky-social__jetstream/firehose/";
   const auto frames = test::fixture_frames(folder + "frames.bin");
   const auto rows = test::fixture_lines(folder + "index.tsv");
@@ -93,41 +93,41 @@ TEST_CASE("fixtures: the index of the recording agrees") {
   }
 }
 
-TEST_CASE("fixtures: Jetstream v1 events") {
-  for (const char* file :
-       {"bluesky-social__jetstream/v1-json/golden_v1.jsonl", "_derived/jetstream/v1_with_cursor.jsonl"}) {
-    const auto lines = test::fixture_lines(file);
-    CHECK(lines.size() == 10);
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      INFO(file << " line " << i);
-      const auto expected = json::parse(lines[i]).as_object();
-      const auto event = decode_event(lines[i]);
-      const auto seen = glance_jetstream(lines[i]);
-      REQUIRE(event.has_value());
-      REQUIRE(seen.has_value());
-      const auto* cursor = expected.if_contains("cursor");
-      const auto& place = cursor != nullptr ? *cursor : expected.at("time_us");
-      CHECK(event->seq == place.to_number<std::uint64_t>());
-      CHECK((seen->seq == event->seq && seen->kind == event->kind && seen->did == event->did));
-      if (event->kind != event_kind::commit) {
-        CHECK((event->did == text(expected, "did")));
-        continue;
-      }
-      REQUIRE(event->changes.size() == 1);
-      CHECK(event->changes[0].flaw == record_flaw::none);
-      const bool equal = same(*event, event->changes[0], expected);
-      CHECK(equal);
-      if (!event->changes[0].json.empty()) {
-        const bool cid = *cid_of_json(event->changes[0].json) == event->changes[0].cid;
-        CHECK(cid);
-      }
+namespace {
+
+void check_v1(const char* file) {
+  const auto lines = test::fixture_lines(file);
+  CHECK(lines.size() == 10);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    INFO(file << " line " << i);
+    const auto expected = json::parse(lines[i]).as_object();
+    const auto event = decode_event(lines[i]);
+    const auto seen = summarise_jetstream(lines[i]);
+    REQUIRE(event.has_value());
+    REQUIRE(seen.has_value());
+    const auto* cursor = expected.if_contains("cursor");
+    const auto& place = cursor != nullptr ? *cursor : expected.at("time_us");
+    CHECK(event->seq == place.to_number<std::uint64_t>());
+    CHECK((seen->seq == event->seq && seen->kind == event->kind && seen->did == event->did));
+    if (event->kind != event_kind::commit) {
+      CHECK((event->did == text(expected, "did")));
+      continue;
+    }
+    REQUIRE(event->changes.size() == 1);
+    CHECK(event->changes[0].flaw == record_flaw::none);
+    const bool equal = same(*event, event->changes[0], expected);
+    CHECK(equal);
+    if (!event->changes[0].json.empty()) {
+      const bool cid = *cid_of_json(event->changes[0].json) == event->changes[0].cid;
+      CHECK(cid);
     }
   }
 }
 
-TEST_CASE("fixtures: Jetstream v2 frames") {
-  const auto lines = test::fixture_lines("_derived/jetstream/v2_frames.jsonl");
-  const auto v1 = test::fixture_lines("bluesky-social__jetstream/v1-json/golden_v1.jsonl");
+/// The same ten events in version 2 as in version 1, and four more frames.
+void check_v2(const char* file, const char* file_v1) {
+  const auto lines = test::fixture_lines(file);
+  const auto v1 = test::fixture_lines(file_v1);
   REQUIRE(lines.size() == 14);
   for (std::size_t i = 0; i < 10; ++i) {
     INFO("line " << i);
@@ -144,9 +144,24 @@ TEST_CASE("fixtures: Jetstream v2 frames") {
   }
   CHECK(decode_event(lines[10])->kind == event_kind::sync);
   CHECK(decode_event(lines[11])->kind == event_kind::info);
-  CHECK(glance_jetstream(lines[11])->name == "OutdatedCursor");
-  CHECK(glance_jetstream(lines[12])->kind == event_kind::unknown);
-  CHECK(glance_jetstream(lines[13]).error().text.starts_with("ConsumerTooSlow"));
+  CHECK(summarise_jetstream(lines[11])->name == "OutdatedCursor");
+  CHECK(summarise_jetstream(lines[12])->kind == event_kind::unknown);
+  CHECK(summarise_jetstream(lines[13]).error().code == errc::too_slow);
+}
+
+}  // namespace
+
+TEST_CASE("fixtures: Jetstream v1 events") { check_v1("_derived/jetstream/invented_v1.jsonl"); }
+TEST_CASE("fixtures: Jetstream v1 events with a cursor") {
+  check_v1("_derived/jetstream/invented_v1_with_cursor.jsonl");
+}
+TEST_CASE("recorded: Jetstream v1 events") { check_v1("bluesky-social__jetstream/v1-json/golden_v1.jsonl"); }
+TEST_CASE("recorded: Jetstream v1 events with a cursor") { check_v1("_derived/jetstream/v1_with_cursor.jsonl"); }
+TEST_CASE("fixtures: Jetstream v2 frames") {
+  check_v2("_derived/jetstream/invented_v2.jsonl", "_derived/jetstream/invented_v1.jsonl");
+}
+TEST_CASE("recorded: Jetstream v2 frames") {
+  check_v2("_derived/jetstream/v2_frames.jsonl", "bluesky-social__jetstream/v1-json/golden_v1.jsonl");
 }
 
 TEST_CASE("fixtures: every frame of the signed chain is what its manifest says") {
@@ -158,7 +173,7 @@ TEST_CASE("fixtures: every frame of the signed chain is what its manifest says")
     const auto& row = manifest.at("frames").as_array()[i].as_object();
     const auto type = text(row, "type");
     INFO("frame " << i << " " << type);
-    const auto seen = glance_frame(frames[i]);
+    const auto seen = summarise_frame(frames[i]);
     const auto event = decode_event(frames[i]);
     if (type == "error") {
       CHECK(seen.error().code == errc::refused);
@@ -184,8 +199,8 @@ TEST_CASE("fixtures: malformed frames, as far as no signature or tree is needed"
     return test::read_fixture(fmt::format("_derived/malformed/frame/{}", name));
   };
   const auto header_only = read("header-only.bin"), trailing = read("trailing-item.bin");
-  CHECK(glance_frame(header_only).error().text == "no_payload");
-  CHECK(glance_frame(trailing).error().text == "trailing");
+  CHECK(summarise_frame(header_only).error().text == "no_payload");
+  CHECK(summarise_frame(trailing).error().text == "trailing");
   const auto unsorted = decode_event(read("record-map-keys-unsorted.bin"));
   REQUIRE(unsorted.has_value());
   REQUIRE(unsorted->changes.size() == 1);
@@ -194,12 +209,12 @@ TEST_CASE("fixtures: malformed frames, as far as no signature or tree is needed"
   for (const char* file : {"sig-bit-flip.bin", "wrong-prevdata.bin", "ops-missing-one.bin"}) {
     INFO(file);
     const auto bytes = read(file);
-    CHECK(glance_frame(bytes).has_value());
+    CHECK(summarise_frame(bytes).has_value());
     CHECK(decode_event(bytes).has_value());
   }
 }
 
-TEST_CASE("fixtures: a payload from before Sync 1.1") {
+TEST_CASE("recorded: a payload from before Sync 1.1") {
   const auto header = test::cbor(R"({"t":"#commit","op":1})");
   const auto event = decode_event(header + test::read_fixture("sugyan__atrium/commit.cbor"));
   REQUIRE(event.has_value());
@@ -209,17 +224,29 @@ TEST_CASE("fixtures: a payload from before Sync 1.1") {
   for (const auto& change : event->changes) CHECK(change.flaw == record_flaw::none);
 }
 
+namespace {
+
+void check_signed_commit(const char* file) {
+  INFO(file);
+  const auto bytes = test::read_fixture(file);
+  const auto blocks = car::read(bytes);
+  REQUIRE(blocks.has_value());
+  const auto head = read_signed_commit(blocks->find(blocks->root()));
+  REQUIRE(head.has_value());
+  CHECK(blocks->find(head->data).data() != nullptr);
+}
+
+}  // namespace
+
+TEST_CASE("recorded: the signed commits of whole repositories") {
+  check_signed_commit("bluesky-social__jetstream/repo-export/repo.car");
+  check_signed_commit("at-microcosm__repo-stream/tiny.car");
+  check_signed_commit("bluesky-social__indigo/car/greenground.repo.car");
+}
+
 TEST_CASE("fixtures: the signed commits of whole repositories") {
-  for (const char* file : {"bluesky-social__jetstream/repo-export/repo.car", "at-microcosm__repo-stream/tiny.car",
-                           "at-microcosm__repo-stream/empty.car", "bluesky-social__indigo/car/greenground.repo.car"}) {
-    INFO(file);
-    const auto bytes = test::read_fixture(file);
-    const auto blocks = car::read(bytes);
-    REQUIRE(blocks.has_value());
-    const auto head = read_signed_commit(blocks->find(blocks->root()));
-    REQUIRE(head.has_value());
-    CHECK(blocks->find(head->data).data() != nullptr);
-  }
+  check_signed_commit("at-microcosm__repo-stream/empty.car");
+  check_signed_commit("_derived/signed-chain/car/alice-3mn7zsqnvus2b.car");
   const auto old = test::read_fixture("bluesky-social__indigo/car/fakermaker.repo.car");
   const auto blocks = car::read(old);
   REQUIRE(blocks.has_value());

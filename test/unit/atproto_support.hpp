@@ -4,9 +4,9 @@
 // Refuses to know: what is tested with them.
 #pragma once
 
-#include "../../src/atproto/base64.hpp"
 #include "recordkv/atproto/cid.hpp"
 #include "recordkv/atproto/json.hpp"
+#include "recordkv/core/base64.hpp"
 
 #include <boost/json.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -50,7 +50,7 @@ inline std::string cbor(std::string_view json) {
 /// {"$bytes":…} and {"$link":…} for use inside made-up JSON.
 inline std::string bytes_json(std::string_view bytes) {
   std::string out = R"({"$bytes":")";
-  atproto::append_base64(out, bytes);
+  append_base64(out, bytes);
   return out + "\"}";
 }
 inline std::string link_json(std::string_view cid_text) { return fmt::format(R"({{"$link":"{}"}})", cid_text); }
@@ -144,12 +144,17 @@ struct made_commit {
   }
 };
 
-// Fixtures: recorded and generated data that is not part of the project. RECORDKV_FIXTURES names another place.
+// Fixtures: files below test/fixtures. Recordings of real people are not part of the project; RECORDKV_FIXTURES names
+// the directory that holds them. A test case of a recording has no other fixture, so that it is run or skipped as a
+// whole.
 
 inline std::filesystem::path fixture(std::string_view name) {
+  const auto own = std::filesystem::path(RECORDKV_FIXTURES_DEFAULT) / name;
+  if (std::filesystem::exists(own)) return own;
   const char* const root = std::getenv("RECORDKV_FIXTURES");
-  auto path = std::filesystem::path(root != nullptr ? root : RECORDKV_FIXTURES_DEFAULT) / name;
-  if (!std::filesystem::exists(path)) SKIP("fixture " << name << " is absent; set RECORDKV_FIXTURES");
+  auto path = std::filesystem::path(root != nullptr ? root : "") / name;
+  if (root == nullptr || !std::filesystem::exists(path))
+    SKIP("recording " << name << " is absent; RECORDKV_FIXTURES may name its directory");
   return path;
 }
 

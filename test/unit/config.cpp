@@ -1,5 +1,6 @@
 #include "config_fixture.hpp"
 #include "recordkv/config/shipped.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -37,7 +38,7 @@ TEST_CASE("the last --set of a key wins") {
   CHECK(must({.files = {}, .environment = {}, .sets = {"kv.bucket=a", "kv.bucket=b"}}).kv.bucket == "b");
 }
 
-TEST_CASE("no source at all gives the defaults, and they pass their own checks") {
+TEST_CASE("without any source the defaults apply, and they pass their own checks") {
   const config c = must({});
   CHECK(c.warnings.empty());
   CHECK(c.kv.verify == "none");
@@ -90,7 +91,7 @@ TEST_CASE("a refused value may be overridden by a later source") {
   CHECK(must({.files = {file.path()}, .environment = {}, .sets = {"kv.verify=none"}}).kv.verify == "none");
 }
 
-TEST_CASE("variables that scripts and tests use are let pass") {
+TEST_CASE("variables of scripts and tests are ignored") {
   const auto c = load_config({{},
                               {{"RECORDKV_FIXTURES", "/x"},
                                {"RECORDKV_NATS_SERVER", "/y"},
@@ -100,7 +101,7 @@ TEST_CASE("variables that scripts and tests use are let pass") {
   CHECK(c.has_value());
 }
 
-TEST_CASE("variables that tell of a service called recordkv are let pass, and only those") {
+TEST_CASE("variables that describe a service called recordkv are ignored, and only those") {
   for (const char* name : {"RECORDKV_SERVICE_HOST", "RECORDKV_SERVICE_PORT", "RECORDKV_SERVICE_PORT_HTTP",
                            "RECORDKV_PORT", "RECORDKV_PORT_2580_TCP", "RECORDKV_PORT_2580_TCP_PROTO",
                            "RECORDKV_PORT_2580_TCP_PORT", "RECORDKV_PORT_2580_TCP_ADDR"}) {
@@ -129,7 +130,7 @@ TEST_CASE("the process's own variables") {
   CHECK(found);
 }
 
-TEST_CASE("a key whose feature is still to come is accepted with one line, unless it has its default") {
+TEST_CASE("a key without effect so far is accepted with one warning, unless it has its default") {
   const temporary file(
       "[kv]\non_inactive = \"keep\"\n[identity]\nplc_url = \"https://plc.example\"\nallow_private_hosts = false\n"
       "[repos]\nsignal_collection = \"com.example.app\"\ndids = [\"did:plc:a\"]\n[http]\nadmin_token = \"t\"\n");
@@ -142,6 +143,18 @@ TEST_CASE("a key whose feature is still to come is accepted with one line, unles
   CHECK(c.kv.on_inactive == "keep");
   CHECK(must({{}, {}, {"http.listen=0.0.0.0:2580"}}).warnings.empty());
   CHECK(must({{}, {}, {"source.kind=jetstream", "source.url=ws://h", R"(repos.dids=["did:plc:a"])"}}).warnings.empty());
+}
+
+TEST_CASE("every kind of the table may be configured, and the default is one of them") {
+  for (const auto& kind : firehose::source_kinds) {
+    INFO(kind.name);
+    const auto url = kind.remote ? "source.url=wss://h.example" : "source.url=recording.bin";
+    CHECK(must({{}, {}, {fmt::format("source.kind={}", kind.name), url}}).source.kind == kind.name);
+    const auto by_time =
+        load_config({{}, {}, {fmt::format("source.kind={}", kind.name), url, "source.start=2026-01-31T12:00:00Z"}});
+    CHECK(by_time.has_value() == kind.timed);
+  }
+  CHECK(firehose::source_kind_named(config{}.source.kind).of_relay);
 }
 
 TEST_CASE("the database's path") {
@@ -192,7 +205,7 @@ TEST_CASE("config/quickstart.toml follows likes and posts up to a limit") {
   CHECK(c.warnings.empty());
 }
 
-TEST_CASE("what is compiled in is what config/ holds, all of it") {
+TEST_CASE("the files of config/ are compiled in, all of them") {
   const auto text_in = [](const std::string& file) {
     std::ifstream in(repository(file), std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(in), {});
@@ -229,7 +242,7 @@ TEST_CASE("whether a key was written anywhere") {
   CHECK(must({{}, {{"RECORDKV_INDEX_VIEWS", "builtin:likes"}}, {}}).index.views_asked_for);
 }
 
-TEST_CASE("--stages wins over all, and says so") {
+TEST_CASE("--stages overrides every other source, and is shown as the origin") {
   const config_sources from{.files = {}, .environment = {}, .sets = {"stages=kv"}, .stages = "ingest,index"};
   CHECK(must(from).stages == std::vector<std::string>{"ingest", "index"});
   CHECK(shown(from, "stages") == "[\"ingest\", \"index\"] (--stages)");

@@ -14,7 +14,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
       {"stage = [\"kv\"]", "FILE:1: stage: unknown key; did you mean stages?"},
       {"nats = \"x\"", "FILE:1: nats: is a section; write [nats] and its keys below it"},
       {"[[kv]]\nbucket = \"x\"", "FILE:1: kv: is a section; write [kv] and its keys below it"},
-      {"[[view]]\nname = \"x\"", "FILE:1: [[view]]: views stand in files of their own; name those in index.views"},
+      {"[[view]]\nname = \"x\"", "FILE:1: [[view]]: views have their own files; name them in index.views"},
       {"[kv.bucket]\nname = \"x\"",
        "FILE:1: kv.bucket: wants text in quotes, not a table; the default is kv.bucket = \"record\""},
       // types
@@ -42,7 +42,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "FILE:2: ingest.max_bytes: wants a size such as \"256MB\" or \"1GiB\", at least 16MB, not \"256M\"; the default "
        "is ingest.max_bytes = \"256MB\""},
       {"[http]\nadmin_token = 12345",
-       "FILE:2: http.admin_token: wants text in quotes, not what stands there; the default is http.admin_token = \"\""},
+       "FILE:2: http.admin_token: wants text in quotes, not the given value; the default is http.admin_token = \"\""},
       // ranges
       {"[kv]\npartitions = 0",
        "FILE:2: kv.partitions: wants an integer from 1 to 4096, not 0; the default is kv.partitions = 16"},
@@ -61,7 +61,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "\"file\""},
       {"stages = [\"kv,index\"]",
        "FILE:1: stages: \"kv,index\" cannot name a stage; those that ship are \"ingest\", \"kv\", \"index\""},
-      {"stages = [\"kv\", \"kv\"]", "FILE:1: stages: \"kv\" stands there twice; name each stage once"},
+      {"stages = [\"kv\", \"kv\"]", "FILE:1: stages: \"kv\" is listed twice; name each stage once"},
       {"stages = []", "FILE:1: stages: no stage to run; those that ship are \"ingest\", \"kv\", \"index\""},
       {"[source]\ncollections = [\"app.bsky\"]",
        "FILE:2: source.collections: \"app.bsky\" is no collection; write one such as \"app.bsky.feed.like\", "
@@ -117,7 +117,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "not "
        "\"hub.API\""},
       {"[nats]\ndomain = \"hub\"\napi_prefix = \"hub.API\"",
-       "FILE:2: nats.domain: says already that the API is at \"$JS.hub.API\"; write nats.domain or nats.api_prefix, "
+       "FILE:2: nats.domain: already says that the API is at \"$JS.hub.API\"; write nats.domain or nats.api_prefix, "
        "not "
        "both"},
       {"[nats]\napi_prefix = \"hub.API.>\"",
@@ -142,14 +142,14 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
   }
 }
 
-TEST_CASE("of several mistakes the first in the file is told, though tables are sorted by name") {
+TEST_CASE("of several mistakes the first in the file is reported, though tables are sorted by name") {
   CHECK(complaint("[nats]\nzzz_unheard_of = 1\n[http]\naaa_unheard_of = 1\n") ==
         "FILE:2: nats.zzz_unheard_of: unknown key; config/recordkv.toml lists them all");
   CHECK(complaint("[http]\naaa_unheard_of = 1\n[nats]\nzzz_unheard_of = 1\n") ==
         "FILE:2: http.aaa_unheard_of: unknown key; config/recordkv.toml lists them all");
 }
 
-TEST_CASE("a file that is no TOML, or is not there") {
+TEST_CASE("a file that is not TOML, or is missing") {
   CHECK(complaint("[kv]\nbucket = \n").starts_with("FILE:2: "));
   CHECK(complaint("[kv]\nbucket = \"a\"\nbucket = \"b\"\n").starts_with("FILE:3: "));
   const auto read = [](std::string path) {

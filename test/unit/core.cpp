@@ -21,11 +21,11 @@
 using namespace recordkv;
 using namespace std::chrono_literals;
 
-TEST_CASE("notify wakes everyone who waits, once, and is not remembered") {
+TEST_CASE("notify wakes every waiting coroutine once, and is not remembered") {
   asio::io_context io;
   event e;
   int woken = 0;
-  e.notify();  // nobody waits: nothing is remembered
+  e.notify();  // without a waiter nothing is remembered
   auto waiter = [](event& ev, int& n) -> task<> {
     co_await ev.wait();
     ++n;
@@ -126,7 +126,7 @@ TEST_CASE("a rate-limited line is due at once, then once per interval, and tells
   CHECK(told.overdue("a", t0 + 59s) == 0);
   CHECK(told.overdue("a", t0 + 60s) == 29);
   CHECK(told.overdue("a", t0 + 200s) == 0);
-  CHECK(told.overdue("nobody", t0 + 200s) == 0);
+  CHECK(told.overdue("absent", t0 + 200s) == 0);
   CHECK(told.count("a", t0 + 201s) == 1);
 }
 
@@ -140,12 +140,12 @@ TEST_CASE("keys of rate-limited lines are bounded: those beyond share one") {
   CHECK(told.count("c", t0 + 120s) == 1);  // the idle ones were forgotten
 }
 
-TEST_CASE("hosts are counted apart, and so many of them only") {
+TEST_CASE("hosts are counted separately, up to a bound") {
   meters m;
   for (std::size_t i = 0; i < meters::max_hosts + 2; ++i) m.add_of_host("faults", fmt::format("h{}", i), "since");
   m.add_of_host("faults", "h0", "since");
-  CHECK(m.value_of_host("faults", "h0", "since") == 2);
-  CHECK(m.value_of_host("faults", "other", "since") == 2);
+  CHECK(m.of_hosts().at({"faults", "h0", "since"}) == 2);
+  CHECK(m.of_hosts().at({"faults", "other", "since"}) == 2);
   CHECK(m.of_hosts().size() == meters::max_hosts + 1);
 }
 

@@ -5,7 +5,7 @@ using namespace recordkv;
 using namespace recordkv::view;
 using namespace recordkv::view::test;
 
-TEST_CASE("where: a record that is not wanted gives no row and is no misfit") {
+TEST_CASE("where: a record that is not wanted gives no row and is not rejected") {
   const auto kept = [](std::string_view where, std::string_view json) {
     const auto p = planned(
         fmt::format("where = [ {} ]\ncolumns = [ {{ name = \"x\", pointer = \"/x\", required = true }} ]", where));
@@ -19,7 +19,7 @@ TEST_CASE("where: a record that is not wanted gives no row and is no misfit") {
   CHECK(kept(reply, R"({"x":"a","reply":null})") == none);
   CHECK(kept(reply, R"({"x":"a"})") == none);
   CHECK(kept(reply, R"({})") == none);
-  CHECK(kept(reply, R"({"reply":1})") == lines{"misfit: column x, /x in the record, is missing"});
+  CHECK(kept(reply, R"({"reply":1})") == lines{"rejected: column x, /x in the record, is missing"});
   CHECK(kept(R"({ pointer = "/reply", exists = false })", R"({"x":"a"})") == row);
   CHECK(kept(R"({ pointer = "/reply", exists = false })", R"({"x":"a","reply":null})") == row);
   CHECK(kept(R"({ pointer = "/reply", exists = false })", R"({"x":"a","reply":1})") == none);
@@ -56,7 +56,7 @@ TEST_CASE("where: a record that is not wanted gives no row and is no misfit") {
   CHECK(kept(both, R"({"x":"a","v":"bc","w":1})") == row);
   CHECK(kept(both, R"({"x":"a","v":"bc","w":2})") == none);
   CHECK(kept(both, R"({"x":"a","v":"c","w":1})") == none);
-  CHECK(kept(both, "[]") == lines{"misfit: JSON, but no object"});  // nobody can say whether it was wanted
+  CHECK(kept(both, "[]") == lines{"rejected: JSON, but no object"});  // it is unknown whether it was wanted
 }
 
 TEST_CASE("each: one row for each element, in document order") {
@@ -85,7 +85,7 @@ TEST_CASE("each: where and required look into the element") {
   CHECK(rows(p, R"({"lang":"de","facets":[{"t":"m"}]})").empty());
   // One element that does not fit takes the whole record along: half a record would be no fold of anything.
   CHECK(rows(p, R"({"lang":"en","facets":[{"t":"m","who":"a"},{"t":"x"},{"t":"m","who":1}]})") ==
-        lines{"misfit: column who, /who in element 2 of /facets, is none of its type"});
+        lines{"rejected: column who, /who in element 2 of /facets, is none of its type"});
   const auto tags = planned(R"(each = "/tags"
     where = [ { pointer = "", prefix = "a" } ]
     columns = [ { name = "tag", pointer = "", required = true } ])");
@@ -98,7 +98,7 @@ TEST_CASE("each: where and required look into the element") {
   CHECK(rows(place, R"({"m":[[1,2],[4]]})") == lines{"4"});
 }
 
-TEST_CASE("each: a record with too many elements is a misfit, not a flood") {
+TEST_CASE("each: a record with too many elements is rejected, not a flood") {
   const auto p = planned(R"(each = "/a"
     columns = [ { name = "n", pointer = "", type = "integer", required = true } ])");
   const auto list = [](std::size_t n) {
@@ -107,10 +107,10 @@ TEST_CASE("each: a record with too many elements is a misfit, not a flood") {
     return out + "]}";
   };
   CHECK(rows(p, list(10'000)).size() == 10'000);
-  CHECK(rows(p, list(10'001)) == lines{"misfit: more than 10000 elements at /a"});
+  CHECK(rows(p, list(10'001)) == lines{"rejected: more than 10000 elements at /a"});
   const auto copies = planned(R"(each = "/a"
     columns = [ { name = "all", record = "", type = "json" } ])");
-  CHECK(rows(copies, list(9000)) == lines{"misfit: its rows would take more than 16 MiB"});
+  CHECK(rows(copies, list(9000)) == lines{"rejected: its rows would take more than 16 MiB"});
 }
 
 namespace {
@@ -120,7 +120,7 @@ lines links(std::string_view json) {
   static const auto p = planned("extract = \"links\"");
   lines out;
   const auto got = extracted(p, json);
-  REQUIRE(got.misfit.empty());
+  REQUIRE(got.rejection_reason.empty());
   for (const auto& r : got.rows)
     out.push_back(
         fmt::format("{} {} {}", std::get<std::string>(r[0]), std::get<std::string>(r[1]), std::get<std::string>(r[2])));

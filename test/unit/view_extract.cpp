@@ -139,7 +139,7 @@ TEST_CASE("computed columns tell what does not stand in the record") {
   REQUIRE(none.rows.size() == 1);
   for (std::size_t i = 4; i < 8; ++i) CHECK(none.rows[0][i] == cell());
   const auto wants_cid = planned(R"(columns = [ { name = "a", value = "cid", required = true } ])");
-  CHECK(extract(wants_cid, bare).misfit == "column a, is not known of this record");
+  CHECK(extract(wants_cid, bare).rejection_reason == "column a, is not known of this record");
 }
 
 TEST_CASE("a column of the hooks has its default when the row is made") {
@@ -155,22 +155,22 @@ TEST_CASE("a record without a required column gives no row, and it is said why")
     return cell_text(type, json, ", required = true");
   };
   CHECK(required("text", R"("")") == "''");  // empty is there
-  CHECK(required("text", "null") == "misfit: column x, /x in the record, is missing");
-  CHECK(required("integer", R"("1")") == "misfit: column x, /x in the record, is none of its type");
-  CHECK(required("timestamp", R"("yesterday")") == "misfit: column x, /x in the record, is none of its type");
-  CHECK(required("at-uri", R"("at://x")") == "misfit: column x, /x in the record, is none of its type");
+  CHECK(required("text", "null") == "rejected: column x, /x in the record, is missing");
+  CHECK(required("integer", R"("1")") == "rejected: column x, /x in the record, is none of its type");
+  CHECK(required("timestamp", R"("yesterday")") == "rejected: column x, /x in the record, is none of its type");
+  CHECK(required("at-uri", R"("at://x")") == "rejected: column x, /x in the record, is none of its type");
   CHECK(required("text", R"("\u0000")") ==
-        "misfit: column x, /x in the record, holds U+0000, which a database cannot keep");
+        "rejected: column x, /x in the record, holds U+0000, which a database cannot keep");
   CHECK(required("json", R"("\u0000")") ==
-        "misfit: column x, /x in the record, holds U+0000, which a database cannot keep");
-  CHECK(required("json", "null") == "misfit: column x, /x in the record, is missing");
+        "rejected: column x, /x in the record, holds U+0000, which a database cannot keep");
+  CHECK(required("json", "null") == "rejected: column x, /x in the record, is missing");
   const auto p = planned(R"(columns = [ { name = "x", pointer = "/x" } ])");
-  CHECK(rows(p, "[]") == lines{"misfit: JSON, but no object"});
+  CHECK(rows(p, "[]") == lines{"rejected: JSON, but no object"});
   for (const std::string_view bad :
        {"7", "null", "\"x\"", "", "{", R"({"x":"a"} x)", "{\"x\":\"\xff\"}", R"({"x":"\ud800"})", R"({"x":"\udc00"})",
         "{\"x\":\"\xed\xa0\x80\"}", R"({"x":01})", R"({"x":NaN})", R"({"x":'a'})", "{\"x\":\"a\nb\"}", R"({"x":1,})"}) {
     INFO(bad);
-    CHECK(rows(p, bad).at(0).starts_with("misfit: "));
+    CHECK(rows(p, bad).at(0).starts_with("rejected: "));
   }
 }
 
@@ -195,11 +195,11 @@ TEST_CASE("records may nest deep and be large, within reason") {
   };
   CHECK(rows(p, nested(100)) == lines{"'here'"});
   CHECK(rows(p, nested(127)) == lines{"'here'"});
-  CHECK(rows(p, nested(129)).at(0).starts_with("misfit: no JSON"));
-  CHECK(rows(p, nested(100'000)).at(0).starts_with("misfit: no JSON"));  // refused, not a stack overflow
-  CHECK(rows(p, std::string(100'000, '[')).at(0).starts_with("misfit: no JSON"));
+  CHECK(rows(p, nested(129)).at(0).starts_with("rejected: no JSON"));
+  CHECK(rows(p, nested(100'000)).at(0).starts_with("rejected: no JSON"));  // refused, not a stack overflow
+  CHECK(rows(p, std::string(100'000, '[')).at(0).starts_with("rejected: no JSON"));
   CHECK(rows(p, fmt::format(R"({{"long":"{}","x":"here"}})", std::string(1'000'000, 'a'))) == lines{"'here'"});
-  CHECK(rows(p, std::string((16 << 20) + 1, ' ')).at(0) == "misfit: longer than 16 MiB");
+  CHECK(rows(p, std::string((16 << 20) + 1, ' ')).at(0) == "rejected: longer than 16 MiB");
   std::string pointer;
   for (int i = 0; i < 100; ++i) pointer += "/0";
   const auto deep = planned(fmt::format(R"(columns = [ {{ name = "x", pointer = "/d{}", type = "json" }} ])", pointer));
@@ -211,8 +211,8 @@ TEST_CASE("what one record becomes is bounded") {
   for (int i = 0; i < 200; ++i) columns += fmt::format(R"({{ name = "c{}", pointer = "", type = "json" }},)", i);
   const auto wide = planned(columns + "]");
   CHECK(rows(wide, fmt::format(R"({{"x":"{}"}})", std::string(100'000, 'a'))) ==
-        lines{"misfit: its rows would take more than 16 MiB"});
-  CHECK(extracted(wide, fmt::format(R"({{"x":"{}"}})", std::string(50'000, 'a'))).misfit.empty());
+        lines{"rejected: its rows would take more than 16 MiB"});
+  CHECK(extracted(wide, fmt::format(R"({{"x":"{}"}})", std::string(50'000, 'a'))).rejection_reason.empty());
 }
 
 TEST_CASE("a text that an index could not hold counts as one of another type, in both databases") {
@@ -236,5 +236,5 @@ TEST_CASE("a text that an index could not hold counts as one of another type, in
     return rows(uri, fmt::format(R"({{"x":"at://did:plc:{}/a.b.c/1"}})", std::string(n, 'a'))).at(0);
   };
   CHECK(of(900).starts_with("'at://"));
-  CHECK(of(1000) == "misfit: column x, /x in the record, is too long for the index or counter that it stands in");
+  CHECK(of(1000) == "rejected: column x, /x in the record, is too long for the index or counter that it stands in");
 }

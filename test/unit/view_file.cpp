@@ -93,7 +93,7 @@ columns = [
   CHECK(p.columns[1].fallback == cell(std::int64_t{5}));
   CHECK(p.columns[2].from == origin::record);
   CHECK(p.columns[3].from == origin::time);
-  CHECK(p.on_put.find("comment") == std::string::npos);  // whoever binds parameters meets no comment
+  CHECK(p.on_put.find("comment") == std::string::npos);  // a comment might hold what looks like a parameter
   CHECK(p.on_put.find("another") == std::string::npos);
   CHECK(p.on_put.find("VALUES (:did, ':rkey {}')") != std::string::npos);
 }

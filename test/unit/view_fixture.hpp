@@ -95,11 +95,11 @@ inline change del(std::string did, std::string rkey) {
   return {.erase = true, .did = std::move(did), .collection = std::string(like), .rkey = std::move(rkey)};
 }
 
-inline change misfit(std::string did, std::string rkey, std::string reason, std::uint64_t seq = 1) {
+inline change rejected(std::string did, std::string rkey, std::string reason, std::uint64_t seq = 1) {
   auto c = del(std::move(did), std::move(rkey));
   c.erase = false;
   c.seq = seq;
-  c.misfit = std::move(reason);
+  c.rejection_reason = std::move(reason);
   return c;
 }
 

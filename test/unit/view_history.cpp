@@ -42,8 +42,9 @@ struct fold {
   lines rejects() const {
     std::set<std::pair<std::uint64_t, std::string>> ordered;
     for (const auto& [key, c] : newest)
-      if (!c.misfit.empty())
-        ordered.emplace(c.seq, fmt::format("at://{}/{}/{} {} {}", c.did, c.collection, c.rkey, c.misfit, c.seq));
+      if (!c.rejection_reason.empty())
+        ordered.emplace(c.seq,
+                        fmt::format("at://{}/{}/{} {} {}", c.did, c.collection, c.rkey, c.rejection_reason, c.seq));
     lines out;
     for (const auto& [seq, line] : ordered) out.push_back(line);
     return out;
@@ -68,7 +69,7 @@ class history {
     const auto seq = ++seq_;
     const auto what = upto(10);
     change c = del(did, rkey);
-    if (what == 0) c = misfit(did, rkey, fmt::format("wrong{}", upto(2)));
+    if (what == 0) c = rejected(did, rkey, fmt::format("wrong{}", upto(2)));
     if (what > 3) {
       std::vector<std::string> values;
       for (auto n = upto(4); n > 0; --n) values.push_back(upto(4) == 0 ? "" : fmt::format("v{}", upto(3)));
@@ -140,7 +141,7 @@ TEST_CASE("random histories: rows, counters and rejects are the fold after every
   }
 }
 
-TEST_CASE("counters follow whoever writes: a shell, another program") {
+TEST_CASE("counters follow every writer: a shell, another program") {
   const directory d;
   auto s = must_open(d);
   const plan p = tags();

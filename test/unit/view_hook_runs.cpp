@@ -67,7 +67,7 @@ TEST_CASE("hooks run for each record with rows and for each key that lost them; 
   must(run(s->apply(p, n, {hooked_put("a", "1", "x"), del("a", "7"), hooked_put("a", "2", "y")}, at(0), at(1))));
   CHECK(must(run(s->ready(p, n, {"0"}, {"0"}))));
   CHECK(rows(d) == lines{"a 1 x 7 1 1", "a 2 y 7 1 1"});
-  must(run(s->apply(p, n, {hooked_put("a", "1", "z"), misfit("a", "2", "no")}, at(1), at(2))));
+  must(run(s->apply(p, n, {hooked_put("a", "1", "z"), rejected("a", "2", "no")}, at(1), at(2))));
   CHECK(rows(d) == lines{"a 1 z 7 1 2"});
   CHECK(other(d).ask("SELECT line FROM log") == lines{"put at://a/app.bsky.feed.like/1bafy-1",
                                                       "put at://a/app.bsky.feed.like/2bafy-1",
@@ -133,6 +133,18 @@ TEST_CASE("a hook whose table has gone blames no record: nothing is changed unti
   CHECK(rows(d, "likes_rejects").empty());
   other(d).run("CREATE TABLE log (line)");
   CHECK(must(run(s->apply(p, n, next, at(1), at(2)))).rows == 2);
+}
+
+TEST_CASE("a hook that refuses a record in words like those of a missing table still makes it a reject") {
+  const directory d;
+  auto s = must_open(d);
+  const other shell(d);
+  shell.run("CREATE TABLE log (line)");
+  shell.run("CREATE TRIGGER no BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no such table: luck'); END");
+  const plan p = hooked("INSERT INTO log VALUES (:rkey)");
+  const auto n = must_live(*s, p);
+  CHECK(must(run(s->apply(p, n, {hooked_put("a", "1", "x")}, {}, at(1)))).rejected == 1);
+  CHECK(rows(d, "likes_rejects") == lines{"at://a/app.bsky.feed.like/1 on_put: no such table: luck 0"});
 }
 
 TEST_CASE("a hook that SQLite does not understand is told when the build begins, with file and key") {

@@ -69,12 +69,12 @@ inline extraction extracted(const plan& p, std::string_view json) {
                      .json = json});
 }
 
-/// Rows as "'a' 1 NULL", or the one line "misfit: …".
+/// Rows as "'a' 1 NULL", or the one line "rejected: …".
 inline std::vector<std::string> rows(const plan& p, std::string_view json) {
   const auto got = extracted(p, json);
-  if (!got.misfit.empty()) {
+  if (!got.rejection_reason.empty()) {
     CHECK(got.rows.empty());
-    return {"misfit: " + got.misfit};
+    return {"rejected: " + got.rejection_reason};
   }
   std::vector<std::string> out;
   for (const auto& row : got.rows) {

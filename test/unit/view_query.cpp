@@ -16,7 +16,7 @@ TEST_CASE("readers see the last whole batch while the next one is written, and n
   writer.run("BEGIN IMMEDIATE; DELETE FROM likes; UPDATE recordkv_builds SET created = 'torn'");
   CHECK(rows(d) == lines{"a 1 x 7 1"});
   CHECK(rows(d, "likes_by_subject") == lines{"x 1"});
-  CHECK(must(run(s->look("likes"))).live->at == at(1));  // although nobody can have the write lock
+  CHECK(must(run(s->look("likes"))).live->at == at(1));  // although no process can have the write lock
   CHECK(must(run(s->rejects("likes", 1))).empty());
 }
 
@@ -90,11 +90,10 @@ TEST_CASE("look-ups that ask for what is not there say what is") {
   const directory d;
   const auto missing = query(d.database(), "likes", {}, 1);
   CHECK(missing.error().code == errc::not_found);
-  CHECK(
-      missing.error().text ==
-      fmt::format("there is no database {} yet, and no running index tells of another; run recordkv with stage index, "
-                  "or set index.database",
-                  d.file()));
+  CHECK(missing.error().text ==
+        fmt::format("there is no database {} yet, and no running index names another; run recordkv with stage index, "
+                    "or set index.database",
+                    d.file()));
   auto s = must_open(d);
   must_live(*s, likes());
   const auto view = query(d.database(), "lieks", {}, 1);
@@ -115,7 +114,8 @@ TEST_CASE("a database by its name; and none by any other") {
     const auto refused = store::open(loop(), wrong);
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().code == errc::bad_config);
-    CHECK(refused.error().text.ends_with("names no database; write sqlite:PATH, or postgresql://USER@HOST/DATABASE"));
+    CHECK(refused.error().text.ends_with(
+        "does not name a database; write sqlite:PATH, or postgresql://USER@HOST/DATABASE"));
     CHECK_FALSE(refused.error().text.contains("secret"));
     CHECK(query(wrong, "likes", {}, 1).error().code == errc::bad_config);
   }

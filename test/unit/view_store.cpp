@@ -49,8 +49,8 @@ TEST_CASE("updates move a row, deletes remove it, misfits leave no older row beh
   change unwanted = put("a", "5", "x");
   unwanted.rows.clear();
   const auto done = must(run(s->apply(p, n,
-                                      {put("a", "1", "y"), del("a", "2"), misfit("a", "3", "no subject", 12),
-                                       misfit("a", "4", "no JSON", 11), unwanted, del("a", "9")},
+                                      {put("a", "1", "y"), del("a", "2"), rejected("a", "3", "no subject", 12),
+                                       rejected("a", "4", "no JSON", 11), unwanted, del("a", "9")},
                                       at(1), at(2))));
   CHECK(done.rows == 1);
   CHECK(done.rejected == 2);
@@ -73,7 +73,7 @@ TEST_CASE("a reject goes with the next change of its record, whatever that is") 
   auto s = must_open(d);
   const plan p = likes();
   const auto n = must_live(*s, p);
-  const auto bad = [](std::string rkey, std::string why) { return misfit("a", std::move(rkey), std::move(why)); };
+  const auto bad = [](std::string rkey, std::string why) { return reject("a", std::move(rkey), std::move(why)); };
   must(run(s->apply(p, n, {bad("1", "p"), bad("2", "q"), bad("3", "r"), bad("4", "s")}, {}, at(1))));
   change unwanted = put("a", "4", "x");
   unwanted.rows.clear();
@@ -88,7 +88,7 @@ TEST_CASE("within a batch the last change of a key wins") {
   const auto n = must_live(*s, p);
   const auto done = must(run(s->apply(p, n,
                                       {put("a", "1", "x"), del("a", "1"), put("a", "1", "y"), put("a", "2", "x"),
-                                       del("a", "2"), misfit("a", "3", "m"), put("a", "3", "z")},
+                                       del("a", "2"), rejected("a", "3", "m"), put("a", "3", "z")},
                                       {}, at(1))));
   CHECK(rows(d) == lines{"a 1 y 7 1", "a 3 z 7 1"});
   CHECK(done.rows == 2);
@@ -153,7 +153,7 @@ TEST_CASE("what a bulk leaves is what changes one by one would have left") {
     std::vector<change> batch;
     for (int i = 0; i < 10; ++i) batch.push_back(some(i));
     batch.push_back(del("z", "1"));
-    batch.push_back(misfit("z", "2", "no", 77));
+    batch.push_back(rejected("z", "2", "no", 77));
     const auto done = must(run(s->apply(p, b.number, batch, at(0), at(1))));
     CHECK(done.rows == (many ? 20 : 10));
     CHECK(done.rejected == 1);
@@ -181,11 +181,11 @@ TEST_CASE("retry: a change counts only while its reject stands with its sequence
   const plan p = likes();
   CHECK(run(s->retry(p, {})).error().code == errc::not_found);
   const auto n = must_live(*s, p);
-  must(run(s->apply(
-      p, n,
-      {misfit("a", "1", "p", 11), misfit("a", "2", "q", 12), misfit("a", "3", "r", 13), put("a", "4", "live", 14)}, {},
-      at(14))));
-  CHECK(must(run(s->retry(p, {put("a", "1", "x", 11), put("a", "2", "stale", 9), misfit("a", "3", "still", 13),
+  must(run(s->apply(p, n,
+                    {rejected("a", "1", "p", 11), rejected("a", "2", "q", 12), rejected("a", "3", "r", 13),
+                     put("a", "4", "live", 14)},
+                    {}, at(14))));
+  CHECK(must(run(s->retry(p, {put("a", "1", "x", 11), put("a", "2", "stale", 9), rejected("a", "3", "still", 13),
                               put("a", "4", "older", 10), put("b", "1", "never", 1)}))) == 1);
   CHECK(rows(d) == lines{"a 1 x 7 1", "a 4 live 7 1"});
   CHECK(rows(d, "likes_by_subject") == lines{"live 1", "x 1"});
@@ -209,7 +209,7 @@ TEST_CASE("X21: shares of one view move their own partitions, beside each other"
   must(run(s->apply(p, n, {put("a", "2", "x")}, share({{"0", 5}, {"1", 5}}), share({{"0", 7}, {"1", 7}}))));
   const std::map<std::string, std::uint64_t> all{{"0", 7}, {"1", 7}, {"2", 9}};
   CHECK(must(run(s->look("likes"))).live->at.seq == all);
-  // Who believes in an older place of a partition of his does not move it, nor anything else.
+  // A process that knows an older position of its partition moves neither it, nor anything else.
   auto late = run(second->apply(p, n, {put("c", "1", "x")}, share({{"1", 5}, {"2", 9}}), share({{"1", 8}, {"2", 10}})));
   CHECK(late.error().code == errc::conflict);
   CHECK(must(run(s->look("likes"))).live->at.seq == all);

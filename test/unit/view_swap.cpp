@@ -1,4 +1,4 @@
-// Two builds of a view: what stands, what a reader sees while one takes the other's place, and who may do what.
+// Two builds of a view: which exist, what a reader sees while they are swapped, and which calls are refused.
 #include "view_fixture.hpp"
 
 #include <atomic>
@@ -107,7 +107,7 @@ TEST_CASE("drop removes all of a view and nothing of another") {
   must_live(*s, likes());
 }
 
-TEST_CASE("somebody's own view over the tables survives a swap") {
+TEST_CASE("a user's VIEW over the tables survives a swap") {
   const directory d;
   auto s = must_open(d);
   const plan p = likes();
@@ -169,7 +169,7 @@ TEST_CASE("readers through swap after swap: always one whole build, no error, no
   CHECK(asked >= 200);
 }
 
-TEST_CASE("a table of somebody else's is left alone, under any name that a build will need") {
+TEST_CASE("a foreign table is left alone, under any name that a build will need") {
   for (const std::string name : {"likes", "likes_by_subject", "likes_rejects", "likes__next", "Likes"}) {
     const directory d;
     auto s = must_open(d);
@@ -195,7 +195,7 @@ TEST_CASE("a view that is called as another's counter") {
   must_live(*s, p);
 }
 
-TEST_CASE("a build that somebody took a table from is none, and is built anew") {
+TEST_CASE("a build that has lost a table does not count, and is built anew") {
   for (const std::string table : {"likes", "likes_by_subject", "likes_rejects"}) {
     const directory d;
     auto s = must_open(d);

@@ -1,6 +1,8 @@
 // Trouble: another writer, a lock, a full disk, a file that is none, a kill in the middle.
+#include "sqlite/database.hpp"
 #include "view_fixture.hpp"
 
+#include <cerrno>
 #include <fstream>
 #include <latch>
 #include <thread>
@@ -52,7 +54,7 @@ TEST_CASE("a batch that fails halfway leaves rows, counters and position as they
   const other shell(d);
   shell.run("CREATE TRIGGER full BEFORE INSERT ON likes WHEN new.did = 'm' BEGIN SELECT RAISE(ABORT, 'no room'); END");
   const auto refused = run(s->apply(
-      p, n, {put("a", "1", "y"), misfit("b", "1", "z"), put("m", "1", "y"), put("z", "1", "y")}, at(1), at(2)));
+      p, n, {put("a", "1", "y"), rejected("b", "1", "z"), put("m", "1", "y"), put("z", "1", "y")}, at(1), at(2)));
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == errc::storage);
   CHECK(refused.error().text.contains("cannot write a row: no room"));
@@ -78,7 +80,7 @@ TEST_CASE("two writers: the one that comes second is told, and may go on from wh
   CHECK(rows(d).size() == 2);
 }
 
-TEST_CASE("a full disk: words, nothing changed, and the same call succeeds once there is room") {
+TEST_CASE("a full disk: an error, nothing changed, and the same call succeeds once there is room") {
   const directory d;
   auto s = must_open(d);
   const plan p = likes();
@@ -126,7 +128,7 @@ TEST_CASE("a reader that stays does not hold up the writer, nor a swap") {
   CHECK(reader.ask("SELECT subject FROM likes") == lines{"new"});
 }
 
-TEST_CASE("a database that another program keeps locked: a bounded wait, then words") {
+TEST_CASE("a database that another program keeps locked: a bounded wait, then an error") {
   const directory d;
   auto s = must_open(d, 50ms);
   const plan p = likes();
@@ -137,20 +139,54 @@ TEST_CASE("a database that another program keeps locked: a bounded wait, then wo
     shell.run("BEGIN IMMEDIATE");
     const auto refused = run(s->apply(p, n, {put("a", "1", "x")}, {}, at(1)));
     REQUIRE_FALSE(refused.has_value());
-    CHECK(refused.error().code == errc::storage);
+    CHECK(refused.error().code == errc::locked);
     CHECK(refused.error().text ==
           fmt::format("database {}: cannot BEGIN: database is locked; another program keeps it locked: end that "
                       "program's transaction (an open sqlite3 shell?), or give this process a database of its own",
                       d.file()));
-    CHECK(run(s->begin(p, at(0), 0, b.number)).error().code == errc::storage);
-    CHECK(run(s->ready(p, b.number, {"0"}, {"0"})).error().code == errc::storage);
-    CHECK(run(s->drop("likes")).error().code == errc::storage);
+    CHECK(run(s->begin(p, at(0), 0, b.number)).error().code == errc::locked);
+    CHECK(run(s->ready(p, b.number, {"0"}, {"0"})).error().code == errc::locked);
+    CHECK(run(s->drop("likes")).error().code == errc::locked);
   }
   must(run(s->apply(p, n, {put("a", "1", "x")}, {}, at(1))));  // the same call succeeds once the lock is gone
   CHECK(must(run(s->ready(p, b.number, {"0"}, {"0"}))));
 }
 
-TEST_CASE("a database of ours is opened beside somebody who writes for long") {
+TEST_CASE("the code of an error does not depend on the names of directories") {
+  for (const std::string_view name : {"full", "locked", "connect"}) {
+    directory d;
+    d.path /= name;
+    std::filesystem::create_directories(d.path);
+    {
+      auto s = must_open(d, 50ms);
+      const other shell(d);
+      shell.run("BEGIN IMMEDIATE");
+      CHECK(run(s->begin(likes(), at(0), 0, 0)).error().code == errc::locked);
+      shell.run("ROLLBACK");
+      shell.run("CREATE TABLE likes (x)");
+      CHECK(run(s->begin(likes(), at(0), 0, 0)).error().code == errc::mismatch);
+    }
+    std::ofstream(d.file("other.db")) << std::string(5000, 'x');
+    CHECK(store::open(loop(), d.database("other.db")).error().code == errc::storage);
+    std::filesystem::remove_all(d.path.parent_path());
+  }
+}
+
+TEST_CASE("SQLite's result codes as ours: locks, a full disk, and all that waiting does not mend") {
+  for (const int code :
+       {SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT, SQLITE_BUSY_RECOVERY, SQLITE_LOCKED, SQLITE_LOCKED_SHAREDCACHE})
+    CHECK(code_of(code, 0) == errc::locked);
+  CHECK(code_of(SQLITE_FULL, 0) == errc::no_space);
+  for (const int code : {SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC, SQLITE_CANTOPEN}) {
+    CHECK(code_of(code, ENOSPC) == errc::no_space);
+    CHECK(code_of(code, EDQUOT) == errc::no_space);
+    CHECK(code_of(code, EIO) == errc::storage);
+  }
+  for (const int code : {SQLITE_ERROR, SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_READONLY, SQLITE_CONSTRAINT_UNIQUE})
+    CHECK(code_of(code, ENOSPC) == errc::storage);
+}
+
+TEST_CASE("a database with builds is opened while another program writes for long") {
   const directory d;
   must_live(*must_open(d), likes());
   const other shell(d);
@@ -162,7 +198,7 @@ TEST_CASE("a database of ours is opened beside somebody who writes for long") {
 
 // As processes do that share the views out by partitions, at their first start. SQLite's own patience does not cover
 // it.
-TEST_CASE("opening a new file that somebody else just makes his own: a wait, not a refusal") {
+TEST_CASE("opening a new file while another program makes tables in it: a wait, not a refusal") {
   const directory d;
   std::filesystem::create_directories(d.path);
   const other shell(d);

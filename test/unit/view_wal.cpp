@@ -1,4 +1,4 @@
-// A write-ahead log that a reader keeps from beginning anew; and who that reader is.
+// A write-ahead log that cannot begin anew because of a reader, and which reader that is.
 #include "sqlite/lock_holders.hpp"
 #include "sqlite/wal_watch.hpp"
 #include "view_fixture.hpp"

@@ -1,4 +1,4 @@
-// A file of likes, one line a change: sequence, URI, what is liked (nothing when the like is gone). See ../README.md.
+// A file of likes, one line per change: sequence, URI, subject (empty if the like is gone). See ../README.md.
 #include <recordkv/indexer.hpp>
 #include <recordkv/run.hpp>
 
@@ -19,14 +19,14 @@ recordkv::task<recordkv::result<void>> work(recordkv::record_feed& feed) {
   auto file = open_at_whole_line(setting("LIKES_FILE"));
   while (auto batch = co_await feed.next()) {
     for (const auto& like : *batch) {
-      boost::system::error_code ec;  // a delete is empty; and anybody may have written the rest
+      boost::system::error_code ec;  // a delete is empty, and any account may have written the rest
       const auto json = boost::json::parse(like.json, ec);
       const auto* uri = json.find_pointer("/subject/uri", ec);
       const std::string_view liked = uri && uri->is_string() ? std::string_view(uri->get_string()) : "";
       file << like.seq << '\t' << like.uri() << '\t' << liked << '\n';
     }
     if (!file.flush()) co_return recordkv::fail(recordkv::errc::storage, "{} can't be written", setting("LIKES_FILE"));
-    feed.settle(*batch);  // only now: what was not settled comes again after a kill
+    feed.settle(*batch);  // only now: what is not settled comes again after a kill
   }
   co_return feed.ended();
 }

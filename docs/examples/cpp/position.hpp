@@ -1,4 +1,4 @@
-// The file as a reader of its own finds it: up to the last whole line, which says how far it has come.
+// The file of a reader that keeps its own position: the last whole line is the position.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ inline std::ofstream open_at_whole_line(const std::string& path) {
   return std::ofstream(path, std::ios::app | std::ios::binary);
 }
 
-/// Nothing for a file without a line: then the feed finds where to begin.
+/// Nothing if the file has no line. The feed then finds where to begin.
 inline std::optional<std::uint64_t> position_of(const std::string& path) {
   open_at_whole_line(path).close();
   std::ifstream in(path);

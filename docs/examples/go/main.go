@@ -1,4 +1,4 @@
-// A file of likes, one line a change: sequence, URI, what is liked (nothing when the like is gone). See ../README.md.
+// A file of likes, one line per change: sequence, URI, subject (empty if the like is gone). See ../README.md.
 //
 //	likes NATS_URL DURABLE FILE [--new] [--no-ack]
 package main
@@ -20,7 +20,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const stream, likes = "KV_record", "$KV.record.*.app.bsky.feed.like.*.*" // exactly this collection; ">" would catch longer names
+const stream, likes = "KV_record", "$KV.record.*.app.bsky.feed.like.*.*" // exactly this collection; ">" would match longer names
 
 var escaped = regexp.MustCompile("/[0-9A-F]{2}")
 
@@ -31,7 +31,7 @@ func decode(token string) string {
 	})
 }
 
-// A key is read from the right: an NSID spans several tokens.
+// Reads a key from the right: an NSID spans several tokens.
 func uri(subject string) string {
 	t := strings.Split(subject, ".")
 	n := len(t)
@@ -40,18 +40,18 @@ func uri(subject string) string {
 
 func liked(data []byte) string {
 	var like struct{ Subject struct{ URI string } }
-	_ = json.Unmarshal(data, &like) // a delete is empty; and anybody may have written the rest
+	_ = json.Unmarshal(data, &like) // a delete is empty, and any account may have written the rest
 	return like.Subject.URI
 }
 
 func must[T any](value T, err error) T {
 	if err != nil {
-		log.Fatal(err) // begun again, it rewinds
+		log.Fatal(err) // a restart rewinds
 	}
 	return value
 }
 
-// The durable begins right behind what is done: its own account of that with acks, the file's (after) without.
+// The durable begins right behind what is done: by its own floor with acks, by the file (after) without.
 func rewind(js jetstream.JetStream, s jetstream.Stream, durable string, ack bool, after uint64) jetstream.Consumer {
 	ctx := context.Background()
 	config := jetstream.ConsumerConfig{Durable: durable, FilterSubject: likes, AckPolicy: jetstream.AckNonePolicy,
@@ -86,7 +86,7 @@ func main() {
 	text = text[:bytes.LastIndexByte(text, '\n')+1]
 	must(0, file.Truncate(int64(len(text)))) // a kill may have left half a line
 
-	nc := must(nats.Connect(url, nats.NoReconnect())) // cut off, it ends; begun again, it rewinds
+	nc := must(nats.Connect(url, nats.NoReconnect())) // if cut off, it ends; a restart rewinds
 	js := must(jetstream.New(nc))
 	s := must(js.Stream(context.Background(), stream))
 	var after uint64
@@ -102,8 +102,8 @@ func main() {
 	for expected := uint64(1); ; expected++ {
 		m := must(messages.Next())
 		at := must(m.Metadata())
-		if at.Sequence.Consumer != expected { // a request of a predecessor who was killed may still be given some
-			log.Fatal("something is missing; begin again")
+		if at.Sequence.Consumer != expected { // a killed predecessor's request may still receive some
+			log.Fatal("a message is missing: start again")
 		}
 		must(fmt.Fprintf(file, "%d\t%s\t%s\n", at.Sequence.Stream, uri(m.Subject()), liked(m.Data())))
 		if ack { // only what is written

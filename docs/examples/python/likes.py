@@ -1,4 +1,4 @@
-"""A file of likes, one line a change: sequence, URI, what is liked (nothing when the like is gone). See ../README.md.
+"""A file of likes, one line per change: sequence, URI, subject (empty if the like is gone). See ../README.md.
 
 python3 likes.py NATS_URL DURABLE FILE [--new] [--no-ack]
 """
@@ -12,7 +12,8 @@ import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-STREAM, LIKES = "KV_record", "$KV.record.*.app.bsky.feed.like.*.*"  # exactly this collection; ">" would catch longer names
+STREAM = "KV_record"
+LIKES = "$KV.record.*.app.bsky.feed.like.*.*"  # exactly this collection; ">" would match longer names
 
 
 def uri(subject: str) -> str:
@@ -24,12 +25,12 @@ def uri(subject: str) -> str:
 def liked(message) -> str:
     try:
         return str(json.loads(message.data)["subject"]["uri"])
-    except (ValueError, LookupError, TypeError):  # a delete is empty; and anybody may have written the rest
+    except (ValueError, LookupError, TypeError):  # a delete is empty, and any account may have written the rest
         return ""
 
 
 async def rewind(js, durable: str, new: bool, ack: bool, after: int | None) -> None:
-    """The durable begins right behind what is done: its own account of that with acks, the file's without."""
+    """The durable begins right behind what is done: by its own floor with acks, by the file without."""
     try:
         if ack:
             after = (await js.consumer_info(STREAM, durable)).ack_floor.stream_seq
@@ -53,7 +54,7 @@ async def main(url: str, durable: str, path: str, *options: str) -> None:
         whole = file.read()
         whole = whole[:whole.rfind(b"\n") + 1]  # a kill may have left half a line
         file.truncate(len(whole))
-        nc = await nats.connect(url, allow_reconnect=False)  # cut off, it ends; begun again, it rewinds
+        nc = await nats.connect(url, allow_reconnect=False)  # if cut off, it ends; a restart rewinds
         js = nc.jetstream()
         after = int(whole.splitlines()[-1].split(b"\t")[0]) if whole else None
         if after is None and new and not ack:  # "new" is from now on, not from the next start
@@ -69,15 +70,15 @@ async def main(url: str, durable: str, path: str, *options: str) -> None:
                 continue
             for m in batch:
                 at = m.metadata.sequence
-                if at.consumer != expected:  # a request of a predecessor who was killed may still be given some
-                    sys.exit("something is missing; begin again")
+                if at.consumer != expected:  # a killed predecessor's request may still receive some
+                    sys.exit("a message is missing: start again")
                 expected += 1
                 file.write(f"{at.stream}\t{uri(m.subject)}\t{liked(m)}\n".encode())
             file.flush()
             if ack:  # only what is written
                 for m in batch:
                     await m.ack()
-    sys.exit("NATS has gone; begin again")
+    sys.exit("the connection to NATS is lost: start again")
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -30,17 +30,20 @@ enum class kind : std::uint8_t {
 };
 
 /// In which order the keys of a map may come. What is hashed or signed (records, commits) has one form only. The
-/// envelope of a frame is neither: a host that writes its keys in another order is understood, and whoever reads the
-/// fields looks for repeated ones itself.
+/// envelope of a frame is neither, so its keys may come in any order. The reader of its fields refuses repeated keys.
 enum class key_order : bool { ascending, any };
 
 /// A pull reader: one call, one token. Reads a sequence of items until the bytes are used up, so a caller that wants
 /// exactly one item asks for kind::end afterwards. An array or map is closed by its last element, without a token.
 ///
-/// Refused: lengths and integers not in their shortest form, indefinite lengths, tags other than 42, floats, undefined
-/// and other simple values, integers beyond 64-bit signed, map keys that are not text or not in strictly ascending
-/// order (shorter first, then bytewise), text that is not UTF-8, links that are not a CIDv1, and more than the limits
-/// above allow. Views point into the bytes given to the constructor.
+/// Refused:
+///   - lengths and integers not in their shortest form, indefinite lengths;
+///   - tags other than 42, floats, undefined and other simple values, integers beyond 64 bits with a sign;
+///   - map keys that are not text, or not in strictly ascending order (shorter first, then bytewise);
+///   - text that is not UTF-8, links that are not a CIDv1;
+///   - more than the limits above allow.
+///
+/// Views point into the bytes given to the constructor.
 class reader {
  public:
   explicit reader(std::string_view bytes, key_order keys = key_order::ascending) noexcept
@@ -87,9 +90,6 @@ class reader {
   std::size_t depth_ = 0;
   std::array<container, max_depth> open_;  // [0, depth_) are alive; the rest is left uninitialised: a reader is cheap
 };
-
-/// Whether `bytes` is exactly one item of the profile.
-bool is_item(std::string_view bytes) noexcept;
 
 /// Strict UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF.
 bool is_utf8(std::string_view s) noexcept;

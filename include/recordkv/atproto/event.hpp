@@ -1,7 +1,7 @@
-// What happened to one account, as the KV stage acts on it, whatever wire it came over.
+// What happened to one account, in one form for every wire.
 //
-// Owns: the decoded form of a firehose frame (CBOR), a Jetstream event (JSON) and an ingest marker; the
-// glance that ingest takes at a frame before it is buffered.
+// Owns: the decoded form of a firehose frame (CBOR), a Jetstream event (JSON) and an ingest marker. Also the summary of
+// a frame, which ingest makes before it buffers the frame.
 // Refuses to know: sockets, NATS, stored state, clocks. Pure functions of bytes; every length is bounded.
 // Sources: com.atproto.sync.subscribeRepos lexicon, event-stream and sync specifications; Jetstream v1 README.
 #pragma once
@@ -22,33 +22,41 @@ enum class event_kind {
   identity,    ///< hint: the DID document may have changed
   account,     ///< hosting status
   oversize,    ///< ingest marker: a frame too large for the buffer; nothing known but did (and rev)
-  unreadable,  ///< ingest marker, or undecoded(): an event that can't be read; nothing known but did and reason
+  unreadable,  ///< ingest marker, or undecoded(): an event that cannot be read; nothing known but did and reason
   info,        ///< #info: about the stream itself; has no seq and no did
-  unknown,     ///< a type or op we do not know: skipped; seq, where it has one, counts as progress
+  unknown,     ///< an unknown type or op: skipped; its seq, if any, counts as progress
 };
 
 /// What ingest needs to route a frame, read without decoding records or hashing anything.
-struct glance {
+struct frame_summary {
   event_kind kind = event_kind::unknown;
   std::uint64_t seq = 0;                 ///< firehose: seq; Jetstream: `cursor` where present, else `time_us`; 0: none
   double time = 0;                       ///< seconds since 1970, as the source has it; 0: it does not say
   double rev_time = 0;                   ///< commit, sync: the time inside the rev, in seconds since 1970; 0: none
   std::string did;                       ///< a valid DID of at most 512 bytes; empty for info and unknown types
   std::vector<std::string> collections;  ///< commit: collections its ops touch, each once
-  /// info: its name ("OutdatedCursor"). unknown, although the type is known: the word for why it can't be routed
-  /// ("bad_did", "did_too_long"; "seq", with its did); it counts as progress and is decode_event's errc::malformed.
+  /// info: its name ("OutdatedCursor"). unknown, although the type is known: why it cannot be routed ("bad_did",
+  /// "did_too_long"; "seq", with its did). Such an event counts as progress; decode_event refuses it as malformed.
   std::string name;
+
+  /// unknown: the word for it, as counters have it.
+  std::string_view unknown_word() const noexcept { return name.empty() ? std::string_view("unknown") : name; }
 };
 
-/// Checks that `bytes` is one well-formed firehose frame (exactly two DAG-CBOR items, their keys in any order, a header
-/// map with `op`) and reads the glance. errc::malformed: it can't be read. Fields inside are not judged here: one of a
-/// wrong type is taken as absent.
-/// An error frame (op −1) is errc::refused with text "Name: message".
-result<glance> glance_frame(std::string_view bytes);
+/// The codes of an error frame. The host says that something is wrong, and the frame brings nothing else.
+constexpr bool is_error_frame(errc code) noexcept {
+  return code == errc::refused || code == errc::cursor_ahead || code == errc::too_slow;
+}
 
-/// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object, or a commit that
-/// does not say its collection.
-result<glance> glance_jetstream(std::string_view json);
+/// Reads the summary of one firehose frame: exactly two DAG-CBOR items, their keys in any order, a header map with
+/// `op`. errc::malformed: it is no such frame. Fields are not judged here: a field of a wrong type counts as absent.
+/// An error frame (op −1): a code of
+/// is_error_frame(), and the text "Name: message".
+result<frame_summary> summarise_frame(std::string_view bytes);
+
+/// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object, or a commit
+/// without a collection.
+result<frame_summary> summarise_jetstream(std::string_view json);
 
 enum class action { create, update, remove };
 std::string_view name(action a) noexcept;  ///< "create", "update", "delete"
@@ -57,10 +65,10 @@ std::string_view name(action a) noexcept;  ///< "create", "update", "delete"
 enum class record_flaw {
   none,
   bad_path,       ///< no key can be made of it
-  missing_block,  ///< the event names the record and does not bring it
+  missing_block,  ///< the event names the record but does not contain it
   cid_mismatch,   ///< Jetstream: its JSON is not what its CID names
-  malformed,      ///< no data of the AT Protocol
-  number,         ///< "float": the protocol has none
+  malformed,      ///< not data of the AT Protocol
+  number,         ///< "float": the protocol has no floats
   too_large,      ///< beyond the protocol's limit of a record
 };
 std::string_view name(record_flaw f) noexcept;
@@ -92,19 +100,22 @@ struct repo_event {
   std::vector<record_change> changes;
 };
 
-/// Decodes what stands in stream `ingest`: a frame (first byte 0xA0–0xBF), a Jetstream event or a marker ('{').
-/// Commit frames: every CAR block is checked against its CID, the commit block against the message (did, rev), each
-/// record against its op's CID; one bad record is a flaw of that change, anything else is errc::malformed for the
-/// whole event, with the reason as a short word in error::text ("cid_mismatch", "no_commit_block", "did_too_long": a
-/// valid DID over 512 bytes, whose escaped form might not fit NATS's control line, …). errc::refused: an error frame.
-/// Jetstream has no proofs: a record is rewritten through its canonical CBOR, whose CID must be the one that the event
-/// tells (cid_mismatch). Where the event tells none, it is computed, and a number that was not written as an integer is
-/// a float: what it was cannot be known. One that has no CBOR (a fraction, an integer beyond 64 bits) is flawed; a
-/// record that is missing or null is missing_block; of a v2 #sync only the rev is taken over.
+/// Decodes a message of stream `ingest`: a frame (first byte 0xA0–0xBF), a Jetstream event or a marker ('{').
+///
+/// Commit frames: every CAR block is checked against its CID, the commit block against the message (did, rev), and each
+/// record against its op's CID. One bad record is a flaw of that change. Anything else makes the whole event
+/// errc::malformed, with a short word in error::text: "cid_mismatch", "no_commit_block", "did_too_long" (a valid DID
+/// over 512 bytes, whose escaped form might not fit NATS's control line), and so on. A code of
+/// is_error_frame(): an error frame.
+///
+/// Jetstream has no proofs. A record is rewritten through its canonical CBOR, whose CID must be the event's CID
+/// (cid_mismatch). If the event has no CID, it is computed. A number not written as an integer is then a float, since
+/// its CBOR form cannot be known. A record without a CBOR form (a fraction, an integer beyond 64 bits) is flawed. A
+/// record that is missing or null is missing_block. Of a v2 #sync only the rev is used.
 result<repo_event> decode_event(std::string_view payload);
 
-/// What is known all the same of a payload that decode_event refused with `why`: kind unreadable with the account that
-/// a glance sees, else kind unknown; and the reason.
+/// The event for a payload that decode_event refused with `why`. Kind unreadable, if the summary names an account; else
+/// kind unknown. The reason is set.
 repo_event undecoded(std::string_view payload, const error& why);
 
 }  // namespace recordkv::atproto

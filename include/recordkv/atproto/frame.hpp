@@ -17,18 +17,17 @@ namespace recordkv::atproto {
 
 inline constexpr std::size_t max_blocks = 2'000'000;  ///< bytes of a message's CAR
 inline constexpr std::size_t max_ops = 200;           ///< in one commit
-/// Bytes of a DID that we store: escaped threefold it must leave room in NATS's control line of 4096 bytes.
+/// Bytes of a DID that we store. Escaped, it takes up to three times as much of NATS's control line of 4096 bytes.
 inline constexpr std::size_t max_did = 512;
 
 struct frame_parts {
   std::int64_t op = 0;
   std::string_view type;     ///< "#commit"; empty when absent
-  std::string_view payload;  ///< not looked at yet
+  std::string_view payload;  ///< not read yet
 };
 
-/// Reads the header. Its keys, and those of a payload and its ops, may come in any order, each once: some hosts write
-/// them so, and nothing of it is signed. Blocks have one form only.
-/// errc::malformed: "header", or "no_payload".
+/// Reads the header. Keys of the header, the payload and its ops may come in any order, each once. Some hosts write
+/// them so, and none of this is signed. Blocks have one form only. errc::malformed: "header", or "no_payload".
 result<frame_parts> split_frame(std::string_view bytes);
 
 /// The kind that a header's type stands for; event_kind::unknown for others.
@@ -68,8 +67,8 @@ struct notice_view {
 };
 result<notice_view> read_notice(event_kind kind, std::string_view payload);
 
-/// The block that an account signs, version 3. Unknown fields are refused: whoever rebuilds the six known ones in order
-/// to check the signature would not see them.
+/// The block that an account signs, version 3. Unknown fields are refused, because a check of the signature rebuilds
+/// the block from the six known fields.
 struct signed_commit {
   std::string_view did;
   std::string_view rev;

@@ -17,7 +17,7 @@ bool is_rkey(std::string_view s) noexcept;  ///< 1–512 of [A-Za-z0-9_~.:-], no
 bool is_tid(std::string_view s) noexcept;   ///< 13 of the base32-sortable alphabet
 bool is_handle(std::string_view s) noexcept;
 
-/// The time in a TID, in microseconds since 1970. Whoever made it may have counted instead: bridged accounts do.
+/// The time in a TID, in microseconds since 1970. Some writers count instead of using a clock: bridged accounts do.
 std::int64_t tid_micros(std::string_view tid) noexcept;
 
 /// The restricted AT-URI of records: at://<did or handle>[/<nsid>[/<rkey>]]. Views into the argument.

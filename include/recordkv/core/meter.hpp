@@ -33,9 +33,7 @@ class meters {
   /// The value; 0 if it was never counted.
   std::uint64_t value(std::string_view name, std::string_view reason = {}) const;
 
-  std::uint64_t value_of_host(std::string_view name, std::string_view host, std::string_view reason) const;
-
-  /// By name, host and reason.
+  /// Those of hosts, by name, host and reason.
   using host_key = std::tuple<std::string, std::string, std::string>;
   const std::map<host_key, std::uint64_t>& of_hosts() const noexcept { return of_hosts_; }
 

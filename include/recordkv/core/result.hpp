@@ -24,13 +24,19 @@ enum class errc {
   not_found,     ///< the thing that was asked for does not exist
   conflict,      ///< compare-and-set lost: another process wrote first
   full,          ///< a stream is full; the same request succeeds once there is room
+  no_space,      ///< the other side's storage is exhausted; the same request succeeds once a person has made room
   too_large,     ///< the item exceeds a limit and never succeeds as it is
   refused,       ///< the other side answered with an error that is none of the above
   mismatch,      ///< an existing object has settings that break the contract
   lease_lost,    ///< another live process holds the lease
   malformed,     ///< input from the network that breaks its format
   bad_config,    ///< configuration or usage that a person must correct
-  storage,       ///< a local file or database failed
+  storage,       ///< a local file or database failed, and a person must look at it
+  locked,        ///< another program holds a lock on the database
+  unavailable,   ///< the database is not there just now, or is out of something that comes back
+  cursor_stale,  ///< the source no longer has the events that follow the cursor
+  cursor_ahead,  ///< the source's numbers end before the cursor
+  too_slow,      ///< the source ends the connection because this program reads too slowly
 };
 
 /// The code's name, as used in logs and metric labels ("timed_out").
@@ -47,6 +53,13 @@ constexpr bool unanswered(const error& e) noexcept { return e.code == errc::time
 /// True for the errors that a running part waits out. Missing permissions may be granted meanwhile; at a start they
 /// are a mistake.
 constexpr bool passes(const error& e) noexcept { return unanswered(e) || e.code == errc::unauthorized; }
+
+/// A database or file failed. Whether waiting helps is told by passes_by_itself().
+constexpr bool of_storage(errc code) noexcept {
+  return code == errc::storage || code == errc::locked || code == errc::no_space || code == errc::unavailable;
+}
+/// A storage error that ends without a change of the configuration.
+constexpr bool passes_by_itself(errc code) noexcept { return of_storage(code) && code != errc::storage; }
 
 /// "code: text", for test reports.
 std::ostream& operator<<(std::ostream& out, const error& e);

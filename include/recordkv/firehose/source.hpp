@@ -1,7 +1,7 @@
 // Where frames come from: the upstream end of the pipe.
 //
-// Owns: the interface, and the makers of the three kinds (firehose, jetstream, file).
-// Refuses to know: NATS, what becomes of a frame, where cursors are kept.
+// Owns: the interface of a source, what it returns, and what its maker is told.
+// Refuses to know: NATS, what becomes of a frame, where cursors are kept, which kinds there are (source_kinds.hpp).
 #pragma once
 
 #include "recordkv/atproto/event.hpp"
@@ -21,40 +21,40 @@
 
 namespace recordkv::firehose {
 
-/// One message as it came, with what a glance told about it; or a notice about the stream itself.
+/// One message as it came, with its summary; or a notice about the stream itself.
 struct frame {
   enum class notice {
     none,        ///< bytes and info are a message
-    unreadable,  ///< a message was skipped: info.name is the word for why, info.did is set where it could be read
-    late,        ///< bytes and info are a message that came behind newer ones; it was not returned before
-    renumbered,  ///< numbers begin anew: those of before mean nothing. info.seq: the first of the new ones, where known
+    unreadable,  ///< a message was skipped. info.name: why, in a word. info.did: its account, where it could be read
+    late,        ///< bytes and info are a message that came behind newer messages and was not returned before
+    renumbered,  ///< numbers begin anew, and earlier numbers mean nothing. info.seq: the first new number, where known
     outdated_cursor,  ///< the host no longer has everything since our cursor: accounts may be stale
-    gap,              ///< what came first on a connection does not join what was read before
+    gap,              ///< the first events of a connection do not join what was read before
   };
   notice what = notice::none;
   std::string bytes;
-  atproto::glance info;
+  atproto::frame_summary info;
   source_gap gap;  ///< outdated_cursor and gap only
 };
 
-/// A stream of frames that never ends by itself (a file's does). Single consumer, loop thread only.
+/// A stream of frames. Only a file's ends by itself. Single consumer, loop thread only.
 class frame_source {
  public:
   virtual ~frame_source() = default;
 
-  /// Everything that has arrived, at least one frame. Suspends while nothing has; while the caller does not call, the
-  /// socket is not read, and TCP carries the pressure upstream. Connects and reconnects by itself, from the last frame
-  /// it returned. errc::closed after close(), or when a file has been read to its end. errc::bad_config: the
-  /// upstream will never accept us as configured (HTTP 400, 401, 403, 404, 501), text says what to do.
+  /// Everything that has arrived, at least one frame. Suspends until a frame arrives. Between calls the socket is not
+  /// read, so TCP carries the back-pressure upstream. Connects and reconnects by itself, from the last frame that it
+  /// returned. errc::closed: after close(), or at the end of a file. errc::bad_config: the host will never accept this
+  /// configuration (HTTP 400, 401, 403, 404, 501); the text says what to change.
   virtual task<result<std::vector<frame>>> next() = 0;
 
   /// Stops: a waiting next() returns errc::closed soon. Idempotent.
   virtual void close() noexcept = 0;
 
-  /// Drops a connection on which nothing comes, and dials again from the same place. Nothing where there is none.
+  /// Drops a silent connection and dials again from the same place. Without a connection it does nothing.
   virtual void redial() noexcept {}
 
-  /// What keeps it from delivering right now, for `status`: empty while connected, else "connecting to …: reason".
+  /// Why the source does not deliver, for `status`: "connecting to …: reason". Empty while it is connected.
   virtual std::string last_error() const = 0;
 };
 
@@ -68,7 +68,7 @@ struct source_spec {
   start_at start = start_at::live;  ///< used when there is no cursor
   std::optional<std::uint64_t> begin_behind;  ///< the same, before `start`: a number, or for Jetstream a time in µs
   std::optional<source_position> cursor;      ///< the last place that needs no repetition
-  std::size_t max_frame = 5'000'000;          ///< bytes; a larger message is passed over
+  std::size_t max_frame = 5'000'000;          ///< bytes; a larger message is skipped
   std::chrono::milliseconds idle{60'000};     ///< nothing received (not even a pong) for this long: reconnect
   std::chrono::milliseconds proof{2000};      ///< a connection that has stood for so long begins the delays anew
   std::uint64_t pace = 0;                     ///< file: frames per second, 0: as fast as they are taken
@@ -76,22 +76,20 @@ struct source_spec {
   std::chrono::milliseconds retry_base{500};  ///< the first wait before reconnecting; doubles up to 60 s
 };
 
-// Counters of all three: source_frames and source_bytes (messages returned), source_late (numbers that went back;
-// returned all the same), source_skipped{unreadable, unknown, bad_did, did_too_long, info, repeat, regress, keep_alive,
-// error_frame}, source_renumbered, source_reconnects{closed, timeout, unreachable, refused, bad_config, framing,
-// too_slow, error_frame, future_cursor, outdated_cursor, other_instance, silent}. A message of unknown kind is counted
-// as skipped and returned all the same, since its seq is progress. Lines about the connection are logged as part
-// "firehose" or "jetstream".
+// Counters of all kinds:
+//
+//   source_frames, source_bytes   messages returned.
+//   source_late                   numbers that went back; these messages are returned too.
+//   source_skipped                {unreadable, unknown, bad_did, did_too_long, info, repeat, regress, keep_alive,
+//                                 error_frame}. A message of unknown kind is returned too, since its seq is progress.
+//   source_renumbered             a new numbering began.
+//   source_reconnects             {closed, timeout, unreachable, refused, bad_config, framing, too_slow, error_frame,
+//                                 future_cursor, outdated_cursor, other_instance, silent}.
+//
+// Log lines about a connection name the part "firehose" or "jetstream".
 
 /// False for a number from the future: a Jetstream time ahead of our clock by more than five minutes, or more than the
-/// lexicon allows. Such a number is no place to go on from.
+/// lexicon allows. Reading cannot resume from such a number.
 bool believable_number(std::uint64_t seq, bool may_be_time);
-
-/// com.atproto.sync.subscribeRepos over ws/wss. `counters` outlives the source.
-std::unique_ptr<frame_source> make_subscribe_repos(asio::any_io_executor ex, source_spec spec, meters& counters);
-/// Jetstream v1 JSON over ws/wss (and v2's /subscribe).
-std::unique_ptr<frame_source> make_jetstream(asio::any_io_executor ex, source_spec spec, meters& counters);
-/// Recorded messages: 32-bit little-endian length, then the message, to end of file; CBOR frames or Jetstream JSON.
-std::unique_ptr<frame_source> make_file(asio::any_io_executor ex, source_spec spec, meters& counters);
 
 }  // namespace recordkv::firehose

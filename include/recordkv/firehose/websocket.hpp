@@ -2,8 +2,8 @@
 //
 // Owns: dialling (ws, wss), the upgrade, the cutting of messages, pings, and the bound on every wait.
 // Refuses to know: what a message means, whether and when to dial again.
-// The buffered-ahead part of the stream is at most 256 KiB, and it is read only inside read(): who does not call it
-// leaves the pressure to TCP. No compression is offered. One thread only.
+// At most 256 KiB are buffered ahead. The socket is read only inside read(), so a caller that pauses leaves the
+// back-pressure to TCP. No compression is offered. One thread only.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -42,8 +42,8 @@ std::string query_escaped(std::string_view value);
 struct websocket_spec {
   ws_url url;
   std::size_t max_message = 5'000'000;
-  std::chrono::milliseconds idle{60'000};       ///< nothing received for this long: dead. A ping goes out at half,
-                                                ///< at the latest after 30 s of silence
+  std::chrono::milliseconds idle{60'000};       ///< nothing received for so long: dead. A ping goes out after half of
+                                                ///< it, and after 30 s of silence at the latest
   std::chrono::milliseconds handshake{10'000};  ///< for looking up and connecting; and again for TLS and upgrade
   std::string tls_ca;                           ///< PEM file of further authorities; the system's are always known
 };
@@ -52,7 +52,7 @@ struct ws_message {
   enum class type {
     text,
     binary,
-    oversize,  ///< a message over the limit that was passed over: `bytes` is its beginning
+    oversize,  ///< a message over the limit that was skipped: `bytes` is its beginning
   };
   type what = type::binary;
   std::string bytes;
@@ -65,24 +65,25 @@ class websocket {
   websocket(const websocket&) = delete;
   websocket& operator=(const websocket&) = delete;
 
-  /// Once. errc::bad_config: this URL will never do (HTTP 400, 401, 403, 404, 501; a CA file that cannot be read);
-  /// refused: another HTTP status, or a certificate that is not trusted; unreachable, timed_out, malformed; closed.
+  /// Once. errc::bad_config: this URL can never work (HTTP 400, 401, 403, 404, 501), or the CA file cannot be read.
+  /// errc::refused: another HTTP status, or a certificate that is not trusted. Also unreachable, timed_out, malformed
+  /// and closed.
   task<result<>> connect();
 
   /// How long the server that refused the upgrade asked us to stay away.
   std::optional<std::chrono::seconds> retry_after() const;
 
-  /// Appends what has arrived to `out`, at least one message, at most 512 or about 4 MiB. errc::closed: the server
-  /// closed, or close() was called; unreachable, timed_out, malformed (breaks RFC 6455): the connection is of no more
-  /// use. errc::too_large: the next message is over the limit; the connection lives, and pass_over() lets the next
-  /// read() deliver its beginning (64 KiB) as `oversize`.
+  /// Appends what has arrived to `out`: at least one message, at most 512 or about 4 MiB. errc::closed: the server
+  /// closed, or close() was called. After unreachable, timed_out or malformed (breaks RFC 6455) the connection is
+  /// unusable. errc::too_large: the next message is over the limit. The connection lives, and after skip_message() the
+  /// next read() delivers the beginning of that message (64 KiB) as `oversize`.
   task<result<>> read(std::vector<ws_message>& out);
-  void pass_over();
+  void skip_message();
 
   /// Queues a text message. Never suspends.
   void send_text(std::string_view text);
 
-  /// Says goodbye where that needs no wait, and drops the connection. A suspended connect() or read() returns
+  /// Sends a close frame where that needs no wait, and drops the connection. A suspended connect() or read() returns
   /// errc::closed. Idempotent.
   void close() noexcept;
 

@@ -1,9 +1,9 @@
-// HTTP for people and programs that ask how it is.
+// The HTTP server for status, metrics and queries.
 //
-// Owns: the listening socket, its connections and the bounds on each: how many, how large, how long.
-// Refuses to know: what is asked and answered; that is a table of routes, given to it.
-// Plain HTTP/1.0 and 1.1, on the one loop and one thread. Nobody outside can make it hold more than
-// `connections` times (header_bytes + body_bytes + one answer), or hold on to a connection for ever.
+// Owns: the listening socket, its connections, and their bounds: how many, how large, how long.
+// Refuses to know: requests and answers; a table of routes is given to it.
+// Plain HTTP/1.0 and 1.1, on one loop and one thread. A client cannot make it hold more than `connections` times
+// (header_bytes + body_bytes + one answer), nor keep a connection open without end.
 #pragma once
 
 #include "recordkv/core/meter.hpp"
@@ -39,7 +39,7 @@ struct response {
   std::string body;
 };
 
-/// `answer` ends by itself: it isn't cut off when the time is over, only its client is.
+/// `answer` ends by itself: after `answer_time` its client is disconnected, but the coroutine is not cancelled.
 struct route {
   std::string method;
   std::string path;  ///< exactly this
@@ -57,9 +57,13 @@ struct limits {
 
 class session;
 
-/// Counts http_accepted; http_closed by reason, once for each of these; http_requests by class of status ("2xx"), for
-/// every answer; http_refused by reason: too_many, no_descriptors, accept_failed (no connection came of it);
-/// malformed, header_too_large, body_too_large, slow, late, unread (the connection ends with it).
+/// Counters:
+///
+///   http_accepted  connections.
+///   http_closed    by reason, once for each accepted connection.
+///   http_requests  by class of status ("2xx"), once for each answer.
+///   http_refused   by reason. Before a connection is accepted: too_many, no_descriptors, accept_failed.
+///                  Ending the connection: malformed, header_too_large, body_too_large, slow, late, unread.
 class server {
  public:
   server(asio::io_context& io, std::vector<route> routes, meters& counters, limits bounds = {});
@@ -67,17 +71,17 @@ class server {
   server(const server&) = delete;
   server& operator=(const server&) = delete;
 
-  /// "127.0.0.1:2580", "[::1]:80", "localhost:0" (port 0: any that is free); before run(). errc::conflict: the address
-  /// is taken; bad_config: it can't be listened on; unauthorized: not by us.
+  /// "127.0.0.1:2580", "[::1]:80", "localhost:0" (port 0: any free port). Call it before run(). errc::conflict: the
+  /// address is taken; unauthorized: this user may not listen there; bad_config: any other failure.
   result<void> listen(const std::string& host_port);
   std::uint16_t port() const noexcept { return port_; }
 
-  /// Accepts until close(); returns when every connection has ended. At once, where listen() has not succeeded.
+  /// Accepts until close(), and returns when every connection has ended. Returns at once if listen() has not succeeded.
   task<> run();
   /// Stops accepting and ends all connections. Idempotent.
   void close() noexcept;
 
-  /// How many stand now.
+  /// The number of open connections.
   std::size_t connections() const noexcept { return open_.size(); }
 
  private:

@@ -94,11 +94,11 @@ class connection {
 
   /// Hands a message to nats.c, which writes it at the end of this turn of the loop. Never blocks, never suspends.
   /// errc::unreachable while down: nothing was sent.
-  /// `perishable`: the message must not be written once it has waited for 2 s, because the process was suspended or
+  /// `guarded`: the message must not be written once it has waited for 2 s, because the process was suspended or
   /// the server did not read. It is then dropped together with the connection, and a new connection is made
   /// (docs/invariants.md X7).
   result<void> publish(const std::string& subject, const std::string& reply, const header_list& headers,
-                       std::string_view data, bool perishable = false);
+                       std::string_view data, bool guarded = false);
 
   /// Sends and waits for one reply. While down it waits for the connection within `timeout`. errc::timed_out;
   /// unreachable: the connection was lost meanwhile; unauthorized: the server's permissions refuse it.

@@ -24,8 +24,9 @@ namespace recordkv::nats {
 inline constexpr std::string_view api_subjects = "$JS.API.";
 
 /// A reply to `$JS.API.<what>`, in the connection's domain. An error object becomes an errc: 10059/10014/10037
-/// not_found, 10071/10164 conflict, 10077 with "maximum" full, 10054 too_large, others refused (the text holds code
-/// and description).
+/// not_found, 10071/10164 conflict, 10077 full,
+/// 10023/10028/10047 no_space, 10054 too_large, others refused (the text holds code and description). 10077 is NATS's
+/// code for every message that it can't store: a stream at its limits is one case.
 task<result<boost::json::object>> api(connection& nc, std::string what, std::string body = {});
 
 /// The sequence in a publish acknowledgement, or its error, translated as above.
@@ -57,7 +58,7 @@ struct stream_state {
   std::string created;   ///< as the server reports it; a recreated stream has another
   std::string asked_at;  ///< the server's clock when it answered
   std::uint64_t messages = 0, bytes = 0, first_seq = 0, last_seq = 0;
-  std::int64_t max_msg_size = -1;
+  std::int64_t max_msg_size = -1, max_msgs = -1, max_bytes = -1;  ///< the stream's limits; -1: none
   bool allow_direct = false;
 };
 

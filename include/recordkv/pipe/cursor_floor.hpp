@@ -1,11 +1,11 @@
 // How far a source is settled in the store: what the cursor may say.
 //
-// Owns: which place in the source belongs to which sequence of the buffer, until the buffer has let go of it. A place
-// never goes back: what a source repeats from earlier counts with the furthest place before it.
+// Owns: which place in the source belongs to which sequence of the buffer, until the buffer has released it. A place
+// never goes back: a repeated event counts with the furthest place before it.
 // Refuses to know: NATS and clocks (both are arguments). Pure; docs/invariants.md X4, decision 6.
 //
-// The buffer is a work queue: below its first sequence everything is settled in the store. What was let go is held back
-// a little longer, because a store acknowledges before it has synced its files.
+// The buffer is a work queue: below its first sequence everything is settled in the store. A released place is held
+// back a little longer, because the store acknowledges before it has synced its files.
 #pragma once
 
 #include "recordkv/core/source_position.hpp"
@@ -21,14 +21,14 @@ class cursor_floor {
  public:
   using time = std::chrono::steady_clock::time_point;
 
-  /// A frame from `source` stands, or will stand, at `buffer` in the buffer. In order.
+  /// A frame from `source` has, or will have, sequence `buffer` in the buffer. In order.
   void accepted(std::uint64_t buffer, source_position source) {
     newest_ = later(newest_, source);
     standing_.push_back({buffer, newest_});
   }
 
-  /// A frame was dropped on purpose: it counts as done with the last one before it, so that a quiet filter does not age
-  /// the cursor.
+  /// A frame was dropped on purpose. It counts as done with the frame before it, so that the cursor does not age while
+  /// the filter passes nothing.
   void dropped(source_position source, time now) {
     newest_ = later(newest_, source);
     if (!standing_.empty())
@@ -55,7 +55,7 @@ class cursor_floor {
     return out;
   }
 
-  /// The source's numbering began anew, or the buffer was lost: nothing of before counts.
+  /// The source's numbering began anew, or the buffer was lost: earlier places no longer count.
   void clear() noexcept {
     standing_.clear();
     released_.clear();

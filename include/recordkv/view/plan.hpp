@@ -16,9 +16,9 @@ namespace recordkv::view {
 
 enum class column_type { text, integer, real, boolean, timestamp, json };
 
-/// A cell; monostate is SQL NULL. A boolean is 0 or 1; a timestamp is UTC text, "2024-11-05T12:00:00.000000Z", whatever
-/// zone and precision the record has; JSON is its text. No text holds U+0000, which PostgreSQL can't keep: such a value
-/// counts as one of another type.
+/// A cell; monostate is SQL NULL. A boolean is 0 or 1. A timestamp is UTC text, "2024-11-05T12:00:00.000000Z", in any
+/// zone and precision of the record. JSON is its text. No text holds U+0000, which PostgreSQL cannot keep: such a value
+/// counts as a value of another type.
 using cell = std::variant<std::monostate, std::int64_t, double, std::string>;
 using cells = std::vector<cell>;
 
@@ -26,10 +26,10 @@ using cells = std::vector<cell>;
 enum class origin {
   element,  ///< `pointer` into the element of `each`; into the record where there is no `each`
   record,   ///< `record`: a pointer into the record, although there is an `each`
-  uri_did,  ///< a part of the at-uri in the column before it that is of type "at-uri"
+  uri_did,  ///< a part of the AT-URI in the nearest column before it of type "at-uri"
   uri_collection,
   uri_rkey,
-  did,  ///< `value`: a fact about the record that does not stand in it
+  did,  ///< `value`: a fact about the record that the record itself does not hold
   collection,
   rkey,
   uri,
@@ -39,7 +39,7 @@ enum class origin {
   link_kind,  ///< `extract = "links"`: the three columns that it makes
   link_path,
   link_target,
-  hooks,  ///< neither: set to `fallback` when the row is made, and then the hooks' alone
+  hooks,  ///< set to `fallback` when the row is made, and afterwards by hooks only
 };
 
 struct column {
@@ -49,28 +49,28 @@ struct column {
   std::string pointer;    ///< JSON pointer (RFC 6901)
   bool at_uri = false;    ///< a text that must be an AT-URI
   bool required = false;  ///< a record without it does not fit
-  cell fallback;          ///< `default`: taken where the record has no value, or one of another type
+  cell fallback;          ///< `default`: taken if the record has no value, or a value of another type
 };
 
-/// One term of `where`; they are joined by "and".
+/// One term of `where`. A record must meet all terms.
 struct term {
   enum class kind { equals, prefix, exists, absent } what = kind::exists;
-  bool of_record = false;  ///< looks into the record although there is an `each`
+  bool of_record = false;  ///< looks into the record, although there is an `each`
   std::string pointer;
   std::string operand;  ///< equals: JSON text as boost::json writes it; prefix: the text
 };
 
 struct plan {
   std::string name;                      ///< view and table; [a-z][a-z0-9_]*, ≤ 48, no "__"
-  std::vector<std::string> collections;  ///< exact NSIDs, or prefixes as "app.bsky.graph.*"; none covers another
+  std::vector<std::string> collections;  ///< exact NSIDs, or prefixes like "app.bsky.graph.*"; none covers another
   std::string each;                      ///< empty, or a pointer to an array, "*" for every element on the way
   bool links = false;                    ///< every link in a record, one row each
-  std::vector<column> columns;           ///< as in the table, those made from an at-uri in their places
+  std::vector<column> columns;           ///< in the order of the table, with those made from an at-uri
   std::vector<term> where;
   std::vector<std::string> count_by;              ///< columns whose values are counted, each in a table of its own
   std::vector<std::vector<std::string>> indexes;  ///< columns of each secondary index
   std::string on_put, on_delete;                  ///< SQL, or empty; see docs/views.md
-  std::string definition;                         ///< the view's table as TOML, without its tests; one form only
+  std::string definition;                         ///< the view's table as TOML without its tests, in canonical form
   std::string file;                               ///< where it was defined, for messages
   unsigned line = 0;
 
@@ -79,35 +79,35 @@ struct plan {
   bool has_hooks() const noexcept { return !on_put.empty() || !on_delete.empty(); }
   bool wants(std::string_view collection) const noexcept;
 
-  /// 16 hex digits that change whenever the rows it would produce, or their shape, change.
+  /// 16 hex digits. They change whenever the rows of the plan, or the shape of the rows, change.
   std::string hash() const;
 };
 
 /// A record as it stands in the store.
 struct record {
   std::string_view did, collection, rkey;
-  std::string_view cid, rev, time;  ///< of its headers; empty where absent
+  std::string_view cid, rev, time;  ///< of its headers; empty if absent
   std::string_view json;
 };
 
-/// What a record gives. `misfit` says why it does not fit the view; then there are no rows. No rows and no misfit:
-/// `where` does not want it, or `each` found nothing.
+/// What a record gives. `rejection_reason` says why the record does not fit the view; then there are no rows.
+/// No rows and no reason: `where` does not want the record, or `each` found nothing.
 struct extraction {
-  std::vector<cells> rows;  ///< each in the order of the plan's columns; the index of a row is its place
-  std::string misfit;
+  std::vector<cells> rows;  ///< each in the order of the plan's columns; a row's index is its `idx`
+  std::string rejection_reason;
 };
 extraction extract(const plan& p, const record& r);
 
 /// All views of one file. A mistake is errc::bad_config with "file:line: key: what to do".
 result<std::vector<plan>> load_plans(const std::string& file);
 
-/// The same of a text that stands in no file; `name` stands for it in messages.
+/// The same for a text without a file; messages call it `name`.
 result<std::vector<plan>> plans_in_text(std::string_view text, const std::string& name);
 
-/// A plan from plan::definition, as an earlier process left it in the database.
+/// A plan from a plan::definition that an earlier process has stored in the database.
 result<plan> plan_from_definition(const std::string& definition);
 
-/// Runs the `[[view.test]]` rows of a file: one line of text per failure, empty when all pass. `ran` counts them.
+/// Runs the `[[view.test]]` rows of a file: a line for each failure, none if all pass. `ran` counts them.
 result<std::vector<std::string>> check_plans(const std::string& file, std::size_t* ran = nullptr);
 result<std::vector<std::string>> check_text(std::string_view text, const std::string& name, std::size_t* ran = nullptr);
 

@@ -1,4 +1,4 @@
-// Up to where a view has folded the store.
+// How far a view has folded the store.
 //
 // Owns: that value (docs/invariants.md X21). Refuses to know: where it is kept.
 #pragma once
@@ -11,9 +11,9 @@ namespace recordkv::view {
 
 /// Two positions are of the same history only when `created` and `generation` agree.
 struct position {
-  std::string created;                       ///< the store's creation time as nats-server tells it
+  std::string created;                       ///< the store's creation time, as nats-server reports it
   std::uint64_t generation = 0;              ///< key `meta` of bucket `repo`
-  std::map<std::string, std::uint64_t> seq;  ///< by partition label: every message of it at or below is folded in
+  std::map<std::string, std::uint64_t> seq;  ///< by partition label: all messages up to here are folded in
   bool operator==(const position&) const = default;
 };
 

@@ -10,7 +10,7 @@ std::string described(const cell& c) {
   return "NULL";
 }
 
-/// Those that follow from another column, or from no record: they are compared where a test names them.
+/// Columns that follow from another column, or from no record. They are compared only if a test names them.
 bool follows(const column& c) {
   return c.from == origin::uri_did || c.from == origin::uri_collection || c.from == origin::uri_rkey ||
          c.from == origin::hooks;
@@ -28,9 +28,10 @@ void run_example(const plan& p, const example& e, std::vector<std::string>& fail
                                .rev = e.rev,
                                .time = e.time,
                                .json = e.record});
-  if (!e.rejected && !got.misfit.empty()) return report(fmt::format("the record is rejected: {}", got.misfit));
+  if (!e.rejected && !got.rejection_reason.empty())
+    return report(fmt::format("the record is rejected: {}", got.rejection_reason));
   if (e.rejected) {
-    if (got.misfit.empty())
+    if (got.rejection_reason.empty())
       report(fmt::format("the record gives {} row{}, but should be rejected", got.rows.size(),
                          got.rows.size() == 1 ? "" : "s"));
     return;

@@ -1,10 +1,9 @@
 #include "plan/columns.hpp"
 
+#include "plan/column_types.hpp"
 #include "plan/pointer.hpp"
-#include "plan/timestamp.hpp"
 #include "recordkv/atproto/syntax.hpp"
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include <algorithm>
@@ -16,13 +15,6 @@ namespace {
 
 constexpr std::string_view like_pointer = "/subject/uri";
 
-constexpr std::array<std::pair<std::string_view, column_type>, 6> types{{{"text", column_type::text},
-                                                                         {"integer", column_type::integer},
-                                                                         {"real", column_type::real},
-                                                                         {"boolean", column_type::boolean},
-                                                                         {"timestamp", column_type::timestamp},
-                                                                         {"json", column_type::json}}};
-
 constexpr std::array<std::pair<std::string_view, origin>, 7> facts{{{"did", origin::did},
                                                                     {"collection", origin::collection},
                                                                     {"rkey", origin::rkey},
@@ -31,17 +23,10 @@ constexpr std::array<std::pair<std::string_view, origin>, 7> facts{{{"did", orig
                                                                     {"rev", origin::rev},
                                                                     {"time", origin::time}}};
 
-/// Names that a database has given to columns of its own.
+/// Names that PostgreSQL or SQLite uses for columns of its own.
 constexpr std::array<std::string_view, 8> taken{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid", "rowid"};
 
-/// JSON text as boost::json would write it, or nothing when it is none.
-std::optional<std::string> normalised(std::string_view text) {
-  boost::json::error_code ec;
-  const auto v = boost::json::parse(text, ec);
-  return ec ? std::nullopt : std::optional(boost::json::serialize(v));
-}
-
-/// Which of these keys the table has, if it is exactly one.
+/// The only one of these keys that the table has; nullopt: none, or several.
 std::optional<std::string_view> only_one(const fields& t, std::initializer_list<std::string_view> keys) {
   std::optional<std::string_view> out;
   for (const auto key : keys)
@@ -61,9 +46,9 @@ void read_name(const plan& p, column& c, fields& t) {
   else if (is_key_column(p, *name))
     t.wrong("name", "every view has a column \"{}\" already; choose another", *name);
   else if (std::ranges::find(taken, *name) != taken.end())
-    t.wrong("name", "\"{}\" is a name of the database's own; choose another", *name);
+    t.wrong("name", "\"{}\" is a name that the database uses itself; choose another", *name);
   else if (column_of(p, *name) != nullptr)
-    t.wrong("name", "\"{}\" stands above already; name each column once, and mind those that an at-uri makes", *name);
+    t.wrong("name", "\"{}\" is named twice; name each column once (an at-uri makes three more columns)", *name);
   c.name = std::move(*name);
 }
 
@@ -71,18 +56,19 @@ void read_type(column& c, fields& t) {
   const auto type = t.text("type", "text");
   if (!type) return;
   c.at_uri = *type == "at-uri";
-  const auto* const known = std::ranges::find(types, *type, &std::pair<std::string_view, column_type>::first);
+  const auto types = all_column_types();
+  const auto known = std::ranges::find(types, *type, &column_type_traits::name);
   if (known != types.end())
-    c.type = known->second;
+    c.type = known->type;
   else if (!c.at_uri)
-    t.wrong("type", "\"{}\" is no type; choose text, integer, real, boolean, timestamp, json or at-uri", *type);
+    t.wrong("type", "\"{}\" is not a type; choose {} or at-uri", *type, column_type_names());
 }
 
 void read_pointer(std::string& out, fields& t, std::string_view key) {
   auto pointer = t.text(key, like_pointer);
   if (!pointer) return;
   if (!is_pointer(*pointer))
-    t.wrong(key, "\"{}\" is no JSON pointer; write one such as \"{}\", ~ as ~0 and / in a name as ~1", *pointer,
+    t.wrong(key, "\"{}\" is not a JSON pointer; write one like \"{}\", ~ as ~0 and / in a name as ~1", *pointer,
             like_pointer);
   out = std::move(*pointer);
 }
@@ -93,29 +79,30 @@ void read_fact(column& c, fields& t) {
   const auto* const known = std::ranges::find(facts, *value, &std::pair<std::string_view, origin>::first);
   if (known == facts.end())
     return t.wrong("value",
-                   "\"{}\" is nothing that is known of a record; choose did, collection, rkey, uri, cid, rev "
+                   "\"{}\" is not a fact about a record; choose did, collection, rkey, uri, cid, rev "
                    "or time",
                    *value);
   c.from = known->second;
   if (c.at_uri || (c.type != column_type::text && !(c.from == origin::time && c.type == column_type::timestamp)))
-    t.wrong(t.has("type") ? "type" : "value", "is text; leave the type out, or write timestamp for value = \"time\"");
+    t.wrong(t.has("type") ? "type" : "value", "is text; remove the type, or write timestamp for value = \"time\"");
 }
 
-/// Where the values come from: pointer, record, value, or the hooks alone.
+/// Where the values come from: pointer, record, value, or only the hooks.
 void read_origin(column& c, fields& t, bool hooked) {
   if (!t.has("pointer") && !t.has("record") && !t.has("value")) {
     c.from = origin::hooks;
     if (!hooked || !t.has("default"))
-      t.wrong("pointer", "is missing; write pointer = \"{}\", or value = \"uri\", or, where on_put sets it, a default",
+      t.wrong("pointer",
+              "is missing; write pointer = \"{}\", or value = \"uri\", or a default if on_put sets the column",
               like_pointer);
     if (c.at_uri) t.wrong("type", "an at-uri comes from a pointer; a column of the hooks is text");
-    if (c.required) t.wrong("required", "a column without a pointer takes nothing from the record; leave it out");
+    if (c.required) t.wrong("required", "a column without a pointer takes nothing from the record; remove this key");
     return;
   }
   const auto key = only_one(t, {"pointer", "record", "value"});
   if (!key)
     return t.wrong(t.has("value") ? "value" : "record",
-                   "a column has one of pointer, record and value; leave the others out");
+                   "a column has one of pointer, record and value; remove the others");
   if (*key == "value") return read_fact(c, t);
   c.from = *key == "record" ? origin::record : origin::element;
   read_pointer(c.pointer, t, *key);
@@ -131,7 +118,7 @@ void read_default(column& c, fields& t) {
   else if (text != nullptr && text->size() > 250)
     t.wrong("default", "is longer than 250 bytes; choose a shorter one");
   else if (c.required)
-    t.wrong("default", "a column with a default is never missing; leave out either required or default");
+    t.wrong("default", "a column with a default is never missing; remove required or default");
   if (value) c.fallback = std::move(*value);
 }
 
@@ -145,8 +132,9 @@ void add_column(plan& p, fields t, bool hooked) {
   read_origin(c, t, hooked);
   read_default(c, t);
   if (t.flag("index")) {
-    if (c.type == column_type::json)
-      t.wrong("index", "a column of type json has no order; take out what you look for with a pointer of its own");
+    if (!traits_of(c.type).indexable)
+      t.wrong("index", "a column of type {} has no order; use a column with a pointer to the value that you look for",
+              type_name(c));
     p.indexes.push_back({c.name});
   }
   p.columns.push_back(c);
@@ -154,7 +142,7 @@ void add_column(plan& p, fields t, bool hooked) {
   for (const auto& [part, from] : {std::pair("_did", origin::uri_did), std::pair("_collection", origin::uri_collection),
                                    std::pair("_rkey", origin::uri_rkey)}) {
     if (column_of(p, c.name + part) != nullptr)
-      t.wrong("name", "\"{}\" is an at-uri and makes a column \"{}{}\", which stands above already", c.name, c.name,
+      t.wrong("name", "\"{}\" is an at-uri and makes a column \"{}{}\", which is named above already", c.name, c.name,
               part);
     p.columns.push_back({.name = c.name + part, .from = from, .pointer = {}, .fallback = {}});
   }
@@ -169,7 +157,7 @@ void read_operand(term& out, fields& t, std::string_view key) {
     out.what = term::kind::prefix;
     out.operand = t.text(key, "did:web:").value_or("");
     if (v.is_string() && out.operand.empty())
-      t.wrong(key, "is empty, which every text begins with; write exists = true");
+      t.wrong(key, "is empty, and every text begins with it; write exists = true");
   } else {
     out.what = term::kind::equals;
     if (const auto text = v.value_exact<std::string>())
@@ -195,7 +183,7 @@ void read_columns(plan& p, fields view) {
     view.wrong("columns", "is missing; write {}", like);
   for (const auto* const c : columns) {
     add_column(p, fields(view.all_mistakes(), *c, "view.columns."), view.has("on_put"));
-    if (p.columns.size() > 200) return view.wrong("columns", "more than 200; a column of type json may hold the rest");
+    if (p.columns.size() > 200) return view.wrong("columns", "more than 200; a column of type json can hold the rest");
   }
 }
 
@@ -225,34 +213,14 @@ void read_where(plan& p, fields view) {
   }
 }
 
-std::string_view type_name(const column& c) {
-  return c.at_uri ? "at-uri" : types[static_cast<std::size_t>(c.type)].first;
-}
+std::string_view type_name(const column& c) { return c.at_uri ? "at-uri" : traits_of(c.type).name; }
 
 std::optional<cell> cell_from_toml(const column& c, const toml::node& v) {
-  auto text = v.value_exact<std::string>();
-  if (text && text->contains('\0')) return std::nullopt;
-  switch (c.type) {
-    case column_type::text:
-      if (text && (!c.at_uri || atproto::parse_at_uri(*text))) return std::move(*text);
-      break;
-    case column_type::timestamp:
-      if (auto time = text ? utc_microseconds(*text) : std::nullopt) return std::move(*time);
-      break;
-    case column_type::integer:
-      if (const auto integer = v.value_exact<std::int64_t>()) return *integer;
-      break;
-    case column_type::real:
-      if (const auto real = v.value<double>(); v.is_number() && real && std::isfinite(*real)) return *real;
-      break;
-    case column_type::boolean:
-      if (const auto flag = v.value_exact<bool>()) return std::int64_t{*flag ? 1 : 0};
-      break;
-    case column_type::json:
-      if (auto json = text ? normalised(*text) : std::nullopt) return std::move(*json);
-      break;
-  }
-  return std::nullopt;
+  const auto& type = traits_of(c.type);
+  if (type.from_toml != nullptr) return type.from_toml(v);
+  const auto text = v.value_exact<std::string>();
+  if (!text || (c.at_uri && !atproto::parse_at_uri(*text))) return std::nullopt;
+  return type.from_text(*text);
 }
 
 const column* column_of(const plan& p, std::string_view name) {

@@ -1,6 +1,6 @@
 // `columns` and `where` of a view file.
 //
-// Owns: what may stand there, and the columns that an at-uri becomes.
+// Owns: which keys are allowed, and the columns that an at-uri makes.
 // Refuses to know: the rest of the file.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace recordkv::view {
 
-/// Adds the columns of `columns`, and an index for each that wants one. plan::each must be known.
+/// Adds the columns of `columns`, and their indexes. plan::each must be known.
 void read_columns(plan& p, fields view);
 
 /// The three columns of `extract = "links"`.
@@ -23,13 +23,13 @@ void read_where(plan& p, fields view);
 /// The type as it is written in a file.
 std::string_view type_name(const column& c);
 
-/// A TOML value as a cell of the column, in the form that extract() gives it; nothing when it is of another type.
+/// A TOML value as a cell of the column, in the form of extract(); nullopt: it is of another type.
 std::optional<cell> cell_from_toml(const column& c, const toml::node& v);
 
 /// The column of that name; nullptr when there is none.
 const column* column_of(const plan& p, std::string_view name);
 
-/// One of did, collection, rkey, and idx where rows are numbered.
+/// True for did, collection and rkey, and for idx if rows are numbered.
 bool is_key_column(const plan& p, std::string_view name);
 
 }  // namespace recordkv::view

@@ -19,9 +19,9 @@ std::string usual_collection(const plan& p) {
 
 void read_key(definition& d, example& e, fields& t) {
   e.did = t.text("did", "did:plc:example").value_or("did:plc:example");
-  if (!atproto::is_did(e.did)) t.wrong("did", "\"{}\" is no DID; write did = \"did:plc:example\"", e.did);
+  if (!atproto::is_did(e.did)) t.wrong("did", "\"{}\" is not a DID; write did = \"did:plc:example\"", e.did);
   e.rkey = t.text("rkey", "self").value_or("3k5nobkf2w72g");
-  if (!atproto::is_rkey(e.rkey)) t.wrong("rkey", "\"{}\" is no record key; write rkey = \"self\"", e.rkey);
+  if (!atproto::is_rkey(e.rkey)) t.wrong("rkey", "\"{}\" is not a record key; write rkey = \"self\"", e.rkey);
   const auto usual = usual_collection(d.of);
   e.collection = t.text("collection", usual).value_or(usual);
   if (t.has("collection") && !d.of.wants(e.collection))
@@ -55,10 +55,11 @@ void read_example(definition& d, fields t) {
   e.rejected = t.flag("rejected");
   read_key(d, e, t);
   if (auto record = t.needed_text("record", "{}")) {
-    // A rejected record may be anything; one that must give rows and is no JSON is a slip of the pen.
+    // A rejected record may be anything. A record that must give rows has to be JSON.
     boost::json::error_code ec;
     boost::json::parse(*record, ec);
-    if (ec && !e.rejected) t.wrong("record", "is no JSON; write it in '…', or rejected = true if that is the point");
+    if (ec && !e.rejected)
+      t.wrong("record", "is not JSON; write it in '…', or write rejected = true if that is intended");
     e.record = std::move(*record);
   }
   if (t.has("row") + t.has("rows") + e.rejected != 1)

@@ -1,21 +1,21 @@
 // From a record to its rows.
 //
 // Owns: what becomes of each column's value, and the bounds of what one record may give.
-// Refuses to know: how a plan is written, and where rows go. The record is hostile: its depth, its size and the size of
-// what it would become are bounded, and a misfit's reason holds nothing of it.
+// Refuses to know: how a plan is written, and where rows go.
+//
+// A record may be hostile. Its depth, its size and the size of its rows are bounded. The reason of a rejection holds
+// nothing of the record.
+#include "plan/column_types.hpp"
 #include "plan/links.hpp"
 #include "plan/pointer.hpp"
-#include "plan/timestamp.hpp"
 #include "plan/where.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/view/plan.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace recordkv::view {
 namespace {
@@ -27,7 +27,7 @@ constexpr std::size_t max_json = 16 << 20;
 constexpr std::size_t max_rows = 10'000;
 constexpr std::size_t max_text = 16 << 20;  ///< bytes of text in all rows of one record
 
-/// PostgreSQL's index entries take 2,704 bytes. Both databases have to give the same answers, so both have the bound.
+/// An index entry of PostgreSQL takes 2,704 bytes. Both databases must give the same answers, so both have the bound.
 constexpr std::size_t max_indexed = 2000;
 
 bool is_part_of(std::string_view name, const column& c) {
@@ -37,8 +37,8 @@ bool is_part_of(std::string_view name, const column& c) {
   return part == "_did" || part == "_collection" || part == "_rkey";
 }
 
-/// How long a column's text may be without outgrowing an index that it, or a part of it, stands in.
-std::size_t longest(const plan& p, const column& c) {
+/// The longest text of a column that fits the indexes and counters on it, or on a part of it.
+std::size_t max_text_of(const plan& p, const column& c) {
   std::size_t out = max_text;
   for (const auto& index : p.indexes)
     if (std::ranges::any_of(index, [&](const auto& n) { return is_part_of(n, c); }))
@@ -46,16 +46,6 @@ std::size_t longest(const plan& p, const column& c) {
   if (std::ranges::any_of(p.count_by, [&](const auto& n) { return is_part_of(n, c); }))
     out = std::min(out, max_indexed);
   return out;
-}
-
-/// Whether JSON text holds an escaped U+0000: \u0000 behind an even number of backslashes.
-bool holds_zero(std::string_view text) {
-  for (auto at = text.find("\\u0000"); at != text.npos; at = text.find("\\u0000", at + 1)) {
-    std::size_t before = 0;
-    while (before < at && text[at - 1 - before] == '\\') ++before;
-    if (before % 2 == 0) return true;
-  }
-  return false;
 }
 
 class extractor {
@@ -74,13 +64,13 @@ class extractor {
       };
       for_each_element(root_, p_.each, visit);
     }
-    if (!out_.misfit.empty()) out_.rows.clear();
+    if (!out_.rejection_reason.empty()) out_.rows.clear();
     return std::move(out_);
   }
 
  private:
-  bool misfit(std::string why) {
-    out_.misfit = std::move(why);
+  bool reject(std::string why) {
+    out_.rejection_reason = std::move(why);
     return false;
   }
 
@@ -95,18 +85,18 @@ class extractor {
     out_.rows.push_back(std::move(row));
   }
 
-  /// One row; false when the record does not fit.
+  /// Adds one row; false: the record does not fit.
   bool add(const json::value& element) {
-    if (out_.rows.size() == max_rows) return misfit(fmt::format("more than {} elements at {}", max_rows, p_.each));
+    if (out_.rows.size() == max_rows) return reject(fmt::format("more than {} elements at {}", max_rows, p_.each));
     cells row;
     row.reserve(p_.columns.size());
     for (const auto& c : p_.columns) {
       row.push_back(cell_of(c, element));
       if (std::holds_alternative<std::monostate>(row.back())) {
-        if (c.required) return misfit(described(c));
+        if (c.required) return reject(described(c));
       } else if (const auto* text = std::get_if<std::string>(&row.back())) {
         text_ += text->size();
-        if (text_ > max_text) return misfit(fmt::format("its rows would take more than {} MiB", max_text >> 20));
+        if (text_ > max_text) return reject(fmt::format("its rows would take more than {} MiB", max_text >> 20));
       }
     }
     out_.rows.push_back(std::move(row));
@@ -163,41 +153,18 @@ class extractor {
   }
 
   cell typed(const column& c, const json::value& v) {
-    switch (c.type) {
-      case column_type::text:
-      case column_type::timestamp:
-        if (v.is_string()) return text_cell(c, v.get_string());
-        break;
-      case column_type::integer:
-        if (v.is_int64()) return v.get_int64();
-        break;
-      case column_type::real:
-        if (v.is_double() && std::isfinite(v.get_double())) return v.get_double();
-        if (v.is_int64()) return static_cast<double>(v.get_int64());
-        if (v.is_uint64()) return static_cast<double>(v.get_uint64());
-        break;
-      case column_type::boolean:
-        if (v.is_bool()) return std::int64_t{v.get_bool() ? 1 : 0};
-        break;
-      case column_type::json:
-        if (auto text = json::serialize(v); !holds_zero(text)) return text;
-        flaw_ = "holds U+0000, which a database cannot keep";
-        break;
-    }
-    return {};
+    const auto& type = traits_of(c.type);
+    if (type.from_json != nullptr) return type.from_json(v, flaw_);
+    return v.is_string() ? text_cell(c, v.get_string()) : cell();
   }
 
   cell text_cell(const column& c, std::string_view s) {
-    if (c.type == column_type::timestamp) {
-      auto time = utc_microseconds(s);
-      return time ? cell(std::move(*time)) : cell{};
-    }
-    if (s.contains('\0')) {
-      flaw_ = "holds U+0000, which a database cannot keep";
-      return {};
-    }
-    // Looking for the bound costs more than copying the text, so usual texts are not asked for theirs.
-    if (s.size() > 200 && s.size() > longest(p_, c)) {
+    const auto& type = traits_of(c.type);
+    auto value = type.from_text(s);
+    if (!value && type.bounded && s.contains('\0')) flaw_ = zero_flaw;
+    if (!value || !type.bounded) return value.value_or(cell());
+    // Finding the bound costs more than copying the text. A short text fits in any case.
+    if (s.size() > 200 && s.size() > max_text_of(p_, c)) {
       flaw_ = "is too long for the index or counter that it stands in";
       return {};
     }
@@ -205,7 +172,7 @@ class extractor {
       uri_ = atproto::parse_at_uri(s);
       if (!uri_) return {};
     }
-    return std::string(s);
+    return std::move(*value);
   }
 
   std::string described(const column& c) const {
@@ -230,16 +197,17 @@ class extractor {
 }  // namespace
 
 extraction extract(const plan& p, const record& r) {
-  if (r.json.size() > max_json) return {.rows = {}, .misfit = fmt::format("longer than {} MiB", max_json >> 20)};
-  // A like is 250 bytes and a post a few thousand: the usual record is parsed without touching the heap.
+  if (r.json.size() > max_json)
+    return {.rows = {}, .rejection_reason = fmt::format("longer than {} MiB", max_json >> 20)};
+  // A like is 250 bytes and a post a few thousand: most records are parsed without the heap.
   unsigned char buffer[16 * 1024];
   json::monotonic_resource memory(buffer, sizeof(buffer));
   json::parse_options options;
   options.max_depth = max_depth;
   json::error_code ec;
   const json::value root = json::parse(r.json, ec, &memory, options);
-  if (ec) return {.rows = {}, .misfit = fmt::format("no JSON: {}", ec.message())};
-  if (!root.is_object()) return {.rows = {}, .misfit = "JSON, but no object"};
+  if (ec) return {.rows = {}, .rejection_reason = fmt::format("no JSON: {}", ec.message())};
+  if (!root.is_object()) return {.rows = {}, .rejection_reason = "JSON, but no object"};
   return extractor(p, r, root).run();
 }
 

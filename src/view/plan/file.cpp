@@ -1,9 +1,10 @@
 // A file of views.
 //
-// Owns: the keys of `[[view]]` and how they go together, and the one form in which a definition is kept.
-// Refuses to know: what a column is made of (plan_columns.cpp), what a hook may say (hooks.cpp).
+// Owns: the keys of `[[view]]` and which of them go together, and the canonical form of a definition.
+// Refuses to know: the keys of a column (columns.cpp), and which SQL a hook may hold (hooks.cpp).
 #include "plan/file.hpp"
 
+#include "plan/column_types.hpp"
 #include "plan/columns.hpp"
 #include "plan/hooks.hpp"
 #include "plan/pointer.hpp"
@@ -28,7 +29,7 @@ bool is_pattern(std::string_view s) {
   return s.ends_with(".*") && atproto::is_nsid(fmt::format("{}.any.name", s.substr(0, s.size() - 2)));
 }
 
-/// What both would take; NATS refuses filters of which one covers another.
+/// Whether some collection matches both. NATS refuses filters if one of them covers another.
 bool overlap(std::string_view a, std::string_view b) {
   const auto covers = [](std::string_view wide, std::string_view narrow) {
     return wide.ends_with('*') && narrow.starts_with(wide.substr(0, wide.size() - 1));
@@ -59,13 +60,13 @@ void add_collection(plan& p, fields& t, std::string_view key, std::string patter
                            pattern));
   for (const auto& other : p.collections)
     if (overlap(other, pattern))
-      t.wrong_at(at, key, fmt::format("\"{}\" and \"{}\" overlap; leave the narrower one out", other, pattern));
+      t.wrong_at(at, key, fmt::format("\"{}\" and \"{}\" overlap; remove the narrower one", other, pattern));
   p.collections.push_back(std::move(pattern));
 }
 
 void read_collections(plan& p, fields& t) {
   if (t.has("collection") && t.has("collections"))
-    t.wrong("collections", "stands beside collection; leave one of them out");
+    t.wrong("collections", "stands beside collection; remove one of them");
   else if (!t.has("collections") && !t.has("collection"))
     t.wrong("collection", "is missing; write collection = \"app.bsky.feed.like\"");
   if (const auto* const one = t.get("collection"))
@@ -79,7 +80,7 @@ void read_collections(plan& p, fields& t) {
 void read_many(plan& p, fields& t) {
   if (auto path = t.text("each", "/facets")) {
     if (!is_pointer(*path) || path->empty())
-      t.wrong("each", "\"{}\" is no path to an array; write one such as \"/facets\" or \"/facets/*/features\"", *path);
+      t.wrong("each", "\"{}\" is not a path to an array; write one like \"/facets\" or \"/facets/*/features\"", *path);
     p.each = std::move(*path);
   }
   if (const auto extract = t.text("extract", "links")) {
@@ -87,21 +88,21 @@ void read_many(plan& p, fields& t) {
     p.links = true;
     for (const std::string_view key : {"columns", "each", "where"})
       if (t.has(key))
-        t.wrong(key, "has no place beside extract = \"links\", which makes the columns itself; leave it out");
+        t.wrong(key, "has no effect beside extract = \"links\", which makes the columns itself; remove it");
   }
 }
 
-/// Whether values of this column can be looked up; says why not.
+/// Whether values of this column can be looked up. If not, the mistake is noted.
 bool sortable(const plan& p, fields& t, std::string_view key, const std::string& name, const toml::source_position& at,
               bool key_columns) {
   const auto* const c = column_of(p, name);
-  if (c != nullptr && c->type != column_type::json) return true;
+  if (c != nullptr && traits_of(c->type).indexable) return true;
   if (c == nullptr && key_columns && is_key_column(p, name)) return true;
   if (c != nullptr)
     t.wrong_at(at, key,
-               fmt::format("column \"{}\" is of type json and has no order; take out what you look for with a "
-                           "pointer of its own",
-                           name));
+               fmt::format("column \"{}\" is of type {} and has no order; use a column with a pointer to the "
+                           "value that you look for",
+                           name, type_name(*c)));
   else if (is_key_column(p, name) && name != "idx")
     t.wrong_at(at, key,
                fmt::format(
@@ -150,8 +151,7 @@ void read_indexes(plan& p, fields& t) {
     if (list->size() > 8)
       t.wrong_at(at, "index", "more than 8 columns in one index; the first few are what is looked up");
     if (names.size() == list->size() && std::ranges::find(p.indexes, names) != p.indexes.end())
-      t.wrong_at(at, "index",
-                 fmt::format("an index on {} is there already; leave this one out", fmt::join(names, ", ")));
+      t.wrong_at(at, "index", fmt::format("an index on {} exists already; remove this one", fmt::join(names, ", ")));
     p.indexes.push_back(std::move(names));
   }
   if (p.indexes.size() > 32) t.wrong("index", "more than 32 indexes; each makes every change slower");
@@ -165,7 +165,7 @@ void read_hook(plan& p, fields& t, std::string_view key, std::string& out) {
   out = std::move(checked.sql);
 }
 
-/// The view's table as TOML without its tests; the same text however it was laid out.
+/// The view's table as TOML without its tests. The layout of the file does not change this text.
 std::string canonical(const plan& p, const toml::table& view) {
   toml::table copy = view;
   copy.erase("test");

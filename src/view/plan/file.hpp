@@ -1,4 +1,4 @@
-// A view file as read: its plans, and the examples that stand beside them.
+// A view file as it was read: its plans, and their examples.
 //
 // Owns: what a `[[view.test]]` says.
 // Refuses to know: how a row is extracted.
@@ -15,10 +15,10 @@ namespace recordkv::view {
 
 /// One `[[view.test]]`: a record and the rows that it must give.
 struct example {
-  using row = std::map<std::string, cell, std::less<>>;  ///< by column; one that is left out means NULL
+  using row = std::map<std::string, cell, std::less<>>;  ///< by column; a missing column means NULL
   std::string record;
   std::string did, collection, rkey, cid, rev, time;
-  bool rejected = false;  ///< it must be a misfit
+  bool rejected = false;  ///< the record must be rejected
   std::vector<row> rows;  ///< none: `where` must not want it
   unsigned line = 0;
 };
@@ -31,7 +31,7 @@ struct definition {
 /// Adds the tests of a view whose columns are known.
 void read_examples(definition& d, fields view);
 
-/// All of a file, checked. A mistake is errc::bad_config; the one that stands first in the file is told.
+/// All of a file, checked. errc::bad_config: the first mistake in the file.
 result<std::vector<definition>> read_definitions(const std::string& file);
 result<std::vector<definition>> definitions_in_text(std::string_view text, const std::string& name);
 

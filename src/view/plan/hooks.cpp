@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::array<std::string_view, 8> parameters{"did", "collection", "rkey", "uri",
                                                      "cid", "rev",        "time", "record"};
-/// What changes rows and nothing else. A BEGIN or COMMIT would tear the transaction that moves the position, and a
-/// table made by a hook would belong to no build.
+/// Statements that only change rows. A BEGIN or COMMIT would break the transaction that moves the position. A table
+/// made by a hook would belong to no build.
 constexpr std::array<std::string_view, 6> beginnings{"insert", "update", "delete", "replace", "with", "select"};
 
 bool is_word(char c) {

@@ -1,7 +1,7 @@
 // The SQL of `on_put` and `on_delete`, as far as it can be judged without a database.
 //
-// Owns: which marks may stand in it, so that a shadow build stays apart and both databases read it alike.
-// Refuses to know: SQL's grammar; a database tells the rest when it prepares the statement.
+// Owns: which characters are allowed, so that both databases read the SQL alike and a next build stays separate.
+// Refuses to know: SQL's grammar. A database finds other mistakes when it prepares the statement.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 namespace recordkv::view {
 
 struct hook_check {
-  std::string sql;      ///< without comments, so that whoever binds parameters meets none
+  std::string sql;      ///< without comments, which might hold what looks like a parameter
   std::string mistake;  ///< what is wrong and what to write; empty when nothing is
 };
 

@@ -9,7 +9,7 @@ namespace {
 
 namespace json = boost::json;
 
-/// http(s), a host, and nothing that would need escaping in a URL; letters beyond ASCII pass, since people write them.
+/// http(s), a host, and nothing that a URL must escape. Letters beyond ASCII pass, because people write them.
 bool is_url(std::string_view s) noexcept {
   if (!s.starts_with("https://") && !s.starts_with("http://")) return false;
   const auto rest = s.substr(s.find("//") + 2);

@@ -1,4 +1,4 @@
-// What a plan knows of itself: which collections it wants, and its fingerprint.
+// Which collections a plan wants, and its hash.
 #include "recordkv/view/plan.hpp"
 
 #include <algorithm>
@@ -6,10 +6,10 @@
 namespace recordkv::view {
 namespace {
 
-/// Raise it when extract() comes to mean something else: every view is then rebuilt, as its rows would differ.
+/// Raise it when extract() changes its meaning. Then every view is rebuilt, because its rows would differ.
 constexpr std::string_view extraction_version = "2";
 
-/// FNV-1a. It only has to tell one person's definitions apart, not to withstand an attacker.
+/// FNV-1a. It tells the definitions of a user apart. It need not withstand an attacker.
 class fingerprint {
  public:
   void add(std::string_view s) {
@@ -44,7 +44,7 @@ bool plan::wants(std::string_view collection) const noexcept {
   return std::ranges::any_of(collections, [&](const auto& pattern) { return covers(pattern, collection); });
 }
 
-/// The definition says it all for a plan that was read; the fields are for one that was made in code.
+/// For a plan that was read, the definition says everything. The fields matter for a plan that was made in code.
 std::string plan::hash() const {
   fingerprint f;
   f.add(extraction_version);

@@ -1,7 +1,7 @@
 // JSON pointers (RFC 6901) into a record, and the path of `each`.
 //
 // Owns: the syntax and the walk.
-// Refuses to know: columns and rows. boost::json has a find_pointer, but none that knows "*" for every element.
+// Refuses to know: columns and rows. boost::json's find_pointer does not know "*" for every element.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -14,7 +14,7 @@ namespace recordkv::view {
 /// Empty, or "/" and segments in which every ~ is ~0 or ~1; at most 1,024 bytes.
 bool is_pointer(std::string_view s) noexcept;
 
-/// What stands there; nullptr where nothing does.
+/// The value at the pointer; nullptr: there is none.
 const boost::json::value* find(const boost::json::value& in, std::string_view pointer);
 
 /// One step down: the member of an object or the element of an array. `segment` as it stands in a pointer.
@@ -28,8 +28,8 @@ inline std::string_view take_segment(std::string_view& pointer) {
   return segment;
 }
 
-/// Visits every element of the array at `path`, in document order, until `visit` returns false; then it is false, too.
-/// "*" stands for every element of an array on the way. It goes no deeper than the parsed value is.
+/// Visits every element of the array at `path`, in document order, until `visit` returns false; then it returns false.
+/// "*" means every element of an array on the way. The depth of the parsed value bounds the recursion.
 template <class Visit>
 bool for_each_element(const boost::json::value& in, std::string_view path, Visit& visit) {
   const boost::json::value* at = &in;

@@ -1,7 +1,7 @@
-// Reading one file of TOML so that every mistake is told with its place.
+// Reads a TOML file and reports each mistake with its place.
 //
-// Owns: the form of a mistake, "FILE:LINE: KEY: what is wrong; what to write", and which of several is told: the one
-// that stands first in the file. Refuses to know: views.
+// Owns: the form of a mistake, "FILE:LINE: KEY: what is wrong; what to write". Of several mistakes the first in the
+// file is reported. Refuses to know: views.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -22,7 +22,7 @@ class mistakes {
   explicit mistakes(std::string file) : file_(std::move(file)) {}
 
   void add(const toml::source_position& at, std::string what);
-  /// Of the mistake that stands first; empty when there is none.
+  /// The first mistake in the file; empty: there is none.
   const std::string& first() const { return first_; }
   const std::string& file() const { return file_; }
 
@@ -32,19 +32,19 @@ class mistakes {
   toml::source_position at_{};
 };
 
-/// One table of the file, read key by key. Every reader goes on after a mistake.
+/// One table of the file, read key by key. Reading continues after a mistake.
 class fields {
  public:
-  /// `where`: what stands before a key in messages, "view.columns.".
+  /// `where`: the text before a key in messages, "view.columns.".
   fields(mistakes& m, const toml::table& t, std::string_view where) : mistakes_(m), table_(t), where_(where) {}
 
-  /// Keys that are not among `known` are mistakes: a misspelt `required` must not pass as "not required".
+  /// Keys outside `known` are mistakes: a misspelt `required` must not pass as "not required".
   void only(std::initializer_list<std::string_view> known);
 
-  /// A mistake at `key`: at its value, or at the table where it is missing.
+  /// A mistake at `key`: at its value, or at the table if the key is missing.
   template <class... Args>
   void wrong(std::string_view key, fmt::format_string<Args...> what, Args&&... args) {
-    // Where a key is misspelt, that is the mistake, and not that the right one is missing.
+    // A misspelt key is the mistake then, and not the missing right one.
     if (has(key) || !unknown_) wrong_at(position(key), key, fmt::format(what, std::forward<Args>(args)...));
   }
   void wrong_at(const toml::source_position& at, std::string_view key, std::string_view what);
@@ -71,10 +71,10 @@ class fields {
   mistakes& mistakes_;
   const toml::table& table_;
   std::string_view where_;
-  bool unknown_ = false;  ///< it has a key that nobody knows
+  bool unknown_ = false;  ///< it has an unknown key
 };
 
-/// [a-z][a-z0-9_]*, at most 48: what needs no quotes and has room for a suffix in PostgreSQL's 63.
+/// [a-z][a-z0-9_]*, at most 48: it needs no quotes, and a suffix fits into PostgreSQL's 63 bytes.
 bool is_name(std::string_view s) noexcept;
 
 }  // namespace recordkv::view

@@ -12,7 +12,7 @@ namespace recordkv::view {
 namespace json = boost::json;
 
 bool equals(const json::value& v, std::string_view operand) {
-  // The usual term compares text without escapes, and needs no parser.
+  // Most terms compare text without escapes, which needs no parser.
   if (v.is_string() && operand.size() >= 2 && operand[0] == '"' && !operand.contains('\\'))
     return std::string_view(v.get_string()) == operand.substr(1, operand.size() - 2);
   unsigned char buffer[1024];

@@ -1,4 +1,4 @@
-// Whether a record, or an element of it, is wanted at all.
+// Whether a record, or an element of it, is wanted.
 //
 // Owns: the meaning of the terms of `where`.
 // Refuses to know: columns, and how the terms are written in a file.
@@ -10,10 +10,10 @@
 
 namespace recordkv::view {
 
-/// Whether all terms hold. `element`: of `each`; the record itself where there is no `each`. null counts as nothing.
+/// Whether all terms hold. `element`: of `each`; the record itself if there is no `each`. null counts as absent.
 bool wanted(const plan& p, const boost::json::value& record, const boost::json::value& element);
 
-/// Whether a value is the one that JSON text `operand` says; numbers are compared as numbers, 1 and 1.0 are the same.
+/// Whether a value equals the JSON text `operand`. Numbers are compared as numbers: 1 equals 1.0.
 bool equals(const boost::json::value& v, std::string_view operand);
 
 }  // namespace recordkv::view

@@ -8,7 +8,7 @@
 namespace recordkv::view::postgres {
 namespace {
 
-constexpr std::size_t most_addresses = 32;
+constexpr std::size_t max_addresses = 32;
 
 std::vector<std::string> parts(std::string_view list) {
   std::vector<std::string> out;
@@ -46,20 +46,20 @@ task<result<address>> resolved(address a) {
   const auto is_socket = [](const std::string& h) { return h.empty() || h.front() == '/' || h.front() == '@'; };
   if (!a.hostaddr.empty() || std::ranges::all_of(hosts, is_socket)) co_return a;
   const auto ports = parts(a.port);
-  if (ports.size() != 1 && ports.size() != hosts.size()) co_return a;  // libpq says what is wrong with it
+  if (ports.size() != 1 && ports.size() != hosts.size()) co_return a;  // libpq reports the mistake
   asio::ip::tcp::resolver resolver(co_await asio::this_coro::executor);
   address out;
   std::string why;
   std::size_t count = 0;
   const auto take = [&](std::size_t i, std::string_view addr) {
-    if (count == most_addresses) return;
+    if (count == max_addresses) return;
     append(out.host, hosts[i], count == 0);
     append(out.hostaddr, addr, count == 0);
     append(out.port, ports.size() == 1 ? ports[0] : ports[i], count == 0);
     ++count;
   };
   for (std::size_t i = 0; i < hosts.size(); ++i) {
-    if (is_socket(hosts[i])) take(i, "");  // libpq takes the host where there is no address
+    if (is_socket(hosts[i])) take(i, "");  // libpq uses the host if there is no address
     if (is_socket(hosts[i])) continue;
     auto [ec, found] = co_await resolver.async_resolve(hosts[i], "", use_task);
     if (ec) why += fmt::format("{}{} is not found: {}", why.empty() ? "" : ", ", hosts[i], ec.message());

@@ -1,8 +1,7 @@
 // The hosts of a PostgreSQL URL, looked up off the loop.
 //
-// Owns: names made into addresses, as many entries as there are addresses. libpq would look them up by itself, and the
-// whole program would stand still meanwhile.
-// Refuses to know: libpq, everything else that a URL says.
+// Owns: the look-up of names, with an entry for each address. libpq would look them up itself and block the program.
+// Refuses to know: libpq, and the other parts of a URL.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -20,15 +19,15 @@ struct address {
   std::string host, hostaddr, port;
 
   void take(std::string_view key, std::string_view text);
-  /// Those that have something to say.
+  /// Those that are not empty.
   std::vector<std::pair<const char*, const std::string*>> overrides() const;
 };
 
-/// With `hostaddr` for each host that is no socket's directory. A URL that says `hostaddr` itself, or no host at all:
-/// as it is.
+/// Adds `hostaddr` for each host that is not a socket's directory. A URL with a `hostaddr`, or without a host, stays as
+/// it is.
 task<result<address>> resolved(address a);
 
-/// Its entries one by one; empty where the lists do not fit (libpq says so). all_of() puts them together again.
+/// The entries of the lists; empty: the lists do not fit, which libpq reports. all_of() joins them again.
 std::vector<address> each_of(const address& a);
 address all_of(const std::vector<address>& list);
 

@@ -4,33 +4,30 @@
 
 #include "postgres/builds.hpp"
 #include "postgres/rows.hpp"
-#include "postgres/words.hpp"
+#include "postgres/sqlstate_hints.hpp"
 #include "sql/position_text.hpp"
 #include "sql/statements.hpp"
-
-#include <algorithm>
-#include <set>
 
 namespace recordkv::view::postgres {
 namespace {
 
 constexpr std::size_t piece_of_copy = 256 * 1024;
 
-/// One batch on its way into one build.
+/// A batch that is written into a build.
 class batch {
  public:
   batch(session& s, const plan& p, row_writer w, bool bulk) : s_(s), p_(p), w_(std::move(w)), bulk_(bulk) {}
 
-  /// For plans with hooks: on_delete is for keys that had rows.
-  task<result<void>> look(fates& all);
-  /// The usual way, all in one round trip (two with COPY), then `last`. nullopt: a record is to blame, nothing was
-  /// done.
-  task<result<std::optional<store::applied>>> at_once(const fates& all, std::vector<request> last);
-  /// The other way: halves and halves again, until those that are to blame stand alone and become rejects.
-  task<result<void>> divide(std::span<fate> these, store::applied& count);
+  /// For plans with hooks: finds the keys that have rows, because on_delete runs only for these.
+  task<result<void>> look(row_outcomes& all);
+  /// The usual way: everything in one round trip, two with COPY, and `last` at the end. nullopt: a record is at fault,
+  /// and nothing was done.
+  task<result<std::optional<store::applied>>> at_once(const row_outcomes& all, std::vector<request> last);
+  /// The other way: the batch is halved until each record at fault is alone. It becomes a reject.
+  task<result<void>> divide(std::span<row_outcome> these, store::applied& count);
 
  private:
-  task<result<bool>> copy(const fates& all);
+  task<result<bool>> copy(const row_outcomes& all);
   error refusal(const reply& r) const { return s_.db.failure(fmt::format("write rows of view {}", p_.name), r); }
 
   session& s_;
@@ -45,7 +42,7 @@ void add(store::applied& count, const writing& w, const std::vector<reply>& answ
   for (const auto at : w.erasing) count.erased += answers[at + offset].affected();
 }
 
-task<result<void>> batch::look(fates& all) {
+task<result<void>> batch::look(row_outcomes& all) {
   if (!p_.has_hooks() || all.empty()) co_return result<void>{};
   std::vector<request> ask;
   ask.push_back(w_.which_have_rows(all));
@@ -57,8 +54,8 @@ task<result<void>> batch::look(fates& all) {
   co_return result<void>{};
 }
 
-/// False: a record is to blame.
-task<result<bool>> batch::copy(const fates& all) {
+/// False: a record is at fault.
+task<result<bool>> batch::copy(const row_outcomes& all) {
   auto at = all.begin();
   const pieces more = [&](std::string& piece) {
     while (at != all.end() && piece.size() < piece_of_copy) row_writer::copy_lines(*at++, p_.many(), piece);
@@ -71,7 +68,7 @@ task<result<bool>> batch::copy(const fates& all) {
   co_return false;
 }
 
-task<result<std::optional<store::applied>>> batch::at_once(const fates& all, std::vector<request> last) {
+task<result<std::optional<store::applied>>> batch::at_once(const row_outcomes& all, std::vector<request> last) {
   std::optional<store::applied> none;
   auto w = w_.write(all, bulk_);
   if (bulk_ && w.rows > 0) {
@@ -92,7 +89,7 @@ task<result<std::optional<store::applied>>> batch::at_once(const fates& all, std
   co_return count;
 }
 
-task<result<void>> batch::divide(std::span<fate> these, store::applied& count) {
+task<result<void>> batch::divide(std::span<row_outcome> these, store::applied& count) {
   if (these.empty()) co_return result<void>{};
   auto w = w_.write(these);
   std::vector<request> requests{{"SAVEPOINT recordkv", {}}};
@@ -113,11 +110,7 @@ task<result<void>> batch::divide(std::span<fate> these, store::applied& count) {
     if (auto done = co_await divide(these.first(half), count); !done) co_return done.error();
     co_return co_await divide(these.subspan(half), count);
   }
-  // It becomes a reject: its older rows go, and on_delete hears of them; if that is refused, too, they go without it.
-  auto& f = these.front();
-  if (!f.rows && !f.hooks) co_return refusal(last);
-  if (f.misfit.empty()) f.misfit = row_writer::refusal(w, answers->size() - 2, last.reason());
-  f.hooks = std::exchange(f.rows, false);
+  if (!these.front().reject(row_writer::refusal(w, answers->size() - 2, last.reason()))) co_return refusal(last);
   co_return co_await divide(these, count);
 }
 
@@ -125,33 +118,30 @@ bool stands_at(const position& stored, const position& at) { return moved(stored
 
 }  // namespace
 
-/// A COMMIT without an answer may have been done. Whoever asked tries the same again, and finds the position at `next`
-/// if it was. It need not have been us who brought it there: a position says that every message at or below is folded
-/// into this very build, so whoever did it folded these, too. An asker who was not in doubt is told of the conflict all
-/// the same: somebody else works where he believes himself alone. The older session can't commit later: it holds the
-/// build's lock until its end, and we only look once the lock is ours.
-task<result<store::applied>> apply(session& s, doubts& unanswered, const plan& p, std::uint64_t number,
+/// A COMMIT without an answer may have been done: it is a suspect. The caller tries the same batch again. If the
+/// position is at `next` by then, the batch counts as done. Another process may have moved it there. But the position
+/// says that all messages up to it are folded into this build, so these are, too. A caller without a suspect gets the
+/// conflict: another process works on the same build. The older session cannot commit later, because it holds the
+/// build's lock until it ends, and this one reads the position under that lock.
+task<result<store::applied>> apply(session& s, suspects& unanswered, const plan& p, std::uint64_t number,
                                    const std::vector<change>& changes, const position& previous, const position& next) {
-  const doubt asked{number, previous, next};
+  const suspect asked{number, previous, next};
   for (const bool dividing : {false, true}) {
     auto b = co_await begin_with(s, p, number);
     if (!b) co_return b.error();
     const bool bulk = b->of.bulk_until != 0;
     auto writer = row_writer::make(p, b->names(), bulk);
     if (!writer) co_return writer.error();
-    auto all = writer->fates_of(changes);
+    auto all = writer->outcomes_of(changes);
     const auto open = unanswered.find(number);
-    const bool doubted = open != unanswered.end() && open->second == asked;
+    const bool suspected = open != unanswered.end() && open->second == asked;
     if (open != unanswered.end()) unanswered.erase(open);
-    const auto to = moved(b->of.at, previous, next);
-    if (!to && doubted && stands_at(b->of.at, next)) {
+    const auto to = expect_position(p, b->of.at, previous, next);
+    if (!to && suspected && stands_at(b->of.at, next)) {
       const auto w = writer->write(all);
       co_return store::applied{.rows = w.rows, .rejected = w.rejected, .erased = 0, .live = b->of.live};
     }
-    if (!to)
-      co_return fail(errc::conflict,
-                     "view {} is no longer where this process left it: another one writes to it, or rebuilt it",
-                     p.name);
+    if (!to) co_return to.error();
     batch work(s, p, std::move(*writer), bulk);
     if (auto seen = co_await work.look(all); !seen) co_return seen.error();
     std::vector<request> last{set_position(number, *to), {"COMMIT", {}}};
@@ -183,10 +173,8 @@ task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<c
   if (auto begun = co_await s.run("begin", opening(s.patience)); !begun) co_return begun.error();
   auto builds = co_await builds_of(s, p.name, true);
   if (!builds) co_return builds.error();
-  const auto* const live = find(*builds, true);
-  if (live == nullptr) co_return fail(errc::not_found, "there is no view {} in the database", p.name);
-  if (live->of.hash != p.hash())
-    co_return fail(errc::conflict, "view {} was built from another definition; try again once it is rebuilt", p.name);
+  const auto live = expect_live(*builds, p);
+  if (!live) co_return live.error();
   std::vector<request> looks;
   looks.reserve(changes.size());
   for (const auto& c : changes) looks.push_back({same_reject(live->names()), {at_uri_of(c), fmt::to_string(c.seq)}});
@@ -198,7 +186,7 @@ task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<c
     if ((*there)[i].rows() > 0) still.push_back(changes[i]);
   auto writer = row_writer::make(p, live->names(), false);
   if (!writer) co_return writer.error();
-  auto all = writer->fates_of(still);
+  auto all = writer->outcomes_of(still);
   batch work(s, p, std::move(*writer), false);
   if (auto seen = co_await work.look(all); !seen) co_return seen.error();
   store::applied count;

@@ -1,7 +1,7 @@
 // A batch of changes into a build, together with its position.
 //
-// Owns: how that is one transaction and few round trips; which record is to blame when PostgreSQL refuses a batch; when
-// a lost COMMIT counts as done. Refuses to know: the statements themselves, and the order of calls.
+// Owns: the one transaction with few round trips; which record is at fault if PostgreSQL refuses a batch; when a lost
+// COMMIT counts as done. Refuses to know: the statements, and the order of calls.
 #pragma once
 
 #include "postgres/pool.hpp"
@@ -13,8 +13,8 @@
 
 namespace recordkv::view::postgres {
 
-/// store::apply() and store::retry() on a session that is the caller's until they return.
-task<result<store::applied>> apply(session& s, doubts& unanswered, const plan& p, std::uint64_t number,
+/// store::apply() and store::retry(). The session is used by nothing else until they return.
+task<result<store::applied>> apply(session& s, suspects& unanswered, const plan& p, std::uint64_t number,
                                    const std::vector<change>& changes, const position& previous, const position& next);
 task<result<std::uint64_t>> retry(session& s, const plan& p, const std::vector<change>& changes);
 

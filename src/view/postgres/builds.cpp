@@ -12,31 +12,26 @@ namespace recordkv::view::postgres {
 namespace {
 
 constexpr std::string_view lock_not_available = "55P03";
-constexpr std::size_t longest_name = 63;  // PostgreSQL cuts off what is longer, and two names become one
+constexpr std::size_t max_name = 63;  // PostgreSQL cuts longer names, and two names could become the same
 
 /// What a bulk's end may take: a few hundred million rows.
 constexpr std::chrono::hours patience_of_a_finish{6};
 
-/// A row of build_fields. What nobody but us could have written there, and is unreadable, means that it is no build.
+/// A row of build_fields.
 std::optional<stored_build> read_build(const reply& r, int row) {
-  stored_build b;
-  b.of.number = r.number(row, 0);
-  b.view = r.text(row, 1);
-  b.of.live = r.text(row, 2) == "t";
-  b.of.hash = r.text(row, 3);
-  b.of.definition = r.text(row, 4);
-  auto counted = parse_names(r.text(row, 5));
-  b.of.at.created = r.text(row, 6);
-  b.of.at.generation = r.number(row, 7);
-  auto seq = parse_seq(r.text(row, 8));
-  b.of.bulk_until = r.number(row, 9);
-  auto ready = parse_names(r.text(row, 10));
-  b.wanted = r.text(row, 11) == "t";
-  if (!counted || !seq || !ready) return std::nullopt;
-  b.counted = std::move(*counted);
-  b.of.at.seq = std::move(*seq);
-  b.ready = std::move(*ready);
-  return b;
+  const auto text = [&](int at) { return std::string(r.text(row, at)); };
+  return build_in({.number = r.number(row, 0),
+                   .view = text(1),
+                   .live = text(2) == "t",
+                   .hash = text(3),
+                   .definition = text(4),
+                   .counters = text(5),
+                   .created = text(6),
+                   .generation = r.number(row, 7),
+                   .seq = text(8),
+                   .bulk_until = r.number(row, 9),
+                   .ready = text(10),
+                   .wanted = text(11) == "t"});
 }
 
 request exists(const std::string& table) { return {"SELECT to_regclass($1) IS NOT NULL", {identifier(table)}}; }
@@ -52,7 +47,7 @@ void append(std::vector<request>& to, std::vector<std::string> statements) {
   for (auto& sql : statements) to.push_back({std::move(sql), {}});
 }
 
-/// What others may do with a table, as statements.
+/// The rights of other users on a table, as statements.
 request grants_of(const std::string& table) {
   return {
       "SELECT format('GRANT %s ON TABLE %I TO %s%s', a.privilege_type, $2::text, CASE WHEN a.grantee = 0 THEN "
@@ -62,9 +57,9 @@ request grants_of(const std::string& table) {
       {identifier(table), table}};
 }
 
-/// Who reads holds us up, and while we wait everybody else waits behind us. We give way before PostgreSQL would look
-/// for a deadlock (after a second) and end one of the two, who might be the reader.
-task<result<void>> shut_out(session& s, const stored_build& live) {
+/// A reader makes this LOCK wait, and other readers queue behind it. It gives up before PostgreSQL looks for a
+/// deadlock, after a second: PostgreSQL could end the reader then.
+task<result<void>> lock_live_tables(session& s, const stored_build& live) {
   if (!live.whole) co_return result<void>{};
   const auto names = live.names().tables();
   std::string tables;
@@ -78,18 +73,18 @@ task<result<void>> shut_out(session& s, const stored_build& live) {
   auto why = s.db.failure(fmt::format("take the place of view {}", live.view), last);
   if (last.state() != lock_not_available) co_return why;
   co_await s.leave();
-  if (const auto who = co_await holders_of(s, names); !who.empty())
-    why.text += fmt::format("; {} holds it; end that transaction: SELECT pg_terminate_backend(PID)", who);
+  if (const auto holders = co_await holders_of(s, names); !holders.empty())
+    why.text += fmt::format("; {} holds the lock; end that transaction: SELECT pg_terminate_backend(PID)", holders);
   co_return why;
 }
 
-/// GRANTs that give people the rights on the tables of `to` that they have on those of `from`; the names are the same.
+/// GRANTs of the rights on the tables of `from` for those of `to`. The names are the same.
 task<result<std::vector<request>>> rights_on(session& s, naming from, naming to) {
   const auto kept = to.tables();
   std::vector<request> looks;
   for (const auto& t : from.tables())
     if (std::ranges::find(kept, t) != kept.end()) looks.push_back(grants_of(t));
-  auto found = co_await s.run("read who may read the view", std::move(looks));
+  auto found = co_await s.run("read the rights on the view", std::move(looks));
   if (!found) co_return found.error();
   std::vector<request> out;
   for (const auto& r : *found)
@@ -133,27 +128,18 @@ task<result<stored_build>> begin_with(session& s, const plan& p, std::uint64_t n
   ask.push_back({build_of_number() + " FOR UPDATE", {fmt::to_string(number)}});
   auto got = co_await s.run(fmt::format("lock build {} of view {}", number, p.name), std::move(ask));
   if (!got) co_return got.error();
-  auto b = got->back().rows() == 1 ? read_build(got->back(), 0) : std::nullopt;
-  if (!b || b->view != p.name || b->of.hash != p.hash())
-    co_return fail(errc::conflict, "build {} of view {} is no longer there: another process has rebuilt it", number,
-                   p.name);
-  co_return std::move(*b);
+  co_return expect_build(p, number, got->back().rows() == 1 ? read_build(got->back(), 0) : std::nullopt);
 }
 
-task<result<void>> no_strangers(session& s, const plan& p, const stored_builds& ours) {
-  std::set<std::string> own;
-  for (const auto& b : ours)
-    for (auto& t : b.names().tables()) own.insert(t);
-  std::vector<std::string> names;
+task<result<void>> refuse_foreign_tables(session& s, const plan& p, const stored_builds& ours) {
   for (const bool live : {true, false})
-    for (auto& t : naming(p, 0, live).tables()) {
-      if (t.size() > longest_name)
+    for (const auto& t : naming(p, 0, live).tables())
+      if (t.size() > max_name)
         co_return fail(errc::bad_config,
                        "{}:{}: view.name: table {} would have a name of {} letters, and PostgreSQL takes {}; choose "
                        "shorter names for the view and what it counts",
-                       p.file, p.line, t, t.size(), longest_name);
-      if (!own.contains(t)) names.push_back(std::move(t));
-    }
+                       p.file, p.line, t, t.size(), max_name);
+  const auto names = new_names(p, ours);
   std::vector<request> looks;
   looks.reserve(names.size());
   for (const auto& t : names) looks.push_back(exists(t));
@@ -161,17 +147,15 @@ task<result<void>> no_strangers(session& s, const plan& p, const stored_builds& 
   auto there = co_await s.run("look for its tables", std::move(looks));
   if (!there) co_return there.error();
   for (std::size_t i = 0; i < names.size(); ++i)
-    if ((*there)[i].text(0, 0) == "t")
-      co_return fail(errc::mismatch, "table {} exists and is not of view {}; rename the view in {}, or drop the table",
-                     names[i], p.name, p.file);
+    if ((*there)[i].text(0, 0) == "t") co_return foreign_table(p, names[i]);
   co_return result<void>{};
 }
 
 task<result<build>> make_build(session& s, const plan& p, bool live, position start, std::uint64_t bulk_until) {
-  build b{.live = live, .hash = p.hash(), .definition = p.definition, .at = start, .bulk_until = bulk_until};
+  auto b = new_build(p, live, std::move(start), bulk_until);
   request insert{insert_build(),
-                 {p.name, live ? "true" : "false", b.hash, b.definition, names_text(p.count_by), start.created,
-                  fmt::to_string(start.generation), seq_text(start.seq), fmt::to_string(bulk_until)}};
+                 {p.name, live ? "true" : "false", b.hash, b.definition, names_text(p.count_by), b.at.created,
+                  fmt::to_string(b.at.generation), seq_text(b.at.seq), fmt::to_string(b.bulk_until)}};
   std::vector<request> one;
   one.push_back(std::move(insert));
   auto made = co_await s.run("begin a build", std::move(one));
@@ -180,7 +164,7 @@ task<result<build>> make_build(session& s, const plan& p, bool live, position st
   const naming n(p, b.number, live);
   auto tables = co_await s.run("create its tables", bare(create_tables(dialect::postgres, p, n)));
   if (!tables) co_return tables.error();
-  if (bulk_until == 0)
+  if (b.bulk_until == 0)
     if (auto done = co_await finish_build(s, p, n); !done) co_return done.error();
   co_return b;
 }
@@ -194,7 +178,7 @@ task<result<void>> finish_build(session& s, const plan& p, naming n) {
   append(all, create_indexes(dialect::postgres, p, n));
   append(all, fill_counters(p, n));
   append(all, create_triggers(dialect::postgres, p, n));
-  // The planner must not believe in an empty table until the server comes by to look.
+  // Otherwise the planner takes the table for empty until autovacuum has analysed it.
   for (const auto& t : n.tables()) all.push_back({"ANALYZE " + identifier(t), {}});
   all.push_back({"SET LOCAL statement_timeout = '60s'", {}});
   auto done = co_await s.run("build its indexes", std::move(all), patience_of_a_finish);
@@ -218,7 +202,7 @@ task<result<void>> swap_builds(session& s, const plan& p, const stored_build* li
   names.live = true;
   std::vector<request> grants;
   if (live != nullptr) {
-    if (auto locked = co_await shut_out(s, *live); !locked) co_return locked.error();
+    if (auto locked = co_await lock_live_tables(s, *live); !locked) co_return locked.error();
     auto rights = co_await rights_on(s, live->names(), names);
     if (!rights) co_return rights.error();
     grants = std::move(*rights);
@@ -227,7 +211,7 @@ task<result<void>> swap_builds(session& s, const plan& p, const stored_build* li
   auto all = bare(drop_triggers(dialect::postgres, next.names()));
   append(all, rename_to_live(next.names()));
   append(all, create_triggers(dialect::postgres, p, names));
-  all.push_back({enliven_build(), {fmt::to_string(next.of.number)}});
+  all.push_back({promote_build(), {fmt::to_string(next.of.number)}});
   std::ranges::move(grants, std::back_inserter(all));
   auto done = co_await s.run(doing, std::move(all));
   if (!done) co_return done.error();

@@ -1,7 +1,7 @@
 #include "postgres/connection.hpp"
 
 #include "postgres/reachable.hpp"
-#include "postgres/words.hpp"
+#include "postgres/sqlstate_hints.hpp"
 #include "recordkv/view/store.hpp"
 
 #include <fcntl.h>
@@ -30,8 +30,8 @@ std::uint64_t as_number(std::string_view text) {
   return n;
 }
 
-/// What a server said when it refused a connection. libpq has no code for it but in its verbose text:
-/// "FATAL:  53300: sorry, too many clients already". `state` empty: no server said anything.
+/// A server's refusal of a connection. libpq gives its SQLSTATE only within a verbose text:
+/// "FATAL:  53300: sorry, too many clients already". `state` empty: no server answered.
 struct farewell {
   std::string state, reason;
 };
@@ -52,8 +52,6 @@ farewell farewell_in(std::string_view text) {
 }
 
 }  // namespace
-
-// --- what came back ---
 
 bool reply::refused() const {
   const auto s = PQresultStatus(result_.get());
@@ -79,7 +77,7 @@ std::uint64_t reply::affected() const { return as_number(PQcmdTuples(result_.get
 
 // --- the wire ---
 
-/// Lives as long as a handler of its socket does.
+/// Lives as long as a handler of its socket.
 struct connection::wire {
   explicit wire(asio::io_context& io) : socket(io) {}
   asio::posix::stream_descriptor socket;  // a duplicate; libpq owns the original
@@ -123,8 +121,8 @@ void connection::arm(bool write) {
                            });
 }
 
-/// Sends what waits, waits until something comes or more can go, takes what came. False: lost, or too late. Who only
-/// wants to send is not kept once nothing is left, as no answer would come.
+/// Sends what waits, waits until the socket is ready, and reads. False: the connection is lost, or time is up.
+/// `only_send`: returns once everything is sent, because no answer would come.
 task<bool> connection::turn(deadline until, bool only_send) {
   const int left = PQflush(pg_);
   if (left < 0) co_return false;
@@ -145,11 +143,11 @@ error connection::lost(std::string_view doing) {
                                     : one_line(PQerrorMessage(pg_));
   late_ = false;
   drop();
-  return fail(errc::storage, "database {}: cannot {}: {}; the next attempt connects anew", shown_, doing, why);
+  return fail(errc::unavailable, "database {}: cannot {}: {}; the next attempt connects anew", shown_, doing, why);
 }
 
 error connection::failure(std::string_view doing, const reply& r) const {
-  return fail(errc::storage, "database {}: cannot {}: {}", shown_, doing, explained(r.state(), r.reason()));
+  return fail(code_of(r.state()), "database {}: cannot {}: {}", shown_, doing, explained(r.state(), r.reason()));
 }
 
 // --- connecting ---
@@ -159,7 +157,7 @@ result<void> connection::check(const std::string& url) {
   PQconninfoOption* const read = PQconninfoParse(url.c_str(), &words);
   const std::string why = words == nullptr ? "out of memory" : words;
   PQfreemem(words);
-  if (read == nullptr)  // libpq repeats what it doesn't understand, in quotes: it may be the password
+  if (read == nullptr)  // libpq quotes what it does not understand, and that may be the password
     return fail(errc::bad_config, "database {}: {}; write postgresql://user@host/database, with %XX for odd letters",
                 without_password(url), one_line(why.substr(0, why.find('"'))));
   PQconninfoFree(read);
@@ -167,7 +165,7 @@ result<void> connection::check(const std::string& url) {
 }
 
 task<result<void>> connection::ready() {
-  // Twice: the first look finds the server's farewell, the second that it has gone.
+  // Twice: the first read finds the server's last message, the second finds the end.
   const bool stands = pg_ != nullptr && PQconsumeInput(pg_) == 1 && PQconsumeInput(pg_) == 1;
   if (stands && PQstatus(pg_) == CONNECTION_OK) co_return result<void>{};
   drop();
@@ -186,9 +184,9 @@ task<result<void>> connection::dial(deadline until) {
     PQconninfoFree(all);
   }
   auto found = co_await resolved(std::move(named));
-  if (!found) co_return fail(errc::storage, "database {}: cannot connect: {}", shown_, found.error().text);
+  if (!found) co_return fail(errc::unavailable, "database {}: cannot connect: {}", shown_, found.error().text);
   const auto answering = co_await reachable(std::move(*found), patience_with_addresses);
-  // A network that goes silent is noticed within a minute; the URL may say otherwise. What follows it may not.
+  // A silent network is noticed within a minute. The URL may override what stands before it, and not what follows.
   std::vector<const char*> keys{
       "fallback_application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
       "tcp_user_timeout",          "dbname",          "client_encoding"};
@@ -214,7 +212,8 @@ task<result<void>> connection::dial(deadline until) {
     const auto said = late_ || pg_ == nullptr ? farewell{} : farewell_in(PQerrorMessage(pg_));
     auto why = lost("connect");
     if (!said.state.empty())
-      co_return fail(errc::storage, "database {}: cannot connect: {}", shown_, explained(said.state, said.reason));
+      co_return fail(code_of_dial(said.state), "database {}: cannot connect: {}", shown_,
+                     explained(said.state, said.reason));
     why.text += "; check that PostgreSQL runs, and that index.database names it, its user and a database";
     co_return why;
   }
@@ -223,7 +222,7 @@ task<result<void>> connection::dial(deadline until) {
 
 result<void> connection::settle() {
   ++dials_;
-  PQsetNoticeProcessor(pg_, [](void*, const char*) {}, nullptr);  // it would write to stderr
+  PQsetNoticeProcessor(pg_, [](void*, const char*) {}, nullptr);  // by default notices go to stderr
   PQsetErrorVerbosity(pg_, PQERRORS_DEFAULT);
   if (PQsetnonblocking(pg_, 1) != 0 || !attach()) return lost("connect");
   return {};

@@ -1,8 +1,8 @@
-// libpq on the loop: a connection, what is sent through it in one round trip, what comes back as values.
+// libpq on the loop: a connection, requests in one round trip, and their answers as values.
 //
-// Owns: the PGconn, a duplicate of its socket, the words for what PostgreSQL refuses. libpq is included here only.
-// Refuses to know: views, builds, transactions: what the requests mean. No function of libpq that blocks is called, but
-// for the look-up of a host that only libpq knows of (a service file, PGHOST).
+// Owns: the PGconn, a duplicate of its socket, and the errors of a refusal. Only this file includes libpq.
+// Refuses to know: views, builds and transactions. No blocking function of libpq is called, except for the look-up of a
+// host that only libpq knows (a service file, PGHOST).
 #pragma once
 
 #include "recordkv/core/event.hpp"
@@ -24,7 +24,7 @@
 
 namespace recordkv::view::postgres {
 
-/// What came back for one request.
+/// The answer to a request.
 class reply {
  public:
   explicit reply(PGresult* r) : result_(r) {}
@@ -32,13 +32,13 @@ class reply {
   ExecStatusType status() const { return PQresultStatus(result_.get()); }
   bool refused() const;
   std::string_view state() const;  ///< SQLSTATE of a refusal
-  std::string reason() const;      ///< PostgreSQL's words for it, on one line
+  std::string reason() const;      ///< PostgreSQL's message for it, on one line
 
   int rows() const { return PQntuples(result_.get()); }
   int columns() const { return PQnfields(result_.get()); }
   bool is_null(int row, int column) const { return PQgetisnull(result_.get(), row, column) == 1; }
   std::string_view text(int row, int column) const;
-  std::uint64_t number(int row, int column) const;  ///< 0 where there is none
+  std::uint64_t number(int row, int column) const;  ///< 0: there is none
   std::uint64_t affected() const;                   ///< rows that it wrote or deleted
 
  private:
@@ -53,42 +53,42 @@ using value = std::optional<std::string>;  ///< a parameter as text; nullopt is 
 struct request {
   std::string sql;  ///< one statement, its parameters $1, $2 …
   std::vector<value> parameters;
-  bool only_parsed = false;  ///< it is not run: would the server understand it?
+  bool only_parsed = false;  ///< it is not run; the server only checks it
 };
 
-/// Fills the next piece of a COPY into the string, which is empty; false: there was no more.
+/// Fills the next piece of a COPY into the empty string; false: there is no more.
 using pieces = std::function<bool(std::string&)>;
 
 class connection {
  public:
   using duration = std::chrono::steady_clock::duration;
 
-  /// Beyond the time that it may wait for a lock, what an ordinary round trip may take.
+  /// What an ordinary round trip may take, without the wait for a lock.
   static constexpr std::chrono::seconds usual{60};
 
   connection(asio::io_context& io, std::string url, std::chrono::milliseconds patience);
   ~connection();
   connection(const connection&) = delete;
 
-  /// Is it a URL that libpq can read? errc::bad_config without any part of it that may be secret.
+  /// errc::bad_config: libpq cannot read the URL. The text holds no part that may be secret.
   static result<void> check(const std::string& url);
 
-  /// Connects unless it is connected. A connection that the server has left meanwhile is made anew.
+  /// Connects, unless it is connected. A connection that the server has closed is made anew.
   task<result<void>> ready();
 
-  /// All requests in one round trip (pipeline mode), in order. What follows a refused one is not run: replies up to and
-  /// including that. An error: there is no connection any more, and nobody knows how far the server came.
+  /// All requests in one round trip (pipeline mode), in order. Behind a refused request nothing is run, and its reply
+  /// is the last. An error: the connection is lost, and it is unknown how much the server has done.
   task<result<std::vector<reply>>> run(std::vector<request> all, duration limit = usual);
 
-  /// `sql` is COPY … FROM STDIN. Stands inside a transaction, as run() does.
+  /// `sql` is COPY … FROM STDIN. Like run(), it belongs to the open transaction.
   task<result<reply>> copy(std::string sql, const pieces& more, duration limit = usual);
 
   bool connected() const noexcept { return pg_ != nullptr; }
 
-  /// An open transaction, or one that has failed and waits for its ROLLBACK.
+  /// A transaction is open, or has failed and waits for its ROLLBACK.
   bool in_transaction() const { return pg_ != nullptr && PQtransactionStatus(pg_) != PQTRANS_IDLE; }
 
-  /// Forgets the connection; the server undoes an open transaction.
+  /// Closes the connection. The server undoes an open transaction.
   void drop() noexcept;
 
   error failure(std::string_view doing, const reply& r) const;
@@ -113,7 +113,7 @@ class connection {
   std::chrono::milliseconds patience_;
   PGconn* pg_ = nullptr;
   std::shared_ptr<wire> wire_;
-  bool late_ = false;  // the last loss was a deadline that passed
+  bool late_ = false;  // the connection was lost because a deadline passed
   std::uint64_t dials_ = 0;
 };
 

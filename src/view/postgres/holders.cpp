@@ -6,12 +6,12 @@
 namespace recordkv::view::postgres {
 namespace {
 
-// pid, program, user, state, since when; then what the question adds.
+// pid, program, user, state, start of the transaction; then further columns.
 constexpr std::string_view holder_columns =
     "a.pid, a.application_name, a.usename, a.state, to_char(a.xact_start AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
 
-std::string holder(const reply& r, int row) {
+std::string described(const reply& r, int row) {
   if (r.is_null(row, 0))
     return fmt::format("the prepared transaction {} of user {} since {}", r.text(row, 1), r.text(row, 2),
                        r.text(row, 4));
@@ -21,7 +21,7 @@ std::string holder(const reply& r, int row) {
     about += fmt::format("{}{}{}", about.empty() ? "" : ", ", i == 2 ? "user " : "", r.text(row, i));
   }
   if (!r.text(row, 4).empty()) about += fmt::format(" since {}", r.text(row, 4));
-  return fmt::format("process {} ({})", r.text(row, 0), about.empty() ? "whose role shows no more" : about);
+  return fmt::format("process {} ({})", r.text(row, 0), about.empty() ? "details hidden from this role" : about);
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ task<std::string> holders_of(session& s, std::vector<std::string> tables) {
   auto found = co_await s.db.run(std::move(ask));
   std::string out;
   if (found && !found->back().refused())
-    for (int i = 0; i < found->back().rows(); ++i) out += (out.empty() ? "" : ", ") + holder(found->back(), i);
+    for (int i = 0; i < found->back().rows(); ++i) out += (out.empty() ? "" : ", ") + described(found->back(), i);
   co_await s.leave();
   co_return out;
 }
@@ -61,7 +61,7 @@ task<result<open_transaction>> oldest_transaction(session& s) {
   open_transaction out;
   if (r.rows() == 0) co_return out;
   out.seconds = static_cast<double>(r.number(0, 5));
-  out.who = holder(r, 0);
+  out.holder = described(r, 0);
   out.remedy = r.is_null(0, 0) ? fmt::format("COMMIT PREPARED or ROLLBACK PREPARED '{}'", r.text(0, 1))
                                : fmt::format("SELECT pg_terminate_backend({})", r.text(0, 0));
   co_return out;

@@ -7,13 +7,13 @@
 
 namespace recordkv::view::postgres {
 
-turnstile::pass::~pass() {
+async_mutex::pass::~pass() {
   if (of_ == nullptr) return;
   ++of_->serving_;
   of_->moved_.notify();
 }
 
-task<turnstile::pass> turnstile::enter() {
+task<async_mutex::pass> async_mutex::enter() {
   const auto mine = next_++;
   while (serving_ != mine) co_await moved_.wait();
   co_return pass(*this);
@@ -22,7 +22,7 @@ task<turnstile::pass> turnstile::enter() {
 pool::pool(asio::io_context& io, std::string url, std::chrono::milliseconds patience)
     : io_(io), url_(std::move(url)), shown_(without_password(url_)), patience_(patience), closer_(io) {}
 
-/// A view keeps its place in the queue over a call that gave up, so that a crowd can't keep it out for good.
+/// A view keeps its place in the queue if a call gives up, so that many other views cannot keep it out for good.
 task<result<pool::loan>> pool::take(const std::string& view) {
   const auto place = places_.try_emplace(view, next_place_).first->second;
   if (place == next_place_) ++next_place_;
@@ -41,7 +41,7 @@ task<result<pool::loan>> pool::wait_for_one(std::uint64_t place) {
     if (slots_.empty() && refused_ && refused_at_ >= since) co_return refusal();
     slot* const mine = *waiting_.begin() != place ? nullptr : idle_one() ? idle_one() : new_one(since);
     if (mine == nullptr) {
-      // A connection on its way is waited for: its failure says more.
+      // If a connection is being opened, its result is awaited: the reason of its failure says more.
       if (clock::now() >= until && connecting_ == 0) co_return none_free();
       co_await moved_.wait_for(grows_after);
       continue;
@@ -49,7 +49,7 @@ task<result<pool::loan>> pool::wait_for_one(std::uint64_t place) {
     waiting_.erase(place);  // while it connects, the next in the queue may be served
     auto ready = co_await connect(*mine);
     if (ready) co_return loan(*this, *mine);
-    if (mine->on.db.connected()) {  // the server is there, and refuses the table
+    if (mine->on.db.connected()) {  // the server answers, and refuses the table
       give_back(*mine);
       co_return ready.error();
     }
@@ -72,7 +72,7 @@ task<result<void>> pool::connect(slot& s) {
   co_return ready;
 }
 
-/// With other connections at hand a refusal is no failure, but worth a line.
+/// While the process has other connections, a refusal is not an error. A line is logged.
 void pool::refuse(error why) {
   const auto now = clock::now();
   refused_ = std::move(why);
@@ -81,7 +81,7 @@ void pool::refuse(error why) {
   moved_.notify();
   if (slots_.empty() || (told_at_ && now - *told_at_ < tells_every)) return;
   told_at_ = now;
-  log::warn("index", "{}; they share the {} that there are", refusal().text, slots_.size());
+  log::warn("index", "{}; the views share {} connections for now", refusal().text, slots_.size());
 }
 
 pool::slot* pool::idle_one() {
@@ -128,7 +128,7 @@ void pool::close_idle_later() {
   });
 }
 
-/// The one used last stays.
+/// The connection that was used last stays.
 void pool::close_idle() {
   const auto now = clock::now();
   for (std::size_t i = 0; i + 1 < slots_.size();)
@@ -147,10 +147,10 @@ error pool::refusal() const {
 error pool::none_free() const {
   if (refused_) {
     auto why = refusal();
-    why.text += fmt::format("; it has {}, and all are at work", slots_.size());
+    why.text += fmt::format("; it has {}, and all are in use", slots_.size());
     return why;
   }
-  return fail(errc::storage, "database {}: cannot connect once more: all {} connections of this process are at work",
+  return fail(errc::unavailable, "database {}: cannot connect once more: all {} connections of this process are in use",
               shown_, slots_.size());
 }
 

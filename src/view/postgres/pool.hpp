@@ -1,11 +1,11 @@
-// The connections that one process has to a database of views, and the order in which its calls get them.
+// The connections of a process to a database of views, and the order in which calls get them.
 //
-// Owns: how many connections there are, when one is opened and when it is given back, the order of one view's calls,
-// and the doubt about a COMMIT that was never answered. Refuses to know: what a call does.
+// Owns: how many connections there are, when they are opened and closed, the order of a view's calls, and the suspects:
+// COMMITs that were never answered. Refuses to know: what a call does.
 //
-// One connection is enough for all views of a process. More are opened only while calls wait for one, eight at most,
-// and are given back: when unused for some seconds, and after a while also when used, since another process may have
-// none and can't say so. A server without free slots therefore serves every process in turn.
+// One connection is enough for all views of a process. More, at most eight, are opened only while calls wait. They are
+// closed if unused for some seconds, and after a while also if used: another process may wait for a slot of the server.
+// A server without free slots therefore serves all processes in turn.
 #pragma once
 
 #include "postgres/session.hpp"
@@ -26,18 +26,18 @@
 
 namespace recordkv::view::postgres {
 
-/// Lets one in at a time, in the order in which they came.
-class turnstile {
+/// Admits one coroutine at a time, in the order of arrival.
+class async_mutex {
  public:
   class pass {
    public:
-    explicit pass(turnstile& t) : of_(&t) {}
+    explicit pass(async_mutex& t) : of_(&t) {}
     pass(pass&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
     pass& operator=(pass&&) = delete;
     ~pass();
 
    private:
-    turnstile* of_;
+    async_mutex* of_;
   };
   task<pass> enter();
 
@@ -46,25 +46,25 @@ class turnstile {
   event moved_;
 };
 
-/// What apply() asked for when its COMMIT was lost on the way. It may have been done, or not.
-struct doubt {
+/// A batch of apply() whose COMMIT was not answered. The server may have done it, or not.
+struct suspect {
   std::uint64_t number;
   position previous, next;
-  bool operator==(const doubt&) const = default;
+  bool operator==(const suspect&) const = default;
 };
-using doubts = std::map<std::uint64_t, doubt>;  ///< by build: each asker resolves its own
+using suspects = std::map<std::uint64_t, suspect>;  ///< by build: each caller resolves its own
 
 class pool : public std::enable_shared_from_this<pool> {
  public:
   using clock = std::chrono::steady_clock;
 
   static constexpr std::size_t max_connections = 8;
-  static constexpr std::chrono::milliseconds grows_after{50};   ///< a call has waited so long for a connection
+  static constexpr std::chrono::milliseconds grows_after{50};   ///< a call has waited this long for a connection
   static constexpr std::chrono::seconds max_idle{3};            ///< of a connection beyond the first
-  static constexpr std::chrono::seconds max_age{20};            ///< the same, also while it is used
-  static constexpr std::chrono::milliseconds yields_for{2500};  ///< nothing is opened after one was given back by age
-  static constexpr std::chrono::seconds asks_again_after{5};    ///< nothing is opened after a refusal
-  static constexpr std::chrono::seconds max_wait{10};           ///< of a call for a connection; then it says why
+  static constexpr std::chrono::seconds max_age{20};            ///< the same, also if it is used
+  static constexpr std::chrono::milliseconds yields_for{2500};  ///< none is opened after one was closed for its age
+  static constexpr std::chrono::seconds asks_again_after{5};    ///< none is opened after a refusal
+  static constexpr std::chrono::seconds max_wait{10};           ///< of a call for a connection; then it fails
   static constexpr std::chrono::minutes tells_every{1};
 
   pool(asio::io_context& io, std::string url, std::chrono::milliseconds patience);
@@ -81,7 +81,7 @@ class pool : public std::enable_shared_from_this<pool> {
     co_return done;
   }
 
-  doubts unanswered;
+  suspects unanswered;
 
  private:
   struct slot {
@@ -123,14 +123,14 @@ class pool : public std::enable_shared_from_this<pool> {
   asio::io_context& io_;
   std::string url_, shown_;
   std::chrono::milliseconds patience_;
-  std::map<std::string, turnstile> turns_;       // by view
-  std::map<std::string, std::uint64_t> places_;  // of the views that want a connection, kept until they get one
-  std::set<std::uint64_t> waiting_;              // the places whose calls wait now; the first is served first
+  std::map<std::string, async_mutex> turns_;     // by view
+  std::map<std::string, std::uint64_t> places_;  // by view that waits for a connection, until it gets one
+  std::set<std::uint64_t> waiting_;              // places whose calls wait now; the lowest is served first
   std::uint64_t next_place_ = 0;
-  std::vector<std::unique_ptr<slot>> slots_;   // those used last stand last
-  std::optional<error> refused_;               // the last attempt to open one
-  clock::time_point refused_at_, grows_from_;  // when that was; not before this another is opened
-  std::optional<clock::time_point> told_at_;   // the last line about it
+  std::vector<std::unique_ptr<slot>> slots_;   // in the order of their last use
+  std::optional<error> refused_;               // the last refusal of a connection
+  clock::time_point refused_at_, grows_from_;  // when that was; when another may be opened
+  std::optional<clock::time_point> told_at_;   // when it was last logged
   int connecting_ = 0;
   asio::steady_timer closer_;
   bool closer_runs_ = false;

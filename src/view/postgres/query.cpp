@@ -1,5 +1,6 @@
 // Questions to a PostgreSQL database of views: read-only, on a connection and a loop of their own.
 #include "databases.hpp"
+#include "plan/column_types.hpp"
 #include "postgres/session.hpp"
 #include "sql/query_text.hpp"
 
@@ -17,21 +18,20 @@ using namespace postgres;
 
 constexpr std::chrono::seconds patience{5};
 
-cell cell_of(std::string_view text, column_type t) {
+cell cell_of(std::string_view answer, column_type t) {
+  using enum column_type_traits::storage;
   std::int64_t whole = 0;
-  double real = 0;
-  switch (t) {
-    case column_type::boolean: return std::int64_t{text == "t" ? 1 : 0};
-    case column_type::integer: std::from_chars(text.data(), text.data() + text.size(), whole); return whole;
-    case column_type::real: std::from_chars(text.data(), text.data() + text.size(), real); return real;
-    case column_type::text:
-    case column_type::timestamp:
-    case column_type::json: break;
+  double fraction = 0;
+  switch (traits_of(t).stored) {
+    case boolean: return std::int64_t{answer == "t" ? 1 : 0};
+    case integer: std::from_chars(answer.data(), answer.data() + answer.size(), whole); return whole;
+    case real: std::from_chars(answer.data(), answer.data() + answer.size(), fraction); return fraction;
+    case text: break;
   }
-  return std::string(text);
+  return std::string(answer);
 }
 
-/// None where the database holds no tables of ours at all.
+/// Empty: the database has no table recordkv_builds.
 task<result<std::vector<live_view>>> live_views(connection& db) {
   std::vector<live_view> out;
   std::vector<request> look{{"SELECT to_regclass('recordkv_builds') IS NOT NULL", {}}};
@@ -48,8 +48,8 @@ task<result<std::vector<live_view>>> live_views(connection& db) {
   co_return out;
 }
 
-/// A view may take another's place between the look at its definition and the rows. Then the columns are others, and it
-/// is asked once more.
+/// A build may be swapped in between the look at its definition and the rows. Then the columns may differ, and the
+/// question is asked once more.
 task<result<answer>> ask(connection& db, const std::string& place, const std::string& table,
                          const std::vector<condition>& where, std::size_t limit) {
   const auto most = std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max());
@@ -99,7 +99,7 @@ result<answer> query_postgres(const std::string& url, const std::string& table, 
   const auto place = without_password(url);
   result<answer> out = fail(errc::storage, "database {}: no answer", place);
   asio::co_spawn(io, ask(db, place, table, where, limit), [&](const std::exception_ptr& e, result<answer> got) {
-    db.drop();  // what still waits on its socket would keep the loop going
+    db.drop();  // otherwise a wait on its socket would keep the loop running
     if (e) std::rethrow_exception(e);
     out = std::move(got);
   });
@@ -113,7 +113,7 @@ result<builds> read_builds_postgres(const std::string& url, const std::string& v
   if (!rows) return rows.error();
   result<builds> out = fail(errc::storage, "database {}: no answer", without_password(url));
   asio::co_spawn(io, (*rows)->look(view), [&](const std::exception_ptr& e, result<builds> got) {
-    rows->reset();  // what still waits on its socket would keep the loop going
+    rows->reset();  // otherwise a wait on its socket would keep the loop running
     if (e) std::rethrow_exception(e);
     out = std::move(got);
   });

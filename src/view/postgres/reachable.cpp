@@ -56,7 +56,7 @@ struct race {
     settled.notify();
   }
 
-  /// How long this one is waited for.
+  /// How long this address is waited for.
   clock::time_point limit_of(const candidate& c, clock::time_point none_answers) const {
     auto out = none_answers;
     for (const auto& other : all)
@@ -70,7 +70,7 @@ void dial(const std::shared_ptr<race>& r, std::size_t i) {
   auto& c = r->all[i];
   boost::system::error_code ec;
   const auto to = asio::ip::make_address(c.where.hostaddr, ec);
-  // A socket in the file system is not waited for; what is no address libpq judges.
+  // A socket in the file system is not waited for. libpq reports what is not an address.
   if (ec) return r->settle(i, c.where.hostaddr.empty() ? boost::system::error_code() : ec);
   c.socket.async_connect(tcp::endpoint(to, port_of(c.where)), [r, i](boost::system::error_code failed) {
     if (r->all[i].now == standing::silent) r->settle(i, failed);
@@ -86,7 +86,7 @@ task<address> reachable(address a, std::chrono::milliseconds limit) {
   const auto r = std::make_shared<race>();
   r->all.reserve(each.size());
   for (auto& one : each) {
-    if (one.port.empty() && !a.port.empty()) one.port = usual_port();  // "," of two hosts is no port of one
+    if (one.port.empty() && !a.port.empty()) one.port = usual_port();  // an empty entry of the list of ports
     r->all.emplace_back(executor, std::move(one));
   }
   for (std::size_t i = 0; i < r->all.size(); ++i) dial(r, i);
@@ -106,7 +106,7 @@ task<address> reachable(address a, std::chrono::milliseconds limit) {
   }
   const bool one_answers = std::ranges::any_of(r->all, [](const auto& c) { return c.now == standing::answers; });
   for (auto& c : r->all)
-    if (c.now == standing::silent) c.now = standing::refuses;  // what its handler still brings is late
+    if (c.now == standing::silent) c.now = standing::refuses;  // a result of its handler comes too late
   co_return one_answers ? all_of(kept) : a;
 }
 

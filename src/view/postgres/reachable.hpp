@@ -1,7 +1,7 @@
-// Which of several addresses of a PostgreSQL server answer: all of them are dialled at once.
+// Finds out which of several addresses of a PostgreSQL server answer, by dialling all of them at once.
 //
-// Owns: one TCP connection to each address, given up again. Refuses to know: libpq, which tries its addresses one after
-// the other and would wait for one that swallows packets until nothing is left of its time.
+// Owns: a TCP connection to each address, closed again. Refuses to know: libpq. It tries addresses one after the other,
+// and an address that swallows packets would use up its time.
 #pragma once
 
 #include "postgres/address.hpp"
@@ -10,9 +10,9 @@
 
 namespace recordkv::view::postgres {
 
-/// Without the addresses that are silent while others answer: 300 ms after another address of the same host, 3 s after
-/// one of another host. Their order stays, since libpq's `target_session_attrs` may want the second of two. Where none
-/// answers within `limit`, or there is only one: as it is.
+/// Removes the addresses that stay silent after another one has answered: for 300 ms if it is of the same host, for 3 s
+/// if it is of another host. The order stays, because libpq's `target_session_attrs` may want the second of two. If
+/// none answers within `limit`, or there is only one, nothing is removed.
 task<address> reachable(address a, std::chrono::milliseconds limit);
 
 }  // namespace recordkv::view::postgres

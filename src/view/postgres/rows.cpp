@@ -5,26 +5,11 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <tuple>
-
 namespace recordkv::view::postgres {
 namespace {
 
-/// A B-tree of PostgreSQL takes 2,704 bytes an entry, its own share included.
-constexpr std::size_t most_indexed = 2'600;
-
-std::string_view type_of(column_type t) {
-  switch (t) {
-    case column_type::integer: return "bigint";
-    case column_type::real: return "double precision";
-    case column_type::boolean: return "boolean";
-    case column_type::timestamp: return "timestamptz";
-    case column_type::json: return "json";
-    case column_type::text: break;
-  }
-  return "text";
-}
+/// An entry of a B-tree in PostgreSQL takes 2,704 bytes, with some bytes of its own.
+constexpr std::size_t max_indexed = 2'600;
 
 /// The keys of some changes, as three arrays.
 struct key_arrays {
@@ -43,8 +28,8 @@ struct key_arrays {
 
 constexpr std::string_view of_key = "t.did = k.did AND t.collection = k.collection AND t.rkey = k.rkey";
 
-/// A reject's uri is indexed, too. One so long is no record that anybody has.
-std::string reject_uri(const change& c) { return at_uri_of(c).substr(0, most_indexed); }
+/// A reject's uri is indexed, too. No real record has one that is longer.
+std::string reject_uri(const change& c) { return at_uri_of(c).substr(0, max_indexed); }
 
 }  // namespace
 
@@ -54,14 +39,11 @@ void writing::add(request r, std::string_view hook) {
 }
 
 result<row_writer> row_writer::make(const plan& p, const naming& n, bool bulk) {
+  auto compiled = compile_hooks(p, n.rows());
+  if (!compiled) return compiled.error();
   row_writer out(p, n, bulk);
-  for (auto [which, text, into] :
-       {std::tuple("on_put", &p.on_put, &out.on_put_), std::tuple("on_delete", &p.on_delete, &out.on_delete_)}) {
-    auto compiled = compile_hook(*text, n.rows());
-    if (!compiled)
-      return fail(errc::bad_config, "{}:{}: view.{}: {}; mend the SQL", p.file, p.line, which, compiled.error().text);
-    *into = std::move(*compiled);
-  }
+  out.on_put_ = std::move(compiled->on_put);
+  out.on_delete_ = std::move(compiled->on_delete);
   return out;
 }
 
@@ -72,36 +54,19 @@ std::vector<request> row_writer::hooks_to_parse() const {
   return out;
 }
 
-fates row_writer::fates_of(const std::vector<change>& changes) const {
-  std::vector<const change*> chosen;
-  for (const auto& c : changes)
-    if (p_.wants(c.collection)) chosen.push_back(&c);  // else not of this view, whoever handed it in
-  if (!bulk_) {
-    const auto key = [](const change* c) { return std::tie(c->did, c->collection, c->rkey); };
-    // They stand in one array, so their addresses are their order. The newest of a key comes first and stays.
-    std::ranges::sort(chosen, [&](const change* a, const change* b) {
-      const auto order = key(a) <=> key(b);
-      return order != 0 ? order < 0 : a > b;
-    });
-    const auto rest = std::ranges::unique(chosen, [&](const change* a, const change* b) { return key(a) == key(b); });
-    chosen.erase(rest.begin(), rest.end());
-    if (p_.has_hooks()) std::ranges::sort(chosen);
-  }
-  fates out;
-  out.reserve(chosen.size());
-  for (const auto* const c : chosen) {
-    fate f{.of = c};
-    if (!c->erase) f.misfit = c->misfit;
-    // Told before the row is written, as in bulk there is no index yet to complain. Columns are extract()'s to bound.
-    if (f.misfit.empty() && c->did.size() + c->collection.size() + c->rkey.size() > most_indexed)
-      f.misfit = "its key is too long for PostgreSQL to index";
-    f.rows = !c->erase && f.misfit.empty() && !c->rows.empty();
-    out.push_back(std::move(f));
+row_outcomes row_writer::outcomes_of(const std::vector<change>& changes) const {
+  auto out = view::outcomes_of(p_, changes, bulk_);
+  // Checked before the row is written, because in bulk there is no index yet. extract() bounds the columns.
+  for (auto& o : out) {
+    const auto& c = *o.of;
+    if (!o.rejection_reason.empty() || c.did.size() + c.collection.size() + c.rkey.size() <= max_indexed) continue;
+    o.rejection_reason = "its key is too long for PostgreSQL to index";
+    o.rows = 0;
   }
   return out;
 }
 
-request row_writer::which_have_rows(const fates& all) const {
+request row_writer::which_have_rows(const row_outcomes& all) const {
   key_arrays keys;
   for (const auto& f : all) keys.add(*f.of);
   return {
@@ -111,7 +76,7 @@ request row_writer::which_have_rows(const fates& all) const {
       std::move(keys).done()};
 }
 
-writing row_writer::write(std::span<const fate> these, bool by_copy) const {
+writing row_writer::write(std::span<const row_outcome> these, bool by_copy) const {
   writing w;
   if (!p_.has_hooks()) {
     if (!bulk_) erase(w, these);
@@ -119,9 +84,9 @@ writing row_writer::write(std::span<const fate> these, bool by_copy) const {
     if (!bulk_) trim(w, these);
     settle_rejects(w, these);
   } else {
-    // A hook may look at rows of other keys: each key is done with before the next one begins.
+    // A hook may read rows of other keys, so each key is finished before the next begins.
     for (const auto& f : these) {
-      const std::span<const fate> one(&f, 1);
+      const std::span<const row_outcome> one(&f, 1);
       erase(w, one);
       put(w, one);
       trim(w, one);
@@ -130,16 +95,16 @@ writing row_writer::write(std::span<const fate> these, bool by_copy) const {
     }
   }
   for (const auto& f : these) {
-    if (f.rows) w.rows += p_.many() ? f.of->rows.size() : 1;
-    if (!f.misfit.empty()) ++w.rejected;
+    w.rows += f.rows;
+    if (!f.rejection_reason.empty()) ++w.rejected;
   }
   return w;
 }
 
-void row_writer::erase(writing& w, std::span<const fate> these) const {
+void row_writer::erase(writing& w, std::span<const row_outcome> these) const {
   key_arrays keys;
   for (const auto& f : these)
-    if (!f.rows) keys.add(*f.of);
+    if (f.rows == 0) keys.add(*f.of);
   if (keys.did.size() == 0) return;
   w.erasing.push_back(w.requests.size());
   w.add({fmt::format("DELETE FROM {} AS t USING unnest($1::text[], $2::text[], $3::text[]) AS k(did, collection, rkey) "
@@ -148,13 +113,12 @@ void row_writer::erase(writing& w, std::span<const fate> these) const {
          std::move(keys).done()});
 }
 
-void row_writer::put(writing& w, std::span<const fate> these) const {
+void row_writer::put(writing& w, std::span<const row_outcome> these) const {
   const auto columns = table_columns(p_);
   key_arrays keys;
   std::vector<array_text> rest(columns.size() - 3);
   for (const auto& f : these) {
-    const auto n = !f.rows ? 0 : p_.many() ? f.of->rows.size() : 1;
-    for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < f.rows; ++i) {
       keys.add(*f.of);
       std::size_t at = 0;
       if (p_.many()) rest[at++].add(cell(static_cast<std::int64_t>(i)));
@@ -166,7 +130,7 @@ void row_writer::put(writing& w, std::span<const fate> these) const {
   for (auto& a : rest) parameters.emplace_back(std::move(a).done());
   std::string source = "SELECT * FROM unnest(";
   for (std::size_t i = 0; i < columns.size(); ++i)
-    source += fmt::format("{}${}::{}[]", i == 0 ? "" : ", ", i + 1, type_of(columns[i].type));
+    source += fmt::format("{}${}::{}[]", i == 0 ? "" : ", ", i + 1, postgres_type(columns[i].type));
   source += ')';
   if (bulk_) {
     std::string names;
@@ -177,15 +141,15 @@ void row_writer::put(writing& w, std::span<const fate> these) const {
   }
 }
 
-/// Rows are overwritten in place and those beyond are cut off.
-void row_writer::trim(writing& w, std::span<const fate> these) const {
+/// Rows were overwritten in place. Those beyond the new count are deleted.
+void row_writer::trim(writing& w, std::span<const row_outcome> these) const {
   if (!p_.many()) return;
   key_arrays keys;
   array_text counts;
   for (const auto& f : these) {
-    if (!f.rows) continue;
+    if (f.rows == 0) continue;
     keys.add(*f.of);
-    counts.add(cell(static_cast<std::int64_t>(f.of->rows.size())));
+    counts.add(cell(static_cast<std::int64_t>(f.rows)));
   }
   if (counts.size() == 0) return;
   auto parameters = std::move(keys).done();
@@ -197,13 +161,13 @@ void row_writer::trim(writing& w, std::span<const fate> these) const {
          std::move(parameters)});
 }
 
-void row_writer::settle_rejects(writing& w, std::span<const fate> these) const {
+void row_writer::settle_rejects(writing& w, std::span<const row_outcome> these) const {
   array_text good, bad, reasons, seqs;
   for (const auto& f : these) {
     const auto uri = reject_uri(*f.of);
-    (f.misfit.empty() ? good : bad).add(std::string_view(uri));
-    if (f.misfit.empty()) continue;
-    reasons.add(std::string_view(f.misfit));
+    (f.rejection_reason.empty() ? good : bad).add(std::string_view(uri));
+    if (f.rejection_reason.empty()) continue;
+    reasons.add(std::string_view(f.rejection_reason));
     seqs.add(cell(static_cast<std::int64_t>(f.of->seq)));
   }
   const auto table = identifier(n_.rejects());
@@ -217,12 +181,12 @@ void row_writer::settle_rejects(writing& w, std::span<const fate> these) const {
          {std::move(bad).done(), std::move(reasons).done(), std::move(seqs).done()}});
 }
 
-void row_writer::run_hooks(writing& w, const fate& f) const {
-  if (!f.hooks || (!f.rows && !f.had)) return;
-  for (const auto& h : f.rows ? on_put_ : on_delete_) {
+void row_writer::run_hooks(writing& w, const row_outcome& f) const {
+  if (!f.hooks || (f.rows == 0 && !f.had)) return;
+  for (const auto& h : f.rows > 0 ? on_put_ : on_delete_) {
     request r{.sql = h.sql, .parameters = {}};
     for (const auto p : h.parameters) r.parameters.push_back(hook_value(p, *f.of));
-    w.add(std::move(r), f.rows ? "on_put" : "on_delete");
+    w.add(std::move(r), f.rows > 0 ? "on_put" : "on_delete");
   }
 }
 
@@ -237,10 +201,8 @@ std::string row_writer::copy_statement() const {
   return fmt::format("COPY {} ({}) FROM STDIN", identifier(n_.rows()), names);
 }
 
-void row_writer::copy_lines(const fate& f, bool many, std::string& into) {
-  if (!f.rows) return;
-  const auto n = many ? f.of->rows.size() : 1;
-  for (std::size_t i = 0; i < n; ++i) {
+void row_writer::copy_lines(const row_outcome& f, bool many, std::string& into) {
+  for (std::size_t i = 0; i < f.rows; ++i) {
     copy_field(into, std::string_view(f.of->did));
     into += '\t';
     copy_field(into, std::string_view(f.of->collection));

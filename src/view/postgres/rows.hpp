@@ -1,12 +1,13 @@
-// Changes as requests that write them into one build's tables.
+// The requests that write changes into the tables of a build.
 //
-// Owns: what becomes of each key, and the statements that bring it about, many keys each.
+// Owns: the statements, each for many keys.
 // Refuses to know: connections, transactions, positions. Pure.
 #pragma once
 
 #include "postgres/connection.hpp"
 #include "sql/hook_text.hpp"
 #include "sql/naming.hpp"
+#include "sql/row_outcomes.hpp"
 
 #include "recordkv/view/store.hpp"
 
@@ -18,21 +19,11 @@
 
 namespace recordkv::view::postgres {
 
-/// What becomes of a key: rows, or none with or without a reject.
-struct fate {
-  const change* of = nullptr;
-  bool rows = false;
-  std::string misfit;
-  bool had = false;  ///< with hooks only: the key has rows so far
-  bool hooks = true;
-};
-using fates = std::vector<fate>;
-
-/// Requests, and what their answers tell.
+/// Requests, and how their answers are read.
 struct writing {
   std::vector<request> requests;
-  std::vector<std::size_t> erasing;       ///< which of them say how many rows are gone
-  std::vector<std::string_view> because;  ///< "on_put" or "on_delete" for each that is a hook's
+  std::vector<std::size_t> erasing;       ///< the requests whose answers count removed rows
+  std::vector<std::string_view> because;  ///< "on_put" or "on_delete" for each request of a hook
   std::uint64_t rows = 0, rejected = 0;
 
   void add(request r, std::string_view hook = {});
@@ -40,34 +31,34 @@ struct writing {
 
 class row_writer {
  public:
-  /// errc::bad_config: a hook with a parameter that there is not.
+  /// errc::bad_config: a hook has an unknown parameter.
   static result<row_writer> make(const plan& p, const naming& n, bool bulk);
 
-  /// The last change of each key, in the order of the keys; with hooks in that of the store. In bulk all, as they come.
-  fates fates_of(const std::vector<change>& changes) const;
+  /// As view::outcomes_of(). Keys that PostgreSQL cannot index become rejects, also if the record was deleted.
+  row_outcomes outcomes_of(const std::vector<change>& changes) const;
 
-  /// Which of the keys have rows: a row for each that does, its place in the list from 1.
-  request which_have_rows(const fates& all) const;
+  /// Asks which keys have rows. The answer has a row for each of these: its place in the list, from 1.
+  request which_have_rows(const row_outcomes& all) const;
 
-  /// All of it but, when `by_copy`, the rows.
-  writing write(std::span<const fate> these, bool by_copy = false) const;
+  /// All requests; `by_copy`: without the rows.
+  writing write(std::span<const row_outcome> these, bool by_copy = false) const;
 
   std::string copy_statement() const;
-  static void copy_lines(const fate& f, bool many, std::string& into);
+  static void copy_lines(const row_outcome& f, bool many, std::string& into);
 
-  /// Hooks, to be looked at by the server before any of them runs.
+  /// The hooks, for the server to check before any of them runs.
   std::vector<request> hooks_to_parse() const;
 
-  /// `reason` for a refusal of request `at`, as a reject tells it.
+  /// `reason` for a refusal of request `at`, as it stands in a reject.
   static std::string refusal(const writing& w, std::size_t at, std::string_view reason);
 
  private:
   row_writer(const plan& p, naming n, bool bulk) : p_(p), n_(std::move(n)), bulk_(bulk) {}
-  void erase(writing& w, std::span<const fate> these) const;
-  void put(writing& w, std::span<const fate> these) const;
-  void trim(writing& w, std::span<const fate> these) const;
-  void settle_rejects(writing& w, std::span<const fate> these) const;
-  void run_hooks(writing& w, const fate& f) const;
+  void erase(writing& w, std::span<const row_outcome> these) const;
+  void put(writing& w, std::span<const row_outcome> these) const;
+  void trim(writing& w, std::span<const row_outcome> these) const;
+  void settle_rejects(writing& w, std::span<const row_outcome> these) const;
+  void run_hooks(writing& w, const row_outcome& f) const;
 
   const plan& p_;
   naming n_;

@@ -7,10 +7,9 @@
 namespace recordkv::view::postgres {
 namespace {
 
-/// No commit waits for the disk: rows and position share a transaction, so a crash of PostgreSQL loses both together
-/// and the store is read again from there. A process that stands still in the middle of a transaction must not hold a
-/// view's lock for ever. And whatever the planner believes of a table that has just grown: rows are looked for by their
-/// key.
+/// No commit waits for the disk. Rows and position share a transaction: a crash of PostgreSQL loses both together, and
+/// the store is read again from there. A suspended process must not hold a view's lock for ever. Rows are always found
+/// by their key, also while the planner has no statistics of a table that has just grown.
 request settings(std::chrono::milliseconds patience) {
   const auto statement = patience + std::chrono::milliseconds(connection::usual) - std::chrono::seconds(5);
   return {
@@ -53,7 +52,7 @@ task<result<void>> session::ready() {
   auto found = co_await run("look for its builds", std::move(look));
   if (!found) co_return found.error();
   if (found->back().text(0, 0) != "t") {
-    // Two that create it at the same time would get in each other's way, IF NOT EXISTS or not.
+    // Two processes that create it at the same time would collide, even with IF NOT EXISTS.
     auto make = opening(patience);
     make.push_back({"SELECT pg_advisory_xact_lock(hashtextextended('recordkv_builds', 0))", {}});
     make.push_back({create_builds(dialect::postgres), {}});

@@ -1,7 +1,7 @@
-// One connection to a database of views, used by one call at a time.
+// A connection to a database of views, used by one call at a time.
 //
-// Owns: how each of our transactions begins, the table of builds being there, the end of a transaction that a call has
-// left open. Refuses to know: what a call does, and which call comes next (pool.hpp).
+// Owns: the beginning of each transaction, that the table of builds exists, and the end of a transaction that a call
+// has left open. Refuses to know: what a call does, and which call comes next (pool.hpp).
 #pragma once
 
 #include "postgres/connection.hpp"
@@ -13,8 +13,8 @@
 
 namespace recordkv::view::postgres {
 
-/// BEGIN, and how the server shall treat this transaction. Nothing is set for longer than a transaction: behind a
-/// pooler in transaction mode the next one on this session is another program's.
+/// BEGIN, and the settings of this transaction. Nothing is set for longer: behind a pooler in transaction mode the next
+/// transaction of the session may be another program's.
 std::vector<request> opening(std::chrono::milliseconds patience);
 /// The same for a transaction that only reads.
 std::vector<request> opening_to_read(std::chrono::milliseconds patience);
@@ -24,14 +24,14 @@ class session {
   session(asio::io_context& io, const std::string& url, std::chrono::milliseconds patience)
       : db(io, url, patience), patience(patience) {}
 
-  /// Connects unless it is connected, and sees to the table of builds. After an error `db.connected()` tells whether
-  /// the server refused the connection or the table.
+  /// Connects, unless it is connected, and makes the table of builds if it is missing. After an error, db.connected()
+  /// is true if the server refused the table, and false if there is no connection.
   task<result<void>> ready();
 
-  /// Undoes a transaction that is still open.
+  /// Rolls back a transaction that is still open.
   task<void> leave();
 
-  /// As connection::run(); a refusal is an error, in words: "cannot DOING".
+  /// As connection::run(). A refusal is an error: "cannot DOING: …".
   task<result<std::vector<reply>>> run(std::string_view doing, std::vector<request> all,
                                        connection::duration limit = connection::usual);
 

@@ -1,6 +1,7 @@
 // The store in PostgreSQL: its calls, each on a connection of the pool.
 //
-// Each call is one transaction: it may find itself on another connection than the call before.
+// Owns: the transaction of each call. The next call may run on another connection.
+// Refuses to know: how rows and builds are written (apply.hpp, builds.hpp).
 #include "databases.hpp"
 #include "postgres/apply.hpp"
 #include "postgres/builds.hpp"
@@ -11,7 +12,6 @@
 #include "sql/statements.hpp"
 
 #include <algorithm>
-#include <set>
 
 namespace recordkv::view {
 namespace {
@@ -33,10 +33,10 @@ task<result<builds>> look_now(session& s, std::string view) {
   if (auto begun = co_await begin_reading(s); !begun) co_return begun.error();
   auto all = co_await builds_of(s, std::move(view), false);
   if (!all) co_return all.error();
-  co_return told(*all);
+  co_return builds_in(*all);
 }
 
-/// The hooks, as the server would read them: what it refuses now it would refuse of every record.
+/// The server checks the hooks. What it refuses now, it would refuse for every record.
 task<result<void>> check_hooks(session& s, const plan& p, std::uint64_t number) {
   auto writer = row_writer::make(p, naming(p, number, false), false);
   if (!writer) co_return writer.error();
@@ -57,19 +57,14 @@ task<result<build>> begin_now(session& s, const plan& p, position start, std::ui
   if (auto begun = co_await begin_change(s, p.name); !begun) co_return begun.error();
   auto all = co_await builds_of(s, p.name, true);
   if (!all) co_return all.error();
-  const auto* const next = find(*all, false);
-  const bool live = find(*all, true) != nullptr;
-  if ((next != nullptr ? next->of.number : 0) != expected_next)
-    co_return fail(errc::conflict, "view {} has another next build by now: another process has begun one", p.name);
-  if (auto done = co_await no_strangers(s, p, *all); !done) co_return done.error();
-  for (const auto& b : *all)
-    if (!b.of.live || !live)  // a live one that somebody has taken tables away from is none
-      if (auto done = co_await drop_build(s, b); !done) co_return done.error();
+  if (auto seen = expect_next(*all, p.name, expected_next); !seen) co_return seen.error();
+  if (auto done = co_await refuse_foreign_tables(s, p, *all); !done) co_return done.error();
+  for (const auto& b : replaced(*all))
+    if (auto done = co_await drop_build(s, b); !done) co_return done.error();
   position nowhere;
-  if (!live)
+  if (find(*all, true) == nullptr)
     if (auto made = co_await make_build(s, p, true, std::move(nowhere), 0); !made) co_return made.error();
-  // Hooks may ask for rows by their key, and see others than they would have; there is no loading past them.
-  auto made = co_await make_build(s, p, false, std::move(start), p.has_hooks() ? 0 : bulk_until);
+  auto made = co_await make_build(s, p, false, std::move(start), bulk_until);
   if (!made) co_return made.error();
   if (auto done = co_await check_hooks(s, p, made->number); !done) co_return done.error();
   std::vector<request> wish{{want_build(), {"false", p.name}}, {"COMMIT", {}}};
@@ -92,27 +87,23 @@ task<result<bool>> ready_now(session& s, const plan& p, std::uint64_t number, st
   if (auto begun = co_await begin_change(s, p.name); !begun) co_return begun.error();
   auto all = co_await builds_of(s, p.name, true);
   if (!all) co_return all.error();
-  const auto b = std::ranges::find_if(*all, [&](const stored_build& x) { return x.of.number == number; });
-  if (b == all->end() || !b->whole || b->of.hash != p.hash())
-    co_return fail(errc::conflict, "build {} of view {} is no longer there: another process has rebuilt it", number,
-                   p.name);
-  if (b->of.live) co_return fail(errc::conflict, "build {} of view {} is the live one already", number, p.name);
-  if (b->of.bulk_until != 0)
-    co_return fail(errc::refused, "build {} of view {} is still being loaded in bulk; end that first", number, p.name);
-  std::set<std::string> caught_up(b->ready.begin(), b->ready.end());
-  caught_up.insert(partitions.begin(), partitions.end());
-  const bool enough = std::ranges::all_of(all_partitions, [&](const auto& one) { return caught_up.contains(one); });
-  if (enough) {
+  const auto at = std::ranges::find_if(*all, [&](const stored_build& x) { return x.whole && x.of.number == number; });
+  auto b = expect_build(p, number, at == all->end() ? std::nullopt : std::optional(*at));
+  if (!b) co_return b.error();
+  const auto state = readiness_of(p, *b, partitions, all_partitions);
+  if (!state) co_return state.error();
+  if (state->complete) {
     const auto live = std::ranges::find_if(*all, [](const stored_build& x) { return x.of.live; });
     const auto* const older = live == all->end() ? nullptr : &*live;
     if (auto done = co_await swap_builds(s, p, older, *b); !done) co_return done.error();
   } else {
     std::vector<request> note;
-    note.push_back({ready_build(), {names_text({caught_up.begin(), caught_up.end()}), fmt::to_string(number)}});
-    if (auto done = co_await s.run("note who has caught up", std::move(note)); !done) co_return done.error();
+    note.push_back({ready_build(), {names_text(state->caught_up), fmt::to_string(number)}});
+    if (auto done = co_await s.run("note which partitions have caught up", std::move(note)); !done)
+      co_return done.error();
   }
   if (auto done = co_await commit(s); !done) co_return done.error();
-  co_return enough;
+  co_return state->complete;
 }
 
 /// The next build if it has this number, or all builds for nullopt.
@@ -133,8 +124,7 @@ task<result<void>> want_rebuild_now(session& s, std::string view) {
   all.push_back({"COMMIT", {}});
   auto done = co_await s.run("ask for a rebuild", std::move(all));
   if (!done) co_return done.error();
-  if ((*done)[done->size() - 2].affected() == 0)
-    co_return fail(errc::not_found, "there is no view {} in the database", view);
+  if ((*done)[done->size() - 2].affected() == 0) co_return no_such_view(view);
   co_return result<void>{};
 }
 
@@ -142,8 +132,8 @@ task<result<std::vector<store::reject>>> rejects_now(session& s, std::string vie
   if (auto begun = co_await begin_reading(s); !begun) co_return begun.error();
   auto all = co_await builds_of(s, view, false);
   if (!all) co_return all.error();
-  const auto* const live = find(*all, true);
-  if (live == nullptr) co_return fail(errc::not_found, "there is no view {} in the database", view);
+  const auto live = expect_live(*all, view);
+  if (!live) co_return live.error();
   const auto most = std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max());
   std::vector<request> one{{list_rejects(live->names()), {fmt::to_string(most)}}};
   auto got = co_await s.run("read rejects", std::move(one));
@@ -168,7 +158,7 @@ task<result<std::vector<std::string>>> views_now(session& s) {
   co_return out;
 }
 
-/// Readers of some minutes are nothing unusual; their transactions only count for longer ones.
+/// Seconds. A reader of some minutes is usual, and not worth a warning.
 constexpr double long_transaction = 300;
 
 task<result<upkeep>> look_after_now(session& s, std::string place) {
@@ -178,8 +168,8 @@ task<result<upkeep>> look_after_now(session& s, std::string place) {
   if (oldest->seconds >= long_transaction)
     out.warning = fmt::format(
         "database {}: {} keeps a transaction open: PostgreSQL can remove no dead rows meanwhile, so tables grow, and a "
-        "rebuilt view may not get its name; end it: {}, or set idle_in_transaction_session_timeout",
-        place, oldest->who, oldest->remedy);
+        "rebuilt view may not go live; end it: {}, or set idle_in_transaction_session_timeout",
+        place, oldest->holder, oldest->remedy);
   co_return out;
 }
 

@@ -8,7 +8,7 @@ namespace recordkv::view::postgres {
 
 namespace {
 
-/// The shortest text that reads back equal. SQLite keeps no negative zero, and the answers shall be the same.
+/// The shortest text that reads back equal. SQLite keeps no negative zero, and both databases must answer the same.
 std::string text_of(double d) { return fmt::format("{}", d == 0 ? 0.0 : d); }
 
 }  // namespace

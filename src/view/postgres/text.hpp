@@ -1,4 +1,4 @@
-// Values as PostgreSQL reads them: the text of an array, a line of COPY.
+// Values in the form that PostgreSQL reads: the text of an array, a line of COPY.
 //
 // Owns: their escapes. Refuses to know: libpq, plans.
 #pragma once
@@ -14,7 +14,7 @@ namespace recordkv::view::postgres {
 /// A cell's text before any escape; nullopt is NULL. Booleans stay 0 and 1, which PostgreSQL takes.
 std::optional<std::string> plain(const cell& c);
 
-/// One array literal, growing: {"a","b\"c",NULL}.
+/// An array literal that grows: {"a","b\"c",NULL}.
 class array_text {
  public:
   void add(std::string_view text);

@@ -1,5 +1,5 @@
-// Counters: a table (COLUMN, count) for each column that a view counts by, kept by triggers of the database's own, so
-// that no writer, not even a hook or a person at a shell, can change rows and leave the counts behind.
+// Counters: a table (COLUMN, count) for each column that a view counts by. Triggers of the database keep them, so that
+// counts follow every writer, also a hook, or a person at a shell.
 #include "sql/statements.hpp"
 
 #include <fmt/format.h>
@@ -16,7 +16,7 @@ counter_names names_of(const naming& n, std::size_t at) {
   return {identifier(n.rows()), identifier(n.counter(n.counted[at])), identifier(n.counted[at])};
 }
 
-/// SQLite: three triggers a counter, once a row. "IS NOT" is "differs" for NULLs, too.
+/// SQLite: three triggers for each counter, run once for each row. "IS NOT" means "differs" for NULLs, too.
 void add_sqlite(std::vector<std::string>& out, const naming& n, std::size_t at) {
   const auto [rows, counter, column] = names_of(n, at);
   const auto up = fmt::format(
@@ -36,8 +36,8 @@ void add_sqlite(std::vector<std::string>& out, const naming& n, std::size_t at) 
   add("count_update", "UPDATE OF " + column, fmt::format("new.{0} IS NOT old.{0}", column), up + " " + down);
 }
 
-/// PostgreSQL: once a statement, over the rows that it made and took away. Ordered by value, so that two sessions take
-/// the counters' locks in the same order. An upsert is an insert and an update, each of its own rows.
+/// PostgreSQL: once for each statement, over the rows that it made and removed. The order by value makes two sessions
+/// lock counters in the same order. An upsert is an insert and an update, each of its own rows.
 void add_postgres(std::vector<std::string>& out, const naming& n, std::size_t at) {
   const auto [rows, counter, column] = names_of(n, at);
   const auto function = identifier(n.part("count", at));
@@ -92,7 +92,7 @@ std::vector<std::string> drop_triggers(dialect d, const naming& n) {
   std::vector<std::string> out;
   for (std::size_t i = 0; i < n.counted.size(); ++i) {
     if (d == dialect::postgres) {
-      // The triggers hang on the function and go with it; a table that is not there is no obstacle that way.
+      // The triggers depend on the function and go with it, also if their table is missing.
       out.push_back(fmt::format("DROP FUNCTION IF EXISTS {}() CASCADE", identifier(n.part("count", i))));
       continue;
     }

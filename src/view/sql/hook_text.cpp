@@ -57,14 +57,14 @@ class hook_reader {
     written_ = false;
   }
 
-  /// Length of what stands ahead and is not looked into: a string, a quoted name, a comment. An unfinished one reaches
-  /// to the end: the database will say so.
+  /// Length of a string, a quoted name or a comment ahead, which is copied as it is; 0: there is none. If it is
+  /// unfinished it reaches to the end, and the database reports it.
   std::size_t opaque() const {
     const auto to = [&](std::string_view close, std::size_t from) {
       const auto at = rest_.find(close, from);
       return at == rest_.npos ? rest_.size() : at + close.size();
     };
-    // A doubled quote ends one string and begins the next, which comes to the same.
+    // A doubled quote ends one string and begins the next. The result is the same.
     if (rest_[0] == '\'' || rest_[0] == '"') return to(rest_.substr(0, 1), 1);
     if (rest_.starts_with("--")) return to("\n", 2);
     if (rest_.starts_with("/*")) return to("*/", 2);
@@ -101,6 +101,18 @@ class hook_reader {
 
 result<std::vector<hook_statement>> compile_hook(std::string_view text, std::string_view table) {
   return hook_reader(text, table).read();
+}
+
+error hook_mistake(const plan& p, std::string_view which, std::string_view why) {
+  return fail(errc::bad_config, "{}:{}: view.{}: {}; mend the SQL", p.file, p.line, which, why);
+}
+
+result<hook_statements> compile_hooks(const plan& p, std::string_view table) {
+  auto on_put = compile_hook(p.on_put, table);
+  if (!on_put) return hook_mistake(p, "on_put", on_put.error().text);
+  auto on_delete = compile_hook(p.on_delete, table);
+  if (!on_delete) return hook_mistake(p, "on_delete", on_delete.error().text);
+  return hook_statements{std::move(*on_put), std::move(*on_delete)};
 }
 
 std::optional<std::string> hook_value(hook_parameter p, const change& c) {

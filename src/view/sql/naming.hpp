@@ -1,8 +1,8 @@
-// What a build of a view is called in a database: its tables, and what hangs on them.
+// The names of a build in a database: of its tables, and of the objects that belong to them.
 //
-// Owns: those names. Tables bear the view's name, since people ask for them by it; indexes, triggers and constraints
-// bear the build's number, since their names are one pool for all tables and outlive a table's change of name. Refuses
-// to know: SQL.
+// Owns: those names. Tables have the view's name, because people query them by it. Indexes, triggers and constraints
+// have the build's number: their names are unique over all tables, and they stay when a table is renamed. Refuses to
+// know: SQL.
 #pragma once
 
 #include "recordkv/view/plan.hpp"
@@ -32,7 +32,7 @@ struct naming {
   /// Every table of the build, `rows()` first.
   std::vector<std::string> tables() const;
 
-  /// "recordkv_7_WHAT", for all that is no table.
+  /// "recordkv_7_WHAT", for everything but tables.
   std::string part(std::string_view what) const;
   std::string part(std::string_view what, std::size_t at) const;
 };

@@ -1,7 +1,7 @@
-// What a command's question means, the same for both databases.
+// A command's question as SQL, the same for both databases.
 //
-// Owns: which tables may be asked and by which columns, their types by the view's stored definition, the check of
-// values, and the SELECT. Refuses to know: connections.
+// Owns: which tables and columns may be queried, their types by the stored definition, the check of values, and the
+// SELECT. Refuses to know: connections.
 #pragma once
 
 #include "sql/statements.hpp"
@@ -13,7 +13,7 @@
 
 namespace recordkv::view {
 
-/// A live build, as recordkv_builds tells it.
+/// A live build, from recordkv_builds.
 struct live_view {
   std::string name, definition;
 };
@@ -25,7 +25,7 @@ struct question {
   std::string sql;           ///< parameters: the values in order, then the limit
 };
 
-/// `place`: the database, for messages. PostgreSQL's timestamps and JSON are asked for as text, in the form of `cell`.
+/// `place`: the database, for messages. Timestamps and JSON of PostgreSQL are selected as text, in the form of `cell`.
 result<question> compile_question(dialect d, const std::string& place, const std::vector<live_view>& views,
                                   const std::string& table, const std::vector<condition>& where);
 

@@ -31,25 +31,6 @@ constexpr std::string_view of_key = "did = $1 AND collection = $2 AND rkey = $3"
 
 }  // namespace
 
-std::string identifier(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out + '"';
-}
-
-std::string declared(dialect d, column_type t) {
-  const bool lite = d == dialect::sqlite;
-  switch (t) {
-    case column_type::integer: return lite ? "INTEGER" : "bigint";
-    case column_type::real: return lite ? "REAL" : "double precision";
-    case column_type::boolean: return lite ? "BOOLEAN" : "boolean";
-    case column_type::timestamp: return lite ? "TEXT" : "timestamptz";
-    case column_type::json: return lite ? "TEXT" : "json";
-    case column_type::text: break;
-  }
-  return lite ? "TEXT" : "text COLLATE \"C\"";
-}
-
 std::vector<table_column> table_columns(const plan& p) {
   std::vector<table_column> out;
   for (const std::string_view name : {"did", "collection", "rkey"})
@@ -64,7 +45,7 @@ std::vector<std::string> create_tables(dialect d, const plan& p, const naming& n
   const auto columns = table_columns(p);
   std::string body;
   for (const auto& c : columns)
-    // A column of the hooks may be set to NULL by them, whatever was promised for the moment of its making.
+    // Hooks may set their columns to NULL, also those that are required when a row is made.
     body += fmt::format("{}{} {}{}", body.empty() ? "" : ", ", identifier(c.name), declared(d, c.type),
                         c.required && !c.hooks ? " NOT NULL" : "");
   std::vector<std::string> out{fmt::format("CREATE TABLE {} ({})", identifier(n.rows()), body)};

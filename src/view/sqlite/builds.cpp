@@ -8,27 +8,22 @@
 namespace recordkv::view {
 namespace {
 
-/// A row of build_fields. What nobody but us could have written there, and is unreadable, means that it is no build.
+/// A row of build_fields.
 std::optional<stored_build> read_build(const statement& s) {
-  stored_build b;
-  const auto unsigned_at = [&](int at) { return static_cast<std::uint64_t>(s.integer(at)); };
-  b.of.number = unsigned_at(0);
-  b.view = s.text(1);
-  b.of.live = s.integer(2) != 0;
-  b.of.hash = s.text(3);
-  b.of.definition = s.text(4);
-  auto counted = parse_names(s.text(5));
-  b.of.at.created = s.text(6);
-  b.of.at.generation = unsigned_at(7);
-  auto seq = parse_seq(s.text(8));
-  b.of.bulk_until = unsigned_at(9);
-  auto ready = parse_names(s.text(10));
-  b.wanted = s.integer(11) != 0;
-  if (!counted || !seq || !ready) return std::nullopt;
-  b.counted = std::move(*counted);
-  b.of.at.seq = std::move(*seq);
-  b.ready = std::move(*ready);
-  return b;
+  const auto text = [&](int at) { return std::string(s.text(at)); };
+  const auto number = [&](int at) { return static_cast<std::uint64_t>(s.integer(at)); };
+  return build_in({.number = number(0),
+                   .view = text(1),
+                   .live = s.integer(2) != 0,
+                   .hash = text(3),
+                   .definition = text(4),
+                   .counters = text(5),
+                   .created = text(6),
+                   .generation = number(7),
+                   .seq = text(8),
+                   .bulk_until = number(9),
+                   .ready = text(10),
+                   .wanted = s.integer(11) != 0});
 }
 
 result<void> one_step(database& db, statement& s, std::string_view doing) {
@@ -36,8 +31,7 @@ result<void> one_step(database& db, statement& s, std::string_view doing) {
   return {};
 }
 
-/// The first format kept one build a view, under recordkv_position. Views are the store's fold: dropping them costs a
-/// rebuild and nothing else.
+/// The first format kept one build for each view, in recordkv_position. Such views are dropped, which costs a rebuild.
 result<void> drop_first_format(database& db) {
   auto there = exists(db, "recordkv_position");
   if (!there) return there.error();
@@ -54,8 +48,8 @@ result<void> drop_first_format(database& db) {
 
 }  // namespace
 
-result<void> found_builds(database& db) {
-  // Mostly they are there: then nothing is to be written, and whoever writes for minutes is not waited for.
+result<void> create_builds_table(database& db) {
+  // If the table exists, nothing is written, and another program's long transaction is not waited for.
   auto ours = exists(db, "recordkv_builds"), former = exists(db, "recordkv_position");
   if (ours && former && *ours && !*former) return {};
   auto t = transaction::begin(db);
@@ -99,11 +93,7 @@ result<stored_build> build_of(database& db, const plan& p, std::uint64_t number)
   s->bind(1, static_cast<std::int64_t>(number));
   const int code = s->step();
   if (code != SQLITE_ROW && code != SQLITE_DONE) return db.failure("read its builds");
-  auto b = code == SQLITE_ROW ? read_build(*s) : std::nullopt;
-  if (!b || b->view != p.name || b->of.hash != p.hash())
-    return fail(errc::conflict, "build {} of view {} is no longer there: another process has rebuilt it", number,
-                p.name);
-  return std::move(*b);
+  return expect_build(p, number, code == SQLITE_ROW ? read_build(*s) : std::nullopt);
 }
 
 result<void> set_position(database& db, std::uint64_t number, const position& to) {
@@ -120,7 +110,7 @@ result<void> set_position(database& db, std::uint64_t number, const position& to
 result<build> make_build(database& db, const plan& p, bool live, const position& start, std::uint64_t bulk_until) {
   auto s = db.prepare(insert_build());
   if (!s) return s.error();
-  build b{.live = live, .hash = p.hash(), .definition = p.definition, .at = start, .bulk_until = bulk_until};
+  auto b = new_build(p, live, start, bulk_until);
   const auto counted = names_text(p.count_by);
   const auto seq = seq_text(start.seq);
   s->bind(1, p.name);
@@ -131,19 +121,19 @@ result<build> make_build(database& db, const plan& p, bool live, const position&
   s->bind(6, start.created);
   s->bind(7, static_cast<std::int64_t>(start.generation));
   s->bind(8, seq);
-  s->bind(9, static_cast<std::int64_t>(bulk_until));
+  s->bind(9, static_cast<std::int64_t>(b.bulk_until));
   if (s->step() != SQLITE_ROW) return db.failure("begin a build");
   b.number = static_cast<std::uint64_t>(s->integer(0));
   s->reset();
   const naming n(p, b.number, live);
   if (auto done = db.run(create_tables(dialect::sqlite, p, n)); !done) return done.error();
-  if (bulk_until == 0)
+  if (b.bulk_until == 0)
     if (auto done = finish_build(db, p, n); !done) return done.error();
   return b;
 }
 
 result<void> finish_build(database& db, const plan& p, const naming& n) {
-  // Indexes first: a counter that has an index is counted along it, without a sort.
+  // Indexes first: they let counters be filled without a sort.
   if (auto done = db.run(create_indexes(dialect::sqlite, p, n)); !done) return done.error();
   if (auto done = db.run(fill_counters(p, n)); !done) return done.error();
   return db.run(create_triggers(dialect::sqlite, p, n));
@@ -168,7 +158,7 @@ result<void> swap_builds(database& db, const plan& p, const stored_build& next) 
   if (auto done = db.run(rename_to_live(names)); !done) return done.error();
   names.live = true;
   if (auto done = db.run(create_triggers(dialect::sqlite, p, names)); !done) return done.error();
-  auto s = db.prepare(enliven_build());
+  auto s = db.prepare(promote_build());
   if (!s) return s.error();
   s->bind(1, static_cast<std::int64_t>(next.of.number));
   return one_step(db, *s, "put a build in its place");

@@ -3,6 +3,7 @@
 #include "recordkv/core/file_access.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 namespace recordkv::view {
@@ -13,20 +14,22 @@ struct overloaded : Fs... {
   using Fs::operator()...;
 };
 
-std::string_view remedy(int code) {
-  switch (code & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
+constexpr int primary(int extended) noexcept { return extended & 0xff; }
+
+std::string_view remedy(errc code, int extended) {
+  switch (code) {
+    case errc::locked:
       return "another program keeps it locked: end that program's transaction (an open sqlite3 shell?), or give this "
              "process a database of its own";
-    case SQLITE_FULL: return "free some disk space; nothing was changed";
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return "move the file away and start again: views are rebuilt from the store";
-    default: return "see the reason above; nothing was changed";
+    case errc::no_space: return "free some disk space; nothing was changed";
+    default: break;
   }
+  const bool damaged = primary(extended) == SQLITE_CORRUPT || primary(extended) == SQLITE_NOTADB;
+  return damaged ? "move the file away and start again: views are rebuilt from the store"
+                 : "see the reason above; nothing was changed";
 }
 
-/// SQLite says no more than that it can't. Beside the file it makes others, so its directory counts as well.
+/// SQLite's message gives no reason. It makes other files beside the database, so the directory counts as well.
 std::string remedy_of_access(const std::string& path, database::access how) {
   const auto use = how == database::access::read_only ? file_use::read : file_use::write;
   auto why = why_not_usable(path, use);
@@ -36,7 +39,7 @@ std::string remedy_of_access(const std::string& path, database::access how) {
   return why + "; give it to that user, or set state.dir or index.database to another place";
 }
 
-/// What a guest's statement may not do. SQLite asks while it compiles.
+/// What a user's statement may not do. SQLite calls it while it compiles.
 int guard(void*, int action, const char* table, const char*, const char*, const char*) {
   switch (action) {
     case SQLITE_TRANSACTION:
@@ -53,8 +56,20 @@ int guard(void*, int action, const char* table, const char*, const char*, const 
 
 }  // namespace
 
+errc code_of(int extended, int system_error) noexcept {
+  switch (primary(extended)) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return errc::locked;
+    case SQLITE_FULL: return errc::no_space;
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR:  // SQLite calls only some of its writes to a full disk SQLITE_FULL
+      return system_error == ENOSPC || system_error == EDQUOT ? errc::no_space : errc::storage;
+    default: return errc::storage;
+  }
+}
+
 void statement::bind(int at, std::string_view text) {
-  // A null pointer would bind NULL instead of the empty text.
+  // A null pointer would bind NULL, and not an empty text.
   sqlite3_bind_text64(stmt_.get(), at, text.data() == nullptr ? "" : text.data(), text.size(), SQLITE_STATIC,
                       SQLITE_UTF8);
 }
@@ -77,6 +92,7 @@ int statement::step() {
 }
 
 void statement::reset() { sqlite3_reset(stmt_.get()); }
+std::string_view statement::sql() const { return sqlite3_sql(stmt_.get()); }
 int statement::columns() const { return sqlite3_column_count(stmt_.get()); }
 std::string_view statement::name(int at) const { return sqlite3_column_name(stmt_.get(), at); }
 bool statement::is_null(int at) const { return sqlite3_column_type(stmt_.get(), at) == SQLITE_NULL; }
@@ -96,7 +112,7 @@ result<database> database::open(const std::string& path, access how, std::chrono
   sqlite3* raw = nullptr;
   const int mode = how == access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int code = sqlite3_open_v2(path.c_str(), &raw, mode | SQLITE_OPEN_NOMUTEX, nullptr);
-  d.db_.reset(raw);  // also after a failure: the handle carries the reason
+  d.db_.reset(raw);  // also after a failure, because the handle has the reason
   if (code != SQLITE_OK) return d.failure("open it");
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_busy_timeout(raw, static_cast<int>(patience.count()));
@@ -134,7 +150,7 @@ result<statement> database::prepare_guest(const std::string& sql) {
 std::string_view database::reason() const { return sqlite3_errmsg(db_.get()); }
 
 bool database::statement_failed() const {
-  if (sqlite3_get_autocommit(db_.get()) != 0) return false;  // it took the transaction with it
+  if (sqlite3_get_autocommit(db_.get()) != 0) return false;  // the transaction is gone
   switch (sqlite3_errcode(db_.get())) {
     case SQLITE_ERROR:
     case SQLITE_CONSTRAINT:
@@ -142,11 +158,11 @@ bool database::statement_failed() const {
     case SQLITE_TOOBIG:
     case SQLITE_RANGE:
     case SQLITE_AUTH: return true;
-    default: return (sqlite3_errcode(db_.get()) & 0xff) == SQLITE_CONSTRAINT;
+    default: return primary(sqlite3_errcode(db_.get())) == SQLITE_CONSTRAINT;
   }
 }
 
-bool database::busy() const { return (sqlite3_errcode(db_.get()) & 0xff) == SQLITE_BUSY; }
+bool database::busy() const { return primary(sqlite3_errcode(db_.get())) == SQLITE_BUSY; }
 
 result<std::uint64_t> database::empty_wal() {
   auto ask = prepare("PRAGMA page_size");
@@ -160,16 +176,19 @@ result<std::uint64_t> database::empty_wal() {
   const auto why = failure("empty its write-ahead log");  // before the next call changes the reason
   sqlite3_busy_timeout(db_.get(), static_cast<int>(patience_.count()));
   if (code == SQLITE_OK) return 0;
-  if ((code & 0xff) != SQLITE_BUSY) return why;
+  if (primary(code) != SQLITE_BUSY) return why;
   constexpr std::uint64_t header_of_frame = 24;
   return static_cast<std::uint64_t>(std::max(frames, 0)) * (page + header_of_frame);
 }
 
 error database::failure(std::string_view doing) const {
-  const int code = sqlite3_errcode(db_.get()) & 0xff;
-  const bool access = code == SQLITE_READONLY || code == SQLITE_PERM || code == SQLITE_CANTOPEN;
-  return fail(errc::storage, "database {}: cannot {}: {}; {}", path_, doing, sqlite3_errmsg(db_.get()),
-              access ? remedy_of_access(path_, how_) : remedy(code));
+  const int extended = sqlite3_extended_errcode(db_.get());
+  const auto code = code_of(extended, sqlite3_system_errno(db_.get()));
+  const int kind = primary(extended);
+  const bool access =
+      code == errc::storage && (kind == SQLITE_READONLY || kind == SQLITE_PERM || kind == SQLITE_CANTOPEN);
+  return fail(code, "database {}: cannot {}: {}; {}", path_, doing, sqlite3_errmsg(db_.get()),
+              access ? remedy_of_access(path_, how_) : remedy(code, extended));
 }
 
 result<savepoint> savepoint::begin(database& d) {
@@ -181,7 +200,7 @@ result<void> savepoint::keep() { return db_->run("RELEASE recordkv"); }
 result<void> savepoint::undo() { return db_->run("ROLLBACK TO recordkv; RELEASE recordkv"); }
 
 result<transaction> transaction::begin(database& d) {
-  // IMMEDIATE: waiting for the write lock happens here, where nothing has been read yet, and never in the middle.
+  // IMMEDIATE waits for the write lock here, where nothing has been read yet, and never later.
   if (auto done = d.run("BEGIN IMMEDIATE"); !done) return done.error();
   return transaction(d);
 }
@@ -198,7 +217,7 @@ result<void> transaction::commit() {
 }
 
 transaction::~transaction() {
-  // It fails only where SQLite has rolled back by itself (disk full), which is what is wanted.
+  // It fails only if SQLite has rolled back by itself, for instance on a full disk.
   if (db_ != nullptr) static_cast<void>(db_->run("ROLLBACK"));
 }
 

@@ -1,6 +1,6 @@
 // SQLite as values: a connection, a prepared statement, a transaction that undoes itself.
 //
-// Owns: the handles, the translation of SQLite's codes into errc::storage with file, reason and remedy.
+// Owns: the handles, and the translation of SQLite's result codes into ours, with file, reason and remedy.
 // Refuses to know: views, plans, threads. One thread at a time uses a connection.
 #pragma once
 
@@ -19,6 +19,10 @@
 
 namespace recordkv::view {
 
+/// What a failure means: errc::locked, no_space, or storage for anything else. `extended`: SQLite's extended result
+/// code. `system_error`: the errno behind it, where there is one.
+errc code_of(int extended, int system_error) noexcept;
+
 class statement {
  public:
   statement() = default;
@@ -30,9 +34,11 @@ class statement {
   void bind_null(int at);
   void bind_cell(int at, const cell& c);
 
-  /// SQLITE_ROW, SQLITE_DONE or an error. After anything but a row the statement is ready to be bound anew.
+  /// SQLITE_ROW, SQLITE_DONE or an error. Unless it is a row, the statement can be bound again.
   int step();
   void reset();
+
+  std::string_view sql() const;
 
   // Columns count from 0 and are valid until the next step.
   int columns() const;
@@ -58,23 +64,24 @@ class database {
   result<void> run(const std::string& sql);
   result<void> run(const std::vector<std::string>& statements);
 
-  /// As prepare(), for SQL that somebody else wrote: it may neither end our transaction nor touch recordkv_builds.
+  /// As prepare(), for a user's SQL: it may neither end the transaction nor change recordkv_builds.
   result<statement> prepare_guest(const std::string& sql);
 
   /// Rows that the last statement changed.
   std::int64_t changes() const { return sqlite3_changes(db_.get()); }
 
-  /// The last failure in words: "database F: cannot DOING: REASON; REMEDY".
+  /// The last failure: "database F: cannot DOING: REASON; REMEDY".
   error failure(std::string_view doing) const;
-  std::string_view reason() const;  ///< no more than SQLite's own words
+  std::string_view reason() const;  ///< only SQLite's own message
 
-  /// True when the last failure lies in what the statement says or was given, and not in the database: a constraint, a
-  /// type, an error that the SQL itself raises. The transaction stands, and another statement may succeed.
+  /// True: the last failure comes from the statement or its values, and not from the database. Examples are a
+  /// constraint, a type, an error that the SQL raises. The transaction is still open, and another statement may
+  /// succeed.
   bool statement_failed() const;
-  bool busy() const;  ///< the last failure was somebody else's lock
+  bool busy() const;  ///< the last failure was another program's lock
 
-  /// Writes the write-ahead log into the database and cuts it to nothing, as far as readers and writers allow. Waits
-  /// for nobody. Returns the bytes of the log's committed part that could not go.
+  /// Writes the write-ahead log into the database and empties it, if readers and writers allow it. It never waits.
+  /// Returns how many bytes of the log's committed part are left.
   result<std::uint64_t> empty_wal();
 
   const std::string& path() const { return path_; }
@@ -89,7 +96,7 @@ class database {
   std::chrono::milliseconds patience_{0};
 };
 
-/// A part of a transaction that can be taken back alone. It must be kept or undone before the next statement fails.
+/// A part of a transaction that can be undone alone. It must be kept or undone before the next statement fails.
 class savepoint {
  public:
   static result<savepoint> begin(database& d);
@@ -101,8 +108,8 @@ class savepoint {
   database* db_;
 };
 
-/// Holds the write lock from begin() until commit(), or until it dies, which undoes everything. One begun with read()
-/// sees a single state of the database, waits for nobody and holds nobody up.
+/// Holds the write lock from begin() until commit(). Its destructor undoes everything that was not committed. After
+/// read() it sees a single state of the database; it neither waits for other programs nor makes them wait.
 class transaction {
  public:
   static result<transaction> begin(database& d);

@@ -28,8 +28,8 @@ struct lock_line {
   int pid = 0;
 };
 
-/// "12: POSIX  ADVISORY  READ 4711 fd:00:1234 124 124"; major and minor are hexadecimal. A line that waits for a lock
-/// has "->" behind its number.
+/// "12: POSIX  ADVISORY  READ 4711 fd:00:1234 124 124"; major and minor are hexadecimal. A line of a process that waits
+/// for a lock has "->" behind its number.
 std::optional<lock_line> parsed(const std::string& line) {
   std::istringstream in(line);
   const std::vector<std::string> words{std::istream_iterator<std::string>(in), {}};
@@ -60,7 +60,7 @@ std::set<int> lock_holders(std::string_view text, const locked_bytes& where) {
     if (l->where.device_major == where.device_major && l->where.device_minor == where.device_minor)
       of_device.insert(l->pid);
   }
-  // Some file systems (btrfs, overlays) show stat() another device than the kernel's own.
+  // On some file systems (btrfs, overlays) stat() returns another device than /proc/locks.
   return of_device.empty() ? of_inode : of_device;
 }
 

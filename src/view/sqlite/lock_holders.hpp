@@ -1,4 +1,4 @@
-// Which processes hold locks on some bytes of a file, as Linux tells it in /proc/locks.
+// Which processes hold locks on some bytes of a file, from /proc/locks of Linux.
 //
 // Owns: that file's format. Refuses to know: SQLite, and what the bytes mean.
 #pragma once
@@ -15,10 +15,10 @@ struct locked_bytes {
   std::uint64_t first = 0, last = 0;
 };
 
-/// Process ids of the POSIX locks that lie in these bytes. 0: a process outside this container. `text`: of /proc/locks.
+/// Process ids of the POSIX locks on these bytes. 0: a process outside this container. `text`: of /proc/locks.
 std::set<int> lock_holders(std::string_view text, const locked_bytes& where);
 
-/// The same of a file, as it is now; empty where nothing can be known.
+/// The same for a file, as it is now; empty: it is unknown.
 std::set<int> lock_holders(const std::string& file, std::uint64_t first, std::uint64_t last);
 
 /// "process 4711 (python3)"; "a process outside this container" for 0.

@@ -8,24 +8,6 @@
 namespace recordkv::view {
 namespace {
 
-/// The changes that count: the last of each key. In the table's own order, so that neighbours meet the same page while
-/// it is at hand; with hooks, which may look beyond their key, in the order of the store.
-std::vector<const change*> newest(const std::vector<change>& changes, bool in_store_order) {
-  std::vector<const change*> out;
-  out.reserve(changes.size());
-  for (const auto& c : changes) out.push_back(&c);
-  const auto key = [](const change* c) { return std::tie(c->did, c->collection, c->rkey); };
-  // They stand in one array, so their addresses are their order. The newest of a key comes first and stays.
-  std::ranges::sort(out, [&](const change* a, const change* b) {
-    const auto order = key(a) <=> key(b);
-    return order != 0 ? order < 0 : a > b;
-  });
-  const auto rest = std::ranges::unique(out, [&](const change* a, const change* b) { return key(a) == key(b); });
-  out.erase(rest.begin(), rest.end());
-  if (in_store_order) std::ranges::sort(out);
-  return out;
-}
-
 void bind_key(statement& s, const change& c) {
   s.bind(1, c.did);
   s.bind(2, c.collection);
@@ -37,11 +19,6 @@ void bind_row(statement& s, const plan& p, const change& c, std::size_t idx) {
   int at = 4;
   if (p.many()) s.bind(at++, static_cast<std::int64_t>(idx));
   for (const auto& value : c.rows[idx]) s.bind_cell(at++, value);
-}
-
-/// Rows that a plan takes of a change: one where its key has no index.
-std::size_t rows_of(const plan& p, const change& c) {
-  return p.many() ? c.rows.size() : std::min<std::size_t>(c.rows.size(), 1);
 }
 
 }  // namespace
@@ -61,31 +38,27 @@ result<sqlite_rows> sqlite_rows::prepare(database& db, const plan& p, const nami
   if (bulk) return out;
   if (auto done = one(out.erase_, erase_rows(n)); !done) return done.error();
   if (p.many())
-    if (auto done = one(out.trim_, trim_rows(n)); !done) return done.error();
+    if (auto done = one(out.trim_, view::trim_rows(n)); !done) return done.error();
   if (auto done = one(out.erase_reject_, erase_reject(n)); !done) return done.error();
   if (auto done = one(out.same_reject_, same_reject(n)); !done) return done.error();
   if (auto done = one(out.any_reject_, any_reject(n)); !done) return done.error();
-  auto on_put = prepare_hooks(db, p, n, "on_put");
+  auto compiled = compile_hooks(p, n.rows());
+  if (!compiled) return compiled.error();
+  auto on_put = prepare_hooks(db, p, "on_put", compiled->on_put);
   if (!on_put) return on_put.error();
-  auto on_delete = prepare_hooks(db, p, n, "on_delete");
+  auto on_delete = prepare_hooks(db, p, "on_delete", compiled->on_delete);
   if (!on_delete) return on_delete.error();
   out.on_put_ = std::move(*on_put);
   out.on_delete_ = std::move(*on_delete);
   return out;
 }
 
-result<sqlite_rows::hooks> sqlite_rows::prepare_hooks(database& db, const plan& p, const naming& n,
-                                                      std::string_view which) {
-  const auto& text = which == "on_put" ? p.on_put : p.on_delete;
-  auto compiled = compile_hook(text, n.rows());
-  const auto wrong = [&](std::string_view why) {
-    return fail(errc::bad_config, "{}:{}: view.{}: {}; mend the SQL", p.file, p.line, which, why);
-  };
-  if (!compiled) return wrong(compiled.error().text);
+result<sqlite_rows::hooks> sqlite_rows::prepare_hooks(database& db, const plan& p, std::string_view which,
+                                                      std::vector<hook_statement>& compiled) {
   hooks out;
-  for (auto& c : *compiled) {
+  for (auto& c : compiled) {
     auto s = db.prepare_guest(c.sql);
-    if (!s && db.statement_failed()) return wrong(db.reason());
+    if (!s && db.statement_failed()) return hook_mistake(p, which, db.reason());
     if (!s) return s.error();
     out.push_back({std::move(*s), std::move(c.parameters)});
   }
@@ -94,21 +67,14 @@ result<sqlite_rows::hooks> sqlite_rows::prepare_hooks(database& db, const plan& 
 
 result<void> sqlite_rows::write(database& db, const plan& p, const std::vector<change>& changes,
                                 store::applied& count) {
-  if (bulk_) {
-    for (const auto& c : changes)
-      if (p.wants(c.collection))
-        if (auto done = append(db, p, c, count); !done) return done.error();
-    return {};
-  }
-  if (auto done = look_for_rejects(db); !done) return done.error();
-  for (const auto* c : newest(changes, p.has_hooks())) {
-    if (!p.wants(c->collection)) continue;  // not of this view, whoever handed it in
-    if (auto done = write_one(db, p, *c, count); !done) return done.error();
-  }
+  if (!bulk_)
+    if (auto done = look_for_rejects(db); !done) return done.error();
+  for (auto& o : outcomes_of(p, changes, bulk_))
+    if (auto done = bulk_ ? append(db, p, o, count) : write_one(db, p, o, count); !done) return done.error();
   return {};
 }
 
-/// Nobody else writes while the transaction holds the lock, so the look stays true until we put one in ourselves.
+/// The transaction holds the write lock, so the answer stays true until this process writes a reject.
 result<void> sqlite_rows::look_for_rejects(database& db) {
   const int code = any_reject_.step();
   if (code != SQLITE_ROW && code != SQLITE_DONE) return db.failure("read rejects");
@@ -117,65 +83,51 @@ result<void> sqlite_rows::look_for_rejects(database& db) {
   return {};
 }
 
-result<void> sqlite_rows::append(database& db, const plan& p, const change& c, store::applied& count) {
-  if (!c.misfit.empty() && !c.erase) {
+result<void> sqlite_rows::append(database& db, const plan& p, const row_outcome& o, store::applied& count) {
+  if (!o.rejection_reason.empty()) {
     ++count.rejected;
-    return put_reject(db, c, c.misfit);
+    return put_reject(db, *o.of, o.rejection_reason);
   }
-  const auto n = c.erase ? 0 : rows_of(p, c);
-  for (std::size_t i = 0; i < n; ++i) {
-    bind_row(row_, p, c, i);
-    if (row_.step() != SQLITE_DONE) return db.failure("write a row");
-  }
-  count.rows += n;
-  return {};
+  return put_rows(db, p, o, count);
 }
 
-result<void> sqlite_rows::write_one(database& db, const plan& p, const change& c, store::applied& count) {
-  if (p.has_hooks()) return write_guarded(db, p, c, count);
-  const std::string_view misfit = c.erase ? std::string_view() : c.misfit;
-  return settle(db, p, c, {.rows = !c.erase && misfit.empty() && rows_of(p, c) > 0, .misfit = misfit}, count);
-}
-
-/// With hooks a single record may be refused. It is then taken back and becomes a reject: its older rows go, and
-/// on_delete hears of them; if that is refused, too, they go without it.
-result<void> sqlite_rows::write_guarded(database& db, const plan& p, const change& c, store::applied& count) {
-  const std::string_view misfit = c.erase ? std::string_view() : c.misfit;
-  outcome to{.rows = !c.erase && misfit.empty() && rows_of(p, c) > 0, .misfit = misfit, .with_hooks = true};
-  std::string reason;
+/// With hooks a single record may be refused. Then what was written of it is undone, and it becomes a reject.
+result<void> sqlite_rows::write_one(database& db, const plan& p, row_outcome& o, store::applied& count) {
+  if (!p.has_hooks()) return settle(db, p, o, count);
   while (true) {
     auto part = savepoint::begin(db);
     if (!part) return part.error();
     auto counted = count;
     hook_refused_ = false;
-    const auto done = settle(db, p, c, to, counted);
+    const auto done = settle(db, p, o, counted);
     if (done) {
       count = counted;
       return part->keep();
     }
     if (!hook_refused_) return done.error();
     if (auto undone = part->undo(); !undone) return undone.error();
-    if (reason.empty()) reason = refusal_;
-    to = {.rows = false, .misfit = reason, .with_hooks = to.rows};
+    if (!o.reject(refusal_)) return done.error();
   }
 }
 
-result<void> sqlite_rows::settle(database& db, const plan& p, const change& c, const outcome& to,
-                                 store::applied& count) {
-  if (to.rows) {
-    if (auto done = put_rows(db, p, c, count); !done) return done.error();
-    if (auto done = to.with_hooks ? run_hooks(db, on_put_, c) : result<void>{}; !done) return done.error();
+result<void> sqlite_rows::settle(database& db, const plan& p, const row_outcome& o, store::applied& count) {
+  const auto& c = *o.of;
+  if (o.rows > 0) {
+    if (auto done = put_rows(db, p, o, count); !done) return done.error();
+    if (p.many())
+      if (auto done = trim_rows(db, o, count); !done) return done.error();
+    if (auto done = o.hooks ? run_hooks(db, on_put_, c) : result<void>{}; !done) return done.error();
   } else {
     bind_key(erase_, c);
     if (erase_.step() != SQLITE_DONE) return db.failure("delete a row");
     const auto gone = db.changes();
     count.erased += static_cast<std::uint64_t>(gone);
-    if (gone > 0 && to.with_hooks)
+    if (gone > 0 && o.hooks)
       if (auto done = run_hooks(db, on_delete_, c); !done) return done.error();
   }
-  if (!to.misfit.empty()) {
+  if (!o.rejection_reason.empty()) {
     ++count.rejected;
-    return put_reject(db, c, to.misfit);
+    return put_reject(db, c, o.rejection_reason);
   }
   if (!any_rejects_) return {};
   const auto uri = at_uri_of(c);
@@ -184,18 +136,20 @@ result<void> sqlite_rows::settle(database& db, const plan& p, const change& c, c
   return {};
 }
 
-/// Rows are overwritten in place and those beyond are cut off: what hooks keep in a row survives its update, and a
-/// counter whose value stays the same is not touched.
-result<void> sqlite_rows::put_rows(database& db, const plan& p, const change& c, store::applied& count) {
-  const auto n = rows_of(p, c);
-  for (std::size_t i = 0; i < n; ++i) {
-    bind_row(row_, p, c, i);
+/// Rows are overwritten in place: the columns of hooks stay, and a counter is not touched if its value stays the same.
+result<void> sqlite_rows::put_rows(database& db, const plan& p, const row_outcome& o, store::applied& count) {
+  for (std::size_t i = 0; i < o.rows; ++i) {
+    bind_row(row_, p, *o.of, i);
     if (row_.step() != SQLITE_DONE) return db.failure("write a row");
   }
-  count.rows += n;
-  if (!p.many()) return {};
-  bind_key(trim_, c);
-  trim_.bind(4, static_cast<std::int64_t>(n));
+  count.rows += o.rows;
+  return {};
+}
+
+/// Deletes older rows beyond the new count.
+result<void> sqlite_rows::trim_rows(database& db, const row_outcome& o, store::applied& count) {
+  bind_key(trim_, *o.of);
+  trim_.bind(4, static_cast<std::int64_t>(o.rows));
   if (trim_.step() != SQLITE_DONE) return db.failure("delete a row");
   count.erased += static_cast<std::uint64_t>(db.changes());
   return {};
@@ -227,10 +181,11 @@ result<void> sqlite_rows::run_hooks(database& db, hooks& all, const change& c) {
     while ((code = h.run.step()) == SQLITE_ROW) {
     }
     if (code == SQLITE_DONE) continue;
-    // What the hook needs has gone since it was prepared: no record's fault, so the view waits, as with PostgreSQL.
-    hook_refused_ = db.statement_failed() && !db.reason().starts_with("no such ");
     refusal_ = fmt::format("{}: {}", &all == &on_put_ ? "on_put" : "on_delete", db.reason());
-    return db.failure("run a hook");
+    auto why = db.failure("run a hook");
+    // A hook that no longer compiles, because its table is gone, is not the record's fault: the view waits.
+    hook_refused_ = db.statement_failed() && db.prepare_guest(std::string(h.run.sql())).has_value();
+    return why;
   }
   return {};
 }
@@ -242,11 +197,12 @@ result<void> sqlite_rows::retry(database& db, const plan& p, const change& c, bo
   same_reject_.bind(2, static_cast<std::int64_t>(c.seq));
   const int code = same_reject_.step();
   if (code != SQLITE_ROW && code != SQLITE_DONE) return db.failure("read rejects");
-  if (code == SQLITE_DONE) return {};  // a newer value of the record has come since, or somebody tried it before
+  if (code == SQLITE_DONE) return {};  // a newer value of the record has come since, or another call has tried it
   same_reject_.reset();
   any_rejects_ = true;
   store::applied count;
-  if (auto done = write_one(db, p, c, count); !done) return done.error();
+  auto o = outcome_of(p, c);
+  if (auto done = write_one(db, p, o, count); !done) return done.error();
   fits = count.rejected == 0;
   return {};
 }

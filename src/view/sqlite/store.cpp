@@ -15,34 +15,35 @@
 namespace recordkv::view {
 namespace {
 
-/// WAL lets readers go on while a batch is written. synchronous=NORMAL syncs at checkpoints only: rows and position
-/// share a transaction, so after a power cut the database is older but whole, and the view goes on from the older
-/// position. FULL would buy nothing, as the store can always be read again. legacy_alter_table: a renaming concerns the
-/// table alone; the newer way also looks through everybody's views and fails at one that names a table which is away
-/// for a moment.
-/// secure_delete=FAST: as distributions build SQLite, dropping a table would write it once more, as zeros, and take
-/// four times as long at the swap.
+/// With WAL, readers continue while a batch is written.
+/// synchronous=NORMAL syncs at checkpoints only. Rows and position share a transaction: after a power cut the database
+/// is older but whole, and the view continues from the older position. The store can always be read again.
+/// legacy_alter_table: renaming concerns the table alone. The newer way also reads users' VIEWs, and fails if a VIEW
+/// names a table that is missing for a moment. secure_delete=FAST: distributions build SQLite so that a dropped table
+/// is overwritten with zeros. The swap would take four times as long.
 constexpr auto settings =
     "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-131072; PRAGMA temp_store=MEMORY;"
     "PRAGMA wal_autocheckpoint=16000; PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON;"
-    "PRAGMA recursive_triggers=ON;"  // else INSERT OR REPLACE in a hook would delete behind the counters' back
+    "PRAGMA recursive_triggers=ON;"  // otherwise INSERT OR REPLACE in a hook deletes rows without the counters
     "PRAGMA secure_delete=FAST";
 
-/// While a bulk ends: sorts may spill to a file, as a table of any size must not have to fit into memory. What they
-/// take at once is the cache's size; small pieces stay in the processor's cache, and let the second thread sort one
-/// while the next is being read. A million rows with two indexes: 4 MiB 2.1 s, 16 MiB 2.5 s, 256 MiB 4.3 s.
+/// While a bulk ends: sorts may use a file, because a table need not fit into memory. A piece is as large as the cache.
+/// Small pieces stay in the processor's cache, and the second thread sorts a piece while the next is being read.
+/// A million rows with two indexes: 4 MiB 2.1 s, 16 MiB 2.5 s, 256 MiB 4.3 s.
 constexpr auto sorting = "PRAGMA temp_store=FILE; PRAGMA cache_size=-4096; PRAGMA threads=1";
 constexpr auto sorted = "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-131072; PRAGMA threads=0";
 
 struct sorting_settings {
-  explicit sorting_settings(database& d) : db(d) { static_cast<void>(db.run(sorting)); }  // slower without, not wrong
+  explicit sorting_settings(database& d) : db(d) {
+    static_cast<void>(db.run(sorting));
+  }  // without it: slower, not wrong
   ~sorting_settings() { static_cast<void>(db.run(sorted)); }
   sorting_settings(const sorting_settings&) = delete;
   database& db;
 };
 
-/// Two that turn a new file into a WAL database at once could wait for each other for ever; so SQLite refuses one of
-/// them without any patience.
+/// Two processes that turn a new file into a WAL database could wait for each other for ever. SQLite therefore refuses
+/// one of them at once, and this function waits.
 result<void> enter_wal(database& db, std::chrono::milliseconds patience) {
   const auto until = std::chrono::steady_clock::now() + patience;
   for (;;) {
@@ -57,7 +58,7 @@ result<void> enter_wal(database& db, std::chrono::milliseconds patience) {
 result<void> sqlite_store::settle(database& db, std::chrono::milliseconds patience) {
   if (auto done = enter_wal(db, patience); !done) return done.error();
   if (auto done = db.run(settings); !done) return done.error();
-  return found_builds(db);
+  return create_builds_table(db);
 }
 
 result<builds> sqlite_store::look_now(const std::string& view) {
@@ -65,23 +66,16 @@ result<builds> sqlite_store::look_now(const std::string& view) {
   if (!t) return t.error();
   auto all = builds_of(db_, view);
   if (!all) return all.error();
-  return told(*all);
+  return builds_in(*all);
 }
 
-/// A table that stands under one of our names, or will have to give way to one, must be ours.
-result<void> sqlite_store::no_strangers(const plan& p, const stored_builds& ours) {
-  std::set<std::string> own;
-  for (const auto& b : ours)
-    for (auto& table : b.names().tables()) own.insert(std::move(table));
-  for (const bool live : {true, false})
-    for (const auto& table : naming(p, 0, live).tables()) {
-      if (own.contains(table)) continue;
-      auto there = exists(db_, table);
-      if (!there) return there.error();
-      if (*there)
-        return fail(errc::mismatch, "table {} exists and is not of view {}; rename the view in {}, or drop the table",
-                    table, p.name, p.file);
-    }
+/// A table that has one of our names, or is in the way of one, must be ours.
+result<void> sqlite_store::refuse_foreign_tables(const plan& p, const stored_builds& ours) {
+  for (const auto& table : new_names(p, ours)) {
+    auto there = exists(db_, table);
+    if (!there) return there.error();
+    if (*there) return foreign_table(p, table);
+  }
   return {};
 }
 
@@ -91,20 +85,15 @@ result<build> sqlite_store::begin_now(const plan& p, const position& start, std:
   if (!t) return t.error();
   auto all = builds_of(db_, p.name);
   if (!all) return all.error();
-  const auto* const next = find(*all, false);
-  const auto* const live = find(*all, true);
-  if ((next != nullptr ? next->of.number : 0) != expected_next)
-    return fail(errc::conflict, "view {} has another next build by now: another process has begun one", p.name);
-  if (auto done = no_strangers(p, *all); !done) return done.error();
-  for (const auto& b : *all)
-    if (!b.of.live || live == nullptr)  // a live one that somebody has taken tables away from is none
-      if (auto done = drop_build(db_, b); !done) return done.error();
-  if (live == nullptr)
+  if (auto seen = expect_next(*all, p.name, expected_next); !seen) return seen.error();
+  if (auto done = refuse_foreign_tables(p, *all); !done) return done.error();
+  for (const auto& b : replaced(*all))
+    if (auto done = drop_build(db_, b); !done) return done.error();
+  if (find(*all, true) == nullptr)
     if (auto made = make_build(db_, p, true, {}, 0); !made) return made.error();
-  // Hooks may ask for rows by their key, and see others than they would have; there is no loading past them.
-  auto made = make_build(db_, p, false, start, p.has_hooks() ? 0 : bulk_until);
+  auto made = make_build(db_, p, false, start, bulk_until);
   if (!made) return made.error();
-  if (p.has_hooks())  // a hook that SQLite does not understand is told now, and not for each record
+  if (p.has_hooks())  // SQLite reports a hook that it does not understand now, and not for each record
     if (auto rows = sqlite_rows::prepare(db_, p, naming(p, made->number, false), false); !rows) return rows.error();
   if (auto done = wish(p.name, false); !done) return done.error();
   if (auto done = t->commit(); !done) return done.error();
@@ -129,11 +118,9 @@ result<store::applied> sqlite_store::apply_now(const plan& p, std::uint64_t numb
   auto b = build_of(db_, p, number);
   if (!b) prepared_.erase(number);
   if (!b) return b.error();
-  // The transaction holds the write lock: nobody writes between this look and the move.
-  const auto to = moved(b->of.at, previous, next);
-  if (!to)
-    return fail(errc::conflict,
-                "view {} is no longer where this process left it: another one writes to it, or rebuilt it", p.name);
+  // The transaction holds the write lock: no other process writes between this check and the move.
+  const auto to = expect_position(p, b->of.at, previous, next);
+  if (!to) return to.error();
   auto rows = rows_of(p, *b);
   if (!rows) return rows.error();
   applied count{.live = b->of.live};
@@ -166,25 +153,21 @@ result<bool> sqlite_store::ready_now(const plan& p, std::uint64_t number, const 
   if (!t) return t.error();
   auto b = build_of(db_, p, number);
   if (!b) return b.error();
-  if (b->of.live) return fail(errc::conflict, "build {} of view {} is the live one already", number, p.name);
-  if (b->of.bulk_until != 0)
-    return fail(errc::refused, "build {} of view {} is still being loaded in bulk; end that first", number, p.name);
-  std::set<std::string> caught_up(b->ready.begin(), b->ready.end());
-  caught_up.insert(partitions.begin(), partitions.end());
-  const bool all = std::ranges::all_of(all_partitions, [&](const auto& label) { return caught_up.contains(label); });
-  if (all) {
+  const auto state = readiness_of(p, *b, partitions, all_partitions);
+  if (!state) return state.error();
+  if (state->complete) {
     if (auto done = swap_builds(db_, p, *b); !done) return done.error();
   } else {
     auto s = db_.prepare(ready_build());
     if (!s) return s.error();
-    const auto text = names_text({caught_up.begin(), caught_up.end()});
+    const auto text = names_text(state->caught_up);
     s->bind(1, text);
     s->bind(2, static_cast<std::int64_t>(number));
-    if (s->step() != SQLITE_DONE) return db_.failure("note who has caught up");
+    if (s->step() != SQLITE_DONE) return db_.failure("note which partitions have caught up");
   }
   if (auto done = t->commit(); !done) return done.error();
-  if (all) prepared_.clear();
-  return all;
+  if (state->complete) prepared_.clear();
+  return state->complete;
 }
 
 result<void> sqlite_store::abandon_now(const std::string& view, std::uint64_t number) {
@@ -212,7 +195,7 @@ result<void> sqlite_store::want_rebuild_now(const std::string& view) {
   auto t = transaction::begin(db_);
   if (!t) return t.error();
   if (auto done = wish(view, true); !done) return done.error();
-  if (db_.changes() == 0) return fail(errc::not_found, "there is no view {} in the database", view);
+  if (db_.changes() == 0) return no_such_view(view);
   return t->commit();
 }
 
@@ -221,8 +204,8 @@ result<std::vector<store::reject>> sqlite_store::rejects_now(const std::string& 
   if (!t) return t.error();
   auto all = builds_of(db_, view);
   if (!all) return all.error();
-  const auto* const live = find(*all, true);
-  if (live == nullptr) return fail(errc::not_found, "there is no view {} in the database", view);
+  const auto live = expect_live(*all, view);
+  if (!live) return live.error();
   auto s = db_.prepare(list_rejects(live->names()));
   if (!s) return s.error();
   s->bind(1, static_cast<std::int64_t>(std::min<std::size_t>(limit, std::numeric_limits<std::int64_t>::max())));
@@ -239,10 +222,8 @@ result<std::uint64_t> sqlite_store::retry_now(const plan& p, const std::vector<c
   if (!t) return t.error();
   auto all = builds_of(db_, p.name);
   if (!all) return all.error();
-  const auto* const live = find(*all, true);
-  if (live == nullptr) return fail(errc::not_found, "there is no view {} in the database", p.name);
-  if (live->of.hash != p.hash())
-    return fail(errc::conflict, "view {} was built from another definition; try again once it is rebuilt", p.name);
+  const auto live = expect_live(*all, p);
+  if (!live) return live.error();
   auto rows = rows_of(p, *live);
   if (!rows) return rows.error();
   std::uint64_t fitting = 0;
@@ -277,7 +258,7 @@ result<void> sqlite_store::drop_now(const std::string& view) {
 }
 
 result<std::unique_ptr<store>> open_sqlite(const std::string& path, std::chrono::milliseconds patience) {
-  std::error_code ec;  // a directory that can't be made shows when SQLite opens the file, with the reason
+  std::error_code ec;  // if the directory cannot be made, opening the file fails and gives the reason
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ec);
   auto db = database::open(path, database::access::read_write, patience);
   if (!db) return db.error();

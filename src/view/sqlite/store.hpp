@@ -1,7 +1,7 @@
 // Views in an SQLite database: one connection, on one thread of its own.
 //
 // Owns: the transactions in which builds, rows and positions change together, and the connection's settings.
-// Refuses to know: how rows are written (sqlite_rows), how builds are made (sqlite_builds).
+// Refuses to know: how rows are written (rows.hpp), how builds are made (builds.hpp).
 #pragma once
 
 #include "sqlite/builds.hpp"
@@ -21,7 +21,8 @@ class sqlite_store final : public store {
   explicit sqlite_store(database db) : db_(std::move(db)) {}
   ~sqlite_store() override { thread_.join(); }  // before the statements and the connection go
 
-  /// Settings, and the tables that are ours. Once, before anything else. `patience`: with others who open it, too.
+  /// Applies the settings and makes the table of builds. Called once, before anything else. `patience`: how long it
+  /// waits for other processes that open the same file.
   static result<void> settle(database& db, std::chrono::milliseconds patience);
 
   task<result<builds>> look(std::string view) override;
@@ -41,7 +42,7 @@ class sqlite_store final : public store {
   task<result<void>> drop(std::string view) override;
 
  private:
-  // The same, on the thread.
+  // The same calls, on the thread.
   result<builds> look_now(const std::string& view);
   result<build> begin_now(const plan& p, const position& start, std::uint64_t bulk_until, std::uint64_t expected_next);
   result<applied> apply_now(const plan& p, std::uint64_t number, const std::vector<change>& changes,
@@ -56,7 +57,7 @@ class sqlite_store final : public store {
   result<std::vector<std::string>> views_now();
   result<void> drop_now(const std::string& view);
 
-  result<void> no_strangers(const plan& p, const stored_builds& ours);
+  result<void> refuse_foreign_tables(const plan& p, const stored_builds& ours);
   result<void> wish(const std::string& view, bool wanted);
   result<sqlite_rows*> rows_of(const plan& p, const stored_build& b);
 

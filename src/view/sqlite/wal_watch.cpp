@@ -8,7 +8,7 @@
 namespace recordkv::view {
 namespace {
 
-// The bytes of the -shm file that a reader locks as long as its transaction lasts: WAL_READ_LOCK(0) to (4).
+// The bytes of the -shm file that a reader locks during its transaction: WAL_READ_LOCK(0) to (4).
 constexpr std::uint64_t first_read_lock = 123, last_read_lock = 127;
 
 std::uint64_t size_of(const std::string& file) {
@@ -50,7 +50,7 @@ result<upkeep> wal_watch::look(database& db, clock::time_point now) {
 }
 
 void wal_watch::held_up(upkeep& out, const std::string& path, clock::time_point now) {
-  const bool began_anew = *out.wal_bytes < last_bytes_;  // between two looks: nobody held it all the time
+  const bool began_anew = *out.wal_bytes < last_bytes_;  // between two looks: no reader held it all the time
   last_bytes_ = *out.wal_bytes;
   const auto here = lock_holders(path + "-shm", first_read_lock, last_read_lock);
   if (!since_ || began_anew) {
@@ -61,12 +61,12 @@ void wal_watch::held_up(upkeep& out, const std::string& path, clock::time_point 
   }
   if (now - *since_ < told_after) return;
   const auto& suspects = readers_.empty() ? here : readers_;
-  const auto why = suspects.empty() ? std::string("readers leave no moment in which it could begin anew")
+  const auto why = suspects.empty() ? std::string("reads overlap, so that it can never begin anew")
                    : readers_.empty()
-                       ? "readers leave no moment in which it could begin anew, among them " + in_words(suspects)
+                       ? "reads overlap, so that it can never begin anew; the readers are " + in_words(suspects)
                        : in_words(suspects) + " keeps a transaction open";
   out.warning = fmt::format(
-      "database {0}: its write-ahead log {0}-wal has grown to {1} MB and can't begin anew: {2}; end that reader, or "
+      "database {0}: its write-ahead log {0}-wal has grown to {1} MB and cannot begin anew: {2}; end that reader, or "
       "let "
       "it read in short transactions (fuser -v {0}-wal, on the host of a container, names all that have it open){3}",
       path, *out.wal_bytes / 1'000'000, why, room_left(path));

@@ -1,9 +1,10 @@
-// Whether an SQLite database's write-ahead log can be used anew, and which reader keeps it from that.
+// Whether an SQLite database's write-ahead log can begin anew, and which reader prevents it.
 //
-// Owns: what counts as held up, since when, and the words for it. Refuses to know: views, threads, who is told.
+// Owns: when the log counts as held up, since when, and the warning. Refuses to know: views, threads, where the warning
+// goes.
 //
-// The log begins anew only in a moment in which every reader sees all of it. A transaction that stays open, or readers
-// that leave no moment between them, let it grow without limit, while everything seems well.
+// The log begins anew only at a moment at which every reader sees all of it. If a transaction stays open, or reads
+// always overlap, the log grows without limit, while everything seems well.
 #pragma once
 
 #include "sqlite/database.hpp"
@@ -22,11 +23,11 @@ class wal_watch {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// Above what automatic checkpoints keep it at (64 MB), with room for a transaction.
+  /// More than automatic checkpoints allow (64 MB), with room for a transaction.
   static constexpr std::uint64_t max_bytes = std::uint64_t{96} << 20;
   static constexpr std::chrono::seconds told_after{5};
 
-  /// Looks, and empties the log when it is large and nobody reads. Never waits for anybody.
+  /// Looks, and empties the log if it is large and there is no reader. It never waits.
   result<upkeep> look(database& db, clock::time_point now);
 
  private:
@@ -39,7 +40,7 @@ class wal_watch {
 
   std::optional<clock::time_point> since_;
   std::uint64_t last_bytes_ = 0;
-  std::set<int> readers_;  // those that were there at each look since then
+  std::set<int> readers_;  // those that held a lock at each look since then
 };
 
 }  // namespace recordkv::view
