@@ -81,7 +81,7 @@ task<result<void>> pull_consumer::judge(const json::object& info) {
   // of a view. Its position belongs to another build.
   if (edited) {
     const bool suspect = !sealed_ || taken_.messages != proven_;
-    log::warn("nats", "consumer {} on stream {} was edited by another program{}{}; it is made anew", spec_.durable,
+    log::warn("nats", "consumer {} on stream {} was edited by another program{}{}; it is created again", spec_.durable,
               spec_.stream, differ.empty() ? "" : ": ", fmt::join(differ, "; "));
     counters_.add("errors", "consumer_edited");
     if (spec_.edited)

@@ -137,7 +137,7 @@ class ingest_stage final : public stage {
       if (read.has_error() && read.error().code != errc::conflict) co_return read;
       if (outbox_.halted() == nats::halt::foreign) {
         if (life_.lost()) co_return fail(errc::lease_lost, "ingest: another process writes the buffer");
-        log::warn("ingest", "something else wrote to stream {}; going on from the cursor", ctx_.names().buffer());
+        log::warn("ingest", "another program wrote to stream {}; reading again from the cursor", ctx_.names().buffer());
       }
     }
     co_return result<void>{};
