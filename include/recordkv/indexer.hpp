@@ -72,8 +72,7 @@ class record_feed {
   ~record_feed();
 
   /// Acquires the durable's lease, finds the position, rewinds. errc::lease_lost: another process reads this durable;
-  /// not_found: there is no store; mismatch: the durable has other settings, or belongs to a store that has been
-  /// recreated.
+  /// not_found: there is no store; mismatch: the durable has other settings, or the store has been recreated.
   task<result<void>> open();
 
   /// The records that have arrived, at least one; each once in the life of this object. An error ends the feed:

@@ -26,7 +26,7 @@ struct tail_options {
   std::uint64_t lines = 0;  ///< end after this many; 0: never
 };
 
-/// What the command line asks for, whatever the command; each command reads its own fields.
+/// The parsed command line of any command; each command reads its own fields.
 struct invocation {
   std::string command = "run";
   config_sources sources;

@@ -23,9 +23,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view heading =
     "# Written by `recordkv init`: likes and posts of the network, on one machine, with a view of your own.\n"
-    "# A key behind # has its default value. The directories below are absolute, so that this file "
-    "works\n"
-    "# from anywhere; if you move it, change them.\n#\n";
+    "# A key behind # has its default value. The directories below are absolute, so that this file works from\n"
+    "# anywhere; if you move it, change them.\n#\n";
 
 std::string in_quotes(std::string_view s) {
   std::string out = "\"";

@@ -33,8 +33,7 @@ task<result<std::vector<lock_row>>> read_locks(nats::connection& nc, kv::store_n
     lock_row row{.key = key, .renewed = std::string(text_field(o, "renewed"))};
     row.pid = static_cast<int>(integer_field(o, "pid"));
     if (auto* r = o.if_contains("report"); r && r->is_object()) row.report = std::move(r->get_object());
-    auto now =
-        co_await nats::stream_info(nc, lock.stream());  // both times are the server's: this machine's clock may differ
+    auto now = co_await nats::stream_info(nc, lock.stream());  // both times by the server's clock, not this machine's
     row.live = now && within_a_lease(found->time, now->asked_at);
     rows.push_back(std::move(row));
   }

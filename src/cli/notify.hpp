@@ -1,4 +1,4 @@
-// What systemd is told of this process: ready, waiting, stopping.
+// Reports the state of this process to systemd: ready, waiting, stopping.
 //
 // Owns: the protocol of sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names. Without it nothing is sent.
 // Does not know: systemd's library. The protocol is stable and documented for use without it (sd_notify(3),

@@ -56,12 +56,13 @@ int query(const invocation& i, const config& cfg) {
 
 int likes(const invocation& i, const config& cfg) {
   if (!i.by.empty()) {
-    if (!atproto::is_did(i.by)) return complain(fail(errc::bad_config, "likes --by wants a DID, \"{}\" is none", i.by));
+    if (!atproto::is_did(i.by))
+      return complain(fail(errc::bad_config, "likes --by wants a DID; \"{}\" is not one", i.by));
     return ask_likes(i, find_database(cfg, "likes"), "did", i.by);
   }
   if (!i.of.empty()) {
     if (!atproto::parse_at_uri(i.of))
-      return complain(fail(errc::bad_config, "likes --of wants an AT-URI, \"{}\" is none", i.of));
+      return complain(fail(errc::bad_config, "likes --of wants an AT-URI; \"{}\" is not one", i.of));
     return ask_likes(i, find_database(cfg, "likes"), "subject", i.of);
   }
   const auto database = find_database(cfg, "likes");

@@ -164,7 +164,7 @@ int get(const invocation& i, const config& cfg) {
 }
 
 int ls(const invocation& i, const config& cfg) {
-  if (!atproto::is_did(i.uri)) return complain(fail(errc::bad_config, "ls wants a DID, \"{}\" is none", i.uri));
+  if (!atproto::is_did(i.uri)) return complain(fail(errc::bad_config, "ls wants a DID; \"{}\" is not one", i.uri));
   if (!i.collection.empty() && !atproto::is_nsid(i.collection))
     return complain(
         fail(errc::bad_config, "\"{}\" is no collection (an NSID such as app.bsky.feed.like)", i.collection));

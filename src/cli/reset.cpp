@@ -56,7 +56,8 @@ task<result<void>> streams_of(session s, const kv::store_meta& meta, removal& r)
   co_return result<void>{};
 }
 
-// A database may also hold rows of another store, even of one in another account: the positions tell.
+// A database may also hold rows of another store, even of one in another account. Positions carry the store's creation
+// time.
 task<result<void>> rows_of(session s, const kv::store_meta& meta, removal& r) {
   const auto path = s.cfg.sqlite_path();
   if (!path.empty() && !std::filesystem::exists(path)) co_return result<void>{};

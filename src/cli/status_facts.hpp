@@ -17,15 +17,15 @@ namespace recordkv::cli {
 /// A store of one stream is suitable up to about this many keys. Beyond, restarts of its server take minutes.
 inline constexpr std::uint64_t advisable_keys = 10'000'000;
 
-/// How much is read: only the stages (for an exit code, many times an hour), also the store, or also a count over the
-/// states of all accounts.
+/// How much is read. stages: enough for an exit code, many times an hour. store: the store as well. accounts: also a
+/// count over the states of all accounts.
 enum class depth { stages, store, accounts };
 
 /// An error: NATS did not answer, and nothing is known.
 task<result<boost::json::object>> system_facts(session s, depth how_deep);
 
 /// What is not well, with its reason. All is well if processes run everything that this configuration names, and each
-/// part is ready by the rule of /readyz: not stalled, and no further behind than http.max_lag.
+/// part is ready. A part is ready by the rule of /readyz: not stalled, and no further behind than http.max_lag.
 std::vector<std::string> reasons_not_well(const boost::json::object& all, const config& cfg);
 bool all_well(const boost::json::object& all, const config& cfg);
 

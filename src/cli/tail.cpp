@@ -25,7 +25,7 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr std::size_t max_open = 10'000, buffer_size = 65'536;
-constexpr auto reader_limit = 2s;  // for the line that was begun before the stop
+constexpr auto reader_limit = 2s;  // to take the line that was being written
 
 class tail_run {
  public:

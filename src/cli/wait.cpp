@@ -117,7 +117,7 @@ task<result<void>> follow(session s, const view::plan& p, std::string database, 
           errc::timed_out,
           "view {} has not moved for {} s; `recordkv status` says which process keeps it, and what holds it up", p.name,
           stall_limit.count());
-    // Waits a twentieth of the time so far: each look opens the database, beside a build that may take minutes.
+    // Waits a twentieth of the time so far: each look opens the database, which a build may be using for minutes.
     co_await pause(std::clamp<steady_clock::duration>((steady_clock::now() - began) / 20, 10ms, 250ms));
   }
 }

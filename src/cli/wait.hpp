@@ -15,9 +15,9 @@ namespace recordkv::cli {
 /// that wants the records. Returns the exit code; prints an error about a view that does not move.
 task<int> wait_for_views(session s, std::string uri, std::string view);
 
-/// Checks that a later wait_for_views() for a record of this collection can succeed: the views can be read, and a
-/// process keeps each view that wants it. A process that has just been started is waited for, with a line. The errors
-/// are those of wait_for_views, so `put --wait` finds them before it writes.
+/// Checks that a later wait_for_views() for a record of this collection can succeed. The views must be readable, and a
+/// process must keep each view that wants it. A process that has just been started is waited for, with a line. The
+/// errors are those of wait_for_views, so `put --wait` finds them before it writes.
 task<result<void>> views_can_follow(session s, std::string collection);
 
 }  // namespace recordkv::cli

@@ -4,7 +4,7 @@
 // Does not know: what is made of the records.
 //
 // The position is the durable's acknowledgement floor, and each message is acknowledged by itself. Policy "all" would
-// skip messages: if a key is overwritten before its message is acknowledged, the server counts that as an
+// skip messages. If a key is overwritten before its message is acknowledged, the server counts that as an
 // acknowledgement of all messages before it (nats-server 2.15.2).
 //
 // A rewind may have to delete the durable. So that a kill in between loses nothing, the position is also in the report
@@ -139,7 +139,7 @@ class record_feed::impl {
     co_return result<void>{};
   }
 
-  // Called before the lease is acquired, so that its very first report holds the position: the process may be killed
+  // Called before the lease is acquired, so that its very first report holds the position. The process may be killed
   // between that report and the rewind. An earlier owner that still lives may get further. Then the position known
   // here is too low, which costs a repetition.
   task<result<void>> find_earlier_position(std::string key) {
@@ -212,8 +212,8 @@ class record_feed::impl {
   }
 
   // Made again at a start, the durable begins where everything before is proven. While the feed runs, records handed
-  // out since then cannot be told from skipped ones. So the feed ends, and the next start goes on from the proven
-  // position.
+  // out since then cannot be distinguished from skipped ones. So the feed ends, and the next start goes on from the
+  // proven position.
   task<result<void>> edited(bool suspect) {
     if (!suspect) co_return result<void>{};
     if (!stats_.running) {

@@ -76,8 +76,8 @@ task<result<void>> fits_its_keys(nats::connection& nc, const bucket& store, unsi
       store.name(), partitions, first->subject);
 }
 
-/// Earlier versions gave a store's other buckets the plain names, whatever its own bucket was called. States under
-/// those names are refused here, so that they are not silently started again.
+/// In earlier versions a store's other buckets always had the plain names. States under those names are refused here,
+/// so that they are not silently started again.
 task<result<void>> not_kept_under_old_names(nats::connection& nc, const store_names& names,
                                             const nats::stream_state& store) {
   const store_names plain("record");
@@ -194,7 +194,7 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
     if (auto fresh = co_await not_kept_under_old_names(nc, names, store_open->state); !fresh) co_return fresh.error();
     if (auto fits = co_await fits_its_keys(nc, store, partitions); !fits) co_return fits.error();
     // A restored stream keeps its creation date (nats-server 2.15.2), but the states are not restored with it. A
-    // generation that was never used before tells the views, however far the store has grown meanwhile.
+    // generation that was never used before makes the views rebuild, however far the store has grown meanwhile.
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     store_meta fresh{
         .partitions = partitions,
@@ -226,7 +226,7 @@ task<result<void>> note_samples(nats::connection& nc, store_names names, opened_
     if (!one) co_return one.error();
     if (*one) samples.push_back(**one);
   }
-  // If no sample is left and none is new, the old ones are kept: they tell no less than an empty list.
+  // If no sample is left and none is new, the old ones are kept: they are no worse than an empty list.
   if (samples.empty()) co_return result<void>{};
   if (samples == noted->samples && noted->created == now.meta.created) co_return result<void>{};
   noted->samples = samples;

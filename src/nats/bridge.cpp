@@ -17,8 +17,7 @@ namespace {
 constexpr int read_size = 256 * 1024;
 constexpr std::string_view no_data = "the connection is up, but nothing can be read from it; connecting again";
 constexpr std::string_view too_late =
-    "stopped, or cut off, with unsent messages that are now too old; they are dropped with the connection; connecting "
-    "again";
+    "stopped, or cut off, with unsent messages that are now too old; dropped with the connection; connecting again";
 
 // Owns the descriptor on its way to the loop, and closes it if the loop never runs again.
 struct owned_fd {

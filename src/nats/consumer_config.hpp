@@ -17,9 +17,9 @@ namespace recordkv::nats {
 /// `recordkv` holds a hash of the settings that decide which messages are delivered, and how.
 boost::json::object config_of(const consumer_spec& s, std::uint64_t start);
 
-/// Compares the settings on which an existing durable must agree. Each difference names both sides. Not compared:
-/// settings that do not change the delivery (place, replicas, description), the start (each rewind moves it), and a
-/// pause, which is a stall of its own.
+/// Compares the settings on which an existing durable must agree. Each difference names both sides. Some settings are
+/// not compared: those that do not change the delivery (place, replicas, description), the start, which each rewind
+/// moves, and a pause, which is a stall of its own.
 std::vector<std::string> differences(const boost::json::object& want, const boost::json::object& have);
 
 /// intact: unchanged since recordkv made it, perhaps for another spec. none: an earlier version, or another program,

@@ -36,7 +36,7 @@ error denial::as_error() const {
 }
 
 // nats-server (client.go) sends `Permissions Violation for Publish to "SUBJECT"`, `… Publish with Reply of "SUBJECT"`
-// or `… Subscription to "SUBJECT"`; the last may end with ` using queue "Q"`. nats.c may remove the last quote.
+// or `… Subscription to "SUBJECT"`. The last may end with ` using queue "Q"`. nats.c may remove the last quote.
 std::optional<denial> parse_denial(std::string_view words) {
   using enum denial::direction;
   static constexpr std::array<std::pair<std::string_view, denial::direction>, 3> heads{

@@ -84,8 +84,7 @@ natsStatus set_behaviour(natsOptions* o, const nats_config& c, int read_size) {
   also(natsOptions_SetReconnectJitter(o, 100, 200));
   also(natsOptions_SetPingInterval(o, 10'000));
   also(natsOptions_SetTimeout(o, 2'000));
-  also(natsOptions_IPResolutionOrder(
-      o, 46));  // hosts without an IPv6 route are common, hosts without an IPv4 route are rare
+  also(natsOptions_IPResolutionOrder(o, 46));       // IPv4 first: more hosts lack an IPv6 route
   also(natsOptions_SetMaxPendingMsgs(o, 1 << 20));  // n * 1024 must fit an int; lifted for each subscription
   also(natsOptions_DisableNoResponders(o, true));   // otherwise NextMsg swallows a 503 together with its request id
   return s;

@@ -26,8 +26,8 @@ std::int64_t ns(Duration d) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count();
 }
 
-// True if the value was left out: another program has edited the consumer to deliver headers only. Without its value a
-// record would look like a deletion.
+// True if the message lacks its value: another program has edited the consumer to deliver headers only. Without its
+// value a record would look like a deletion.
 bool without_value(const message& m) {
   const auto size = m.data().empty() ? m.header_value("Nats-Msg-Size") : std::string_view{};
   return !size.empty() && size != "0";
@@ -81,7 +81,7 @@ task<result<void>> pull_consumer::judge(const json::object& info) {
   // of a view. Its position belongs to another build.
   if (edited) {
     const bool suspect = !sealed_ || taken_.messages != proven_;
-    log::warn("nats", "consumer {} on stream {} was edited by another program{}{}; it is made anew", spec_.durable,
+    log::warn("nats", "consumer {} on stream {} was edited by another program{}{}; it is created again", spec_.durable,
               spec_.stream, differ.empty() ? "" : ": ", fmt::join(differ, "; "));
     counters_.add("errors", "consumer_edited");
     if (spec_.edited)
@@ -247,7 +247,7 @@ task<result<std::vector<message>>> pull_consumer::next() {
 }
 
 // Two heartbeats are missing: the pull request is gone. If the consumer was deleted before the request arrived, no
-// status message could tell. So the server is asked whether the consumer exists.
+// status message reports that. So the server is asked whether the consumer exists.
 task<> pull_consumer::look_after_request() {
   auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   rewind_wanted_ = !there && there.error().code == errc::not_found;
@@ -363,8 +363,8 @@ task<std::string> pull_consumer::stall_reason(std::chrono::milliseconds patience
 
 void pull_consumer::settle(const message& m) {
   if (m.incarnation() != incarnation_ || spec_.policy == acks::none) return;
-  (void)nc_.publish(std::string(m.reply()), "", {},
-                    "+ACK");  // if it is lost with the connection, the message is delivered again
+  // If this is lost with the connection, the message is delivered again.
+  (void)nc_.publish(std::string(m.reply()), "", {}, "+ACK");
 }
 
 void pull_consumer::close() noexcept {

@@ -16,13 +16,12 @@ constexpr int header = 5;
 constexpr int largest_record = header + (1 << 14) + 256;
 // A write also waits until TCP has taken all of it. This bounds what a dead peer may cost.
 constexpr unsigned write_timeout_ms = 15'000;
-// How much must fit into the socket. Part of a record stays in the kernel, with the whole packet that brought it: up
-// to 17 pieces of 32 KiB on the loopback interface. Without room for another packet the kernel closes the window.
+// How much must fit into the socket. Part of a record stays in the kernel, and keeps the whole packet in which it
+// came. On the loopback interface that is up to 17 pieces of 32 KiB. Without room for another packet the kernel closes
+// the window.
 constexpr int room = 1 << 20;
 
-bool begins_record(unsigned char first) {
-  return first >= 0x14 && first <= 0x17;
-}  // a line of the protocol begins with a letter
+bool begins_record(unsigned char first) { return first >= 0x14 && first <= 0x17; }  // a protocol line: a letter
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// Tells whether a read would wait. nats.c is called only once a complete TLS record has arrived.
+// Whether a read would wait. nats.c is called only once a complete TLS record has arrived.
 //
 // Owns: looking at a socket that nats.c reads, without taking bytes from it. Does not know: OpenSSL, nats.c.
 // nats.c (3.4.1) waits for the rest of a record in poll(), without a limit, and blocks the loop

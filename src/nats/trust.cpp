@@ -184,15 +184,14 @@ error tls_failed(const nats_config& c, std::string_view detail) {
   if (contains(detail, "alert") && c.tls_cert.empty())
     return fail(errc::unauthorized,
                 "the NATS server at {} refuses the TLS connection ({}); if it asks for a client certificate, set "
-                "nats.tls_cert and "
-                "nats.tls_key",
+                "nats.tls_cert and nats.tls_key",
                 shown, detail);
   if (contains(detail, "alert"))
     return fail(errc::unauthorized, "the NATS server at {} refuses the client certificate, nats.tls_cert {} ({})",
                 shown, c.tls_cert, detail);
   const bool ended = contains(detail, "SSL_") || contains(detail, "Expected 'PONG', got ''");
-  if (ended &&
-      !c.tls_cert.empty())  // TLS 1.3: the server judges a client after the handshake, and its text may be lost
+  // With TLS 1.3 the server judges a client after the handshake, and its text may be lost.
+  if (ended && !c.tls_cert.empty())
     return fail(
         errc::unauthorized,
         "the NATS server at {} refuses the client certificate, nats.tls_cert {} (or it is shutting down: it closed the "

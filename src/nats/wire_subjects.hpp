@@ -4,7 +4,7 @@
 // `$KV.`; only this class adds the prefix.
 // Does not know: what is requested.
 //
-// A leaf node with its own JetStream passes no `$KV.` message to its hub, and behind one without JetStream no server
+// A leaf node with its own JetStream passes no `$KV.` message to its hub. At a leaf node without JetStream no server
 // listens for them (tried with nats-server 2.15.2). `$JS.hub.API.$KV.BUCKET.KEY` arrives from everywhere: the server
 // whose domain is `hub` maps it. Acknowledgements (`$JS.ACK.`) and all other subjects cross unchanged.
 #pragma once

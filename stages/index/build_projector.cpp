@@ -283,7 +283,7 @@ task<std::optional<std::uint64_t>> build_projector::end_of_store() {
 }
 
 /// True if the store has nothing for the view after `at`. The search has no upper end: a key before such an end may
-/// have been overwritten since, while its older value is being written. The newest message of the subjects would tell
+/// have been overwritten since, while its older value is being written. The newest message of the subjects would show
 /// the same, but NATS would visit every key for it.
 task<bool> build_projector::nothing_after(std::uint64_t at) {
   for (const auto& subject : projection::subjects_of(plan_, context_.prefix(), context_.subject_labels())) {

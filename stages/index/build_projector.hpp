@@ -1,7 +1,7 @@
 // Projects one build of a view from the store: its consumer, its batches, its position.
 //
-// Owns: the durable consumer of the build, what was read and is not yet written, and, for a next build, the way from an
-// empty table to the view's name: bulk, catching up, the swap.
+// Owns: the durable consumer of the build, and what was read and is not yet written. For a next build also the way
+// from an empty table to the view's name: bulk load, catching up, the swap.
 // Does not know: which builds there should be (view_supervisor.hpp), SQL, and what a row is made of.
 //
 // Reading goes on while a transaction runs. What is read meanwhile is the next transaction. So batches grow with the

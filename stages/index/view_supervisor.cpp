@@ -244,7 +244,7 @@ task<> view_supervisor::watch() {
   }
 }
 
-// Looks for a request to rebuild, or for a build that another process of this view has begun.
+// Looks for a request to rebuild, or for a next build of another process with this view.
 task<> view_supervisor::watch_requests() {
   while (!ended_) {
     co_await context_.pause.wait_for(request_check);

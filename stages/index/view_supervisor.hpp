@@ -1,7 +1,7 @@
 // One view in one process: which builds of it there should be, and that each has a projector.
 //
-// The live build is projected by its own definition, as long as it belongs to the store that is there. A next build is
-// begun when the definition has changed, when the store is another one, or when a user asks for it.
+// The live build is projected by its own definition, as long as it belongs to the store that is there. A next build
+// begins when the definition has changed, when the store is another one, or when a user asks for it.
 //
 // Owns: the choice of builds (docs/invariants.md X21).
 // Does not know: how a build is projected (build_projector.hpp), and SQL.

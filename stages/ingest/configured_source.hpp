@@ -26,7 +26,7 @@ struct source_key {
 
 source_key key_of_source(const config& cfg);
 
-/// Reads on after `at`; nullopt: from where source.start says.
+/// Reads on after `at`; nullopt: from source.start.
 std::unique_ptr<firehose::frame_source> make_source(stage_context& ctx, std::optional<source_position> at);
 
 }  // namespace recordkv::stages

@@ -30,7 +30,7 @@ class cursor {
   const std::optional<source_position>& at() const noexcept { return at_; }
 
   /// Opens the bucket and reads the key, if there is one. errc::mismatch: the key does not hold a cursor. A cursor
-  /// from the future is replaced by the time beside it, or by 0, which means the oldest event.
+  /// from the future is replaced by the time stored with it, or by 0, which means the oldest event.
   task<result<nats::ensured>> open(int replicas);
   task<result<void>> read();
 
@@ -54,8 +54,8 @@ class cursor {
     double time = 0;  ///< of its event; 0: not known
   };
 
-  /// Where reading begins (X4). After the last buffered frame, but only if that is of this source and epoch, and the
-  /// server has not restarted since the cursor was written. Otherwise at the cursor; nullopt: there is none yet.
+  /// Where reading begins (X4). After the last buffered frame, if that is of this source and epoch and the server has
+  /// not restarted since the cursor was written. Otherwise at the cursor; nullopt: there is none yet.
   std::optional<source_position> resume_at(const std::optional<buffered>& last, const std::string& server_id) const;
 
  private:

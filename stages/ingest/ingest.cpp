@@ -1,7 +1,7 @@
 // The stage `ingest`: from a source to stream `ingest`.
 //
-// One file of over 300 lines: the loops beside the reading (cursor, health, known accounts) share the reading's
-// position, and that may be lost during each of their waits.
+// One file of over 300 lines: the other loops (cursor, health, known accounts) share the reading's position. It may be
+// lost during each of their waits.
 //
 // Owns: the source, the fenced publisher, the cursor; start, restart and stop of the reading.
 // Does not know: what becomes of a frame (frame_router.hpp), how far the buffer is settled (buffer_watermark.hpp).
@@ -137,7 +137,7 @@ class ingest_stage final : public stage {
       if (read.has_error() && read.error().code != errc::conflict) co_return read;
       if (outbox_.halted() == nats::halt::foreign) {
         if (life_.lost()) co_return fail(errc::lease_lost, "ingest: another process writes the buffer");
-        log::warn("ingest", "something else wrote to stream {}; going on from the cursor", ctx_.names().buffer());
+        log::warn("ingest", "another program wrote to stream {}; reading again from the cursor", ctx_.names().buffer());
       }
     }
     co_return result<void>{};

@@ -1,7 +1,7 @@
 // Coroutines that must end before their owner does.
 //
 // Owns: the number of children and their first failure.
-// Does not know: how a child is told to stop. The owner closes what the child waits for, then joins.
+// Does not know: how a child learns that it must stop. The owner closes what the child waits for, then joins.
 #pragma once
 
 #include "recordkv/core/event.hpp"

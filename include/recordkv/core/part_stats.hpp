@@ -76,7 +76,7 @@ struct part_stats {
 /// The parts of one process. A part is listed as long as its `place` lives.
 class stats_board {
  public:
-  using refresh = std::function<void()>;  ///< brings gauges up to date before they are read
+  using refresh = std::function<void()>;  ///< updates gauges before they are read
   struct entry {
     const part_stats* what;
     refresh before_reading;

@@ -38,7 +38,7 @@ class bucket {
   std::string stream() const { return "KV_" + name_; }
   std::string subject(std::string_view key) const { return fmt::format("$KV.{}.{}", name_, key); }
 
-  /// Makes the bucket with history 1, or accepts the one that is there (see nats::ensure).
+  /// Makes the bucket with history 1, or accepts an existing one (see nats::ensure).
   task<result<nats::ensured>> open(std::string storage = "file", int replicas = 1);
 
   /// The newest value, from the stream's leader. errc::not_found; a deleted key is an entry with `deleted`.

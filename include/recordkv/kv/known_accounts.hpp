@@ -28,10 +28,10 @@ class known_accounts {
   std::unordered_set<std::uint64_t> hashes_;
 };
 
-/// Calls `show` for each state of bucket `repo`, with enc(did) and the message's headers: from the first to the one
-/// that was the last at the beginning, about 300,000 a second. An account may be shown more than once: its state is
-/// written meanwhile, or reading starts again after a reconnect. Ends early with errc::closed when `go_on` returns
-/// false.
+/// Calls `show` for each state of bucket `repo`, with enc(did) and the message's headers. It reads to the sequence
+/// that was the last at the beginning, about 300,000 states a second. An account may be shown more than once: its
+/// state is written meanwhile, or reading starts again after a reconnect. Ends early with errc::closed when `go_on`
+/// returns false.
 task<result<void>> read_states(
     nats::connection& nc, store_names names, int api_level, meters& counters,
     std::function<void(std::string_view encoded_did, const nats::message&)> show,

@@ -33,7 +33,7 @@ class source_gaps {
 
   /// Reads the key again: a person may have deleted it.
   task<result<void>> read();
-  /// Adds a gap, or replaces the one that begins at the same place; `none` removes that one.
+  /// Adds a gap, or replaces the gap that begins at the same position; `none` removes that one.
   task<result<void>> note(const source_gap& found);
 
   static std::vector<gap> parse(std::string_view json);

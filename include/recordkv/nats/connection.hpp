@@ -48,7 +48,7 @@ class subscription {
 
   /// Everything that has arrived since the last call; never suspends.
   std::vector<message> take();
-  /// Notified once after each read from the socket that brought a message.
+  /// Notified once after each read from the socket with a message for it.
   event& arrived() noexcept;
   explicit operator bool() const noexcept { return queue_ != nullptr; }
 

@@ -1,4 +1,4 @@
-// One message from NATS, and what a JetStream delivery says in its reply subject.
+// One message from NATS, and the delivery data in its reply subject.
 //
 // Owns: a natsMsg, exclusively. Views are valid as long as the message lives and is not moved from.
 // Does not know: connections. Tests fabricate messages with message::make.

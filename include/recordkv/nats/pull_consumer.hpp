@@ -41,7 +41,7 @@ class pull_consumer final : public inbox {
   /// decision.
   std::uint64_t pending() const noexcept { return pending_; }
 
-  /// What next() has brought since the start, and when the last of it was stored.
+  /// What next() has returned since the start, and when the last message of it was stored.
   struct intake {
     std::uint64_t messages = 0, bytes = 0;
     std::int64_t time_ns = 0;
@@ -49,7 +49,7 @@ class pull_consumer final : public inbox {
   const intake& taken() const noexcept { return taken_; }
   /// How many of these arrived while the durable's settings are known to have been this spec's.
   std::uint64_t proven() const noexcept { return proven_; }
-  /// Age of the last message while more is pending, else 0: how far behind its reader is.
+  /// Age of the last message while more is pending, otherwise 0: how far its reader is behind.
   double lag_seconds() const noexcept;
 
   /// If nothing was delivered for `patience` although a caller waits in next(), asks the server for the reason: the

@@ -13,7 +13,7 @@
 
 namespace recordkv::projection {
 
-/// The files that index.views names, each once; "builtin:NAME" stands for one that ships with the program.
+/// The files that index.views names, each once; "builtin:NAME" is a file that ships with the program.
 /// errc::bad_config: a pattern that matches no file.
 result<std::vector<std::string>> view_files(const config& cfg);
 

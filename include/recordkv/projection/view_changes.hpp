@@ -40,9 +40,9 @@ std::uint64_t lowest_of(const view::position& at, const std::vector<std::string>
 std::vector<std::string> subjects_of(const view::plan& p, std::string_view prefix,
                                      const std::vector<std::string>& labels);
 
-/// The changes of messages [from, to), in their order. Skipped and counted: keys that are not a record's, or are
-/// written in another form than recordkv's, so that a record has one key only (skipped{not_a_record}); changes that
-/// `at` already contains (ignored{older}).
+/// The changes of messages [from, to), in their order. Keys that are not a record's, or have another form than
+/// recordkv's, are skipped and counted (skipped{not_a_record}): a record has one key only. So are changes that `at`
+/// already contains (ignored{older}).
 fresh_changes changes_of(const view_reading& how, const nats::message* from, const nats::message* to,
                          const view::position& at, meters& counters);
 

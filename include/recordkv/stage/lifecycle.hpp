@@ -2,7 +2,7 @@
 //
 // Owns: the lease with its renewal, the part's statistics and its place on the process's board, the report in the
 // lease's value.
-// Does not know: what the work is, and how it is told to stop (part_hooks::stop).
+// Does not know: what the work is, and how it ends (part_hooks::stop).
 #pragma once
 
 #include "recordkv/core/nursery.hpp"
