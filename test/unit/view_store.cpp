@@ -73,7 +73,7 @@ TEST_CASE("a reject goes with the next change of its record, whatever that is") 
   auto s = must_open(d);
   const plan p = likes();
   const auto n = must_live(*s, p);
-  const auto bad = [](std::string rkey, std::string why) { return reject("a", std::move(rkey), std::move(why)); };
+  const auto bad = [](std::string rkey, std::string why) { return rejected("a", std::move(rkey), std::move(why)); };
   must(run(s->apply(p, n, {bad("1", "p"), bad("2", "q"), bad("3", "r"), bad("4", "s")}, {}, at(1))));
   change unwanted = put("a", "4", "x");
   unwanted.rows.clear();
