@@ -101,7 +101,7 @@ TEST_CASE("X1: another writer halts the plan") {
   }
   CHECK(rig.plan.halted() == nats::halt::foreign);
   const auto floor = rig.plan.floor();
-  rig.ack(2, 3);
+  rig.ack(floor, floor + 1);
   rig.later(1h);
   CHECK(rig.plan.floor() == floor);  // what it is worth now its owner decides
   CHECK(rig.sent.size() == 3);
@@ -127,6 +127,18 @@ TEST_CASE("X1: a resend that is out of order because the first sending arrived l
   REQUIRE(rig.ask(stream_of(2)));
   CHECK(rig.plan.halted() == nats::halt::none);
   CHECK(rig.plan.floor() == 2);
+}
+
+TEST_CASE("X1: a probe that the stream turns out to hold does not hold up what comes next") {
+  plan_rig rig(fenced);
+  rig.put_counted(1);
+  rig.later(1001ms);
+  REQUIRE(rig.ask(stream_of(0)));
+  rig.later(1001ms);
+  REQUIRE(rig.ask(stream_of(1)));
+  CHECK(rig.plan.in_flight() == 0);
+  rig.put("s", "next");
+  CHECK(rig.data(2) == words{"next"});
 }
 
 TEST_CASE("X1: a refusal by which another writer shows itself counts, also while the stream is being asked") {

@@ -94,7 +94,10 @@ TEST_CASE("X10: answers to an earlier attempt are void") {
   rig.refuse(0, errc::refused);
   rig.ack(1, 1);
   rig.ack(0, 2);
+  rig.refuse(1, errc::full);
   CHECK(rig.plan.floor() == 0);
+  CHECK(rig.counters.value("errors", "full") == 0);
+  CHECK(rig.plan.stall_reason(true, cause::store_full) == cause::store_refuses);
   REQUIRE(rig.ask(stream_of(2)));
   rig.ack(0, 2);
   rig.refuse(1, errc::full);
@@ -308,6 +311,7 @@ TEST_CASE("X7: without a permit nothing is sent, and the stream is asked before 
   CHECK(rig.ask(stream_of(0)));  // and the permit is refused again
   CHECK(rig.sent.empty());
   CHECK_FALSE(rig.should_ask());  // not at once
+  CHECK(rig.counters.value("publish_suspects") == 1);
   rig.permitted = true;
   REQUIRE(rig.ask(stream_of(0)));
   CHECK(rig.data() == words{"0"});

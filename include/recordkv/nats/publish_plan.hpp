@@ -4,12 +4,12 @@
 // tries; the verdict on every answer. Rules X1 and X10 of docs/invariants.md.
 // Refuses to know: the connection, coroutines, clocks (time is an argument), and what the messages mean.
 //
-//   flowing ── refusal, silence, lost connection, expired permit ──▶ suspect ── stream asked, still permitted ──▶
-//   probing
-//      ▲                                                                ▲  │                                          │
-//      │                                                      refusal, … ──┼──────────────────────────────────────────┤
-//      └───────────────────────────────────────────────── the probe is acknowledged ──────────────────────────────────┘
-//                                                                          └─ stream lost, other writer ──▶ halted
+//   flowing ─▶ suspect   after a refusal, a silence, a lost connection, an expired permit
+//   suspect ─▶ probing   the stream was asked and the permit holds: one message goes ahead
+//   probing ─▶ flowing   the probe is acknowledged: the rest follows, in order
+//   probing ─▶ suspect   as from flowing
+//   suspect ─▶ halted    the stream is lost, or another writer has written to it
+//   halted  ─▶ flowing   attach()
 #pragma once
 
 #include "recordkv/core/backoff.hpp"
