@@ -48,7 +48,7 @@ demo() {
 run_tests() {
   say "dev: building with sanitizers"
   build test
-  RECORDKV_TOOLS=required RECORDKV_FIXTURES=${RECORDKV_FIXTURES:-$root/../shared/fixtures} \
+  TEST_TOOLS=required RECORDKV_FIXTURES=${RECORDKV_FIXTURES:-$root/../shared/fixtures} \
     RECORDKV_NATS_SERVER=$(command -v nats-server) RECORDKV_NATS_CLI=$(command -v nats) \
     python3 scripts/run_tests.py "$build_dir" "$@"
 }

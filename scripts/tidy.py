@@ -5,7 +5,7 @@
 
 Owns: which files count as changed, and how long it may take. Refuses to know: the checks (.clang-tidy).
 Changed is what the working tree and the commits since the merge base with main touch. On main itself, where CI runs,
-it is what the last 20 commits touch, and a merge counts as one. RECORDKV_LINT_SINCE names another revision.
+it is what the last 20 commits touch, and a merge counts as one. LINT_SINCE names another revision.
 A changed header is checked through one source that includes it. The newest changes come first. After N seconds no
 further file is begun, and those that are left are named.
 """
@@ -29,7 +29,7 @@ def git(*words):
 
 def since():
     """The revision from which on changes count."""
-    if named := os.environ.get("RECORDKV_LINT_SINCE"):
+    if named := os.environ.get("LINT_SINCE"):
         return named
     head = git("rev-parse", "HEAD")
     for main in ("main", "origin/main"):

@@ -4,7 +4,7 @@
   needs.py NAME [TOOL...] -- PROGRAM [ARGUMENT...]
 
 Owns: what each tool is called, and where it is looked for. Refuses to know: what the test does with it.
-Meson shows 77 as SKIP. With RECORDKV_TOOLS=required, which ./dev test sets, a missing tool is a failure instead.
+Meson shows 77 as SKIP. With TEST_TOOLS=required, which ./dev test sets, a missing tool is a failure instead.
 """
 import glob
 import importlib.util
@@ -114,7 +114,7 @@ def main():
     missing = [m for m in map(missing_tool, tools) if m]
     if not missing:
         os.execvp(sys.argv[split + 1], sys.argv[split + 1:])
-    required = os.environ.get("RECORDKV_TOOLS") == "required"
+    required = os.environ.get("TEST_TOOLS") == "required"
     print(f"{'MISSING' if required else 'SKIPPED'} {name}: {'; '.join(missing)}")
     sys.exit(1 if required else SKIPPED)
 

@@ -113,14 +113,17 @@ def pipe(build, events, accounts, seed):
         server = rig.start_nats()
         log = open(rig.dir / "recordkv.log", "w", encoding="utf-8")
         began = time.monotonic()
-        kv = rig.start(rig.build / "src" / "cli" / "recordkv", "--set", f"nats.url={rig.url}", "--set", "source.kind=jetstream",
+        kv = rig.start(rig.build / "src" / "cli" / "recordkv", "--set", f"nats.url={rig.url}", "--set",
+                       "source.kind=jetstream",
                        "--set", f"source.url=ws://127.0.0.1:{sim_port}", "--set", "source.start=oldest", "--set",
                        f"state.dir={rig.dir}/state", "--set", "nats.sync_interval=10s", "--set",
                        'index.views=["config/views/likes.toml"]', "--set", "http.listen=", "run", cwd=ROOT, stderr=log)
-        check = [sys.executable, "-B", str(ROOT / "test" / "oracle" / "check_store.py"), "--url", rig.url, "--truth", str(truth),
+        check = [sys.executable, "-B", str(ROOT / "test" / "oracle" / "check_store.py"), "--url", rig.url, "--truth",
+                 str(truth),
                  "--sqlite", f"{rig.dir}/state/likes.db", "--no-headers"]
         took = wait_until_folded(rig, truth, began, kv)
-        row = {"events": events, "seconds": took, "rate": events / took, "recordkv_cpu_us": cpu_seconds(kv.pid) / events * 1e6,
+        row = {"events": events, "seconds": took, "rate": events / took,
+               "recordkv_cpu_us": cpu_seconds(kv.pid) / events * 1e6,
                "nats_cpu_us": cpu_seconds(server.pid) / events * 1e6, "recordkv_mb": resident_mb(kv.pid)}
         equal = subprocess.run(check, capture_output=True, text=True, check=False)
         if equal.returncode:
@@ -139,7 +142,8 @@ def wait_until_folded(rig, truth, began, kv):
 
     def last_like():
         query = json.dumps({"last_by_subj": "$KV.record.*.app.bsky.feed.like.*.*"}).encode()
-        return json.loads(client.request("$JS.API.STREAM.MSG.GET.KV_record", query).payload).get("message", {}).get("seq", 0)
+        return json.loads(client.request("$JS.API.STREAM.MSG.GET.KV_record", query).payload).get("message",
+                                                                                                 {}).get("seq", 0)
 
     records = sum(1 for line in open(truth, encoding="utf-8") if not line.startswith("#"))
     deadline = time.monotonic() + 600
@@ -171,14 +175,16 @@ def main():
         row["bare"] = limit
         rows.append(row)
         if not given.json:
-            print(f"run {run + 1}: {row['rate']:,.0f} events/s from websocket to likes row; bare NATS pipe {limit:,.0f}/s; "
+            print(f"run {run + 1}: {row['rate']:,.0f} events/s from websocket to likes row; bare NATS pipe "
+                  f"{limit:,.0f}/s; "
                   f"ratio {row['rate'] / limit:.2f}; CPU an event: recordkv {row['recordkv_cpu_us']:.0f} us, "
                   f"nats-server {row['nats_cpu_us']:.0f} us; recordkv {row['recordkv_mb']:.0f} MB", flush=True)
     best = max(rows, key=lambda r: r["rate"])
     if given.json:
         print(json.dumps(rows))
     else:
-        print(f"best of {given.runs}: {best['rate']:,.0f} events/s ({given.events:,} events, {given.accounts:,} accounts, "
+        print(f"best of {given.runs}: {best['rate']:,.0f} events/s ({given.events:,} events, {given.accounts:,} "
+              f"accounts, "
               f"{os.cpu_count()} cores, load generator and nats-server on the same ones)")
 
 

@@ -89,17 +89,17 @@ made record(std::uint64_t n) {
                           name(n * 5, 60))};
     case 16:
     case 17:
-      return {
-          "app.bsky.feed.post",
-          fmt::format(
-              R"({{"$type":"app.bsky.feed.post","text":"{}","reply":{{"root":{{"cid":"{}","uri":"{}"}},"parent":{{"cid":"{}","uri":"{}"}}}},"langs":["en"],"createdAt":"{}"}})",
-              name(n * 11, 90), cid, post(n + 1), cid, post(n + 2), when)};
+      return {"app.bsky.feed.post",
+              fmt::format(
+                  R"({{"$type":"app.bsky.feed.post","text":"{}","reply":{{"root":{{"cid":"{}","uri":"{}"}},"parent":{{)"
+                  R"("cid":"{}","uri":"{}"}}}},"langs":["en"],"createdAt":"{}"}})",
+                  name(n * 11, 90), cid, post(n + 1), cid, post(n + 2), when)};
     default:
-      return {
-          "app.bsky.feed.post",
-          fmt::format(
-              R"({{"$type":"app.bsky.feed.post","text":"{}","facets":[{{"index":{{"byteEnd":20,"byteStart":0}},"features":[{{"$type":"app.bsky.richtext.facet#link","uri":"https://example.org/{}"}}]}}],"langs":["en"],"createdAt":"{}"}})",
-              name(n * 13, 120), name(n, 8), when)};
+      return {"app.bsky.feed.post",
+              fmt::format(R"({{"$type":"app.bsky.feed.post","text":"{}","facets":[{{"index":{{"byteEnd":20,)"
+                          R"("byteStart":0}},"features":[{{"$type":"app.bsky.richtext.facet#link",)"
+                          R"("uri":"https://example.org/{}"}}]}}],"langs":["en"],"createdAt":"{}"}})",
+                          name(n * 13, 120), name(n, 8), when)};
   }
 }
 

@@ -36,7 +36,8 @@ class Store(Rig):
         self.wire = Connection(self.url, timeout=60)
 
     def tool(self, *words) -> float:
-        done = subprocess.run([self.build / "test" / "bench-view-store", self.url, *map(str, words)], capture_output=True,
+        done = subprocess.run([self.build / "test" / "bench-view-store", self.url, *map(str, words)],
+                              capture_output=True,
                               text=True, check=True, timeout=1200)
         return float(done.stdout)
 
@@ -44,13 +45,15 @@ class Store(Rig):
         self.log = open(self.dir / "index.log", "ab")
         return self.start(self.build / "src" / "cli" / "recordkv", "--set", f"nats.url={self.url}", "--set",
                           f"state.dir={self.dir}/state", "--set", f"index.database={database}", "--set",
-                          f"index.views={json.dumps(views)}", "--set", f"http.listen={http}", "--stages=index", "run", cwd=ROOT,
+                          f"index.views={json.dumps(views)}", "--set", f"http.listen={http}", "--stages=index", "run",
+                          cwd=ROOT,
                           stderr=self.log)
 
     def command(self, database, views, *words):
         return subprocess.run([self.build / "src" / "cli" / "recordkv", "--set", f"nats.url={self.url}", "--set",
                                f"state.dir={self.dir}/state", "--set", f"index.database={database}", "--set",
-                               f"index.views={json.dumps(views)}", *words], cwd=ROOT, capture_output=True, text=True, timeout=1200)
+                               f"index.views={json.dumps(views)}", *words], cwd=ROOT, capture_output=True, text=True,
+                              timeout=1200)
 
     def last(self, subject) -> int:
         return self.wire.api("STREAM.MSG.GET.KV_record", last_by_subj=subject)["message"]["seq"]
@@ -67,7 +70,8 @@ def all_views():
 def rows_in(database, state, table, postgres):
     if postgres:
         return int(postgres.query(f"SELECT count(*) FROM {table}"))
-    with contextlib.closing(sqlite3.connect(f"file:{state}/{database.removeprefix('sqlite:')}?mode=ro", uri=True)) as db:
+    with contextlib.closing(sqlite3.connect(f"file:{state}/{database.removeprefix('sqlite:')}?mode=ro",
+                                            uri=True)) as db:
         return db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
@@ -97,7 +101,8 @@ def rebuilds(store, rows, postgres):
 
 
 def lag(build, seconds, rate):
-    """From the moment NATS has a like to the moment a reader of the database sees its row, while `rate` others a second come."""
+    """From the moment NATS has a like to the moment a reader of the database sees its row, while `rate` others a second
+    come."""
     store = Store(build)
     try:
         store.tool("fill", 20_000, 0)
@@ -113,7 +118,8 @@ def lag(build, seconds, rate):
                 rkey = uuid.uuid4().hex[:13]
                 post = "at://did:plc:abcdefghijklmnopqrstuvwx/app.bsky.feed.post/3k2222222222a"
                 record = json.dumps({"subject": {"uri": post}})
-                wire.request("$KV.record." + key_of(Place("did:plc:abcdefghijklmnopqrstuvwx", "app.bsky.feed.like", rkey)), record.encode())
+                wire.request("$KV.record." + key_of(Place("did:plc:abcdefghijklmnopqrstuvwx", "app.bsky.feed.like",
+                                                          rkey)), record.encode())
                 began = time.monotonic()
                 while not db.execute("SELECT 1 FROM likes WHERE did = ? AND collection = ? AND rkey = ?",
                                      ("did:plc:abcdefghijklmnopqrstuvwx", "app.bsky.feed.like", rkey)).fetchone():
@@ -165,15 +171,18 @@ def main():
         try:
             filled = store.tool("fill", given.records, 0)
             bare = [store.tool("read", LIKES) for _ in range(2)]
-            print(f"store: {given.records:,} records, half of them likes, filled at {filled:,.0f}/s; bare consumer of the likes "
+            print(f"store: {given.records:,} records, half of them likes, filled at {filled:,.0f}/s; bare consumer of "
+                  f"the likes "
                   f"{bare[0]:,.0f} and {bare[1]:,.0f} rows/s", flush=True)
             with contextlib.ExitStack() as opened:
                 kinds = [("SQLite, WAL, synchronous=NORMAL", None)]
                 if "postgres" not in given.skip:
-                    server = opened.enter_context(Postgres(fsync="on", full_page_writes="on", shared_buffers="512MB", max_wal_size="4GB"))
+                    server = opened.enter_context(Postgres(fsync="on", full_page_writes="on", shared_buffers="512MB",
+                                                           max_wal_size="4GB"))
                     kinds.append(("PostgreSQL, fsync on, synchronous_commit off", server))
                 for name, postgres in kinds:
-                    for what, (rate, cpu, mb) in zip(("first build", "view rebuild"), rebuilds(store, given.records // 2, postgres)):
+                    for what, (rate, cpu, mb) in zip(("first build", "view rebuild"),
+                                                     rebuilds(store, given.records // 2, postgres)):
                         print(f"likes into {name}: {what}: {rate:,.0f} rows/s with indexes and counter, ratio to bare "
                               f"{rate / max(bare):.2f}; recordkv {cpu:.1f} us CPU a row, {mb:.0f} MB", flush=True)
             print(f"bare consumer again: {store.tool('read', LIKES):,.0f} rows/s", flush=True)
@@ -181,11 +190,13 @@ def main():
             store.end()
     if "lag" not in given.skip:
         n, median, p99, worst = lag(given.build, given.seconds, 2000)
-        print(f"lag of the likes view at 2,000 events/s, {n} probes: median {median * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, "
+        print(f"lag of the likes view at 2,000 events/s, {n} probes: median {median * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} "
+              f"ms, "
               f"worst {worst * 1e3:.1f} ms", flush=True)
     if "six" not in given.skip:
         came, behind, cpu, links = six_views(given.build, given.seconds, 10_000)
-        print(f"six views at 10,000 events/s for {given.seconds} s (came at {came:,.0f}/s): {behind:.2f} s behind at the end, "
+        print(f"six views at 10,000 events/s for {given.seconds} s (came at {came:,.0f}/s): {behind:.2f} s behind at "
+              f"the end, "
               f"{cpu:.0f} us CPU an event; {links:,} links", flush=True)
 
 

@@ -187,7 +187,8 @@ class ConfigTest(unittest.TestCase):
     def test_recordkv_takes_its_file(self):
         program = os.environ.get("RECORDKV") or tool("recordkv", "of recordkv itself")
         clean = {k: v for k, v in os.environ.items() if not k.startswith("RECORDKV_")}
-        done = run(program, "--config", path("config", "system.toml"), "--set", f"index.views={path('config', 'views')}/*.toml",
+        done = run(program, "--config", path("config", "system.toml"), "--set",
+                   f"index.views={path('config', 'views')}/*.toml",
                    "config", "check", env=clean)
         self.assertEqual(done.returncode, 0, done.stderr)
 

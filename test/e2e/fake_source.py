@@ -1,7 +1,9 @@
-"""A source that says exactly what a test wants: a WebSocket server that runs a script for each client, and builders of messages.
+"""A source that says exactly what a test wants: a WebSocket server that runs a script for each client, and builders of
+messages.
 
 Owns: the server's side of RFC 6455, the bytes of Jetstream events and of firehose frames, faults included.
-Refuses to know: what recordkv makes of them. An encoder of its own (test/oracle/dag_cbor.py), sharing nothing with src/.
+Refuses to know: what recordkv makes of them. An encoder of its own (test/oracle/dag_cbor.py), sharing nothing with
+src/.
 """
 
 import base64
@@ -43,7 +45,8 @@ def rfc3339(micros: int) -> str:
 
 
 def like(n: int) -> dict:
-    subject = {"cid": dag_cbor.cid({"n": n}), "uri": f"at://{did(0)}/app.bsky.feed.post/{tid(1_700_000_000_000_000 + n)}"}
+    subject = {"cid": dag_cbor.cid({"n": n}),
+               "uri": f"at://{did(0)}/app.bsky.feed.post/{tid(1_700_000_000_000_000 + n)}"}
     return {"$type": LIKE, "createdAt": "2026-01-01T00:00:00.000Z", "subject": subject}
 
 
@@ -94,8 +97,8 @@ def frame(kind: str, payload: dict, op: int = 1) -> bytes:
 
 def commit_payload(account: str, seq: int, changes: list, rev: str | None = None, since: str | None = None,
                    time_us: int | None = None, data: str | None = None, **members) -> dict:
-    """`changes`: (action, path, record) each. Signature and tree are made up: recordkv reads them and believes them so far.
-    Members given by name replace those of the payload; an Ellipsis removes one."""
+    """`changes`: (action, path, record) each. Signature and tree are made up: recordkv reads them and believes them so
+    far. Members given by name replace those of the payload; an Ellipsis removes one."""
     at = now_us() if time_us is None else time_us
     rev = rev or tid(at)
     root = data or dag_cbor.cid({"tree of": rev})
@@ -120,7 +123,8 @@ def commit_frame(*args, **members) -> bytes:
 # The server
 
 class Client:
-    """One connection, as the script sees it. Sending to one that has gone raises OSError, which ends the script quietly."""
+    """One connection, as the script sees it. Sending to one that has gone raises OSError, which ends the script
+    quietly."""
 
     def __init__(self, connection: socket.socket, target: str):
         self.socket = connection
@@ -164,9 +168,9 @@ class Client:
 
 
 class FakeSource:
-    """Use as a context manager. `script(client)` runs in a thread of its own for each connection; when it returns, the connection
-    stays open. `clients` lists all connections there were, in order. `answer(target)` may refuse an upgrade: it returns the
-    response's text, or None to accept."""
+    """Use as a context manager. `script(client)` runs in a thread of its own for each connection; when it returns, the
+    connection stays open. `clients` lists all connections there were, in order. `answer(target)` may refuse an upgrade:
+    it returns the response's text, or None to accept."""
 
     def __init__(self, script=lambda client: None, port: int = 0, answer=lambda target: None, pongs: bool = True):
         self.script, self.answer, self.pongs = script, answer, pongs

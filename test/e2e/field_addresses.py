@@ -80,7 +80,8 @@ class OneAddressSwallowsTest(unittest.TestCase):
         real = program("RECORDKV", "recordkv")
         wrapper = rig.path("in-namespace")
         with open(wrapper, "w", encoding="ascii") as f:
-            f.write(f'#!/bin/sh\nexec unshare -m sh -c \'mount --bind "{rig.path("hosts")}" /etc/hosts && exec "$0" "$@"\' '
+            f.write(f'#!/bin/sh\nexec unshare -m sh -c \'mount --bind "{rig.path("hosts")}" /etc/hosts && exec "$0" '
+                    f'"$@"\' '
                     f'"{real}" "$@"\n')
         os.chmod(wrapper, 0o755)
         before = os.environ.get("RECORDKV")
@@ -118,7 +119,8 @@ class OneAddressSwallowsTest(unittest.TestCase):
                           f"/postgres?user=recordkv&host={postgres.directory},both&port={port}"):
                 with self.subTest(where):
                     done = rig.command("--set", f"index.database=postgresql://{where}", "likes", "--by", ME)
-                    self.assertEqual((done.returncode, done.stderr), (1, ""))  # nothing found, and nothing to complain of
+                    # nothing found, and nothing to complain of
+                    self.assertEqual((done.returncode, done.stderr), (1, ""))
             self.assertEqual(part.stop(), 0, part.text())
 
 

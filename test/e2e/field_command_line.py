@@ -1,5 +1,5 @@
-"""The command line as people use it: closed pipes and full devices, hangups, buckets mistyped, views that no process keeps,
-places that belong to another user.
+"""The command line as people use it: closed pipes and full devices, hangups, buckets mistyped, views that no process
+keeps, places that belong to another user.
 
 Owns: what each command prints, ends with and leaves undone in these cases.
 """
@@ -62,14 +62,16 @@ class OutputTest(FieldTest):
                           f"likes --by {ME} --json", "--list"):
                 with self.subTest(words):
                     done = self.shell(rig, f"recordkv {words} | head -1")
-                    self.assertEqual((done.returncode, done.stderr), (0 if "status" not in words else done.returncode, ""))
+                    self.assertEqual((done.returncode, done.stderr),
+                                     (0 if "status" not in words else done.returncode, ""))
                     self.assertIn(done.returncode, (0, 1))
                     self.assertEqual(len(done.stdout.splitlines()), 1)
 
     def test_an_answer_that_cannot_be_written(self):
         with Rig() as rig:
             self.filled(rig, 5000)
-            for words in (f"ls {ME}", f"get {LIKE}", "status", "status --watch", "config show", "config check", "tail '*'", "--help",
+            for words in (f"ls {ME}", f"get {LIKE}", "status", "status --watch", "config show", "config check",
+                          "tail '*'", "--help",
                           "--version", "view list", "view check", "view show likes --toml", "get --help"):
                 for where, why in ((">/dev/full", "No space left"), (">&-", "Bad file descriptor")):
                     with self.subTest(words, where=where):
@@ -78,7 +80,8 @@ class OutputTest(FieldTest):
                         self.assertEqual((done.returncode, len(lines)), (1, 1), done.stderr)
                         self.assertTrue(lines[0].startswith("recordkv: "), done.stderr)
                         self.assertIn(why, lines[0])
-            for words, code in (("get at://nobody", 2), (f"put {LIKE} '{{'", 2), (f"get {LIKE}x", 1), ("frobnicate", 2)):
+            for words, code in (("get at://nobody", 2), (f"put {LIKE} '{{'", 2), (f"get {LIKE}x", 1),
+                                ("frobnicate", 2)):
                 with self.subTest(words):  # nowhere to complain is no reason to die
                     self.assertEqual(self.shell(rig, f"recordkv {words} 2>/dev/full").returncode, code)
                     self.assertEqual(self.shell(rig, f"recordkv {words} 2>&-").returncode, code)
@@ -86,8 +89,8 @@ class OutputTest(FieldTest):
 
 class GoodbyeTest(FieldTest):
     def test_nothing_is_left_to_wait_for(self):
-        """nats.c waits 500 ms at its close while bytes are unwritten. The last that a command sends is its UNSUB: the server must
-        have seen as many as there were commands."""
+        """nats.c waits 500 ms at its close while bytes are unwritten. The last that a command sends is its UNSUB: the
+        server must have seen as many as there were commands."""
         with Rig() as rig:
             nats = rig.nats("debug: true\ntrace: true")
             self.ask(rig, 0, "put", LIKE, RECORD)
@@ -95,7 +98,8 @@ class GoodbyeTest(FieldTest):
                 with self.subTest(words=words):
                     before = nats.text().count("<<- [UNSUB 1 ]")
                     rig.command(*words)
-                    wait_for("the server has seen it", lambda before=before: nats.text().count("<<- [UNSUB 1 ]") > before, 5)
+                    wait_for("the server has seen it",
+                             lambda before=before: nats.text().count("<<- [UNSUB 1 ]") > before, 5)
 
 
 class HangupTest(FieldTest):
@@ -105,7 +109,8 @@ class HangupTest(FieldTest):
             rig.write_config()
             up = rig.add("up", [program("RECORDKV", "recordkv"), "--config", rig.config, "up"])
             wait_for("it runs", lambda: rig.report("kv").get("state") == "running", 60)
-            tail = rig.add("tail", [program("RECORDKV", "recordkv"), "--config", rig.config, "tail", "*", "--durable", "d"])
+            tail = rig.add("tail", [program("RECORDKV", "recordkv"), "--config", rig.config, "tail", "*", "--durable",
+                                    "d"])
             wait_for("tail runs", lambda: rig.report("tail-d").get("state") == "running", 30)
             tail.process.send_signal(signal.SIGHUP)
             self.assertEqual(tail.exit_code(), 0, tail.text())
@@ -130,7 +135,8 @@ class HangupTest(FieldTest):
         with Rig() as rig:
             rig.settings["source.url"] = "ws://127.0.0.1:1"
             rig.write_config()
-            up = rig.add("up", ["env", "--ignore-signal=HUP", program("RECORDKV", "recordkv"), "--config", rig.config, "up"])
+            up = rig.add("up", ["env", "--ignore-signal=HUP", program("RECORDKV", "recordkv"), "--config", rig.config,
+                                "up"])
             wait_for("it runs", lambda: rig.report("kv").get("state") == "running", 60)
             with open(f"/proc/{up.process.pid}/status", encoding="ascii") as f:
                 ignored = next(int(line.split()[1], 16) for line in f if line.startswith("SigIgn:"))
@@ -145,8 +151,10 @@ class NothingMadeTest(FieldTest):
             self.ask(rig, 0, "put", LIKE, RECORD)
             before = self.streams(rig)
             wrong = ("--set", "kv.bucket=recrod")
-            for code, words in ((2, ("put", LIKE, RECORD)), (1, ("del", LIKE)), (1, ("get", LIKE)), (1, ("ls", ME)), (1, ("wait",)),
-                                (1, ("wait", LIKE)), (1, ("tail", "*")), (1, ("view", "list")), (1, ("view", "show", "likes")),
+            for code, words in ((2, ("put", LIKE, RECORD)), (1, ("del", LIKE)), (1, ("get", LIKE)), (1, ("ls", ME)),
+                                (1, ("wait",)),
+                                (1, ("wait", LIKE)), (1, ("tail", "*")), (1, ("view", "list")),
+                                (1, ("view", "show", "likes")),
                                 (1, ("view", "rebuild", "likes")), (1, ("view", "retry", "likes"))):
                 with self.subTest(words=words):
                     self.ask(rig, code, *wrong, *words)
@@ -159,9 +167,12 @@ class NothingMadeTest(FieldTest):
     def test_where_nothing_is(self):
         with Rig() as rig:
             rig.nats()
-            for code, words in ((1, ("view", "rebuild", "likes")), (1, ("view", "retry", "likes")), (1, ("view", "show", "likes")),
-                                (1, ("del", LIKE)), (1, ("get", LIKE)), (1, ("ls", ME)), (1, ("query", "likes")), (1, ("likes", "--by", ME)),
-                                (1, ("wait",)), (1, ("tail", "*")), (2, ("put", LIKE, "{")), (1, ("status",)), (0, ("view", "list"))):
+            for code, words in ((1, ("view", "rebuild", "likes")), (1, ("view", "retry", "likes")),
+                                (1, ("view", "show", "likes")),
+                                (1, ("del", LIKE)), (1, ("get", LIKE)), (1, ("ls", ME)), (1, ("query", "likes")),
+                                (1, ("likes", "--by", ME)),
+                                (1, ("wait",)), (1, ("tail", "*")), (2, ("put", LIKE, "{")), (1, ("status",)),
+                                (0, ("view", "list"))):
                 with self.subTest(words=words):
                     self.ask(rig, code, *words)
             self.assertEqual(self.streams(rig), [])
@@ -198,7 +209,8 @@ class OtherUsersTest(FieldTest):
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-        return subprocess.run([self.program, *words], text=True, capture_output=True, cwd=directory, env=plain_environment(),
+        return subprocess.run([self.program, *words], text=True, capture_output=True, cwd=directory,
+                              env=plain_environment(),
                               timeout=60 * SLOW, stdin=subprocess.DEVNULL, preexec_fn=become, check=False)
 
     def setUp(self):
@@ -226,15 +238,18 @@ class OtherUsersTest(FieldTest):
             nowhere = ("--set", "nats.url=nats://127.0.0.1:1", "--set", "http.listen=")
             self.one_line(self.as_nobody(theirs, "init"), theirs, *who, "name a directory")
             self.one_line(self.as_nobody(self.home, *nowhere, "up"), f"{self.home}", *who, "set state.dir")
-            self.one_line(self.as_nobody(self.home, *at, "--stages=index", "run"), f"{self.home}", *who, "set state.dir")
+            self.one_line(self.as_nobody(self.home, *at, "--stages=index", "run"), f"{self.home}", *who,
+                          "set state.dir")
             self.assertEqual(os.listdir(theirs), [])
             database = os.path.join(theirs, "likes.db")  # there, and not to be read
             with open(database, "wb"):
                 os.chmod(database, stat.S_IRUSR | stat.S_IWUSR)
-            self.one_line(self.as_nobody(self.home, "--set", f"index.database=sqlite:{database}", "likes", "--by", ME), database,
+            self.one_line(self.as_nobody(self.home, "--set", f"index.database=sqlite:{database}", "likes", "--by", ME),
+                          database,
                           *who, "ask as its owner")
             os.chmod(theirs, 0o700)
-            self.one_line(self.as_nobody(self.home, "--set", f"index.database=sqlite:{database}", "likes", "--by", ME), theirs, *who)
+            self.one_line(self.as_nobody(self.home, "--set", f"index.database=sqlite:{database}", "likes", "--by", ME),
+                          theirs, *who)
 
     def test_a_read_only_root(self):
         probe = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
@@ -245,10 +260,13 @@ class OtherUsersTest(FieldTest):
             at = f"--set nats.url={rig.url} --set http.listen="
             script = f'mount -t tmpfs -o ro none "{self.home}/ro" && cd "{self.home}/ro" && exec "{self.program}" '
             os.mkdir(os.path.join(self.home, "ro"))
-            for words in ("--set nats.url=nats://127.0.0.1:1 --set http.listen= up", f"{at} --stages=index run", "init"):
+            for words in ("--set nats.url=nats://127.0.0.1:1 --set http.listen= up", f"{at} --stages=index run",
+                          "init"):
                 with self.subTest(words):
-                    done = subprocess.run(["unshare", "-m", "bash", "-c", script + words], text=True, capture_output=True,
-                                          timeout=60 * SLOW, env=plain_environment(), preexec_fn=die_with_parent, check=False)
+                    done = subprocess.run(["unshare", "-m", "bash", "-c", script + words], text=True,
+                                          capture_output=True,
+                                          timeout=60 * SLOW, env=plain_environment(), preexec_fn=die_with_parent,
+                                          check=False)
                     self.one_line(done, f"{self.home}/ro", "is on a read-only file system")
 
 
@@ -256,8 +274,10 @@ class OriginTest(FieldTest):
     def test_config_show_in_a_pipe(self):
         with Rig() as rig:
             rig.write_config()
-            done = self.shell(rig, 'RECORDKV_LOG_LEVEL=warn recordkv --stages=kv --set kv.bucket=other config show | cat')
-            for line in (r'stages += \["kv"\] +# --stages', r'log.level += "warn" +# RECORDKV_LOG_LEVEL', r'kv.bucket += "other" +# --set',
+            done = self.shell(rig,
+                              'RECORDKV_LOG_LEVEL=warn recordkv --stages=kv --set kv.bucket=other config show | cat')
+            for line in (r'stages += \["kv"\] +# --stages', r'log.level += "warn" +# RECORDKV_LOG_LEVEL',
+                         r'kv.bucket += "other" +# --set',
                          rf'source.start += "oldest" +# {rig.config}:\d+', r"kv.partitions += 16 +# default"):
                 self.assertRegex(done.stdout, f"(?m)^{line}$")
 

@@ -35,7 +35,8 @@ class OneCursorTest(unittest.TestCase):
             rig.parts["ingest"].stop()
             asked = []
             for spelled in (f"ws://localhost:{source.port}/", f"ws://LOCALHOST:{source.port}",
-                            f"ws://localhost:{source.port}/xrpc/com.atproto.sync.subscribeRepos", f"ws://localhost:{source.port}/a"):
+                            f"ws://localhost:{source.port}/xrpc/com.atproto.sync.subscribeRepos",
+                            f"ws://localhost:{source.port}/a"):
                 rig.settings["source.url"] = spelled
                 before = len(source.targets)
                 rig.recordkv("ingest")
@@ -75,7 +76,8 @@ class StartTest(unittest.TestCase):
 
     def test_what_can_not_work_is_refused(self):
         with FakeSource() as source, CursorRig(source, "firehose") as rig:
-            for start, says in (("2026-01-01T00:00:00Z", "no cursor by time"), ("yesterday", '"oldest", a sequence number')):
+            for start, says in (("2026-01-01T00:00:00Z", "no cursor by time"),
+                                ("yesterday", '"oldest", a sequence number')):
                 rig.settings["source.start"] = start
                 done = rig.command("config", "check")
                 self.assertEqual(done.returncode, 2)

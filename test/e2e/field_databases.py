@@ -21,7 +21,8 @@ from views_rig import ViewsRig
 from record_place import Place, key_of
 
 SHIPPED = ["follows", "likes", "links", "profiles", "replies", "reposts"]
-SETTINGS = ["synchronous_commit", "enable_seqscan", "enable_hashjoin", "lock_timeout", "statement_timeout", "TimeZone", "jit",
+SETTINGS = ["synchronous_commit", "enable_seqscan", "enable_hashjoin", "lock_timeout", "statement_timeout", "TimeZone",
+            "jit",
             "idle_in_transaction_session_timeout", "client_min_messages", "extra_float_digits"]
 WIDE = """
 [[view]]
@@ -35,7 +36,8 @@ def like(number: int, text: str = "") -> tuple:
     place = Place(f"did:plc:{number % 50:a>24}", LIKE, f"3k{number}")
     record = {"$type": LIKE, "subject": {"uri": f"at://did:plc:x/app.bsky.feed.post/3k{number % 7}", "cid": "bafyrei"},
               "createdAt": "2024-11-05T12:00:00.000Z", "text": text}
-    return key_of(place), {"op": "create", "rev": "3k", "cid": "bafyrei", "time": "2024-11-05T12:00:00.000Z"}, json.dumps(record).encode()
+    return key_of(place), {"op": "create", "rev": "3k", "cid": "bafyrei",
+                           "time": "2024-11-05T12:00:00.000Z"}, json.dumps(record).encode()
 
 
 def write(rig: ViewsRig, likes: list) -> None:
@@ -55,10 +57,13 @@ class PgBouncer:
         with open(os.path.join(postgres.directory, "users.txt"), "w") as f:
             f.write('"recordkv" ""\n')
         with open(self.file, "w") as f:
-            f.write(f"[databases]\npostgres = host={postgres.directory} port={postgres.port} user=recordkv\n[pgbouncer]\n"
-                    f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n"
+            f.write(f"[databases]\npostgres = host={postgres.directory} port={postgres.port} "
+                    f"user=recordkv\n[pgbouncer]\n"
+                    f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = "
+                    f"any\npool_mode = {mode}\n"
                     f"default_pool_size = 1\nmax_client_conn = 50\nlogfile = {postgres.directory}/bouncer.log\n")
-        self.process = subprocess.Popen([program, self.file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        self.process = subprocess.Popen([program, self.file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL,
                                         cwd=postgres.directory, preexec_fn=die_with_parent, **postgres.as_user())
         wait_for("pgbouncer listens", self.listens)
 
@@ -70,7 +75,8 @@ class PgBouncer:
         return f"postgresql://recordkv@127.0.0.1:{self.port}/postgres"
 
     def query(self, sql: str) -> str:
-        done = subprocess.run([os.path.join(self.postgres.bin, "psql"), "-XAtq", "-d", self.url(), "-c", sql], capture_output=True, text=True,
+        done = subprocess.run([os.path.join(self.postgres.bin, "psql"), "-XAtq", "-d", self.url(), "-c", sql],
+                              capture_output=True, text=True,
                               timeout=60)
         if done.returncode:
             raise AssertionError(f"{sql}: {done.stderr.strip()}")
@@ -85,7 +91,8 @@ class Holder:
     """A program that leaves its transaction open."""
 
     def __init__(self, postgres: Postgres, sql: str):
-        self.process = subprocess.Popen([os.path.join(postgres.bin, "psql"), "-XAtq", "-d", postgres.url()], text=True, stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([os.path.join(postgres.bin, "psql"), "-XAtq", "-d", postgres.url()], text=True,
+                                        stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, preexec_fn=die_with_parent)
         self.process.stdin.write(f"BEGIN; {sql}; SELECT 'pid=' || pg_backend_pid();\n")
         self.process.stdin.flush()
@@ -115,9 +122,12 @@ class WalTest(unittest.TestCase):
             write(rig, [like(0)])
             rig.index()
             wait_for("the view answers", lambda: os.path.exists(rig.database) and self.rows(rig) == 1)
-            reader = subprocess.Popen(["python3", "-c", "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], isolation_level=None); "
-                                       "d.execute('BEGIN'); print(d.execute('SELECT count(*) FROM wide').fetchone()[0], flush=True); input()",
-                                       rig.database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+            reader = subprocess.Popen(["python3", "-c",
+                                       "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], isolation_level=None); "
+                                       "d.execute('BEGIN'); print(d.execute('SELECT count(*) FROM "
+                                       "wide').fetchone()[0], flush=True); input()",
+                                       rig.database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                      preexec_fn=die_with_parent)
             self.assertEqual(reader.stdout.readline(), "1\n")
             write(rig, [like(n, "x" * 60_000) for n in range(1, 2200)])
             wait_for("status tells of the log", lambda: warnings(rig), 40, every=0.3)
@@ -129,7 +139,8 @@ class WalTest(unittest.TestCase):
             told = rig.command("status")
             self.assertRegex(told.stdout, r"(?m)^WARNING .*keeps a transaction open")
             self.assertIn("keeps a transaction open", rig.indexes[0].text())
-            self.assertGreater(float(re.search(r"recordkv_view_wal_bytes\{database=\"[^\"]*views.db\"\} (\S+)", self.metrics(http))[1]), 1e8)
+            self.assertGreater(float(re.search(r"recordkv_view_wal_bytes\{database=\"[^\"]*views.db\"\} (\S+)",
+                                               self.metrics(http))[1]), 1e8)
             self.assertEqual(rig.report("view-wide")["state"], "running")  # it goes on
             reader.communicate("\n", timeout=20)
             wait_for("the log is small again", lambda: os.path.getsize(rig.database + "-wal") < 1e6, 30)
@@ -198,7 +209,8 @@ class PoolerTest(unittest.TestCase):
                 self.assertEqual(rig.command("query", "likes", "--limit", "1", "--json").returncode, 0)
                 rebuilt = rig.command("view", "rebuild", "likes", seconds=40)
                 self.assertEqual(rebuilt.returncode, 0, rebuilt.stderr)
-                self.assertEqual(bouncer.query("SELECT pg_backend_pid()"), bouncer.query("SELECT pg_backend_pid()"))  # one for all
+                # one for all
+                self.assertEqual(bouncer.query("SELECT pg_backend_pid()"), bouncer.query("SELECT pg_backend_pid()"))
                 self.assertEqual(bouncer.query(ask), before)
             finally:
                 bouncer.close()
@@ -222,11 +234,13 @@ class SwapTest(unittest.TestCase):
             before = postgres.query("SELECT number FROM recordkv_builds WHERE live")
             holder = Holder(postgres, "SELECT count(*) FROM likes")
             postgres.query("UPDATE recordkv_builds SET wanted = TRUE")
-            wait_for("status names the holder", lambda: any(f"process {holder.pid} (psql, user recordkv, idle in transaction" in w
-                                                            for w in warnings(rig)), 30, every=0.3)
+            wait_for("status names the holder",
+                     lambda: any(f"process {holder.pid} (psql, user recordkv, idle in transaction" in w
+                                 for w in warnings(rig)), 30, every=0.3)
             self.assertEqual(rig.report("view-likes")["state"], "running")
             holder.close()
-            wait_for("the next build answers", lambda: postgres.query("SELECT number FROM recordkv_builds WHERE live") != before, 30)
+            wait_for("the next build answers",
+                     lambda: postgres.query("SELECT number FROM recordkv_builds WHERE live") != before, 30)
             wait_for("status says no more of it", lambda: not warnings(rig), 20, every=0.3)
 
 

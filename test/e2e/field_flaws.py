@@ -17,7 +17,8 @@ import nats_wire
 
 
 def rig_for(source: FakeSource, kind: str, **settings) -> Rig:
-    return Rig(**{"source.kind": kind, "source.url": source.url, "source.start": "oldest", "index.views": [], **settings})
+    return Rig(**{"source.kind": kind, "source.url": source.url, "source.start": "oldest", "index.views": [],
+                  **settings})
 
 
 def status(rig: Rig) -> dict:
@@ -110,14 +111,16 @@ class Flaws(unittest.TestCase):
             process = rig.recordkv("ingest,kv")
             wait_for("all is settled", lambda: rig.report("kv").get("commits") == 2 * len(cases) and rig.drained(), 30)
             wait_for("all are marked", lambda: status(rig)["accounts_maybe_stale"] == len(cases), 20)
-            self.assertEqual(status(rig)["accounts_stale_by_reason"], {"cid_mismatch": 3, "float": 1, "missing_block": 2})
+            self.assertEqual(status(rig)["accounts_stale_by_reason"],
+                             {"cid_mismatch": 3, "float": 1, "missing_block": 2})
             for n in cases:
                 self.assertEqual(json.loads(value_of(rig, did(n), "a").stdout), like(n), cases[n])
             lines = [line for line in process.text().splitlines() if "skipped for cid_mismatch" in line]
             self.assertEqual(len(lines), 1, "once per collection and minute")
             self.assertIn(LIKE, lines[0])
             metrics = answer(port, "/metrics")[1]
-            self.assertRegex(metrics, r'recordkv_account_faults_total\{[^}]*host="127\.0\.0\.1[^"]*",reason="cid_mismatch"\} 3')
+            self.assertRegex(metrics,
+                             r'recordkv_account_faults_total\{[^}]*host="127\.0\.0\.1[^"]*",reason="cid_mismatch"\} 3')
 
     def test_events_that_cannot_be_applied_mark_their_accounts(self):
         """C: the firehose's list, and a host that leaves out what is not needed."""
@@ -128,7 +131,8 @@ class Flaws(unittest.TestCase):
                 lambda: whole(since=link(dag_cbor.cid({}))),
                 lambda: commit_frame(did(n), seq, [("create", path, like(n)), ("create", path, like(n))]),
                 lambda: commit_frame(did(n), seq, [("create", f"{LIKE}/r{i}", {"n": i}) for i in range(201)]),
-                lambda: frame("#commit", commit_payload(did(n), seq, [("create", path, like(n))]) | {"rev": tid(at - 5000)}),
+                lambda: frame("#commit", commit_payload(did(n), seq,
+                                                        [("create", path, like(n))]) | {"rev": tid(at - 5000)}),
                 lambda: whole(blocks=...),
             ][n - 1]()
 
@@ -136,7 +140,8 @@ class Flaws(unittest.TestCase):
             for n in range(1, 6):
                 client.binary(flawed(n))
             for n in range(20):  # no `since`, no `tooBig`, and a delete without `cid`
-                payload = commit_payload(did(50 + n), 200 + n, [("create", f"{LIKE}/a", like(n))], since=..., tooBig=...)
+                payload = commit_payload(did(50 + n), 200 + n, [("create", f"{LIKE}/a", like(n))], since=...,
+                                         tooBig=...)
                 client.binary(frame("#commit", payload))
             gone = commit_payload(did(80), 300, [("delete", f"{LIKE}/a", None)])
             del gone["ops"][0]["cid"]
@@ -179,7 +184,8 @@ class Flaws(unittest.TestCase):
             self.assertEqual(len(source.clients), 1)
 
     def test_malformed_dids_are_no_new_kinds(self):
-        bad = ["did", "DID:plc:abc", "did:PLC:abc", "did:plc:", "did:plc:a b", "did:plc:a/b", "did:plc:a#b", "plc:abc", "did:m123:val"]
+        bad = ["did", "DID:plc:abc", "did:PLC:abc", "did:plc:", "did:plc:a b", "did:plc:a/b", "did:plc:a#b", "plc:abc",
+               "did:m123:val"]
 
         def script(client):
             for n, account in enumerate(bad):

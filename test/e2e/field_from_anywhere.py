@@ -1,4 +1,5 @@
-"""recordkv in an empty directory, and commands in another: shipped views and quickstart compiled in, the running index found.
+"""recordkv in an empty directory, and commands in another: shipped views and quickstart compiled in, the running index
+found.
 
 Owns: `up` without a configuration, `init`, builtin views, `likes`/`query`/`wait` from elsewhere. What an answer holds:
 test_commands.py.
@@ -20,7 +21,8 @@ RECORD = json.dumps({"$type": "app.bsky.feed.like", "subject": {"uri": POST}, "c
 
 class FromAnywhereTest(unittest.TestCase):
     def run_in(self, directory: str, code: int, *words, env: dict | None = None) -> str:
-        done = subprocess.run([program("RECORDKV", "recordkv"), *words], text=True, capture_output=True, timeout=60 * SLOW,
+        done = subprocess.run([program("RECORDKV", "recordkv"), *words], text=True, capture_output=True,
+                              timeout=60 * SLOW,
                               cwd=directory, env={**plain_environment(), **(env or {})}, stdin=subprocess.DEVNULL,
                               preexec_fn=die_with_parent, check=False)
         self.assertEqual(done.returncode, code, f"{words}: {done.stdout}{done.stderr}")
@@ -28,7 +30,8 @@ class FromAnywhereTest(unittest.TestCase):
         return done.stdout
 
     def test_up_in_an_empty_directory(self):
-        """Without --config it is the quickstart; another terminal in another directory needs no configuration either."""
+        """Without --config it is the quickstart; another terminal in another directory needs no configuration
+        either."""
         with Rig() as rig, tempfile.TemporaryDirectory() as elsewhere:
             rig.simulator("--events", 2000, "--accounts", 50, truth=False)
             empty = rig.path("empty")
@@ -73,8 +76,10 @@ class FromAnywhereTest(unittest.TestCase):
             self.assertRegex(shown, r'(?m)^index.views += \["builtin:\*"\] +# default$')
             for file in shipped:
                 with open(os.path.join(ROOT, "config", "views", file), encoding="utf-8") as f:
-                    self.assertEqual(self.run_in(empty, 0, "view", "show", file.removesuffix(".toml"), "--toml"), f.read())
-                self.assertIn("tests pass", self.run_in(empty, 0, "view", "check", "builtin:" + file.removesuffix(".toml")))
+                    self.assertEqual(self.run_in(empty, 0, "view", "show", file.removesuffix(".toml"), "--toml"),
+                                     f.read())
+                self.assertIn("tests pass", self.run_in(empty, 0, "view", "check",
+                                                        "builtin:" + file.removesuffix(".toml")))
             self.assertEqual(self.run_in(empty, 0, "view", "check").count("tests pass"), len(shipped))
             self.run_in(empty, 0, "config", "check")
             self.run_in(empty, 2, "--set", "index.views=builtin:dislikes", "config", "check")

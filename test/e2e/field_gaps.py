@@ -1,4 +1,5 @@
-"""Gaps in time are seen: a clipped or outdated cursor, numbering that begins anew, another instance, a cursor from the future.
+"""Gaps in time are seen: a clipped or outdated cursor, numbering that begins anew, another instance, a cursor from the
+future.
 
 Owns: what users see of them. The corners: stages/source (continuity), nats/store (cursor, gaps).
 """
@@ -38,7 +39,8 @@ class FieldRig(Rig):
 
     def cursor(self) -> dict:
         """The cursor's value and headers."""
-        m = self.api("STREAM.MSG.GET.KV_cursor", next_by_subj=f"$KV.cursor.{self.settings['source.kind']}.>", seq=1)["message"]
+        m = self.api("STREAM.MSG.GET.KV_cursor", next_by_subj=f"$KV.cursor.{self.settings['source.kind']}.>",
+                     seq=1)["message"]
         head = base64.b64decode(m.get("hdrs", "")).decode()
         return {"value": int(base64.b64decode(m["data"])), **dict(re.findall(r"(\w+): (.*)\r\n", head))}
 
@@ -53,7 +55,8 @@ class RelayGapTest(unittest.TestCase):
     def told(self, first_words) -> None:
         """Three days old events, then numbers and times of now on the next connection."""
         then, now, second_seq = now_us() - 3 * DAY, now_us(), 1_750_000
-        first, second = [relay_frame(5000 + i, then + i) for i in range(3)], [relay_frame(second_seq + i, now + i) for i in range(3)]
+        first, second = [relay_frame(5000 + i, then + i) for i in range(3)], [relay_frame(second_seq + i, now + i)
+                                                                              for i in range(3)]
 
         def script(client):
             for f in first if len(source.clients) == 1 else [*first_words, *second]:
@@ -62,7 +65,8 @@ class RelayGapTest(unittest.TestCase):
             rig.nats()
             rig.recordkv("ingest,kv")
             rig.stored(3)
-            wait_for("the cursor's time is that of its event", lambda: rig.cursor().get("time", "")[:19] == rfc3339(then)[:19])
+            wait_for("the cursor's time is that of its event",
+                     lambda: rig.cursor().get("time", "")[:19] == rfc3339(then)[:19])
             self.assertEqual(rig.status()["gaps"], [])
             rig.parts["ingest-kv"].kill()
             rig.recordkv("ingest,kv")
@@ -80,7 +84,8 @@ class RelayGapTest(unittest.TestCase):
             rig.recordkv("ingest,kv")
             rig.report("ingest")
             rig.api(f"STREAM.PURGE.KV_cursor", filter=f"$KV.cursor.{gap['key']}")
-            wait_for("acknowledged, it is gone", lambda: re.search(r'(?m)^recordkv_source_gaps\{.*\} 0$', answer(rig.http, "/metrics")[1]))
+            wait_for("acknowledged, it is gone", lambda: re.search(r'(?m)^recordkv_source_gaps\{.*\} 0$',
+                                                                   answer(rig.http, "/metrics")[1]))
 
     def test_a_relay_clips_the_cursor_without_a_word(self):
         self.told([])
@@ -92,7 +97,8 @@ class RelayGapTest(unittest.TestCase):
         at = now_us() - DAY
 
         def script(client):
-            for f in [relay_frame(5000, at)] if len(source.clients) == 1 else [relay_frame(9000, at + 1), relay_frame(9001, now_us())]:
+            for f in [relay_frame(5000, at)] if len(source.clients) == 1 else [relay_frame(9000, at + 1),
+                                                                               relay_frame(9001, now_us())]:
                 client.binary(f)
         with FakeSource(script) as source, FieldRig(source) as rig:
             rig.nats()
@@ -129,7 +135,8 @@ class NumberingTest(unittest.TestCase):
         def script(client):
             client.text(jetstream_event(did(1), tid(begin), like(1), time_us=begin))
             if len(source.clients) == 1:
-                client.text(jetstream_event(did(2), tid(begin + 49 * 60_000_000), like(2), time_us=begin + 49 * 60_000_000))
+                client.text(jetstream_event(did(2), tid(begin + 49 * 60_000_000), like(2),
+                                            time_us=begin + 49 * 60_000_000))
         with FakeSource(script) as source, FieldRig(source, "jetstream") as rig:
             rig.nats()
             rig.recordkv("ingest,kv")
@@ -137,7 +144,8 @@ class NumberingTest(unittest.TestCase):
             wait_for("the cursor stands at the last event", lambda: rig.cursor()["value"] == furthest)
             rig.parts["ingest-kv"].kill()
             rig.recordkv("ingest,kv")
-            wait_for("the replay has been settled", lambda: rig.report("ingest").get("buffered") == 1 and rig.drained() and
+            wait_for("the replay has been settled", lambda: rig.report("ingest").get("buffered") == 1 and rig.drained()
+                     and
                      rig.report("ingest")["events"] == 1)
             rig.parts["ingest-kv"].stop()
             self.assertEqual(rig.cursor()["value"], furthest)
@@ -148,7 +156,8 @@ class JetstreamTest(unittest.TestCase):
         """A number beyond its newest means "live" there: what came in between is asked for by time."""
         begin = now_us() - 60_000_000
         first = [(5_000_000 + i, begin + i) for i in range(2)]
-        other = [(900 + i, begin - 4_000_000 + i) for i in range(2)] + [(1000 + i, begin + 1_000_000 + i) for i in range(10)]
+        other = [(900 + i, begin - 4_000_000 + i) for i in range(2)] + [(1000 + i, begin + 1_000_000 + i)
+                                                                        for i in range(10)]
 
         def script(client):
             if len(source.clients) == 1:
@@ -176,7 +185,8 @@ class JetstreamTest(unittest.TestCase):
         def script(client):
             if client.cursor is None:
                 client.text(jetstream_event(did(1), tid(begin), like(1), time_us=begin))
-                client.text(jetstream_event(did(2), tid(now_us()), like(2), time_us=4_102_444_800_000_000, rev=tid(now_us())))
+                client.text(jetstream_event(did(2), tid(now_us()), like(2), time_us=4_102_444_800_000_000,
+                                            rev=tid(now_us())))
             elif client.cursor <= now_us():
                 for i in range(3, 8):
                     client.text(jetstream_event(did(i), tid(now_us()), like(i)))

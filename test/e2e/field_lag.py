@@ -1,4 +1,5 @@
-"""Lag and silence tell the truth: an old event that nothing follows is no lag, and a silent connection is made anew once.
+"""Lag and silence tell the truth: an old event that nothing follows is no lag, and a silent connection is made anew
+once.
 
 Owns: what /readyz and status say, redirects, and the size of NATS' messages.
 """
@@ -16,7 +17,8 @@ DAY = 86_400_000_000
 class LagRig(Rig):
     def __init__(self, source: FakeSource, **more):
         self.http = free_port()
-        super().__init__(**{"source.kind": "firehose", "source.url": source.url, "http.listen": f"127.0.0.1:{self.http}", **more})
+        super().__init__(**{"source.kind": "firehose", "source.url": source.url,
+                            "http.listen": f"127.0.0.1:{self.http}", **more})
 
     def ready(self) -> int:
         return answer(self.http, "/readyz")[0]

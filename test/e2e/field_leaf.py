@@ -51,7 +51,8 @@ class DomainTest(unittest.TestCase):
         self.assertEqual(json.loads(rig.command("get", LIKE).stdout)["$type"], "app.bsky.feed.like")
         self.assertEqual(part.stop(), 0, part.text())
         part = rig.recordkv("ingest,kv,index")  # rewinds its durables, reads its states
-        wait_for("it runs again", lambda: rig.report("kv").get("state") == "running" and rig.report("kv")["pid"] == part.process.pid)
+        wait_for("it runs again", lambda: rig.report("kv").get("state") == "running"
+                 and rig.report("kv")["pid"] == part.process.pid)
         self.assertEqual(part.stop(), 0, part.text())
 
     def test_a_leaf_with_a_domain_of_its_own(self):
@@ -71,7 +72,8 @@ class DomainTest(unittest.TestCase):
         with LeafRig() as rig:
             rig.servers()
             part = rig.recordkv("kv")
-            wait_for("it runs", lambda: "KV_record" in rig.streams_at("edge") and "in JetStream domain edge" in part.text())
+            wait_for("it runs", lambda: "KV_record" in rig.streams_at("edge")
+                     and "in JetStream domain edge" in part.text())
             self.assertIn("that of this server; nats.domain names another", part.text())
             self.assertEqual(json.loads(rig.command("status", "--json").stdout)["nats"]["domain"], "edge")
             self.assertEqual(part.stop(), 0)
@@ -136,8 +138,10 @@ def new_nkey(directory: str) -> tuple[str, str]:
     """Seed and public key of a user; the key pair is OpenSSL's."""
     pem = os.path.join(directory, "key.pem")
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", pem], check=True, capture_output=True)
-    private = subprocess.run(["openssl", "pkey", "-in", pem, "-outform", "DER"], check=True, capture_output=True).stdout[-32:]
-    public = subprocess.run(["openssl", "pkey", "-in", pem, "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout[-32:]
+    private = subprocess.run(["openssl", "pkey", "-in", pem, "-outform", "DER"], check=True,
+                             capture_output=True).stdout[-32:]
+    public = subprocess.run(["openssl", "pkey", "-in", pem, "-pubout", "-outform", "DER"], check=True,
+                            capture_output=True).stdout[-32:]
     user = 20 << 3
     return encoded(bytes([18 << 3 | user >> 5, (user & 31) << 3]) + private), encoded(bytes([user]) + public)
 
@@ -152,8 +156,10 @@ class NkeyTest(unittest.TestCase):
             done = rig.command("get", LIKE)
             self.assertIn("nats.nkey_seed", done.stderr)
             rig.settings["nats.nkey_seed"] = path = rig.path("me.nk")
-            for text, wrong in ((other + "\n", "refuses the NKey in nats.nkey_seed"), (seed[:-1] + "\n", "no file with the seed"),
-                                ("S" + seed, "no file with the seed"), (public, "no file with the seed"), ("", "no file with the seed"),
+            for text, wrong in ((other + "\n", "refuses the NKey in nats.nkey_seed"),
+                                (seed[:-1] + "\n", "no file with the seed"),
+                                ("S" + seed, "no file with the seed"), (public, "no file with the seed"),
+                                ("", "no file with the seed"),
                                 (seed, ""), (seed + "\r\n", ""), ("\n " + seed + "\n\n", "")):
                 with open(path, "w", encoding="ascii") as f:
                     f.write(text)
@@ -178,7 +184,8 @@ class InboxTest(unittest.TestCase):
         with Rig() as rig:
             admin, narrow = (f"nats://{u}:secret@127.0.0.1:{rig.nats_port}" for u in ("admin", "narrow"))
             rig.url, rig.settings["nats.url"] = admin, narrow
-            rig.nats('authorization { users [ { user: admin, password: secret }, { user: narrow, password: secret, permissions: '
+            rig.nats('authorization { users [ { user: admin, password: secret }, { user: narrow, password: secret, '
+                     'permissions: '
                      '{ subscribe: { allow: [ "_INBOX.team.a.>" ] } } } ] }')
             done = rig.command("get", LIKE)
             self.assertEqual(done.returncode, 3, done.stderr)

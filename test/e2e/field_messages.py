@@ -13,7 +13,8 @@ import dag_cbor  # from test/oracle, which fake_source has put into the path
 
 
 def rig_for(source: FakeSource, kind: str, **settings) -> Rig:
-    return Rig(**{"source.kind": kind, "source.url": source.url, "source.start": "oldest", "index.views": [], **settings})
+    return Rig(**{"source.kind": kind, "source.url": source.url, "source.start": "oldest", "index.views": [],
+                  **settings})
 
 
 def keys(rig: Rig) -> int:
@@ -56,7 +57,8 @@ class JetstreamMessages(unittest.TestCase):
             wait_for("all good events are stored", lambda: keys(rig) == good and rig.drained(), 30)
             self.assertEqual(len(source.clients), 1, "each of them cost a connection")
             counted = rig.report("ingest")["counted"]
-            wait_for("they are counted", lambda: rig.report("ingest")["counted"].get("source_skipped unreadable") == good, 10)
+            wait_for("they are counted",
+                     lambda: rig.report("ingest")["counted"].get("source_skipped unreadable") == good, 10)
             self.assertEqual(rig.report("ingest")["counted"]["source_skipped keep_alive"], good, counted)
             lines = [line for line in process.text().splitlines() if "can't be read" in line]
             self.assertLessEqual(len(lines), 2, "one line a minute")
@@ -144,7 +146,8 @@ class QuietSource(unittest.TestCase):
             rig.nats()
             process = rig.recordkv("ingest")
             wait_for("several connections", lambda: len(source.clients) >= 3, 30)
-            waits = [int(line.split("again in ")[1].split()[0]) for line in process.text().splitlines() if "again in " in line]
+            waits = [int(line.split("again in ")[1].split()[0]) for line in process.text().splitlines()
+                     if "again in " in line]
             self.assertTrue(all(w <= 500 for w in waits), waits)
 
 

@@ -21,7 +21,8 @@ class NoAnswerAtTheStartTest(unittest.TestCase):
                 wait_for("a request is swallowed", lambda: proxy.swallowed)
                 wait_for("it says so, or ends", lambda: "did not answer" in process.text() or not process.running(), 20)
                 proxy.swallow(None)
-                wait_for("it runs", lambda: rig.report(part).get("state") in ("running", "stalled") or not process.running(), 20)
+                wait_for("it runs", lambda: rig.report(part).get("state") in ("running", "stalled")
+                         or not process.running(), 20)
                 self.assertTrue(process.running(), "it has ended")
                 self.assertEqual(process.stop(), 0)
 
@@ -45,7 +46,8 @@ class StopAfterARestartTest(unittest.TestCase):
             rig.simulator("--events", 100_000, "--rate", 500)
             for pause in (0.3, 1.7):
                 process = rig.recordkv()
-                wait_for("it runs", lambda: all(rig.report(p).get("state") == "running" for p in ("ingest", "kv", "view-likes")))
+                wait_for("it runs", lambda: all(rig.report(p).get("state") == "running"
+                                                for p in ("ingest", "kv", "view-likes")))
                 rig.parts["nats"].kill()
                 rig.parts["nats"].start()
                 rig.wait_nats()

@@ -55,13 +55,15 @@ class AtTheStartTest(unittest.TestCase):
             self.assertIn("does not permit", part.text())
 
     def test_the_inbox(self):
-        self.ends_with_3('subscribe: { deny: "_INBOX.>" }', "subscribe to _INBOX.", "Permissions Violation for Subscription")
+        self.ends_with_3('subscribe: { deny: "_INBOX.>" }', "subscribe to _INBOX.",
+                         "Permissions Violation for Subscription")
 
     def test_making_a_stream(self):
         self.ends_with_3('publish: { deny: "$JS.API.STREAM.CREATE.>" }', "publish to $JS.API.STREAM.CREATE.KV_record")
 
     def test_making_a_consumer(self):
-        self.ends_with_3('publish: { deny: "$JS.API.CONSUMER.*.CREATE.>" }', "publish to $JS.API.CONSUMER.DURABLE.CREATE.ingest.kv",
+        self.ends_with_3('publish: { deny: "$JS.API.CONSUMER.*.CREATE.>" }',
+                         "publish to $JS.API.CONSUMER.DURABLE.CREATE.ingest.kv",
                          stages="kv")
 
     def test_a_command_names_it_too(self):
@@ -112,7 +114,8 @@ class ShippedUsersTest(unittest.TestCase):
             rig.settings["nats.url"] = rig.url_of(stage)
             rig.config = rig.path(f"{stage}.toml")
             parts.append(rig.recordkv(stage))
-            wait_for(f"{stage} runs", lambda s=stage: rig.report("view-likes" if s == "index" else s).get("state") == "running")
+            wait_for(f"{stage} runs", lambda s=stage: rig.report("view-likes" if s == "index"
+                                                                 else s).get("state") == "running")
         return parts
 
     def test_each_stage_as_its_own_user(self):

@@ -1,8 +1,8 @@
 """Stores as people treat them: their consumers edited, their settings changed, their creation time moved by the server,
 two of them in one account, a name mistyped.
 
-Owns: what users see of that. Refuses to know: how an edit is noticed (test/nats/pull_consumer.cpp), what tells one store
-from another (test/nats/store_meta.cpp).
+Owns: what users see of that. Refuses to know: how an edit is noticed (test/nats/pull_consumer.cpp), what tells one
+store from another (test/nats/store_meta.cpp).
 """
 
 import base64
@@ -20,7 +20,8 @@ ACCOUNTS = ["did:plc:" + (a + b) * 12 for a in NAMES[:8] for b in NAMES[:5]]
 
 
 def likes(first: int, count: int) -> list:
-    record = {"$type": LIKE, "subject": {"uri": "at://did:plc:a/app.bsky.feed.post/1", "cid": "b"}, "createdAt": "2024-01-01T00:00:00Z"}
+    record = {"$type": LIKE, "subject": {"uri": "at://did:plc:a/app.bsky.feed.post/1", "cid": "b"},
+              "createdAt": "2024-01-01T00:00:00Z"}
     return [(key_of(Place(ACCOUNTS[n % len(ACCOUNTS)], LIKE, str(n))), {}, json.dumps(record).encode())
             for n in range(first, first + count)]
 
@@ -44,7 +45,8 @@ def update(rig: Rig, stream: str, **changes) -> None:
 
 
 def meta(rig: Rig) -> dict:
-    return json.loads(base64.b64decode(rig.api("STREAM.MSG.GET.KV_repo", last_by_subj="$KV.repo.meta")["message"]["data"]))
+    return json.loads(base64.b64decode(rig.api("STREAM.MSG.GET.KV_repo",
+                                               last_by_subj="$KV.repo.meta")["message"]["data"]))
 
 
 class EditedConsumerTest(unittest.TestCase):
@@ -56,7 +58,8 @@ class EditedConsumerTest(unittest.TestCase):
             writer = Writer(rig.url)
             writer.write(likes(0, 500))
             wait_for("500 rows", lambda: rows(rig) == 500)
-            edit(rig, "KV_record", "view-likes", filter_subject=f"$KV.record.{key_of(Place(ACCOUNTS[0], LIKE, '1'))[0]}.{LIKE}.*.*")
+            edit(rig, "KV_record", "view-likes",
+                 filter_subject=f"$KV.record.{key_of(Place(ACCOUNTS[0], LIKE, '1'))[0]}.{LIKE}.*.*")
             writer.write(likes(500, 100))
             wait_for("the position has moved past those that the filter kept out", lambda: rows(rig) > 500)
             process.kill()  # noticed or not
@@ -79,7 +82,8 @@ class EditedConsumerTest(unittest.TestCase):
             words = ("--durable", "mine", LIKE)
             with Tail(rig, *words) as tail:
                 tail.read_until("50 lines", lambda lines: len(lines) >= 50)
-                edit(rig, "KV_record", "mine", filter_subject=f"$KV.record.{key_of(Place(ACCOUNTS[0], LIKE, '1'))[0]}.{LIKE}.*.*")
+                edit(rig, "KV_record", "mine",
+                     filter_subject=f"$KV.record.{key_of(Place(ACCOUNTS[0], LIKE, '1'))[0]}.{LIKE}.*.*")
                 writer.write(likes(50, 100))
                 tail.read_until("some of the others", lambda lines: len(lines) > 50)
                 end(tail)
@@ -92,7 +96,8 @@ class EditedConsumerTest(unittest.TestCase):
             self.assertEqual(process.stop(), 0)
 
     def test_a_reader_that_is_killed_before_it_notices_misses_nothing(self):
-        self.reader_has_every_record(lambda tail: (tail.process.kill(), tail.process.wait(10)))  # its lines are still to be read
+        # its lines are still to be read
+        self.reader_has_every_record(lambda tail: (tail.process.kill(), tail.process.wait(10)))
 
     def test_a_reader_ends_and_goes_on_where_all_was_proven(self):
         def ended(tail):
@@ -119,9 +124,12 @@ class ChangedSettingsTest(unittest.TestCase):
             rig.nats()
             process = rig.recordkv("kv")
             running(rig, "kv")
-            for stream, changes, said in (("KV_record", {"max_age": 3600 * 10**9, "duplicate_window": 10**9}, "max_age is 3600000000000, must be 0"),
-                                          ("ingest", {"max_age": 3600 * 10**9, "duplicate_window": 10**9}, "max_age is 3600000000000, must be 0"),
-                                          ("KV_lock", {"max_msgs_per_subject": 5}, "max_msgs_per_subject is 5, must be 1")):
+            for stream, changes, said in (("KV_record", {"max_age": 3600 * 10**9, "duplicate_window": 10**9},
+                                           "max_age is 3600000000000, must be 0"),
+                                          ("ingest", {"max_age": 3600 * 10**9, "duplicate_window": 10**9},
+                                           "max_age is 3600000000000, must be 0"),
+                                          ("KV_lock", {"max_msgs_per_subject": 5},
+                                           "max_msgs_per_subject is 5, must be 1")):
                 with self.subTest(stream):
                     good = rig.api(f"STREAM.INFO.{stream}")["config"]
                     update(rig, stream, **changes)
@@ -167,7 +175,8 @@ class TwoStoresTest(unittest.TestCase):
             rig.nats()
             first = rig.recordkv("kv", name="first")
             second = rig.recordkv("kv", name="second", sets=("kv.bucket=other",))
-            wait_for("both run", lambda: {"KV_record", "ingest", "KV_lock", "KV_other", "other_ingest", "KV_other_lock"} <= self.names(rig))
+            wait_for("both run", lambda: {"KV_record", "ingest", "KV_lock", "KV_other", "other_ingest",
+                                          "KV_other_lock"} <= self.names(rig))
             running(rig, "kv")
             refused = rig.command("reset", "--yes")
             self.assertEqual(refused.returncode, 1)

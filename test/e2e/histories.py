@@ -18,24 +18,34 @@ POST, PROFILE, BLOCK = "app.bsky.feed.post", "app.bsky.actor.profile", "app.bsky
 PAGE, LISTITEM = "com.example.page.v2", "app.bsky.graph.listitem"
 # neighbours of the shipped views' collections: a careless filter takes their records for those
 NEIGHBOURS = [LIKE + ".extra", REPOST + ".extra", FOLLOW + ".x.y", PROFILE + ".old", POST + "s", "app.bsky.feed"]
-COLLECTIONS = [LIKE] * 8 + [REPOST] * 4 + [FOLLOW] * 4 + [POST] * 8 + [PROFILE] * 3 + [BLOCK, PAGE, PAGE, LISTITEM, *NEIGHBOURS]
+COLLECTIONS = [LIKE] * 8 + [REPOST] * 4 + [FOLLOW] * 4 + [POST] * 8 + [PROFILE] * 3 + [BLOCK, PAGE, PAGE, LISTITEM,
+                                                                                       *NEIGHBOURS]
 
 # Texts that a careless quoting, COPY or escaping turns into something else.
-AWKWARD = ["", " ", "\\N", "\\.", "a\tb", "line\r\nline\n", "it's \"quoted\"", "\\x41\\u0041\\\\", "NULL", "{a,b}", "%s $1 :did ?1",
-           "'; DROP TABLE likes; --", "é e\u0301 שלום 👩‍🚀 \u2028\uffff\U0010ffff", "\x01\x1f\x7f", "--", "/*", "x" * 3000, "𝄞" * 500]
-TIMES = ["2024-11-05T12:00:00Z", "2024-11-05T12:00:00.000Z", "2024-11-05T12:00:00.123456Z", "2024-11-05T12:00:00.123456789Z",
-         "2024-11-05T12:00:00.5+05:30", "2024-03-01T00:30:00-11:45", "2024-12-31T23:59:59.999999Z", "2024-02-29T01:00:00+02:00",
+AWKWARD = ["", " ", "\\N", "\\.", "a\tb", "line\r\nline\n", "it's \"quoted\"", "\\x41\\u0041\\\\", "NULL", "{a,b}",
+           "%s $1 :did ?1",
+           "'; DROP TABLE likes; --", "é e\u0301 שלום 👩‍🚀 \u2028\uffff\U0010ffff", "\x01\x1f\x7f", "--", "/*",
+           "x" * 3000, "𝄞" * 500]
+TIMES = ["2024-11-05T12:00:00Z", "2024-11-05T12:00:00.000Z", "2024-11-05T12:00:00.123456Z",
+         "2024-11-05T12:00:00.123456789Z",
+         "2024-11-05T12:00:00.5+05:30", "2024-03-01T00:30:00-11:45", "2024-12-31T23:59:59.999999Z",
+         "2024-02-29T01:00:00+02:00",
          "2024-12-31T23:59:60Z"]
-NO_TIMES = ["", "yesterday", "2024-11-05", "2024-13-05T12:00:00Z", "2023-02-29T12:00:00Z", "2024-11-05T25:00:00Z", "2024-11-05T12:00:00",
+NO_TIMES = ["", "yesterday", "2024-11-05", "2024-13-05T12:00:00Z", "2023-02-29T12:00:00Z", "2024-11-05T25:00:00Z",
+            "2024-11-05T12:00:00",
             "2024-11-05T12:00:00\0Z", 12, None, True, {"at": 1}, ["2024-11-05T12:00:00Z"]]
-NO_LINKS = ["", "at://", "at:/x", "https://example.com/a b", "did:", "did:plc", "nothing", "at://a b/c/d", 42, None, True, 1.5, [], {},
-            ["at://did:plc:x/app.bsky.feed.post/y"], {"uri": None}, {"uri": 7}, {"uri": {"uri": "x"}}, {"uri": "a\0b"}, {"URI": "at://x"}]
-NO_JSON = [b"{", b"", b"nothing", b'{"subject":}', b'{"subject":{"uri":"at://x"}} x', b'{"text":"\xff\xfe"}', b'{"a":01}', b"{'a':1}",
+NO_LINKS = ["", "at://", "at:/x", "https://example.com/a b", "did:", "did:plc", "nothing", "at://a b/c/d", 42, None,
+            True, 1.5, [], {},
+            ["at://did:plc:x/app.bsky.feed.post/y"], {"uri": None}, {"uri": 7}, {"uri": {"uri": "x"}}, {"uri": "a\0b"},
+            {"URI": "at://x"}]
+NO_JSON = [b"{", b"", b"nothing", b'{"subject":}', b'{"subject":{"uri":"at://x"}} x', b'{"text":"\xff\xfe"}',
+           b'{"a":01}', b"{'a':1}",
            b'{"text":"\\ud800"}', b'\xef\xbb\xbf{}', b'{"a":NaN}', b'{"a":1,}', b'{"text":"tab\there"}']
 NO_OBJECTS = [b"[]", b"7", b"null", b'"text"', b"true", b'[{"subject":{"uri":"at://x"}}]']
 # on either side of what an index holds: 2,000 bytes, over all its columns
 LONG = [1000, 1001, 2000, 2001, 8000]
-NUMBERS = ["9223372036854775807", "9223372036854775808", "-9223372036854775808", "18446744073709551615", "1e300", "-0", "1.5", "123456789012345678901234567890"]
+NUMBERS = ["9223372036854775807", "9223372036854775808", "-9223372036854775808", "18446744073709551615", "1e300", "-0",
+           "1.5", "123456789012345678901234567890"]
 DEEP = [10, 60, 100, 400, 5000]  # far from any bound that a parser may have, on either side
 
 
@@ -78,15 +88,18 @@ class Population:
     def profile(self) -> dict:
         whole = {"displayName": self.text(), "description": self.text(), "pinnedPost": self.ref(), "pronouns": "they",
                  "website": "https://example.com/" + self.tid(3), "labels": {"values": [{"val": "x"}]},
-                 "avatar": {"$type": "blob", "ref": {"$link": "bafkrei" + self.tid(52)}, "mimeType": "image/png", "size": 7},
+                 "avatar": {"$type": "blob", "ref": {"$link": "bafkrei" + self.tid(52)}, "mimeType": "image/png",
+                            "size": 7},
                  "joinedViaStarterPack": self.ref()}
         return {k: v for k, v in whole.items() if self.chance.random() < 0.7}
 
     def facet(self) -> dict:
         kinds = [{"$type": "app.bsky.richtext.facet#mention", "did": self.chance.choice(self.dids)},
-                 {"$type": "app.bsky.richtext.facet#link", "uri": self.chance.choice(["https://example.com/", "http://a.example/?q=1#f"]) + self.tid(2)},
+                 {"$type": "app.bsky.richtext.facet#link",
+                  "uri": self.chance.choice(["https://example.com/", "http://a.example/?q=1#f"]) + self.tid(2)},
                  {"$type": "app.bsky.richtext.facet#tag", "tag": self.text()}]
-        return {"index": {"byteStart": 0, "byteEnd": 3}, "features": self.chance.sample(kinds, self.chance.randint(0, 3))}
+        return {"index": {"byteStart": 0, "byteEnd": 3}, "features": self.chance.sample(kinds,
+                                                                                        self.chance.randint(0, 3))}
 
     def post(self) -> dict:
         made = {"text": self.text(), "langs": ["en"]}
@@ -97,14 +110,18 @@ class Population:
         if self.chance.random() < 0.3:
             made["embed"] = self.chance.choice([
                 {"$type": "app.bsky.embed.record", "record": self.ref()},
-                {"$type": "app.bsky.embed.external", "external": {"uri": "https://example.com/" + self.tid(4), "title": self.text()}}])
+                {"$type": "app.bsky.embed.external", "external": {"uri": "https://example.com/" + self.tid(4),
+                                                                  "title": self.text()}}])
         return made
 
     def page(self) -> dict:
         """Links wherever a lexicon may put them."""
-        return {"subject": self.ref(), "people": [self.chance.choice(self.dids) for _ in range(self.chance.randint(0, 4))],
-                "a/b~c": [[self.ref()["uri"]], {"": self.chance.choice(self.dids), "x y": "https://example.com/%20?a=b"}],
-                "text": "not https://example.com alone", "n": [1, None, True, {}], "twice": [self.posts[0], self.posts[0]]}
+        return {"subject": self.ref(), "people": [self.chance.choice(self.dids)
+                                                  for _ in range(self.chance.randint(0, 4))],
+                "a/b~c": [[self.ref()["uri"]], {"": self.chance.choice(self.dids),
+                                                "x y": "https://example.com/%20?a=b"}],
+                "text": "not https://example.com alone", "n": [1, None, True, {}],
+                "twice": [self.posts[0], self.posts[0]]}
 
 
 def spoilt(chance: random.Random, record: dict) -> bytes:
@@ -126,20 +143,26 @@ def spoilt(chance: random.Random, record: dict) -> bytes:
         return twin.encode()[:-1] + b", " + second.encode()[1:]
     record = dict(record)
     if way == 5:
-        record["langs"] = record["banner"] = record["labels"] = chance.choice([{"values": ["a\0b", -0.0, 2**63, 10**25, 0.1]}, [], {}, "en", 0, False,
-                                                                               {"values": {"": [[], {}]}}, ["\\N\t\n"], {"values": None}])
+        record["langs"] = record["banner"] = record["labels"] = chance.choice([{"values": ["a\0b", -0.0, 2**63, 10**25,
+                                                                                           0.1]}, [], {}, "en", 0,
+                                                                               False,
+                                                                               {"values": {"": [[], {}]}}, ["\\N\t\n"],
+                                                                               {"values": None}])
     elif way == 6 and record:
         record.pop(chance.choice(sorted(record)))
     elif way == 7:
         size = chance.choice(LONG)
         uri = "at://did:web:" + "a" * (size - 13)
-        record |= {"displayName": "é" * (size // 2) + "a" * (size % 2), "via": {"uri": uri}, "page": "https://" + "b" * (size - 8)}
+        record |= {"displayName": "é" * (size // 2) + "a" * (size % 2), "via": {"uri": uri},
+                   "page": "https://" + "b" * (size - 8)}
         if "subject" in record:
-            record["subject"] = uri[5:] + "aaaaa" if isinstance(record["subject"], str) else {"uri": uri, "cid": "c" * size}
+            record["subject"] = uri[5:] + "aaaaa" if isinstance(record["subject"], str) else {"uri": uri,
+                                                                                              "cid": "c" * size}
         if "reply" in record:
             record["reply"] = {"parent": {"uri": uri}, "root": {"uri": uri}}
     elif way == 8:
-        record["text"] = record["displayName"] = record["description"] = chance.choice(["nul \0 here", "\0", 7, {}, None])
+        record["text"] = record["displayName"] = record["description"] = chance.choice(["nul \0 here", "\0", 7, {},
+                                                                                        None])
     else:
         field = chance.choice(["subject", "reply", "facets", "embed", "via"])
         value = chance.choice(NO_LINKS)
@@ -148,7 +171,8 @@ def spoilt(chance: random.Random, record: dict) -> bytes:
 
 
 class History:
-    """Draws operations: (key, headers, payload). It remembers what stands, so that updates and deletes meet something."""
+    """Draws operations: (key, headers, payload). It remembers what stands, so that updates and deletes meet
+    something."""
 
     def __init__(self, seed: int, accounts: int = 24):
         self.chance = random.Random(f"history {seed}")

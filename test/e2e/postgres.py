@@ -85,34 +85,40 @@ class Postgres:
 
     def query(self, sql: str) -> str:
         """What `psql -At` prints, without the last newline."""
-        done = subprocess.run([os.path.join(self.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.url(), "-c", sql],
+        done = subprocess.run([os.path.join(self.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.url(), "-c",
+                               sql],
                               capture_output=True, text=True, timeout=60 * SLOW)
         if done.returncode:
             raise AssertionError(f"{sql}: {done.stderr.strip()}")
         return done.stdout.removesuffix("\n")
 
     def as_user(self) -> dict:
-        return {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        return {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid,
+                "extra_groups": []} if os.geteuid() == 0 else {}
 
     def run(self, program: str, *words: str) -> None:
-        done = subprocess.run([os.path.join(self.bin, program), *words], capture_output=True, text=True, cwd=self.directory,
+        done = subprocess.run([os.path.join(self.bin, program), *words], capture_output=True, text=True,
+                              cwd=self.directory,
                               timeout=120 * SLOW, **self.as_user())
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr or done.stdout}")
 
     def start(self) -> None:
         with open(self.log, "ab") as out:
-            self.process = subprocess.Popen([os.path.join(self.bin, "postgres"), "-D", self.data], stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=out, cwd=self.directory, preexec_fn=die_with_parent, **self.as_user())
+            self.process = subprocess.Popen([os.path.join(self.bin, "postgres"), "-D", self.data],
+                                            stdin=subprocess.DEVNULL, stdout=out,
+                                            stderr=out, cwd=self.directory, preexec_fn=die_with_parent,
+                                            **self.as_user())
         deadline = time.monotonic() + 60 * SLOW
-        while subprocess.run([os.path.join(self.bin, "pg_isready"), "-q", "-h", self.directory, "-p", self.port]).returncode:
+        while subprocess.run([os.path.join(self.bin, "pg_isready"), "-q", "-h", self.directory, "-p",
+                              self.port]).returncode:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("PostgreSQL does not start:\n" + self.text())
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """kill -9 of the server and of all its children: no backend may go on by itself, nor hold the shared memory when the
-        next server wants it. Stopped first, the server has no child that is not seen."""
+        """kill -9 of the server and of all its children: no backend may go on by itself, nor hold the shared memory
+        when the next server wants it. Stopped first, the server has no child that is not seen."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGSTOP)

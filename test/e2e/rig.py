@@ -223,7 +223,8 @@ class Rig:
         with open(conf, "w") as f:
             f.write(f'listen: "127.0.0.1:{self.nats_port}"\nmax_payload: 8MB\n{extra}\n')
             if jetstream:
-                f.write(f'jetstream {{ store_dir: "{self.path("nats")}", sync_interval: "{self.sync_interval}" {limits}}}\n')
+                f.write(f'jetstream '
+                        f'{{ store_dir: "{self.path("nats")}", sync_interval: "{self.sync_interval}" {limits}}}\n')
         part = self.add("nats", [program("RECORDKV_NATS_SERVER", "nats-server"), "-c", conf])
         self.wait_nats()
         return part
@@ -262,7 +263,8 @@ class Rig:
         with open(self.config + ".new", "w") as f:
             for table, lines in tables.items():
                 f.write("\n".join([f"[{table}]", *lines, ""]))
-        os.replace(self.config + ".new", self.config)  # a process that is just starting reads the old one or the new one
+        # a process that is just starting reads the old one or the new one
+        os.replace(self.config + ".new", self.config)
 
     def recordkv(self, stages: str = "ingest,kv,index", name: str | None = None, sets: tuple = ()) -> Part:
         self.write_config()
@@ -279,7 +281,8 @@ class Rig:
                               cwd=self.directory, env=plain_environment(inherit), preexec_fn=die_with_parent)
 
     def machine(self) -> dict:
-        """An environment in which a page's commands mean this rig: `recordkv` with its configuration, `nats` with its server."""
+        """An environment in which a page's commands mean this rig: `recordkv` with its configuration, `nats` with its
+        server."""
         os.makedirs(self.path("bin"))
         tools = {"recordkv": f'"{program("RECORDKV", "recordkv")}" --config "{self.config}"',
                  "nats": f'"{program("RECORDKV_NATS_CLI", "nats")}"'}

@@ -1,4 +1,5 @@
-"""What stands between a client and a NATS server that speaks TLS: a door for clients without TLS, a wire that can be cut.
+"""What stands between a client and a NATS server that speaks TLS: a door for clients without TLS, a wire that can be
+cut.
 
 Owns: passing bytes on. Refuses to know: what they mean, but for the greeting before TLS.
 """

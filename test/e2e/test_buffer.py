@@ -19,10 +19,13 @@ def like_event(n: int) -> bytes:
     """As Jetstream sends it, with a rev that grows."""
     digits = "234567abcdefghijklmnopqrstuvwxyz"
     rev = "3kabcdefgh" + "".join(digits[n // 32 ** k % 32] for k in (2, 1, 0))
-    subject = {"uri": "at://did:plc:44ybard66vv44zksje25o7dz/app.bsky.feed.post/3k", "cid": "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a"}
+    subject = {"uri": "at://did:plc:44ybard66vv44zksje25o7dz/app.bsky.feed.post/3k",
+               "cid": "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a"}
     record = {"$type": "app.bsky.feed.like", "subject": subject, "createdAt": "2024-08-30T00:00:00Z"}
-    return json.dumps({"did": "did:plc:z72i7hdynmk6r22z27h6tvur", "time_us": 1_725_000_000_000_000 + n, "kind": "commit", "commit": {
-        "rev": rev, "operation": "create", "collection": "app.bsky.feed.like", "rkey": f"n{n}", "cid": dag_cbor.cid(record),
+    return json.dumps({"did": "did:plc:z72i7hdynmk6r22z27h6tvur", "time_us": 1_725_000_000_000_000 + n,
+                       "kind": "commit", "commit": {
+        "rev": rev, "operation": "create", "collection": "app.bsky.feed.like", "rkey": f"n{n}",
+                           "cid": dag_cbor.cid(record),
         "record": record}}).encode()
 
 
@@ -165,7 +168,8 @@ class LostBufferTest(unittest.TestCase):
 
 class OwnerTest(unittest.TestCase):
     def test_second_process_is_refused(self):
-        """X7: of kv and the views, one line, exit code 1, and the first one works on. Ingesters stand by: test_system."""
+        """X7: of kv and the views, one line, exit code 1, and the first one works on. Ingesters stand by:
+        test_system."""
         with Rig() as rig:
             rig.nats()
             rig.simulator("--events", EVENTS, "--rate", 2000, "--accounts", 500)

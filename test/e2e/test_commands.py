@@ -102,7 +102,8 @@ class RecordTest(CommandTest):
                 done = rig.command(*words)
                 self.assertEqual(done.returncode, 2, f"{words}: {done.stderr}")
                 self.assertTrue(done.stderr, words)
-            for name in ("run", "up", "init", "get", "ls", "put", "del", "wait", "likes", "query", "view", "tail", "status", "reset", "config"):
+            for name in ("run", "up", "init", "get", "ls", "put", "del", "wait", "likes", "query", "view", "tail",
+                         "status", "reset", "config"):
                 done = rig.command(name, "--help")
                 self.assertEqual(done.returncode, 0, name)
                 self.assertIn("Example:\n  recordkv", done.stdout, name)
@@ -210,8 +211,9 @@ class StatusTest(CommandTest):
             self.assertIn("the buffer takes nothing: ", ingest["reason"])
             self.assertTrue(told["buffer"]["full"])
             # What the server says alternates while the first message behind a refused one is tried again.
-            wait_for("status says why", lambda: re.search(r"ingest +STALLED since \S+: the buffer takes nothing: .*maximum",
-                                                         self.ask(rig, 1, "status")))
+            wait_for("status says why",
+                     lambda: re.search(r"ingest +STALLED since \S+: the buffer takes nothing: .*maximum",
+                                      self.ask(rig, 1, "status")))
 
 
 class ResetTest(CommandTest):

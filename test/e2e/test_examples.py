@@ -1,4 +1,5 @@
-"""The programs of docs/examples, each killed again and again over a store that changes: what they keep is the fold of it.
+"""The programs of docs/examples, each killed again and again over a store that changes: what they keep is the fold of
+it.
 
 Owns: how each is built and begun, kill -9 in the middle, the comparison. Refuses to know: how the store came about.
 """
@@ -56,8 +57,10 @@ class Program:
             env = {k: v.format(durable=self.durable, file=self.file) for k, v in self.env.items()}
             words += self.options if "LIKES_FILE" not in env else ()
             if "LIKES_FILE" in env:
-                env |= {"LIKES_NEW": "--new" in self.options and "yes" or "", "LIKES_OWN_POSITION": "--no-ack" in self.options and "yes" or ""}
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                env |= {"LIKES_NEW": "--new" in self.options and "yes" or "",
+                        "LIKES_OWN_POSITION": "--no-ack" in self.options and "yes" or ""}
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                            start_new_session=True,
                                             env={**plain_environment(), **env}, preexec_fn=die_with_parent)
         self.starts += 1
 
@@ -108,7 +111,8 @@ class ExamplesTest(unittest.TestCase):
         cls.rig = Rig().__enter__()
         cls.addClassCleanup(cls.rig.__exit__, None, None, None)
         cls.rig.nats()
-        cls.rig.simulator("--accounts", 60, "--past", 2000, "--events", 60000, "--rate", 100, "--churn", 200000, truth=False)
+        cls.rig.simulator("--accounts", 60, "--past", 2000, "--events", 60000, "--rate", 100, "--churn", 200000,
+                          truth=False)
         cls.rig.recordkv("ingest,kv")
         wait_for("the past is in the store", lambda: cls.rig.report("ingest").get("events", 0) >= 2000 and
                  cls.rig.stream("KV_record")["messages"] > 1000, 60)
@@ -142,7 +146,8 @@ class ExamplesTest(unittest.TestCase):
 
     @contextlib.contextmanager
     def standstill(self):
-        """The network is stopped, and all that it said is in the store: a snapshot and a file tell of the same moment."""
+        """The network is stopped, and all that it said is in the store: a snapshot and a file tell of the same
+        moment."""
         network = self.rig.parts["sim"].process
         network.send_signal(signal.SIGSTOP)
         try:
@@ -165,7 +170,8 @@ class ExamplesTest(unittest.TestCase):
     def compare_now(self, p: Program, before: int, begun: int) -> None:
         store = snapshot(self.rig)
         newest = max(seq for seq, _ in store.values())
-        wait_for(f"{p.durable} has come to {newest}", lambda: p.begun() and any(line[0] >= newest for line in p.lines()[-3000:]), 60)
+        wait_for(f"{p.durable} has come to {newest}", lambda: p.begun()
+                 and any(line[0] >= newest for line in p.lines()[-3000:]), 60)
         kept, order = {}, {}
         for seq, uri, subject in p.lines():
             self.assertGreaterEqual(seq, order.get(uri, 0) if "--no-ack" in p.options else 0)
@@ -184,18 +190,21 @@ class ExamplesTest(unittest.TestCase):
 
     def test_python(self):
         packages = os.path.join(ROOT, ".tools", "python")
-        self.survives("python", [sys.executable, "-B", os.path.join(EXAMPLES, "python", "likes.py"), "{url}", "{durable}", "{file}"],
+        self.survives("python", [sys.executable, "-B", os.path.join(EXAMPLES, "python", "likes.py"), "{url}",
+                                 "{durable}", "{file}"],
                       {"PYTHONPATH": packages})
 
     def test_typescript(self):
         here = os.path.join(EXAMPLES, "typescript")
         subprocess.run([os.path.join(here, "node_modules", ".bin", "tsc"), "-p", here], check=True, timeout=120 * SLOW)
-        self.survives("typescript", [program("RECORDKV_NODE", "node"), os.path.join(here, ".cache", "likes.js"), "{url}", "{durable}", "{file}"])
+        self.survives("typescript", [program("RECORDKV_NODE", "node"), os.path.join(here, ".cache", "likes.js"),
+                                     "{url}", "{durable}", "{file}"])
 
     def test_go(self):
         go = os.environ.get("RECORDKV_GO") or shutil.which("go") or "/usr/local/go/bin/go"
         binary = self.rig.path("likes-go")
-        subprocess.run([go, "build", "-buildvcs=false", "-o", binary, "."], cwd=os.path.join(EXAMPLES, "go"), check=True,
+        subprocess.run([go, "build", "-buildvcs=false", "-o", binary, "."], cwd=os.path.join(EXAMPLES, "go"),
+                       check=True,
                        env={**os.environ, "GOTOOLCHAIN": "auto"}, timeout=300 * SLOW)
         self.survives("go", [binary, "{url}", "{durable}", "{file}"])
 
@@ -207,7 +216,8 @@ class ExamplesTest(unittest.TestCase):
     def test_cpp(self):
         """Against an installed prefix, with pkg-config alone."""
         prefix = self.rig.path("prefix")
-        subprocess.run(["meson", "install", "-C", os.environ["RECORDKV_BUILD"], "--no-rebuild", "--tags", "devel", "--destdir",
+        subprocess.run(["meson", "install", "-C", os.environ["RECORDKV_BUILD"], "--no-rebuild", "--tags", "devel",
+                        "--destdir",
                         prefix], check=True, stdout=subprocess.DEVNULL, timeout=120 * SLOW)
         found = next(d for d, _, files in os.walk(prefix) if "recordkv.pc" in files)
         with open(os.path.join(found, "recordkv.pc"), "r+") as f:  # as if it had been configured with that prefix
@@ -227,7 +237,8 @@ class ExamplesTest(unittest.TestCase):
         with open(os.path.join(EXAMPLES, "cpp", "likes.cpp")) as f:
             code = [line for line in f.read().splitlines() if line and not line.startswith(("//", "#include"))]
         self.assertLessEqual(len(code), 30, "an indexer is thirty lines")
-        self.survives("cpp", [binary, "--set", f"nats.url={self.rig.url}", "--set", "http.listen=", "--stages", "likes"],
+        self.survives("cpp", [binary, "--set", f"nats.url={self.rig.url}", "--set", "http.listen=", "--stages",
+                              "likes"],
                       {"LIKES_DURABLE": "{durable}", "LIKES_FILE": "{file}"})
 
 

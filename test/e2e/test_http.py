@@ -1,5 +1,5 @@
-"""HTTP clients that are slow, silent, oversized or malformed, and a thousand idle ones, harm neither the pipe nor honest
-clients.
+"""HTTP clients that are slow, silent, oversized or malformed, and a thousand idle ones, harm neither the pipe nor
+honest clients.
 
 Owns: one history sent through the whole pipe twice, without and with them. What a single connection may do is proved by
 stages/http; here all of them together cost no record, no answer and no memory. The rates are printed, not judged.
@@ -86,7 +86,8 @@ class HostileTest(unittest.TestCase):
                     "slowest_ms": round(1000 * honest.slowest)}
 
     def seconds_of_the_pipe(self, rig: Rig) -> float:
-        """From the first record in the store to the last likes folded, by nats-server's clock: the test may ask late."""
+        """From the first record in the store to the last likes folded, by nats-server's clock: the test may ask
+        late."""
         def when(stamp: str) -> float:
             whole, _, fraction = stamp.rstrip("Z").partition(".")
             return datetime.datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{fraction or 0}")
@@ -94,7 +95,8 @@ class HostileTest(unittest.TestCase):
         return when(folded) - when(rig.stream("KV_record")["first_ts"])
 
     def attacked_to_the_end(self, rig: Rig, crowd, meanwhile) -> None:
-        """All kinds were there, and the server answered each in its way. A slow one takes ten seconds to be given up."""
+        """All kinds were there, and the server answered each in its way. A slow one takes ten seconds to be given
+        up."""
         wait_for("all kinds attack", lambda: "attacking" in crowd.text(), 60, meanwhile=meanwhile)
         started = time.monotonic()
         wait_for("slow clients have been given up", lambda: time.monotonic() - started > 12, 30, meanwhile=meanwhile)

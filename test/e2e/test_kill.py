@@ -209,10 +209,13 @@ class KillTest(unittest.TestCase):
         repeated = rig.stream("KV_record")["last_seq"] - EVENTS
         older = watch.total(ignored)
         reconnects = sum(rig.parts[s].text().count(" reconnected to server ") for s in battle.stages)
-        print(f"\n{battle.in_flight}/{KILLS} kills met events in the buffer; it was full in {watch.full} of {watch.samples} "
-              f"samples; {repeated} records written twice, {older} events ignored as repeated, {reconnects} reconnects, the store full {battle.filled} times")
+        print(f"\n{battle.in_flight}/{KILLS} kills met events in the buffer; it was full in {watch.full} of "
+              f"{watch.samples} "
+              f"samples; {repeated} records written twice, {older} events ignored as repeated, {reconnects} "
+              f"reconnects, the store full {battle.filled} times")
         self.assertEqual(len(battle.schedule), KILLS)
-        self.fights.append({"in flight": battle.in_flight, "full": watch.full, "repeated": repeated + older, "reconnects": reconnects,
+        self.fights.append({"in flight": battle.in_flight, "full": watch.full, "repeated": repeated + older,
+                            "reconnects": reconnects,
                             "full store": battle.filled})
 
     def test_kill(self):
@@ -223,7 +226,8 @@ class KillTest(unittest.TestCase):
                     self.run_one(int(seed), layout)
         # Over all runs, since chance decides what a single one meets: every kind of trouble must have happened.
         met = {what: sum(fight[what] for fight in self.fights) for what in self.fights[0]}
-        self.assertGreaterEqual(met.pop("in flight"), len(self.fights) * KILLS // 4, "too few kills met events in flight")
+        self.assertGreaterEqual(met.pop("in flight"), len(self.fights) * KILLS // 4,
+                                "too few kills met events in flight")
         for what, times in met.items():
             self.assertGreater(times, 0, f"{what}: that never happened")
 

@@ -1,6 +1,8 @@
-"""docs/operations.md does what it says: its blocks marked `sh run` are run in order, on real parts, while a network happens.
+"""docs/operations.md does what it says: its blocks marked `sh run` are run in order, on real parts, while a network
+happens.
 
-Owns: reading the blocks, and the machine they expect: `recordkv` and `nats` in PATH, a configuration, a server, a source.
+Owns: reading the blocks, and the machine they expect: `recordkv` and `nats` in PATH, a configuration, a server, a
+source.
 Refuses to know: what the blocks hold. `sh run stopped` is run while no recordkv process is there, and then one starts.
 """
 

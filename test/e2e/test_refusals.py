@@ -116,7 +116,8 @@ class ServerTest(RefusalTest):
 
 class StoreTest(RefusalTest):
     BUCKET = {"name": "KV_record", "subjects": ["$KV.record.>"], "max_msgs_per_subject": 1, "discard": "new",
-              "storage": "file", "allow_direct": True, "allow_rollup_hdrs": True, "deny_delete": True, "num_replicas": 1}
+              "storage": "file", "allow_direct": True, "allow_rollup_hdrs": True, "deny_delete": True,
+              "num_replicas": 1}
 
     def test_other_partitions(self):
         with Rig() as rig:

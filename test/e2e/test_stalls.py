@@ -1,4 +1,5 @@
-"""Every stall is named: produced on purpose, told by status, /readyz and the metric within ten seconds, and gone when it ends.
+"""Every stall is named: produced on purpose, told by status, /readyz and the metric within ten seconds, and gone when
+it ends.
 
 Owns: one test a cause. The figures of a process that is well: test_http.
 """
@@ -27,7 +28,8 @@ class StallRig(Rig):
         return answer(self.http, path)
 
     def stalled_in_metrics(self) -> set:
-        return set(re.findall(r'^recordkv_stalled\{stage="\w+",part="([\w-]+)",cause="(\w+)"\} 1$', self.ask("/metrics")[1], re.M))
+        return set(re.findall(r'^recordkv_stalled\{stage="\w+",part="([\w-]+)",cause="(\w+)"\} 1$',
+                              self.ask("/metrics")[1], re.M))
 
     def stalled_in_readyz(self) -> set:
         code, body = self.ask("/readyz")
@@ -63,20 +65,23 @@ class StallRig(Rig):
 
 class MetricsTest(unittest.TestCase):
     def test_promtool_accepts_them(self):
-        """Prometheus' own judge, on a process that has worked and one that stands by; and the alarms know these series."""
+        """Prometheus' own judge, on a process that has worked and one that stands by; and the alarms know these
+        series."""
         with StallRig() as rig:
             rig.nats()
             rig.simulator("--events", 3000, "--rate", 1000, "--wait-for-client")
             rig.recordkv()
             wait_for("records arrive", lambda: rig.stream("KV_record")["messages"] > 500)
-            wait_for("rows are visible", lambda: re.search(r"^recordkv_visible_seconds_count\{.*\} [1-9]", rig.ask("/metrics")[1], re.M))
+            wait_for("rows are visible", lambda: re.search(r"^recordkv_visible_seconds_count\{.*\} [1-9]",
+                                                           rig.ask("/metrics")[1], re.M))
             wait_for("the streams are known", lambda: "recordkv_store_keys" in rig.ask("/metrics")[1])
             first, other = rig.ask("/metrics")[1], free_port()
             rig.settings["http.listen"] = f"127.0.0.1:{other}"
             second = rig.recordkv("ingest", "second")
             wait_for("it stands by", lambda: "standing by" in second.text())
             rig.http = other
-            wait_for("/metrics says so", lambda: 'recordkv_standby{stage="ingest",part="ingest"} 1' in rig.ask("/metrics")[1])
+            wait_for("/metrics says so",
+                     lambda: 'recordkv_standby{stage="ingest",part="ingest"} 1' in rig.ask("/metrics")[1])
             self.assertEqual(rig.ask("/readyz")[0], 200)
             for text in (first, rig.ask("/metrics")[1]):
                 judged = subprocess.run([program("PROMTOOL", "promtool"), "check", "metrics"], input=text, text=True,
@@ -86,7 +91,8 @@ class MetricsTest(unittest.TestCase):
                 asked_for = set(re.findall(r"recordkv_[a-z_]+", f.read()))
             absent = {name for name in asked_for if f"\n{name}" not in "\n" + first}
             # A series from the first on; and one that PostgreSQL alone has.
-            counted_later = {"recordkv_errors_total", "recordkv_source_reconnects_total", "recordkv_view_oldest_transaction_seconds"}
+            counted_later = {"recordkv_errors_total", "recordkv_source_reconnects_total",
+                             "recordkv_view_oldest_transaction_seconds"}
             self.assertEqual(absent - counted_later, set())
 
 
@@ -95,12 +101,14 @@ class BehindTest(unittest.TestCase):
         """A user of records that are two hours old is told so, although nothing waits in NATS."""
         with StallRig() as rig:
             rig.nats()
-            rig.simulator("--events", 100_000, "--rate", 400, "--wait-for-client", "--base", int((time.time() - 7200) * 1e6), truth=False)
+            rig.simulator("--events", 100_000, "--rate", 400, "--wait-for-client", "--base",
+                          int((time.time() - 7200) * 1e6), truth=False)
             rig.recordkv()
             wait_for("records arrive", lambda: rig.stream("KV_record")["messages"] > 100)
             wait_for("/readyz says so", lambda: "ingest: lags by 7" in rig.ask("/readyz")[1])
             self.assertEqual(rig.ask("/readyz")[0], 503)
-            behind = re.search(r'^recordkv_lag_seconds\{stage="ingest",part="ingest"\} (\S+)$', rig.ask("/metrics")[1], re.M)
+            behind = re.search(r'^recordkv_lag_seconds\{stage="ingest",part="ingest"\} (\S+)$', rig.ask("/metrics")[1],
+                               re.M)
             self.assertGreater(float(behind[1]), 7000)
             wait_for("status says so", lambda: rig.report("ingest").get("lag_seconds", 0) > 7000)
 
@@ -240,7 +248,8 @@ class StallTest(unittest.TestCase):
             rig.nats()
             rig.simulator("--events", 200_000, "--rate", 4000, "--accounts", 300, "--wait-for-client", truth=False)
             rig.write_config()
-            part = rig.add("recordkv", [*mount, rig.path("state"), program("RECORDKV", "recordkv"), "--config", rig.config])
+            part = rig.add("recordkv", [*mount, rig.path("state"), program("RECORDKV", "recordkv"), "--config",
+                                        rig.config])
             rig.named("view-likes", "disk_full")
             self.assertIn("disk is full", rig.ask("/readyz")[1])
             room = ["nsenter", "-t", str(part.process.pid), "-U", "-m", "--preserve-credentials",

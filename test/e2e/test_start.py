@@ -1,6 +1,7 @@
 """A start that has to wait, and what systemd and HTTP are told of it.
 
-Owns: nats.start_timeout, sd_notify, the port of http.listen that is taken. How a wrong server is refused: test_refusals.
+Owns: nats.start_timeout, sd_notify, the port of http.listen that is taken. How a wrong server is refused:
+test_refusals.
 """
 
 import json
@@ -79,9 +80,11 @@ class PortTest(unittest.TestCase):
             self.assertIn(rig.settings["http.listen"], said[0])
 
     def test_the_default_port_that_is_taken(self):
-        """A warning, and the work goes on. In a network of its own, since another program may have the default port here."""
+        """A warning, and the work goes on. In a network of its own, since another program may have the default port
+        here."""
         with Rig() as rig:
-            probe = subprocess.run(["unshare", "-rn", "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
+            probe = subprocess.run(["unshare", "-rn", "ip", "link", "set", "lo", "up"], capture_output=True,
+                                   check=False)
             if probe.returncode != 0:
                 self.skipTest(f"no network namespace can be made here: {probe.stderr.decode().strip()}")
             del rig.settings["http.listen"]

@@ -1,4 +1,5 @@
-"""Several processes: shares of partitions, a standby ingester, a stopped and awakened one; store and views stay the truth.
+"""Several processes: shares of partitions, a standby ingester, a stopped and awakened one; store and views stay the
+truth.
 
 Owns: the division of work, its change, take-over times (printed, not asserted beyond the promise), fencing.
 RECORDKV_SYSTEM_SECONDS (25) and RECORDKV_SYSTEM_STOPS (2) make the long form: 180 and 10.
@@ -59,7 +60,8 @@ class DivisionTest(unittest.TestCase):
             rig.check_store(60)
 
     def test_divided_anew(self):
-        """From one process to four shares to two and back: a restart each time, nothing left behind, nothing repeated."""
+        """From one process to four shares to two and back: a restart each time, nothing left behind, nothing
+        repeated."""
         with Rig() as rig:
             rig.nats()
             rig.simulator("--events", 16_000, "--rate", 2500, "--accounts", 300, "--wait-for-client")
@@ -102,8 +104,8 @@ class DivisionTest(unittest.TestCase):
             rig.check_store(60)
 
     def test_stopped_writer(self):
-        """SIGSTOP of a kv in full work until another has taken over and gone on, then SIGCONT: what it had in hand is old by
-        now, and the store's puts have no fence. It asks for its lock before it sends anything."""
+        """SIGSTOP of a kv in full work until another has taken over and gone on, then SIGCONT: what it had in hand is
+        old by now, and the store's puts have no fence. It asks for its lock before it sends anything."""
         with Rig(**{"ingest.max_msgs": 5_000}) as rig:
             rig.nats()
             rig.simulator("--events", 60_000, "--rate", 2500, "--accounts", 40, "--churn", 250_000, "--wait-for-client")
@@ -157,8 +159,9 @@ class StandbyTest(unittest.TestCase):
             rig.check_store(60)
 
     def test_stopped_and_awakened(self):
-        """SIGSTOP until another has taken over, then SIGCONT: the old one learns it before it writes anything, and goes.
-        Its publishes name a sequence that no longer is the last, its cursor writes a revision that no longer is."""
+        """SIGSTOP until another has taken over, then SIGCONT: the old one learns it before it writes anything, and
+        goes. Its publishes name a sequence that no longer is the last, its cursor writes a revision that no longer
+        is."""
         # Long enough that the successor has not yet written a cursor when the old process resumes with its own.
         with Rig(sync_interval="1s") as rig:
             pause = float(os.environ.get("RECORDKV_SYSTEM_PAUSE", "1"))

@@ -1,6 +1,7 @@
 """`recordkv tail`: what a program in any language reads, whatever is killed, and what it never reads.
 
-Owns: the lines, the filters, acknowledgement by line, back-pressure, how it ends. Refuses to know: the stages (test_kill.py).
+Owns: the lines, the filters, acknowledgement by line, back-pressure, how it ends. Refuses to know: the stages
+(test_kill.py).
 """
 
 import json
@@ -96,8 +97,9 @@ def store(rig: Rig, wanted=lambda collection: True) -> dict:
     for subject, headers, _, _ in support.nats_wire.read_stream(rig.url, "KV_record", "$KV.record.>"):
         _, _, _, *collection, did, rkey = subject.replace("/3A", ":").split(".")
         if wanted(".".join(collection)):
-            found[f"at://{did}/{'.'.join(collection)}/{rkey}".replace("/2E", ".").replace("/7E", "~").replace("/5F", "_")] = (
-                None if headers.get("KV-Operation") else headers["cid"])
+            found[f"at://{did}/{'.'.join(collection)}/{rkey}".replace("/2E", ".").replace("/7E", "~").replace("/5F",
+                                                                                                              "_")] = (
+         None if headers.get("KV-Operation") else headers["cid"])
     return found
 
 
@@ -157,19 +159,23 @@ class TailTest(unittest.TestCase):
                 self.put(rig, f"at://{A}/{LIKE}/4")
                 self.assertEqual(tail.end(), 0, tail.said())
                 tail.read(1)
-                self.assertEqual([(line["uri"][-1], line["op"]) for line in tail.lines], [("3", "create"), ("1", "delete")])
+                self.assertEqual([(line["uri"][-1], line["op"]) for line in tail.lines],
+                                 [("3", "create"), ("1", "delete")])
                 self.assertNotIn("record", tail.lines[1])
 
     def test_filters_are_exact(self):
         with Rig() as rig:
             rig.nats()
-            names = [f"at://{did}/{collection}/1" for did in (A, B) for collection in (LIKE, LONGER, FOLLOW, BLOCK, NEXT_DOOR)]
+            names = [f"at://{did}/{collection}/1" for did in (A, B)
+                     for collection in (LIKE, LONGER, FOLLOW, BLOCK, NEXT_DOOR)]
             self.put(rig, *names)
-            partition = {did: json.loads(rig.command("get", f"at://{did}/{LIKE}/1", "--meta").stdout)["key"][0] for did in (A, B)}
+            partition = {did: json.loads(rig.command("get", f"at://{did}/{LIKE}/1", "--meta").stdout)["key"][0]
+                         for did in (A, B)}
             self.assertNotEqual(partition[A], partition[B])
             of = lambda *wanted: [uri for uri in names if uri.split("/")[3] in wanted]  # noqa: E731
             cases = [([LIKE], of(LIKE)), ([LONGER], of(LONGER)), (["app.bsky.graph.*"], of(FOLLOW, BLOCK)),
-                     (["app.bsky.feed.like.*"], of(LONGER)), (["*"], names), ([LIKE, "app.bsky.graph.*", FOLLOW], of(LIKE, FOLLOW, BLOCK)),
+                     (["app.bsky.feed.like.*"], of(LONGER)), (["*"], names),
+                     ([LIKE, "app.bsky.graph.*", FOLLOW], of(LIKE, FOLLOW, BLOCK)),
                      (["app.bsky.*", "--did", A], [uri for uri in names if A in uri]),
                      ([LIKE, "--did", B], [f"at://{B}/{LIKE}/1"]),
                      (["*", "--partition", partition[B]], [uri for uri in names if B in uri])]
@@ -187,10 +193,13 @@ class TailTest(unittest.TestCase):
             rig.nats()
             self.assertIn("no store yet", rig.command("tail", "*").stderr)
             self.put(rig, f"at://{A}/{LIKE}/1")
-            for words, code, why in ((["like"], 2, "no collection"), ([LIKE + "*"], 2, "no collection"), ([], 2, "required"),
+            for words, code, why in ((["like"], 2, "no collection"), ([LIKE + "*"], 2, "no collection"),
+                                     ([], 2, "required"),
                                      ([LIKE, "--did", "me"], 2, "no DID"), ([LIKE, "--partition", "x"], 2, "x"),
-                                     ([LIKE, "--durable", "view-likes"], 2, "own stages"), ([LIKE, "--durable", "kv"], 2, "own stages"),
-                                     ([LIKE, "--durable", "a.b"], 2, "no name"), ([LIKE, "--ack", "stdin"], 2, "--durable"),
+                                     ([LIKE, "--durable", "view-likes"], 2, "own stages"),
+                                     ([LIKE, "--durable", "kv"], 2, "own stages"),
+                                     ([LIKE, "--durable", "a.b"], 2, "no name"),
+                                     ([LIKE, "--ack", "stdin"], 2, "--durable"),
                                      ([LIKE, "--ack", "yes", "--durable", "d"], 2, "--ack")):
                 with self.subTest(words=words):
                     done = rig.command("tail", *words)
@@ -218,7 +227,8 @@ class TailTest(unittest.TestCase):
             self.put(rig, f"at://{A}/{LIKE}/1")
             key = json.loads(rig.command("get", f"at://{A}/{LIKE}/1", "--meta").stdout)["key"][:-1]
             wire = support.nats_wire.Connection(rig.url)
-            for n, payload in enumerate((b'{\n  "a": 1,\r\n  "b": "x\\n"\n}\n', b"{", b'"\xff"', b"[" * 5000, b"{}\n{}")):
+            for n, payload in enumerate((b'{\n  "a": 1,\r\n  "b": "x\\n"\n}\n', b"{", b'"\xff"', b"[" * 5000,
+                                         b"{}\n{}")):
                 wire.request(f"$KV.record.{key}{n + 2}", payload, {"cid": 'x"y', "time": "\x01"} if n else None)
             wire.request("$KV.record.not.a", b"{}")
             wire.close()
@@ -255,7 +265,8 @@ class TailTest(unittest.TestCase):
                     work.read, work.acknowledged = 0, sure
                     tail.read_until(f"lines after kill {kills}", work, 60)
                     self.ascending(tail.lines)
-                    self.assertGreater(tail.lines[0]["seq"] if tail.lines else sure + 1, sure, "an acknowledged line came again")
+                    self.assertGreater(tail.lines[0]["seq"] if tail.lines else sure + 1, sure,
+                                       "an acknowledged line came again")
                     if last:
                         self.assertEqual(tail.end(signal.SIGTERM), 0, tail.said())
                         break
@@ -301,7 +312,8 @@ class TailTest(unittest.TestCase):
                 wire.request(f"$KV.record.{key}x{n}", json.dumps({"n": n, "long": "x" * 200_000}).encode())
             wire.close()
             with Tail(rig, LIKE, "--durable", "slow") as tail:
-                wait_for("it has begun", lambda: tail.ready.select(0) and consumers(rig)[0]["delivered"]["stream_seq"] > 1)
+                wait_for("it has begun", lambda: tail.ready.select(0)
+                         and consumers(rig)[0]["delivered"]["stream_seq"] > 1)
                 seen = [0, time.monotonic()]
 
                 def stands_still():

@@ -73,7 +73,8 @@ class ViewCommandsTest(unittest.TestCase):
             self.ask(rig, 0, "put", LIKE, like(POST), "--wait")
             wait_for("the live build is folded", lambda: rig.report("view-likes").get("position", 0) > 0)
             row = json.loads(self.ask(rig, 0, "view", "list", "--json"))
-            self.assertEqual((row["view"], row["state"], row["lag_messages"], row["next"]), ("likes", "answers", 0, None))
+            self.assertEqual((row["view"], row["state"], row["lag_messages"], row["next"]),
+                             ("likes", "answers", 0, None))
             self.assertIn('collection = "app.bsky.feed.like"', self.ask(rig, 0, "view", "show", "likes"))
             self.assertEqual(self.ask(rig, 0, "view", "rebuild", "likes"), "view likes is rebuilt\n")
             again = json.loads(self.ask(rig, 0, "view", "list", "--json"))
@@ -82,7 +83,8 @@ class ViewCommandsTest(unittest.TestCase):
             self.assertIn("no process keeps it", self.ask(rig, 0, "view", "list"))
             self.assertIn("no process keeps view likes", self.ask(rig, 3, "view", "rebuild", "likes"))
             rig.recordkv("index", name="later")  # the wish stands
-            wait_for("it is rebuilt", lambda: json.loads(self.ask(rig, 0, "view", "list", "--json"))["build"] > again["build"], 60)
+            wait_for("it is rebuilt", lambda: json.loads(self.ask(rig, 0, "view", "list",
+                                                                  "--json"))["build"] > again["build"], 60)
 
     def test_postgres_with_tls_and_a_password(self):
         port = free_port()
@@ -110,7 +112,8 @@ class ViewCommandsTest(unittest.TestCase):
             self.kept(rig)
             self.ask(rig, 0, "put", LIKE, like(POST), "--wait")
             self.assertEqual(json.loads(self.ask(rig, 0, "query", "likes", "--json"))["subject"], POST)
-            self.assertEqual(server.query("SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'views'"), "t")
+            self.assertEqual(server.query("SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
+                                          "WHERE usename = 'views'"), "t")
             self.assertEqual(part.stop(), 0)
             self.assertNotIn("-secret", part.text() + self.ask(rig, 0, "config", "show"))
 
@@ -132,13 +135,15 @@ class ViewCommandsTest(unittest.TestCase):
         with Rig() as rig:
             for name in sorted(os.listdir(os.path.join(ROOT, "config", "views"))):
                 with self.subTest(name):
-                    self.assertIn("tests pass", self.ask(rig, 0, "view", "check", os.path.join(ROOT, "config", "views", name)))
+                    self.assertIn("tests pass", self.ask(rig, 0, "view", "check",
+                                                         os.path.join(ROOT, "config", "views", name)))
             wrong = rig.path("wrong.toml")
             with open(wrong, "w", encoding="utf-8") as f:
                 f.write('[[view]]\nname = "x"\ncollection = "app.bsky.feed.like"\ncolums = []\n')
             self.assertIn("wrong.toml:4: view.colums", self.ask(rig, 2, "view", "check", wrong))
             with open(wrong, "w", encoding="utf-8") as f:
-                f.write('[[view]]\nname = "x"\ncollection = "app.bsky.feed.like"\ncolumns = [{ name = "a", pointer = "/a" }]\n'
+                f.write('[[view]]\nname = "x"\ncollection = "app.bsky.feed.like"\ncolumns = [{ name = "a", pointer = '
+                        '"/a" }]\n'
                         '[[view.test]]\nrecord = \'{"a":"b"}\'\nrow = { a = "c" }\n')
             self.assertIn("0 of 1 tests pass", self.ask(rig, 1, "view", "check", wrong))
 

@@ -1,7 +1,7 @@
 """The newcomer's path of docs/views.md does what it says: its blocks are run in order, in a directory of one's own.
 
-Owns: reading the blocks (`sh run` is run, `toml file=NAME` is written), and the machine they expect: `recordkv` and `nats` in
-PATH, a network with reposts, a store that fills. Refuses to know: what the blocks hold.
+Owns: reading the blocks (`sh run` is run, `toml file=NAME` is written), and the machine they expect: `recordkv` and
+`nats` in PATH, a network with reposts, a store that fills. Refuses to know: what the blocks hold.
 """
 
 import os
@@ -38,7 +38,8 @@ class ViewsPageTest(unittest.TestCase):
         log = rig.path(f"line-{line}.log")
         with open(log, "wb") as out:
             process = subprocess.Popen(["bash", "-euo", "pipefail", "-c", commands], cwd=rig.directory, env=environment,
-                                       stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, preexec_fn=die_with_parent)
+                                       stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                                       preexec_fn=die_with_parent)
             self.addCleanup(self.end_group, process.pid)
             code = process.wait(120 * SLOW)
         with open(log, encoding="utf-8", errors="replace") as f:
@@ -55,7 +56,8 @@ class ViewsPageTest(unittest.TestCase):
             pass
 
     def reposts_stand(self, rig: Rig) -> bool:
-        subjects = rig.api("STREAM.INFO.KV_record", subjects_filter=f"$KV.record.*.{REPOST}.*.*")["state"].get("subjects") or {}
+        subjects = rig.api("STREAM.INFO.KV_record",
+                           subjects_filter=f"$KV.record.*.{REPOST}.*.*")["state"].get("subjects") or {}
         return len(subjects) > 50
 
     def check_rows(self, rig: Rig, view: str) -> None:
@@ -63,7 +65,8 @@ class ViewsPageTest(unittest.TestCase):
         fold = fold_views.fold(read_store(rig.url, "record", ["KV_record"]), VIEWS["reposts"])
         got = view_tables.read(rig.path("state", "views.db"), view, ["subject"])
         place = got.columns.index("subject")
-        self.assertEqual({tuple(row[:3]): row[place] for row in got.rows}, {at: row[0] for at, row in fold.rows.items()})
+        self.assertEqual({tuple(row[:3]): row[place] for row in got.rows},
+                         {at: row[0] for at, row in fold.rows.items()})
         self.assertEqual(sum(count for _, count in got.counters["subject"]), len(fold.rows))
         print(f"{view}: {len(got.rows)} rows")
 
@@ -71,7 +74,8 @@ class ViewsPageTest(unittest.TestCase):
         todo = blocks()
         views = [view for _, file, text in todo if file for view in tomllib.loads(text).get("view", [])]
         commands = "".join(text for _, file, text in todo if not file)
-        self.assertEqual([view["collection"] for view in views], [REPOST], f"the page no longer writes a view of {REPOST}")
+        self.assertEqual([view["collection"] for view in views], [REPOST],
+                         f"the page no longer writes a view of {REPOST}")
         for word in ("view check", "query"):
             self.assertIn(word, commands, "the page has lost a part of its path")
         with Rig() as rig:
@@ -83,7 +87,8 @@ class ViewsPageTest(unittest.TestCase):
             rig.nats()
             rig.simulator("--events", EVENTS, "--accounts", 200)
             rig.recordkv("ingest,kv", name="store")
-            wait_for("all of the network is stored", lambda: rig.sim_state()["emitted"] >= EVENTS and rig.drained() and self.reposts_stand(rig), 60)
+            wait_for("all of the network is stored", lambda: rig.sim_state()["emitted"] >= EVENTS and rig.drained()
+                     and self.reposts_stand(rig), 60)
             said = ""
             for line, file, text in todo:
                 if file:

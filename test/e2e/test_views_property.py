@@ -1,8 +1,10 @@
-"""Exact views: random histories, kill -9 at named points, rebuilds, changed definitions, another store; the fold is the fold.
+"""Exact views: random histories, kill -9 at named points, rebuilds, changed definitions, another store; the fold is the
+fold.
 
-Owns: the schedule of troubles and the proof that each happened. RECORDKV_SEEDS ("0 1 2 …") chooses the runs; by default 20,
-with RECORDKV_LONG=1 200. A seed replays the same records and the same plan; what a kill then meets is up to the clock. Even
-seeds live through it in SQLite and are then folded anew into PostgreSQL, again under kills; odd seeds the other way round.
+Owns: the schedule of troubles and the proof that each happened. RECORDKV_SEEDS ("0 1 2 …") chooses the runs; by default
+20, with RECORDKV_LONG=1 200. A seed replays the same records and the same plan; what a kill then meets is up to the
+clock. Even seeds live through it in SQLite and are then folded anew into PostgreSQL, again under kills; odd seeds the
+other way round.
 """
 
 import collections
@@ -28,7 +30,8 @@ TOLD = "over all seeds: "
 ALTERABLE = {"likes": "/via/uri", "reposts": "/via/cid", "follows": "/createdAt", "profiles": "/website"}
 RARE = ("swap", "bulk")
 DIVISIONS = (("0-7", "8-f"), ("8-f", "0-7"), ("0-2", "3-9", "a-f"), ("all",))
-TROUBLES = ("rebuild", "definition changed", "definition changed back", "nats killed", "store recreated", "database killed",
+TROUBLES = ("rebuild", "definition changed", "definition changed back", "nats killed", "store recreated",
+            "database killed",
             "killed anywhere", "stopped", "divided")
 
 
@@ -67,7 +70,8 @@ class Battle:
         self.chance = random.Random(f"life {self.seed} {life}")
         crash = self.crash_point(life)
         shares = self.chance.choice(DIVISIONS) if self.seed % 5 == 2 else ("all",)
-        trouble = "rebuild" if crash.split(":")[0].endswith(RARE) else self.chance.choice(["none", "rebuild", "nats", "database"])
+        trouble = "rebuild" if crash.split(":")[0].endswith(RARE) else self.chance.choice(["none", "rebuild", "nats",
+                                                                                           "database"])
         if life == QUIET_LIFE:
             crash, trouble = "never:1", "database" if self.postgres else "nats"
         views = self.chance.sample(SHIPPED, 2 if crash.split(":")[0].endswith(RARE) else 1)
@@ -86,7 +90,8 @@ class Battle:
         """It has begun its work, or ended it: one that still begins may give up where a server is away, and says so."""
         index, = self.rig.indexes
         wait_for("it works or dies", lambda: self.rig.died_by_itself() or (
-            (told := self.rig.report("view-links")).get("pid") == index.process.pid and told.get("state") == "running"), 20)
+            (told := self.rig.report("view-links")).get("pid") == index.process.pid and told.get("state") == "running"),
+                 20)
         return index.running()
 
     def interrupt(self, trouble: str) -> None:
@@ -104,7 +109,8 @@ class Battle:
             self.met["database killed"] += 1
 
     def die(self, crash: str) -> None:
-        """At the point where it was to; else, when that did not come within a second, anywhere; now and then in peace."""
+        """At the point where it was to; else, when that did not come within a second, anywhere; now and then in
+        peace."""
         until = time.monotonic() + self.chance.choice([0.1, 0.3, 0.9]) * SLOW
         while time.monotonic() < until:
             if self.rig.died_by_itself():
@@ -115,7 +121,8 @@ class Battle:
             self.rig.kill_index()
         elif self.seed % 4 == 0 or self.chance.random() < 0.2:
             codes = self.rig.stop_index()
-            if not set(codes) <= {0, -9, -15}:  # its crash point may come on the way out, SIGTERM before it minds signals
+            # its crash point may come on the way out, SIGTERM before it minds signals
+            if not set(codes) <= {0, -9, -15}:
                 raise AssertionError(f"SIGTERM: exit codes {codes}")
             self.met["stopped"] += 1
         else:
@@ -174,7 +181,8 @@ class ViewsPropertyTest(unittest.TestCase):
                 self.assertEqual(rig.stop_index(), [0])
             finally:
                 battle.writer.close()
-                happened = ", ".join(f"{what} {n}" for what, n in sorted({**battle.history.counts, **battle.met}.items()))
+                happened = ", ".join(f"{what} {n}" for what,
+                                     n in sorted({**battle.history.counts, **battle.met}.items()))
                 print(f"RECORDKV_SEEDS={seed}: {happened}; {time.monotonic() - began:.1f} s", flush=True)
         postgres.query(f"DROP DATABASE {name} WITH (FORCE)")
         return battle.met
@@ -205,7 +213,8 @@ class ViewsPropertyTest(unittest.TestCase):
         return met
 
     def run_beside_each_other(self) -> collections.Counter:
-        """A seed mostly waits for processes to start and to die: several are run at a time, each by a process of its own."""
+        """A seed mostly waits for processes to start and to die: several are run at a time, each by a process of its
+        own."""
         parts = [subprocess.Popen([sys.executable, "-B", "-m", "unittest", "-v", "test_views_property"], text=True,
                                   env={**os.environ, "RECORDKV_SEEDS": " ".join(map(str, range(n, SEEDS, AT_A_TIME)))},
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)

@@ -1,7 +1,8 @@
 """The swap: readers ask a view once a millisecond, through rebuilds and a changed definition. Only the rows tell them.
 
-Owns: the readers, what happens meanwhile, and the proof that tables were swapped while they read. The store only grows, so a
-half-built table would show itself as a count below the one at the start, and an answer between two tables as an error.
+Owns: the readers, what happens meanwhile, and the proof that tables were swapped while they read. The store only grows,
+so a half-built table would show itself as a count below the one at the start, and an answer between two tables as an
+error.
 """
 
 import json
@@ -31,7 +32,8 @@ def like(number: int) -> tuple:
     place = Place(DID if number == 0 else f"did:plc:{number % 500:a>24}", LIKE, RKEY if number == 0 else f"3k{number}")
     subject = f"at://did:plc:{number % 97:b>24}/app.bsky.feed.post/3k{number % 301}"
     record = {"$type": LIKE, "subject": {"uri": subject, "cid": "bafyrei"}, "createdAt": "2024-11-05T12:00:00.000Z"}
-    return key_of(place), {"op": "create", "rev": "3k", "cid": "bafyrei", "time": "2024-11-05T12:00:00.000Z"}, json.dumps(record).encode()
+    return key_of(place), {"op": "create", "rev": "3k", "cid": "bafyrei",
+                           "time": "2024-11-05T12:00:00.000Z"}, json.dumps(record).encode()
 
 
 class Stream(threading.Thread):
@@ -57,9 +59,11 @@ class Readers:
     def __init__(self, rig: ViewsRig, floor: int):
         self.rig, self.ended, self.asked, self.wrong = rig, threading.Event(), 0, []
         words = [rig.database, "likes", "subject", str(floor), DID, RKEY]
-        self.processes = [subprocess.Popen([sys.executable, "-B", os.path.join(HERE, "view_reader.py"), *words, kind], text=True,
+        self.processes = [subprocess.Popen([sys.executable, "-B", os.path.join(HERE, "view_reader.py"), *words, kind],
+                                           text=True,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                           env=plain_environment(("RECORDKV_POSTGRES_BIN",)), preexec_fn=die_with_parent) for kind in KINDS]
+                                           env=plain_environment(("RECORDKV_POSTGRES_BIN",)),
+                                           preexec_fn=die_with_parent) for kind in KINDS]
         rig.write_config()
         self.thread = threading.Thread(target=self.query, daemon=True)
         self.thread.start()
@@ -68,7 +72,8 @@ class Readers:
         """`recordkv query` is a reader, too, if a slow one."""
         while not self.ended.is_set():
             for words in (["likes", "--where", f"did={DID}"], ["likes_by_subject"]):
-                done = subprocess.run([self.rig.program(), "--config", self.rig.config, "query", *words, "--limit", "1", "--json"], text=True,
+                done = subprocess.run([self.rig.program(), "--config", self.rig.config, "query", *words, "--limit", "1",
+                                       "--json"], text=True,
                                       capture_output=True, cwd=self.rig.directory, env=plain_environment(), check=False)
                 self.asked += 1
                 if done.returncode != 0 or not done.stdout.strip():
@@ -91,7 +96,8 @@ class SwapTest(unittest.TestCase):
             return str(database.execute(query).fetchall())
 
     def await_swap(self, rig: ViewsRig, postgres: Postgres | None, before: str, meanwhile=None) -> None:
-        wait_for("another table bears the name", lambda: self.table(rig, postgres) != before, 60, every=0.01, meanwhile=meanwhile)
+        wait_for("another table bears the name", lambda: self.table(rig, postgres) != before, 60, every=0.01,
+                 meanwhile=meanwhile)
 
     def rebuild(self, rig: ViewsRig, postgres: Postgres | None, crash: str = "") -> None:
         before = self.table(rig, postgres)
@@ -99,7 +105,8 @@ class SwapTest(unittest.TestCase):
             rig.kill_index()
             rig.index(crash)
         done = rig.command("view", "rebuild", "likes")
-        self.assertIn(done.returncode, (0, 3) if crash else (0,), done.stderr)  # 3: it says that no process keeps the view now
+        # 3: it says that no process keeps the view now
+        self.assertIn(done.returncode, (0, 3) if crash else (0,), done.stderr)
         if crash:
             wait_for(f"it dies at {crash}", rig.died_by_itself, 60, every=0.01)
             rig.index()
@@ -153,7 +160,8 @@ class SwapTest(unittest.TestCase):
         for seen in told:
             self.assertEqual(seen["wrong"], [])
             self.assertGreater(seen["reads"], 200 // SLOW, "too few reads prove nothing")
-            self.assertEqual([ADDED in names for names in seen["columns"]], [False, True], "the old definition answers until the new one does")
+            self.assertEqual([ADDED in names for names in seen["columns"]], [False, True],
+                             "the old definition answers until the new one does")
         self.assertEqual(readers.wrong, [])
         self.assertGreater(readers.asked, 10 // SLOW)
 
@@ -186,7 +194,8 @@ class SwapTest(unittest.TestCase):
                 while between < 5 and self.refusals(rig) == refusals:
                     writer.write([like(number)])
                     number += 1
-                    wait_for("the old table has the new row", lambda: postgres.query("SELECT count(*) FROM mine") == str(number), 60, every=0.01)
+                    wait_for("the old table has the new row",
+                             lambda: postgres.query("SELECT count(*) FROM mine") == str(number), 60, every=0.01)
                     between += self.refusals(rig) == refusals
                 self.assertEqual(self.table(rig, postgres), before)
                 if between == 5:

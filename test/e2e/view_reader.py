@@ -44,7 +44,8 @@ class Sqlite:
 
 class Psql:
     def __init__(self, url: str):
-        self.process = subprocess.Popen([view_tables.psql(), "-XqAt", "-d", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([view_tables.psql(), "-XqAt", "-d", url], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
 
     def ask(self, queries: list, together: bool) -> list:
@@ -72,7 +73,8 @@ class Rules:
 
     def __init__(self, floor: int):
         self.floor, self.last = floor, 0
-        self.seen = {"reads": 0, "wrong": [], "columns": [], "least": None, "most": 0, "steps_back": 0, "deepest": 0, "slowest": 0.0}
+        self.seen = {"reads": 0, "wrong": [], "columns": [], "least": None, "most": 0, "steps_back": 0, "deepest": 0,
+                     "slowest": 0.0}
 
     def wrong(self, what: str) -> None:
         if len(self.seen["wrong"]) < 20:

@@ -15,7 +15,8 @@ from rig import ROOT, SLOW, Part, Rig, program, wait_for
 import fold_views
 from fold_views import SHIPPED  # noqa: F401
 
-POINTS = ["view.before_commit", "view.after_commit", "view.after_ack", "view.before_swap", "view.after_swap", "view.in_bulk",
+POINTS = ["view.before_commit", "view.after_commit", "view.after_ack", "view.before_swap", "view.after_swap",
+          "view.in_bulk",
           "view.after_bulk"]
 ADDED = "added"  # the column by which a changed definition differs
 
@@ -39,7 +40,8 @@ class ViewsRig(Rig):
 
     def make_bucket(self) -> None:
         """As a stock client makes it."""
-        self.api("STREAM.CREATE.KV_record", name="KV_record", subjects=["$KV.record.>"], max_msgs_per_subject=1, discard="new",
+        self.api("STREAM.CREATE.KV_record", name="KV_record", subjects=["$KV.record.>"], max_msgs_per_subject=1,
+                 discard="new",
                  allow_direct=True, allow_rollup_hdrs=True, deny_delete=True, num_replicas=1, storage="file")
 
     def recreate_store(self) -> None:
@@ -49,13 +51,16 @@ class ViewsRig(Rig):
         self.make_bucket()
 
     def index(self, crash: str = "", shares: tuple = ("all",)) -> None:
-        """Starts it, as one process or one for each share of the partitions. `crash`: "POINT:N", where the first kills itself."""
+        """Starts it, as one process or one for each share of the partitions. `crash`: "POINT:N", where the first kills
+        itself."""
         self.write_config()
         for share in shares:
             name = f"index-{share}"
             part = self.parts.setdefault(name, Part(name, [], self.directory))
-            part.command = [self.program(), "--config", self.config, "--stages", "index", "--set", f"index.assign={share}"]
-            part.env = {k: v for k, v in part.env.items() if k != "RECORDKV_TEST_CRASH"} | ({"RECORDKV_TEST_CRASH": crash} if crash else {})
+            part.command = [self.program(), "--config", self.config, "--stages", "index", "--set",
+                            f"index.assign={share}"]
+            part.env = {k: v for k, v in part.env.items()
+                        if k != "RECORDKV_TEST_CRASH"} | ({"RECORDKV_TEST_CRASH": crash} if crash else {})
             part.start()
             crash = ""
         self.indexes = [self.parts[f"index-{share}"] for share in shares]
@@ -118,7 +123,8 @@ class ViewsRig(Rig):
     def check_views(self, seconds: float, views: list | None = None) -> "fold_views.Verdict":
         """The oracle: every view is the fold of the store as it is now. No process may write meanwhile."""
         added = {view: (ADDED, pointer) for view, pointer in self.changed.items()}
-        verdict = fold_views.check(self.url, "record", self.database, views or fold_views.SHIPPED, added, seconds * SLOW,
+        verdict = fold_views.check(self.url, "record", self.database, views or fold_views.SHIPPED, added,
+                                   seconds * SLOW,
                                    meanwhile=self.assert_all_running)
         if verdict.differences:
             shown = "\n".join(verdict.differences[:fold_views.SHOWN])

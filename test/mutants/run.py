@@ -76,7 +76,8 @@ def noticed(tree: str, build: str, patch: str, seeds: str) -> str | None:
                 "RECORDKV_SIM": os.path.abspath(os.path.join(build, "test", "recordkv-sim")),
                 "RECORDKV_SEEDS": seeds}
     done = subprocess.run(test_of(patch), cwd=os.path.join(tree, "test", "e2e"), env={**os.environ, **binaries},
-                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_SECONDS, check=False)
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_SECONDS,
+                          check=False)
     if done.returncode == 0:
         return None
     with open(os.path.join(tree, os.path.basename(patch) + ".log"), "w") as log:  # to be read after --keep

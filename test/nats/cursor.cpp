@@ -1,4 +1,4 @@
-// Rules X4 and X5: where reading begins, and who may move that place.
+// Rules X4 and X5: where reading begins, and which process may move that place.
 #include "cursor.hpp"
 
 #include "../support/nats_process.hpp"

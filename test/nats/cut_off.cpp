@@ -86,7 +86,7 @@ class cutting_proxy {
   }
   cutting_proxy(const cutting_proxy&) = delete;
   std::string url() const { return fmt::format("nats://127.0.0.1:{}", port_); }
-  /// As a network that is cut: nothing goes through, and nobody is told.
+  /// As a network that is cut: nothing goes through, and neither side is told.
   void hold() const { ::kill(pid_, SIGSTOP); }
   void go_on() const { ::kill(pid_, SIGCONT); }
 

@@ -1,4 +1,4 @@
-// What a server says before anybody logs in, and which servers are refused by their version.
+// What a server says before a client logs in, and which servers are refused by their version.
 #include "recordkv/nats/greeting.hpp"
 
 #include "../support/nats_process.hpp"

@@ -171,7 +171,7 @@ TEST_CASE("X7: whose key was taken over learns of it and steps down") {
   CHECK(o.lost());
   REQUIRE(rig.waits_for([&] { return rig.children.empty(); }));
   CHECK(lost == 1);
-  rig.release(o);  // gives nothing back that is not his
+  rig.release(o);  // gives nothing back that is not its own
   CHECK_FALSE(rig.key().deleted);
   CHECK(boost::json::parse(rig.key().value).at("id").as_string() == "another");
 }
@@ -212,7 +212,7 @@ TEST_CASE("X7: of two that want it at the same time one gets it") {
   REQUIRE(rig.waits_for([&] { return rig.logged("waiting 5 s"); }));
   auto third = elsewhere;
   third.id = "third";
-  rig.write(third, rig.key().seq);  // the other who waited
+  rig.write(third, rig.key().seq);  // the other process that waited
   REQUIRE(rig.waits_for([&] { return mine.has_value(); }));
   REQUIRE(mine->has_error());
   CHECK(mine->error().code == errc::lease_lost);

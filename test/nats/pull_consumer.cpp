@@ -1,5 +1,5 @@
-// Rule X6: whoever takes a durable gets what is unacknowledged, from the first on and in order, whatever happened
-// before.
+// Rule X6: a process that takes over a durable consumer gets what is unacknowledged. It comes from the first on and in
+// order, whatever happened before.
 #include "recordkv/nats/pull_consumer.hpp"
 
 #include "../support/nats_process.hpp"
@@ -61,7 +61,7 @@ struct consumer_rig : nats_rig {
   int first_ = 1;
 };
 
-/// Another client of the same durable, to whom the next three messages are promised.
+/// Another client of the same durable consumer. The server has promised it the next three messages.
 struct thief {
   explicit thief(consumer_rig& rig) : nc(rig.connect()) {
     auto subscribed = nc->subscribe("stolen");
@@ -91,10 +91,11 @@ TEST_CASE("X6: the next client gets what the dead one left, in order") {
     auto first = rig.attach(*other, s, level);
     CHECK(rig.taken(*first, 5, 2) == range(1, 5));
     REQUIRE(rig.run(other->flush()).has_value());
-    // Two are acknowledged. Where the five came in two batches more was asked for in between, and is with him, too.
+    // Two are acknowledged. Where the five came in two batches, more was requested in between. The other client has it,
+    // too.
     REQUIRE(rig.waits_for([&] { return rig.consumer("num_ack_pending") + rig.consumer("num_pending") == 8; }));
   }
-  // On a limits stream what is acknowledged is only known to him who keeps it: a position of his own.
+  // On a limits stream only the consumer itself knows what is acknowledged: it keeps a position of its own.
   const std::function<std::uint64_t()> start = [] { return std::uint64_t{3}; };
   auto next = rig.attach(rig.nc, rig.spec(policy), level, queue ? std::function<std::uint64_t()>{} : start);
   CHECK(rig.taken(*next, 8, 8) == range(3, 10));

@@ -1,4 +1,4 @@
-// Reading TLS by whole records must never hold up the one who sends them: a socket pair, the bytes of records, no TLS.
+// Reading TLS by whole records must never hold up the sender: a socket pair, the bytes of records, no TLS.
 #include "tls_records.hpp"
 
 #include <poll.h>
@@ -57,8 +57,8 @@ bool read_all(tcp::socket& from, std::size_t total) {
 
 }  // namespace
 
-// On the loopback interface a packet has 64 KiB, which is half of what a new socket may hold: one that ends in the
-// middle of a record closed the window for the rest of it.
+// On the loopback interface a packet has 64 KiB, which is half of what a new socket may hold. A packet that ended in
+// the middle of a record closed the window for the rest of that record.
 TEST_CASE("a record that begins at the end of a large packet is read to its end") {
   boost::asio::io_context io;
   for (const std::size_t size : {24, 465, 3000, 9001, 16385}) {

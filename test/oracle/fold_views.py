@@ -85,7 +85,8 @@ def compare_counters(view: View, columns: list, expected: Fold, got: view_tables
             out.append(f"{view.name}_by_{column}: a value twice")
         for value in true.keys() | told.keys():
             if true.get(value) != told.get(value):
-                out.append(f"{view.name}_by_{column}: {value!r:.200} counts {told.get(value)}, expected {true.get(value)}")
+                out.append(f"{view.name}_by_{column}: {value!r:.200} counts {told.get(value)}, expected "
+                           f"{true.get(value)}")
     return out
 
 

@@ -1,6 +1,7 @@
 """The oracle of views finds what it is there to find.
 
-Owns: faults planted one by one in tables that are otherwise right, in SQLite and in PostgreSQL; the program's exit codes.
+Owns: faults planted one by one in tables that are otherwise right, in SQLite and in PostgreSQL; the program's exit
+codes.
 Refuses to know: what the rows of a record are (test_view_rows.py).
 """
 
@@ -58,15 +59,18 @@ class Database:
     @staticmethod
     def literal(value) -> str:
         value = json.dumps(value) if isinstance(value, (dict, list)) else value
-        return "NULL" if value is None else str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+        return "NULL" if value is None else str(value) if isinstance(value, int) else "'" + value.replace("'",
+                                                                                                          "''") + "'"
 
     def fill(self, view, fold) -> None:
         key = ["did TEXT", "collection TEXT", "rkey TEXT", *(["idx BIGINT"] if view.many else [])]
         sql = [f"CREATE TABLE {view.name}({', '.join(key + [name + ' TEXT' for name, _ in view.columns])})",
                f"CREATE TABLE {view.name}_rejects(uri TEXT, reason TEXT, seq BIGINT)"]
-        sql += [f"INSERT INTO {view.name} VALUES({', '.join(map(self.literal, [*at, *row]))})" for at, row in fold.rows.items()]
+        sql += [f"INSERT INTO {view.name} VALUES({', '.join(map(self.literal, [*at, *row]))})" for at,
+                row in fold.rows.items()]
         sql += [f"INSERT INTO {view.name}_rejects VALUES('{uri}', 'no', {seq})" for uri, seq in fold.rejects.items()]
-        sql += [f"CREATE TABLE {view.name}_by_{c} AS SELECT {c}, count(*) AS count FROM {view.name} WHERE {c} IS NOT NULL GROUP BY 1" for c in view.counted]
+        sql += [f"CREATE TABLE {view.name}_by_{c} AS SELECT {c}, count(*) AS count FROM {view.name} WHERE {c} IS NOT "
+                f"NULL GROUP BY 1" for c in view.counted]
         for statement in sql:
             self.run(statement)
 
@@ -119,8 +123,10 @@ class Faults(unittest.TestCase):
                     database = Database(server.url(), script.append)
                     server.query(";".join([*script, fault]))
                     self.assertEqual(bool(self.check(database)), bool(what), self.check(database))
-            server.query("CREATE TABLE times(a timestamptz, b text); CREATE TABLE times_rejects(uri text, reason text, seq bigint);"
-                         "INSERT INTO times VALUES('2024-11-05 14:00:00.5+02', '2024-11-05T14:00:00+02:00'), (NULL, E'\U0010FFFF')")
+            server.query("CREATE TABLE times(a timestamptz, b text); CREATE TABLE times_rejects(uri text, reason text, "
+                         "seq bigint);"
+                         "INSERT INTO times VALUES('2024-11-05 14:00:00.5+02', '2024-11-05T14:00:00+02:00'), (NULL, "
+                         "E'\U0010FFFF')")
             self.assertEqual(view_tables.read(server.url(), "times", []).rows,
                              [["2024-11-05T12:00:00.500000Z", "2024-11-05T14:00:00+02:00"], [None, "\U0010ffff"]])
 
@@ -156,13 +162,16 @@ class Program(unittest.TestCase):
         code, said = self.ask(*words)
         self.assertEqual(code, 1)
         self.assertIn("likes: row missing", said)
-        timer = threading.Timer(0.5, lambda: connection.execute(f"INSERT INTO likes VALUES('{DID}', '{LIKE}', 'one', '{POST}', '{OTHER}', 'app.bsky.feed.post', "
-                                                                "'3k5nobkf2w72g', NULL, NULL)"))
+        timer = threading.Timer(0.5,
+                                lambda: connection.execute(f"INSERT INTO likes VALUES('{DID}', '{LIKE}', 'one', "
+                                                           f"'{POST}', '{OTHER}', 'app.bsky.feed.post', "
+                                                           "'3k5nobkf2w72g', NULL, NULL)"))
         timer.start()
         self.assertEqual(self.ask(*words, "--wait", "20")[0], 0)
         timer.join()
         connection.execute("DELETE FROM likes")
-        connection.executemany("INSERT INTO likes(did, collection, rkey) VALUES('x', 'y', ?)", [(n,) for n in range(100)])
+        connection.executemany("INSERT INTO likes(did, collection, rkey) VALUES('x', 'y', ?)",
+                               [(n,) for n in range(100)])
         self.assertIn("and 83 more", self.ask(*words)[1])  # 3 that are missing, 100 too many; 20 are shown
 
     def test_wrong_words_and_no_server(self):

@@ -18,7 +18,8 @@ class NatsWire(unittest.TestCase):
     def bucket(self, name, count=0):
         make_bucket(self.nats, name)
         for i in range(count):
-            # Without acknowledgements a busy server drops what its queue has no room for, so every so often one is awaited.
+            # Without acknowledgements a busy server drops what its queue has no room for, so every so often one is
+            # awaited.
             send = self.nats.request if i % 1000 == 999 else self.nats.publish
             send(f"$KV.{name}.key.{i}", b"value %d" % i, headers={"cid": f"c{i}"})
         self.nats.api("INFO")  # what was published before is there now

@@ -1,4 +1,5 @@
-"""The codec agrees with what the reference computed (facts in docs/subjects.md; a zero at either end of a hash is the trap)."""
+"""The codec agrees with what the reference computed (facts in docs/subjects.md; a zero at either end of a hash is the
+trap)."""
 
 import unittest
 

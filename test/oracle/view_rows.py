@@ -36,7 +36,8 @@ class View(NamedTuple):
 def Added(view: View, name: str, pointer: str) -> View:
     """The view with a text column before its others."""
     return view._replace(columns=((name, "text"), *view.columns),
-                         rows=lambda record, *rest: [[text(at(record, pointer)), *row] for row in view.rows(record, *rest)])
+                         rows=lambda record, *rest: [[text(at(record, pointer)), *row]
+                                                     for row in view.rows(record, *rest)])
 
 
 # records
@@ -95,7 +96,8 @@ def plain_json(value):
 
 
 def timestamp(value):
-    m = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", value, re.ASCII) if text(value) else None
+    m = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", value,
+                     re.ASCII) if text(value) else None
     if not m or m[4] and (int(m[4]) > 23 or int(m[5]) > 59):
         return None
     try:
@@ -192,7 +194,8 @@ def reply(record, place, headers):
 
 
 def profile(record, place, headers):
-    return [[text(at(record, "/displayName"), INDEXED), text(at(record, "/description")), text(at(record, "/avatar/ref/$link")),
+    return [[text(at(record, "/displayName"), INDEXED), text(at(record, "/description")),
+             text(at(record, "/avatar/ref/$link")),
              plain_json(at(record, "/avatar")), plain_json(at(record, "/banner")), text(at(record, "/pinnedPost/uri")),
              plain_json(at(record, "/labels/values")), timestamp(at(record, "/createdAt"))]]
 
@@ -231,10 +234,12 @@ VIEWS = {view.name: view for view in [
     View("likes", ("app.bsky.feed.like",), (*SUBJECT, ("created_at", "text")), ("subject",), like),
     View("follows", ("app.bsky.graph.follow",), (("subject", "text"), CREATED), ("subject",), follow),
     View("reposts", ("app.bsky.feed.repost",), (*SUBJECT, ("via", "text"), CREATED), ("subject",), repost),
-    View("replies", ("app.bsky.feed.post",), (*uri_columns("parent"), *uri_columns("root"), ("text", "text"), ("langs", "json"), CREATED),
+    View("replies", ("app.bsky.feed.post",), (*uri_columns("parent"), *uri_columns("root"), ("text", "text"),
+                                              ("langs", "json"), CREATED),
          ("parent", "root"), reply),
     View("profiles", ("app.bsky.actor.profile",),
-         (("display_name", "text"), ("description", "text"), ("avatar_cid", "text"), ("avatar", "json"), ("banner", "json"),
+         (("display_name", "text"), ("description", "text"), ("avatar_cid", "text"), ("avatar", "json"),
+          ("banner", "json"),
           ("pinned_post", "text"), ("labels", "json"), CREATED), (), profile),
     View("links", ("*",), (("kind", "text"), ("path", "text"), ("target", "text")), ("target",), links, many=True),
 ]}

@@ -67,13 +67,15 @@ def psql() -> str:
 
 
 def _psql(url: str, view: str, queries: list) -> list:
-    """Each row as JSON in hex, on a line of its own: psql's own way of printing leaves out what it takes for no characters."""
+    """Each row as JSON in hex, on a line of its own: psql's own way of printing leaves out what it takes for no
+    characters."""
     names = (f"SELECT attname || ' ' || atttypid::regtype::text FROM pg_attribute WHERE attrelid = '{view}'::regclass "
              "AND attnum > 0 AND NOT attisdropped ORDER BY attnum;")
     script = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;", "SET LOCAL TIME ZONE 'UTC';", names]
     for query in [f"SELECT * FROM {view}", *queries]:
         script += ["\\echo =", f"SELECT encode(convert_to(row_to_json(t)::text, 'UTF8'), 'hex') FROM ({query}) AS t;"]
-    done = subprocess.run([psql(), "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"], input="\n".join(script).encode(),
+    done = subprocess.run([psql(), "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"],
+                          input="\n".join(script).encode(),
                           capture_output=True, timeout=300, check=False, env={**os.environ, "PGCLIENTENCODING": "UTF8"})
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
@@ -99,4 +101,5 @@ def _as_sqlite(cell, kind: str):
 
 def _utc(cell):
     """A timestamp with time zone as SQLite's text has it: UTC with microseconds."""
-    return datetime.fromisoformat(cell).astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.fromisoformat(cell).astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00",
+                                                                                                            "Z")

@@ -39,7 +39,7 @@ class NeedsTest(unittest.TestCase):
                          (77, "SKIPPED nats/name: no no-such-tool in PATH; no neither in PATH\n"))
 
     def test_missing_where_all_are_required(self):
-        self.assertEqual(self.needs("no-such-tool", RECORDKV_TOOLS="required"),
+        self.assertEqual(self.needs("no-such-tool", TEST_TOOLS="required"),
                          (1, "MISSING nats/name: no no-such-tool in PATH\n"))
 
     def test_here(self):

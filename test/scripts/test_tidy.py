@@ -48,7 +48,7 @@ class TidyTest(unittest.TestCase):
 
     def tidy(self, *options: str, since: str = "") -> tuple:
         """(exit code, files checked, output)"""
-        env = {**os.environ, "PATH": f"{self.directory}/bin:{os.environ['PATH']}", "RECORDKV_LINT_SINCE": since}
+        env = {**os.environ, "PATH": f"{self.directory}/bin:{os.environ['PATH']}", "LINT_SINCE": since}
         done = subprocess.run([sys.executable, "-B", os.path.join(ROOT, "scripts", "tidy.py"), "build", *options],
                               cwd=self.directory, env=env, text=True, capture_output=True, timeout=60, check=False)
         self.assertEqual(done.stderr, "")

@@ -37,7 +37,7 @@ class feed {
   void want_more();
   /// Waits for more events, or for a nudge.
   task<> more() { return happened_.wait(); }
-  /// Wakes everyone who waits, to look for themselves.
+  /// Wakes every waiting reader, so that it looks again.
   void nudge() { happened_.notify(); }
 
   std::uint64_t emitted() const noexcept { return emitted_; }  ///< events before this one have happened

@@ -1,4 +1,4 @@
-// The events that were, as the bytes that go over the wire: written once, sent to everybody from the same place.
+// The events that were, as the bytes that go over the wire: written once, sent to every client from the same place.
 //
 // Owns: the bytes, each event's time and tag, and the window that remains of an endless history.
 // Refuses to know: what an event says, sockets, pace.
@@ -13,7 +13,7 @@
 
 namespace recordkv::sim {
 
-/// A run of events. Its bytes never move while somebody holds it.
+/// A run of events. Its bytes never move while a client holds it.
 struct block {
   std::uint64_t first = 0;
   std::unique_ptr<char[]> bytes;

@@ -28,7 +28,8 @@ class truth {
   /// cid and record are empty where deleted. JSON text holds no raw tab or line end, so nothing is escaped.
   void write(std::ostream& out, const parameters& p, std::uint64_t events) const;
 
-  /// The AT-URIs of the `count` live posts with most live likes, each with who liked it (DIDs, each once).
+  /// The AT-URIs of the `count` live posts with most live likes, each with the DIDs of the accounts that like it, each
+  /// once.
   std::vector<std::pair<std::string, std::vector<std::string>>> popular(std::size_t count) const;
 
   std::size_t live() const noexcept { return live_; }

@@ -1,7 +1,8 @@
 // The network: accounts that write, change and take back records, one step after another.
 //
 // Owns: accounts, the records that later steps refer to, and the rule that makes step follow step.
-// Refuses to know: any wire, any clock, who watches. The same parameters give the same steps, on every machine.
+// Refuses to know: any wire, any clock, which clients there are. The same parameters give the same steps, on every
+// machine.
 #pragma once
 
 #include "content.hpp"
@@ -61,7 +62,7 @@ class world {
   std::uint64_t time_of(std::uint64_t index) const noexcept;
 
  private:
-  struct kept {  // a record that somebody may delete
+  struct kept {  // a record that its account may delete
     std::uint32_t account;
     collection where;
     std::uint64_t tid;

@@ -78,7 +78,7 @@ TEST_CASE("HTTP: a header or a body over its limit is refused before it is held"
 
   CHECK(rig.ask(post("/echo", std::string(2000, 'x'))).status == 202);
   CHECK(rig.ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000000\r\n\r\n").status == 413);
-  CHECK(rig.ask(post("/echo", std::string(1'000'000, 'x'))).status == 413);  // who is still sending can read it, too
+  CHECK(rig.ask(post("/echo", std::string(1'000'000, 'x'))).status == 413);  // also a client that is still sending
   const std::string chunk = "3e8\r\n" + std::string(1000, 'x') + "\r\n";
   CHECK(
       rig.ask("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + chunk + chunk).status ==

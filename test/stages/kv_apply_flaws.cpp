@@ -107,7 +107,7 @@ TEST_CASE("X8: a late commit is applied where it is newer than its account, and 
   rig.in.deliver({commit_frame{.n = 5}.bytes(), commit_frame{.did = bob, .n = 5}.bytes()});
   REQUIRE(rig.settles(2));
   rig.in.headers = {{"late", "1"}};
-  rig.in.deliver(commit_frame{.n = 6}.bytes());  // an overtaken frame of somebody else's: nothing is lost
+  rig.in.deliver(commit_frame{.n = 6}.bytes());  // an overtaken frame of another account: nothing is lost
   rig.in.deliver(commit_frame{.n = 5}.bytes());  // applied already
   REQUIRE(rig.settles(4));
   CHECK(rig.ignored("older") == 1);

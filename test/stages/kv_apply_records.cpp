@@ -217,7 +217,7 @@ TEST_CASE("a break in the chain of commits marks the account, and the commit is 
   kv_rig rig;
   rig.states.stand(state_at(alice, 1));
   rig.start();
-  rig.in.deliver(commit_frame{.n = 3}.bytes());  // on root(2), which nobody has seen
+  rig.in.deliver(commit_frame{.n = 3}.bytes());  // on root(2), which never came
   REQUIRE(rig.settles(1));
   CHECK(rig.out.sent.size() == 1);
   CHECK(rig.apply->desynchronised() == 1);

@@ -135,10 +135,9 @@ TEST_CASE("links: every at-uri, DID and URL, with the path that leads to it") {
         lines{"at-uri .subject.uri at://did:plc:a/a.b.c/1", "did .by did:web:b.c"});
   CHECK(links(R"({"l":["https://a.b","http://c/?d#e",["did:plc:x"]],"":"https://f"})") ==
         lines{"url .l[] https://a.b", "url .l[] http://c/?d#e", "did .l[][] did:plc:x", "url . https://f"});
-  CHECK(
-      links(
-          R"({"f":[{"x":[{"$type":"t#m","did":"did:plc:a"}]},{"$type":7,"u":"https://b"},{"$type":"T","u":"https://c"}]})") ==
-      lines{"did .f[].x[t#m].did did:plc:a", "url .f[].u https://b", "url .f[T].u https://c"});
+  CHECK(links(R"({"f":[{"x":[{"$type":"t#m","did":"did:plc:a"}]},{"$type":7,"u":"https://b"},)"
+              R"({"$type":"T","u":"https://c"}]})") ==
+        lines{"did .f[].x[t#m].did did:plc:a", "url .f[].u https://b", "url .f[T].u https://c"});
   for (const std::string_view none : {"did:",
                                       "did:plc",
                                       "did:plc:",

@@ -131,7 +131,8 @@ TEST_CASE("an at-uri becomes four columns") {
 TEST_CASE("computed columns tell what does not stand in the record") {
   const auto p = planned(R"(columns = [ { name = "a", value = "did" }, { name = "b", value = "collection" },
     { name = "c", value = "rkey" }, { name = "d", value = "uri" }, { name = "e", value = "cid" },
-    { name = "f", value = "rev" }, { name = "g", value = "time" }, { name = "h", value = "time", type = "timestamp" } ])");
+    { name = "f", value = "rev" }, { name = "g", value = "time" },
+    { name = "h", value = "time", type = "timestamp" } ])");
   CHECK(rows(p, "{}") == lines{"'did:plc:me' 'a.b.c' 'r' 'at://did:plc:me/a.b.c/r' 'bafy' '3k5nobkf2w72g' "
                                "'2024-11-05T12:00:00.5Z' '2024-11-05T12:00:00.500000Z'"});
   const record bare{.did = "did:plc:me", .collection = "a.b.c", .rkey = "r", .json = "{}"};
@@ -177,8 +178,10 @@ TEST_CASE("a record without a required column gives no row, and it is said why")
 TEST_CASE("pointers reach into lists, escaped names and the whole record") {
   const auto p = planned(R"(columns = [
     { name = "a", pointer = "/list/1/x" }, { name = "b", pointer = "/a~1b~0c" }, { name = "c", pointer = "/list/7/x" },
-    { name = "d", pointer = "", type = "json" }, { name = "e", pointer = "/list/01/x" }, { name = "f", pointer = "/~01" },
-    { name = "g", pointer = "/list/-" }, { name = "h", pointer = "/" }, { name = "i", pointer = "/list/18446744073709551617/x" },
+    { name = "d", pointer = "", type = "json" }, { name = "e", pointer = "/list/01/x" },
+    { name = "f", pointer = "/~01" },
+    { name = "g", pointer = "/list/-" }, { name = "h", pointer = "/" },
+    { name = "i", pointer = "/list/18446744073709551617/x" },
     { name = "j", pointer = "/a~1b~0c/x" }, { name = "k", pointer = "/1" }, { name = "l", pointer = "/*" } ])");
   const std::string_view json =
       R"({"list":[{},{"x":"one"}],"a/b~c":"two","~1":"three","":"four","1":"five","*":"six"})";

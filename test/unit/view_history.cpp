@@ -91,8 +91,8 @@ void check(const directory& d, const plan& p, const fold& f) {
   CHECK(rows(d, p.name + "_rejects") == f.rejects());
 }
 
-/// One history: live batches, now and then a rebuild in bulk with the fold as it stands, now and then a store that
-/// goes, or whose files are found as a power cut would have left them.
+/// One history: live batches, and now and then a rebuild in bulk with the fold as it stands. Now and then a store goes,
+/// or its files are found as a power cut would have left them.
 void live_through(unsigned seed, bool many) {
   history h(seed, many);
   const plan p = many ? tags() : likes();

@@ -12,7 +12,8 @@ namespace {
 plan hooked(std::string on_put, std::string on_delete = {}) {
   plan p = planned(R"(name = "likes"
 collection = "app.bsky.feed.like"
-columns = [ { name = "subject", pointer = "/subject", required = true }, { name = "n", pointer = "/n", type = "integer" },
+columns = [ { name = "subject", pointer = "/subject", required = true },
+  { name = "n", pointer = "/n", type = "integer" },
   { name = "yes", pointer = "/yes", type = "boolean" }, { name = "seen", type = "integer", default = 0 } ]
 count = ["subject"]
 index = [["subject"]]
