@@ -13,8 +13,8 @@
 #pragma once
 
 #include "recordkv/core/backoff.hpp"
-#include "recordkv/core/part_health.hpp"
 #include "recordkv/core/meter.hpp"
+#include "recordkv/core/part_health.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/nats/denial.hpp"
 #include "recordkv/nats/message.hpp"

@@ -9,8 +9,8 @@
 #pragma once
 
 #include "recordkv/core/event.hpp"
-#include "recordkv/core/part_stats.hpp"
 #include "recordkv/core/nursery.hpp"
+#include "recordkv/core/part_stats.hpp"
 #include "recordkv/nats/connection.hpp"
 #include "recordkv/nats/jetstream.hpp"
 #include "recordkv/nats/ports.hpp"
