@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Includes go down or stay in the folder, never up (docs/architecture.md, "Who includes whom"), and the headers of a
+"""Includes go down or stay in the folder, never up (docs/architecture.md, "Folders"), and the headers of a
 folder of src/ or stages/ are included by that folder alone.
 
 Owns: the table of layers. Does not know: anything but #include lines.

@@ -2,6 +2,7 @@
 
 #include "output.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/kv/lease.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/projection/configured_views.hpp"
