@@ -87,7 +87,7 @@ void publisher::follow_up() {
 void publisher::send_due() {
   const bool permitted = !spec_.permit.valid || spec_.permit.valid();
   while (const auto m = plan_.next(clock::now(), permitted)) {
-    const auto reply = fmt::format("{}{}.{}", reply_prefix(), m->attempt, m->number);
+    const auto reply = fmt::format("{}.p{}.{}.{}", nc_.inbox(), id_, m->attempt, m->number);
     const auto sent = nc_.publish(m->subject, reply, m->headers, m->payload, spec_.permit.valid != nullptr);
     if (!sent) plan_.not_sent(m->number, sent.error(), clock::now());
   }
