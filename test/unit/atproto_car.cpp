@@ -198,7 +198,7 @@ TEST_CASE("fixtures: malformed CARs") {
   CHECK(flaw_of(mismatch) == "cid_mismatch");
   CHECK(flaw_of(rootless) == "no_roots");
   CHECK(flaw_of(shuffled).empty());
-  // Its framing is good; the tree inside is wrong, which is for whoever walks trees.
+  // Its framing is good. The tree inside is wrong, which only a walk of the tree can find.
   CHECK(flaw_of(unordered).empty());
 }
 

@@ -30,8 +30,8 @@ TEST_CASE("a number that leads a text is taken from it") {
 }
 
 TEST_CASE("a JSON field of another type counts as absent") {
-  const auto v = boost::json::parse(
-      R"({"text":"a","int":-3,"big":18446744073709551615,"real":1.5,"yes":true,"object":{"a":1},"array":["x",1,"y"],"null":null})");
+  const auto v = boost::json::parse(R"({"text":"a","int":-3,"big":18446744073709551615,"real":1.5,"yes":true,)"
+                                    R"("object":{"a":1},"array":["x",1,"y"],"null":null})");
   const auto& o = v.get_object();
   CHECK(text_field(o, "text") == "a");
   CHECK(integer_field(o, "int") == -3);
