@@ -21,7 +21,7 @@ void skipped_messages::tell_rest() { tell(told_.overdue(url_, rate_limited::cloc
 
 void skipped_messages::tell(std::uint64_t n) {
   if (n == 0) return;
-  log::warn(context_, "{}: skipped {} message{} that can't be read, the last {}", url_, n, n == 1 ? "" : "s", last_);
+  log::warn(part_, "{}: skipped {} message{} that can't be read, the last {}", url_, n, n == 1 ? "" : "s", last_);
 }
 
 }  // namespace recordkv::firehose

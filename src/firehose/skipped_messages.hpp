@@ -17,7 +17,7 @@ namespace recordkv::firehose {
 class skipped_messages {
  public:
   skipped_messages(std::string_view part, std::string url, meters& counters)
-      : context_(part), url_(std::move(url)), counters_(counters) {}
+      : part_(part), url_(std::move(url)), counters_(counters) {}
 
   /// `word`: what is wrong, from a closed set; `behind`: the number of the last readable message.
   frame notice(std::string_view bytes, std::string_view word, std::uint64_t behind);
@@ -27,7 +27,7 @@ class skipped_messages {
  private:
   void tell(std::uint64_t n);
 
-  std::string_view context_;
+  std::string_view part_;
   std::string url_;
   meters& counters_;
   rate_limited told_;

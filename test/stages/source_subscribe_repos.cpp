@@ -227,7 +227,7 @@ TEST_CASE("events may be missing where numbers and times both skip") {
   const auto source = make_subscribe_repos(rig.io.get_executor(), spec, rig.counters);
   const auto frames = rig.take(*source, gap ? 3 : 2);
   CHECK(std::ranges::count(frames, notice::gap, &frame::what) == (gap ? 1 : 0));
-  if (gap) CHECK(firehose::name(frames[0].gap.cause) == "clipped");
+  if (gap) CHECK(name(frames[0].gap.cause) == "clipped");
   if (gap) CHECK(frames[0].gap.to.time - frames[0].gap.from.time == 300'000);
 }
 
