@@ -198,11 +198,7 @@ TEST_CASE("fixtures: malformed CARs") {
   CHECK(flaw_of(mismatch) == "cid_mismatch");
   CHECK(flaw_of(rootless) == "no_roots");
   CHECK(flaw_of(shuffled).empty());
-<<<<<<< HEAD
-  // Its framing is good; the tree inside is wrong, which is for a reader of trees to find.
-=======
   // Its framing is good. The tree inside is wrong, which only a walk of the tree can find.
->>>>>>> 42bd245d816a223f6e14fff760677510701be32c
   CHECK(flaw_of(unordered).empty());
 }
 

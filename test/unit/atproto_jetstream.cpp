@@ -159,16 +159,10 @@ TEST_CASE("what is not JSON is refused by the summary, too") {
 }
 
 TEST_CASE("v1 identity, account, delete and unknown kinds") {
-<<<<<<< HEAD
-  const auto account = fmt::format(R"({{"did":"{0}","time_us":5,"kind":"account","account":{{)"
-                                   R"("active":false,"did":"{0}","seq":9,"status":"takendown","time":"t"}}}})",
-                                   did);
-=======
   const auto account =
       fmt::format(R"({{"did":"{0}","time_us":5,"kind":"account",)"
                   R"("account":{{"active":false,"did":"{0}","seq":9,"status":"takendown","time":"t"}}}})",
                   did);
->>>>>>> 42bd245d816a223f6e14fff760677510701be32c
   const auto event = decode_event(account);
   REQUIRE(event.has_value());
   CHECK(event->kind == event_kind::account);

@@ -157,13 +157,8 @@ TEST_CASE("fixtures: JSON that is data, and JSON that is not") {
     const std::string note(c.at("note").as_string());
     INFO(note);
     const bool refused = !flaw_of_json(boost::json::serialize(c.at("json"))).empty();
-<<<<<<< HEAD
-    // Five of them are about `$type` and blobs. A mirror keeps such records: they are signed data with a CID, and
-    // whether they fit a lexicon is for their readers to judge.
-=======
     // Five of them are about `$type` and blobs. A mirror keeps such records: they are signed data with a CID.
     // A reader decides whether they fit a lexicon.
->>>>>>> 42bd245d816a223f6e14fff760677510701be32c
     const bool about_schema = note.find("$type") != note.npos || note.starts_with("blob ");
     CHECK(refused != about_schema);
     passed += about_schema;
