@@ -11,7 +11,7 @@ void account_cache::add(const std::string& did, state_port::stored read) {
   a.seq = read.seq;
   a.newest = std::move(read.state);
   a.newest.did = did;
-  a.settled = a.newest;
+  a.durable = a.newest;
   a.recent = recent_.insert(recent_.end(), did);
 }
 

@@ -17,25 +17,26 @@
 
 namespace recordkv::stages {
 
-/// Bucket `repo`. Both functions may suspend. The caller tries again after any error but errc::lease_lost.
+/// Bucket `repo`. Both functions may suspend, and return early once the stage gives up.
 struct state_port {
   struct stored {
     kv::repo_state state;
-    std::uint64_t seq = 0;  ///< of its key; 0: there is no state
+    std::uint64_t seq = 0;  ///< sequence of its key, for compare-and-set; 0: there is no key
   };
-  /// The states of these accounts, in the order asked.
-  std::function<task<result<std::vector<stored>>>(std::vector<std::string> dids)> load;
-  /// Compare-and-set of each; returns the new sequences. errc::lease_lost: another process writes states.
+  /// The states of these accounts, in the order asked, each with its own error: the caller asks again for those alone.
+  std::function<task<std::vector<result<stored>>>(std::vector<std::string> dids)> load;
+  /// Compare-and-set of each; returns the new sequences. Waits while NATS does not answer. errc::lease_lost: another
+  /// process writes states. Any other error: the caller tries again, also for those that were written.
   std::function<task<result<std::vector<std::uint64_t>>>(std::vector<stored> states)> save;
 };
 
 /// One account. Its address stays the same while it is held or dirty.
 struct account {
   kv::repo_state newest;   ///< after the last event that was applied
-  kv::repo_state settled;  ///< after the last event whose puts are durable: what may be written (X9)
-  std::uint64_t seq = 0;   ///< of its key, for compare-and-set
-  std::size_t held = 0;    ///< events that are being applied or have not settled
-  bool dirty = false;      ///< `settled` is not written yet
+  kv::repo_state durable;  ///< after the last event whose puts are durable: what may be written (X9)
+  std::uint64_t seq = 0;   ///< sequence of its key
+  std::size_t held = 0;    ///< events that were applied, and whose puts are not durable
+  bool dirty = false;      ///< `durable` is not written yet
   std::list<std::string>::iterator recent;
 };
 
@@ -44,9 +45,9 @@ class account_cache {
   explicit account_cache(std::size_t max_accounts) : max_(max_accounts) {}
 
   bool contains(const std::string& did) const { return accounts_.contains(did); }
-  /// A state that was read. One that is in memory is newer, and stays (X9).
+  /// Adds a state that was read, unless the account is in memory already: that state is newer (X9).
   void add(const std::string& did, state_port::stored read);
-  /// The account becomes the one used last. It must be here.
+  /// The account becomes the one used last. Precondition: contains(did).
   account& use(const std::string& did);
   /// Forgets the accounts that were not used for longest, beyond the maximum. One that is held or dirty stays: its
   /// state exists nowhere else.

@@ -5,14 +5,20 @@
 
 namespace recordkv::stages {
 
-void account_order::push(kv_event e) { queue_.push_back(std::move(e)); }
+void account_order::push(kv_event e) {
+  bytes_ += e.bytes;
+  queue_.push_back(std::move(e));
+}
 
 std::optional<kv_event> account_order::pop() {
   while (!queue_.empty()) {
     auto next = std::move(queue_.front());
     queue_.pop_front();
     const auto held = held_.empty() ? held_.end() : held_.find(next.what.did);
-    if (held == held_.end()) return next;
+    if (held == held_.end()) {
+      bytes_ -= next.bytes;
+      return next;
+    }
     held->second.push_back(std::move(next));
     ++waiting_;
   }
@@ -20,6 +26,7 @@ std::optional<kv_event> account_order::pop() {
 }
 
 void account_order::hold(kv_event first) {
+  bytes_ += first.bytes;
   held_[first.what.did].push_back(std::move(first));
   ++waiting_;
 }

@@ -21,24 +21,28 @@ class account_order {
  public:
   void push(kv_event e);
 
-  /// The next event whose account is not held. Events of held accounts are put aside on the way. Nothing: all wait.
+  /// The next event whose account is not held. Events of held accounts are put aside on the way. nullopt: the queue is
+  /// empty, or only events of held accounts are left.
   std::optional<kv_event> pop();
 
   /// Holds the account of an event that pop() has returned. The event stays the first of its account.
   void hold(kv_event first);
 
-  /// The account's events go on, before all that came after them.
+  /// Puts the account's events back at the front of the queue, in their order.
   void release(const std::string& account);
 
   bool holds(const std::string& account) const { return held_.contains(account); }
   /// Events pushed and not yet popped, those of held accounts included.
   std::size_t size() const noexcept { return queue_.size() + waiting_; }
   bool empty() const noexcept { return size() == 0; }
+  /// The sum of kv_event::bytes of these.
+  std::size_t bytes() const noexcept { return bytes_; }
 
  private:
   std::deque<kv_event> queue_;
   std::unordered_map<std::string, std::vector<kv_event>> held_;
   std::size_t waiting_ = 0;  // events in held_
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace recordkv::stages

@@ -19,8 +19,8 @@ namespace {
 
 // An account has some dozens of collections. Beyond this bound its state would outgrow a NATS message.
 constexpr std::size_t max_collection_bytes = std::size_t{16} << 10;
-// atproto.com, TID and repository: a rev from the future is refused. The specifications leave open how far; relays use
-// five minutes.
+// The specifications of TID and repository (atproto.com) demand that a rev from the future is refused. They do not say
+// how far ahead; relays use five minutes.
 constexpr std::chrono::minutes future{5};
 
 bool from_the_future(const std::string& rev, std::chrono::system_clock::time_point now) {
@@ -40,13 +40,13 @@ std::string host_of(const event_handle& from) {
 
 bool came_late(const event_handle& from) { return !from.header("late").empty(); }
 
-// Ingest marked this frame as late: it came after newer ones, and had not passed before. If the account's records begin
-// with a later commit, no process has applied it, and no break of the chain would show the loss. If they begin earlier,
-// either it was applied, or the chain has shown the loss already.
+// The frame came after newer ones. If the first commit that was applied of the account (`begun`) is newer, then this
+// one was never applied, and prev_data cannot reveal that. Otherwise it was applied, or prev_data has revealed the gap.
 bool lost_by_lateness(const account& a, const kv_event& e) {
   return !e.what.proofless && e.what.rev < a.newest.begun && came_late(e.from);
 }
 
+// The commit does not continue from the tree that was applied last: prev_data is another one.
 bool chain_broken(const account& a, const repo_event& e) {
   return !a.newest.data.empty() && !e.proofless && e.prev_data != a.newest.data;
 }
@@ -65,6 +65,13 @@ std::string_view word_for(event_kind k) {
   }
 }
 
+// "#account takendown", "#sync 3kabc…": the most exact that the event says of itself.
+std::string detail_of(std::string_view word, const repo_event& e) {
+  for (const auto* detail : {&e.rev, &e.reason, &e.status})
+    if (!detail->empty()) return fmt::format("#{} {}", word, *detail);
+  return fmt::format("#{}", word);
+}
+
 }  // namespace
 
 applier::applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters)
@@ -80,9 +87,9 @@ task<result<void>> applier::apply(kv_event e) {
     case event_kind::account:
     case event_kind::oversize:
     case event_kind::unreadable: apply_notice(std::move(e)); break;
-    case event_kind::identity: ignore(std::move(e.from), "identity"); break;
+    case event_kind::identity: ignore(std::move(e), "identity"); break;
     case event_kind::info:
-    case event_kind::unknown: ignore(std::move(e.from), "unknown"); break;
+    case event_kind::unknown: ignore(std::move(e), "unknown"); break;
   }
   co_return result<void>{};
 }
@@ -95,11 +102,11 @@ task<result<void>> applier::apply_commit(kv_event e) {
     co_return result<void>{};
   }
   if (is_repetition(a, e.what)) {
-    ignore(std::move(e.from), "older");
+    ignore(std::move(e), "older");
     co_return result<void>{};
   }
   if (a.newest.rev.empty() && std::ranges::none_of(e.what.changes, [&](auto& c) { return wants(c.collection); })) {
-    ignore(std::move(e.from), "unwanted");  // the account has not begun
+    ignore(std::move(e), "unwanted");  // the account has not begun
     co_return result<void>{};
   }
   if (from_the_future(e.what.rev, rules_.now())) {  // applied, it would make every later commit look older
@@ -107,17 +114,15 @@ task<result<void>> applier::apply_commit(kv_event e) {
     skip_event(std::move(e), "future_rev", std::move(why));
     co_return result<void>{};
   }
-  ++a.held;  // apply_changes() suspends: the account must not be evicted meanwhile
   if (chain_broken(a, e.what)) desynchronise(a, e.from, "gap", "a commit is missing before rev " + e.what.rev);
   auto last = co_await apply_changes(a, e);
-  --a.held;
   if (!last) co_return last.error();
   if (a.newest.rev.empty()) a.newest.begun = e.what.rev;
   a.newest.rev = std::move(e.what.rev);
   a.newest.data = std::move(e.what.data);
   a.newest.filter = rules_.filter;
   counters_.add("commits");
-  settles_.add(*last ? **last : out_.skip(), std::move(e.from), &a);
+  settles_.add(*last ? **last : out_.skip(), std::move(e), &a);
   co_return result<void>{};
 }
 
@@ -143,7 +148,7 @@ task<result<std::optional<nats::ordinal>>> applier::apply_change(account& a, con
     skip_record(a, e, c, atproto::name(c.flaw));
     co_return none{};
   }
-  if (!begins_collection(a, c.collection)) {
+  if (!note_collection(a, c.collection)) {
     skip_record(a, e, c, "too_many_collections");
     co_return none{};
   }
@@ -153,8 +158,8 @@ task<result<std::optional<nats::ordinal>>> applier::apply_change(account& a, con
   co_return none(*put);
 }
 
-/// Whether the account may have records there. Its state lists the collections where it has, or once had, records.
-bool applier::begins_collection(account& a, const std::string& collection) {
+/// Notes in the account's state that it has, or once had, records of this collection. False: the list is full.
+bool applier::note_collection(account& a, const std::string& collection) {
   auto& known = a.newest.collections;
   std::size_t bytes = collection.size();
   for (const auto& c : known) {
@@ -183,7 +188,7 @@ task<result<nats::ordinal>> applier::write_record(account& a, const kv_event& e,
   co_return co_await erase_record(e.what, c);
 }
 
-// For a delete; also for a record that is known and can't be stored, because an older value would pass for it.
+// For a delete. Also for a record too large for NATS: its older value would otherwise look current.
 task<result<nats::ordinal>> applier::erase_record(const repo_event& e, const record_change& c) {
   const auto key = kv::record_key::of(e.did, c.collection, c.rkey, rules_.partitions).text();
   nats::header_list headers;
@@ -198,33 +203,35 @@ task<result<nats::ordinal>> applier::erase_record(const repo_event& e, const rec
   co_return put;
 }
 
-// Events about an account as a whole. What they tell can't be repaired before accounts can be fetched: it is counted,
-// and the account marked.
+// Events about an account as a whole. The store can't follow them until accounts can be fetched in full. So they are
+// counted, and an account that has begun is marked. An unreadable or oversize event marks any account.
 void applier::apply_notice(kv_event e) {
   const auto word = word_for(e.what.kind);
   counters_.add("stream_events", word);
   account& a = accounts_.use(e.what.did);
   const bool begun = !a.newest.rev.empty() || a.newest.stale();
   const bool blind = e.what.kind == event_kind::oversize || e.what.kind == event_kind::unreadable;
-  if (!begun && !blind) return ignore(std::move(e.from), "not_begun");
+  if (!begun && !blind) return ignore(std::move(e), "not_begun");
   if (e.what.kind == event_kind::sync &&
       (e.what.rev <= a.newest.rev || (!e.what.data.empty() && e.what.data == a.newest.data)))
-    return ignore(std::move(e.from), "older");
-  if (e.what.kind == event_kind::account && came_late(e.from))  // the order of #account events tells which one holds
+    return ignore(std::move(e), "older");
+  if (e.what.kind == event_kind::account && came_late(e.from))  // whether it is the newest #account is not known
     return skip_event(std::move(e), "late", "#account came after newer events");
   if (e.what.kind == event_kind::account) {
     a.newest.upstream_status = e.what.active ? "" : e.what.status.empty() ? "inactive" : e.what.status;
-    if (e.what.active) return settles_.add(out_.skip(), std::move(e.from), &a);
+    if (e.what.active) return settles_.add(out_.skip(), std::move(e), &a);
   }
-  const auto& more = !e.what.rev.empty() ? e.what.rev : blind ? e.what.reason : e.what.status;
-  desynchronise(a, e.from, blind && !e.what.reason.empty() ? e.what.reason : word, fmt::format("#{} {}", word, more));
-  settles_.add(out_.skip(), std::move(e.from), &a);
+  if (blind)
+    desynchronise(a, e.from, e.what.reason.empty() ? word : e.what.reason, detail_of(word, e.what));
+  else
+    desynchronise(a, e.from, word, detail_of(word, e.what));
+  settles_.add(out_.skip(), std::move(e), &a);
 }
 
 // The event changes nothing, and nothing is lost by that.
-void applier::ignore(event_handle from, std::string_view why) {
+void applier::ignore(kv_event e, std::string_view why) {
   counters_.add("ignored", why);
-  settles_.add(out_.skip(), std::move(from), nullptr);
+  settles_.add(out_.skip(), std::move(e), nullptr);
 }
 
 // The event is lost: its account is marked.
@@ -232,7 +239,7 @@ void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
   counters_.add("skipped", reason);
   account& a = accounts_.use(e.what.did);
   desynchronise(a, e.from, reason, std::move(why));
-  settles_.add(out_.skip(), std::move(e.from), &a);
+  settles_.add(out_.skip(), std::move(e), &a);
 }
 
 // One record of a commit whose other records are applied. Its key keeps the old value: a record that can't be read is
@@ -248,12 +255,13 @@ void applier::skip_record(account& a, const kv_event& e, const record_change& c,
   desynchronise(a, e.from, reason, fmt::format("{} at rev {}: {}", path, e.what.rev, reason));
 }
 
-// A payload that the decoder refused is still an event of its account, where the account could be read.
+// A payload that the decoder refused passes as an event of kind `unreadable` if its DID could be read, else `unknown`.
 void applier::count_undecoded(const kv_event& e) {
   const auto& reason = e.what.reason;
   counters_.add("skipped", reason == "bad_did" || reason == "did_too_long" ? reason : "malformed");
   const auto host = host_of(e.from);
-  if (e.what.did.empty()) counters_.add_of_host("account_faults", host, reason);  // otherwise with its account
+  if (e.what.did.empty())
+    counters_.add_of_host("account_faults", host, reason);  // with a DID, apply_notice() counts it
   if (const auto n = told_.count(host, rate_limited::clock::now()))
     log::warn("kv", "{}: {} event{} skipped, the last for {}, account {}", host, n, n == 1 ? "" : "s", reason,
               e.what.did.empty() ? "unknown" : e.what.did);

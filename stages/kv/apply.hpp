@@ -1,4 +1,4 @@
-// From an event to puts into the store: what of it is applied, and what becomes of the rest.
+// From an event to puts into the store: which of its changes are applied, and how the others are recorded.
 //
 // Owns: the comparison of an event with its account's state, the form of a record's message, and the marks and counters
 // of what can't be applied (docs/invariants.md, "Flaws").
@@ -31,11 +31,12 @@ class applier {
  public:
   applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters);
 
-  /// Applies one event, and hands it to the settlement. Its account must be in the cache. Events of one account come in
-  /// their order, one at a time. Suspends while the outbox is full. An error is the outbox's.
+  /// Applies one event, and hands it to the settlement. Its account must be in the cache, and stay there until this
+  /// returns. Events of one account come in their order, one at a time. Suspends while the outbox is full or may not
+  /// write. An error is the outbox's.
   task<result<void>> apply(kv_event e);
 
-  /// Accounts that became desynchronised, or were found so, since the start.
+  /// How often an account went from synchronised to desynchronised since the start.
   std::uint64_t desynchronised() const noexcept { return desynchronised_; }
 
  private:
@@ -47,14 +48,14 @@ class applier {
   task<result<nats::ordinal>> erase_record(const atproto::repo_event& e, const atproto::record_change& c);
   void apply_notice(kv_event e);
 
-  void ignore(event_handle from, std::string_view why);
+  void ignore(kv_event e, std::string_view why);
   void skip_event(kv_event e, std::string_view reason, std::string why);
   void skip_record(account& a, const kv_event& e, const atproto::record_change& c, std::string_view reason);
   void count_undecoded(const kv_event& e);
   void desynchronise(account& a, const event_handle& from, std::string_view reason, std::string why);
 
   bool wants(const std::string& collection) const;
-  bool begins_collection(account& a, const std::string& collection);
+  bool note_collection(account& a, const std::string& collection);
 
   nats::outbox& out_;
   account_cache& accounts_;

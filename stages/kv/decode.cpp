@@ -7,7 +7,8 @@ kv_event decode_one(nats::message m) {
   auto decoded = atproto::decode_event(m.data());
   const bool refused = decoded.has_error();
   auto what = refused ? atproto::undecoded(m.data(), decoded.error()) : std::move(*decoded);
-  return {std::move(what), event_handle(std::move(m)), refused};
+  const auto bytes = m.data().size();
+  return {std::move(what), event_handle(std::move(m)), bytes, refused};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // From messages of the buffer to events.
 //
-// Owns: the shape of a decoder, which the pipeline is given, and the plain one.
+// Owns: the shape of a decoder, which the pipeline is given, and the decoder that verifies nothing.
 // Does not know: accounts and their order.
 #pragma once
 

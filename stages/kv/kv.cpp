@@ -88,7 +88,7 @@ class kv_stage final : public stage {
   }
 
   nats::consumer_spec consumer() {
-    // Every message of the work queue passes here; more may be delivered than is acknowledged for a while.
+    // `credit` bounds only what is requested and not delivered; more may be delivered and unacknowledged.
     nats::consumer_spec spec{.stream = ctx_.names().buffer(),
                              .durable = spec_.key(),
                              .policy = nats::acks::each,
@@ -101,8 +101,9 @@ class kv_stage final : public stage {
     return spec;
   }
 
-  // Puts into the store are not fenced, so nothing is sent while another process may hold the lease: an old value that
-  // is put after a newer one would stay (X7).
+  // Puts into the store name no expected sequence, so the server can't refuse those of a process that has lost the
+  // lease. Therefore nothing is sent while another process may hold it: an old value put after a newer one would stay
+  // (X7).
   nats::publisher_spec store_writer() {
     return {.name = "kv",
             .stream = ctx_.names().store(),
@@ -135,26 +136,28 @@ class kv_stage final : public stage {
     co_await parts.join();
     outbox_.close();
     if (outbox_.halted() != nats::halt::none && !life_.lost())
-      co_return fail(errc::refused, "kv: the store's stream: {}", outbox_.last_error());  // the next start tells more
-    co_return settled.has_error() ? settled : taken;
+      co_return fail(errc::refused, "kv: the store's stream: {}",
+                     outbox_.last_error());  // the next start reports what is wrong with it
+    const auto failed = [](const result<void>& r) { return r.has_error() && r.error().code != errc::closed; };
+    co_return failed(settled) ? settled : taken;
   }
 
   task<> take(result<void>& ended) {
     ended = co_await pipeline_.take();
-    if (ended.has_error() && ended.error().code != errc::closed) pipeline_.abandon();
+    if (ended.has_error() && ended.error().code != errc::closed) stop_at_once();
   }
 
   task<> settle(result<void>& ended) {
     ended = co_await pipeline_.settle();
+    if (ended.has_error()) stop_at_once();  // take() may be waiting in the outbox
     inbox_.close();
     settled_ = true;
-    states_.give_up();
     store_.close();
     done_.notify();
   }
 
-  // A store that was removed or recreated while this stage writes it can't be mended here: the work ends with the
-  // reason.
+  // A store that was removed or recreated while this stage writes it can't be repaired while it runs, so the stage ends
+  // with an error.
   task<> watch_progress() {
     while (!settled_) {
       co_await done_.wait_for(progress_check);
@@ -163,7 +166,7 @@ class kv_stage final : public stage {
     }
   }
 
-  // A loop of its own, because NATS may take seconds to answer.
+  // Not a part of watch_progress(): stall_reason() may wait for NATS for seconds.
   task<> watch_consumer() {
     while (!settled_) {
       co_await done_.wait_for(consumer_check);
@@ -174,6 +177,7 @@ class kv_stage final : public stage {
   void stop_at_once() noexcept {
     inbox_.close();
     outbox_.close();
+    states_.give_up();
     pipeline_.abandon();
   }
 
@@ -184,6 +188,7 @@ class kv_stage final : public stage {
     last_floor_ = floor;
     if (!outbox_.last_error().empty())
       return {outbox_.stall_reason(cause::store_full), "the store takes nothing: " + outbox_.last_error()};
+    if (!pipeline_.last_error().empty()) return {cause::store_refuses, "account states: " + pipeline_.last_error()};
     if (quiet_ > rounds_without_progress) return {cause::store_refuses, "nothing settles: the store does not answer"};
     if (!store_.changed_setting().empty()) return {cause::store_refuses, store_.changed_setting()};
     return {cause::consumer_not_moving, stall_reason_};

@@ -7,20 +7,32 @@
 namespace recordkv::stages {
 namespace {
 
-constexpr std::chrono::milliseconds retry_pause{
-    500};  // between two attempts to read states, while NATS does not answer
+// Between two attempts to read states, while NATS does not answer or a state can't be read.
+constexpr std::chrono::milliseconds retry_pause{500};
+// How many accounts are read at once, and after how many events those that are missing are read in any case.
+constexpr std::size_t accounts_at_once = 256, events_between_loads = 256;
 
 }  // namespace
 
-kv_pipeline::kv_pipeline(nats::inbox& in, nats::outbox& out, state_port states, event_decoder decode, apply_rules rules,
-                         pipeline_limits limits, meters& counters)
+kv_pipeline::kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode,
+                         apply_rules rules, pipeline_limits limits, meters& counters)
     : in_(in),
       states_(states),
       decode_(std::move(decode)),
       limits_(limits),
       accounts_(limits.cached_accounts),
-      settles_(in, out, std::move(states), limits.gather, limits.unsettled_events, counters),
+      settles_(in, out, states, limits.gather, limits.unsettled_events, counters),
       apply_(out, accounts_, settles_, std::move(rules), counters) {}
+
+std::optional<settlement::clock::time_point> kv_pipeline::oldest() const noexcept {
+  const auto applied = settles_.oldest();
+  return applied ? applied : applying_since_;
+}
+
+bool kv_pipeline::full() const noexcept {
+  return unsettled() >= limits_.unsettled_events ||
+         order_.bytes() + settles_.unsettled_bytes() >= limits_.unsettled_bytes;
+}
 
 task<result<void>> kv_pipeline::take() {
   result<void> taken, applied;
@@ -32,16 +44,21 @@ task<result<void>> kv_pipeline::take() {
 }
 
 task<> kv_pipeline::take_messages(result<void>& ended) {
-  while (!abandoned_) {
-    while (unsettled() >= limits_.unsettled_events && !abandoned_ && taking_) co_await settles_.settled().wait();
+  while (taking_ && !abandoned_) {
+    if (full()) {
+      co_await settles_.progress().wait();
+      continue;
+    }
     auto batch = co_await in_.next();
-    if (!batch) ended = batch.error();
-    if (!batch || abandoned_ || !taking_) break;
+    if (!batch) {
+      ended = batch.error();
+      break;
+    }
     for (auto& e : co_await decode_(std::move(*batch))) order_.push(std::move(e));
-    pushed_.notify();
+    changed_.notify();
   }
   taking_ = false;
-  pushed_.notify();
+  changed_.notify();
 }
 
 task<> kv_pipeline::apply_events(result<void>& ended) {
@@ -49,53 +66,69 @@ task<> kv_pipeline::apply_events(result<void>& ended) {
   for (;;) {
     ended = co_await apply_ready(loads);
     if (!ended || abandoned_ || (!taking_ && order_.empty())) break;
-    accounts_.evict();
-    co_await pushed_.wait();
+    co_await changed_.wait();
   }
   taking_ = false;
-  if (!ended) {
-    in_.close();  // the outbox takes nothing more, so nothing more is taken
-    settles_.settled().notify();
+  if (ended) {
+    settles_.finish();
+  } else {  // the outbox has failed, so no further message is taken
+    in_.close();
+    settles_.progress().notify();
   }
   co_await loads.join();
-  if (ended) settles_.finish();
 }
 
-// Applies what can be applied now. An account whose state is not in memory is held while its state is read. One that is
-// in memory is never read over (X9).
+// Applies what can be applied now. Events of an account whose state is not in memory are put aside, and their states
+// are read in batches. A state in memory is never replaced by one that was read (X9).
 task<result<void>> kv_pipeline::apply_ready(nursery& loads) {
   std::vector<std::string> missing;
+  std::size_t popped = 0;
   while (!abandoned_) {
     auto e = order_.pop();
-    if (!e) {
-      if (missing.empty()) break;
-      loads.spawn(load(std::exchange(missing, {})));
-      continue;  // the states may have been known at once
-    }
-    const auto& did = e->what.did;
-    if (!did.empty() && !accounts_.contains(did)) {
+    const bool due = !e || missing.size() >= accounts_at_once || ++popped % events_between_loads == 0;
+    if (due && !missing.empty()) loads.spawn(load(std::exchange(missing, {})));
+    if (due) accounts_.evict();
+    if (!e) break;
+    if (const auto& did = e->what.did; !did.empty() && !accounts_.contains(did)) {
       missing.push_back(did);
       order_.hold(std::move(*e));
       continue;
     }
-    if (auto applied = co_await apply_.apply(std::move(*e)); !applied) co_return applied;
+    applying_since_ = settlement::clock::now();
+    auto applied = co_await apply_.apply(std::move(*e));
+    applying_since_.reset();
+    if (!applied) co_return applied;
   }
   co_return result<void>{};
 }
 
+// An account whose state can't be read stays held, and holds up no other.
 task<> kv_pipeline::load(std::vector<std::string> dids) {
-  auto found = co_await states_.load(dids);
-  while (!found && !abandoned_) {
-    log::warn("kv", "reading account states: {}; trying again", found.error().text);
-    co_await settles_.settled().wait_for(retry_pause);
-    found = co_await states_.load(dids);
+  while (!abandoned_) {
+    dids = keep_loaded(dids, co_await states_.load(dids));
+    changed_.notify();
+    if (dids.empty()) break;
+    co_await abandoned_event_.wait_for(retry_pause);
   }
-  if (!found) co_return;
+}
+
+// Returns the accounts that are to be read again.
+std::vector<std::string> kv_pipeline::keep_loaded(const std::vector<std::string>& dids,
+                                                  std::vector<result<state_port::stored>> found) {
+  std::vector<std::string> again;
+  load_error_.clear();
   for (std::size_t i = 0; i < dids.size(); ++i) {
-    accounts_.add(dids[i], std::move((*found)[i]));
+    if (!found[i]) {
+      load_error_ = found[i].error().text;
+      again.push_back(dids[i]);
+      continue;
+    }
+    accounts_.add(dids[i], std::move(*found[i]));
     order_.release(dids[i]);
   }
-  pushed_.notify();
+  if (const auto n = again.empty() ? 0 : told_.count("states", rate_limited::clock::now()))
+    log::warn("kv", "reading account states: {}; {} attempt{} so far", load_error_, n, n == 1 ? "" : "s");
+  return again;
 }
 
 task<result<void>> kv_pipeline::settle() {
@@ -106,8 +139,10 @@ task<result<void>> kv_pipeline::settle() {
 
 void kv_pipeline::abandon() noexcept {
   abandoned_ = true;
+  in_.close();
   settles_.abandon();
-  pushed_.notify();
+  changed_.notify();
+  abandoned_event_.notify();
 }
 
 }  // namespace recordkv::stages

@@ -2,11 +2,11 @@
 //
 //   inbox -> decoder -> account_order -> applier -> settlement -> acknowledgement
 //
-// Owns: the three coroutines that move events along, and the reading of states that are not in memory.
-// Does not know: NATS. It has an inbox, an outbox, bucket `repo` as two functions, and a decoder. Tests give it fakes.
+// Owns: the coroutines that take, apply and settle, and one for each batch of states that is read.
+// Does not know: NATS. It has an inbox, an outbox, the functions of a state_port, and a decoder. Tests give it fakes.
 //
-// A step between decode and order is another event_decoder around this one. A step that must wait for something of an
-// account holds that account in the order, as the reading of states does.
+// To add a step before the order, wrap the decoder. To add a step that waits for something about an account, hold the
+// account in the order, as the reading of states does.
 #pragma once
 
 #include "account_cache.hpp"
@@ -24,36 +24,44 @@
 
 namespace recordkv::stages {
 
+/// Beyond a limit of unsettled events no further batch is taken, so at most one batch comes on top.
 struct pipeline_limits {
   std::size_t cached_accounts = 250'000;
-  std::size_t unsettled_events = 20'000;  ///< taken and not settled; beyond it no message is taken
-  std::chrono::milliseconds gather{0};    ///< between two writes of states
+  std::size_t unsettled_events = 20'000;
+  std::size_t unsettled_bytes = std::size_t{256} << 20;  ///< of their messages
+  std::chrono::milliseconds gather{0};                   ///< pause after a write of states
 };
 
 class kv_pipeline {
  public:
-  kv_pipeline(nats::inbox& in, nats::outbox& out, state_port states, event_decoder decode, apply_rules rules,
+  kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode, apply_rules rules,
               pipeline_limits limits, meters& counters);
 
-  /// Takes messages until the inbox closes, and applies their events. Run it beside settle().
+  /// Takes messages and applies their events, until the inbox closes. Run it beside settle(). Any error but the inbox's
+  /// own errc::closed comes from the outbox: call abandon() then, because what was sent may never become durable.
   task<result<void>> take();
   /// Writes states and acknowledges, until take() has ended and nothing is left. errc::lease_lost ends it early.
   task<result<void>> settle();
-  /// Ends both without waiting for what is not durable.
+  /// Makes both end without waiting for what is not durable. Close the outbox, too: take() may be waiting in it.
   void abandon() noexcept;
 
-  /// Events taken and not settled.
-  std::size_t unsettled() const noexcept { return order_.size() + settles_.unsettled(); }
-  /// When the oldest event that was applied and has not settled was applied.
-  std::optional<settlement::clock::time_point> oldest() const noexcept { return settles_.oldest(); }
-  /// Accounts that became desynchronised, or were found so, since the start.
+  /// Events taken and not settled, the one that is being applied included.
+  std::size_t unsettled() const noexcept { return order_.size() + settles_.unsettled() + (applying_since_ ? 1 : 0); }
+  /// When the oldest event that is being applied or was applied, and has not settled, came to that point.
+  std::optional<settlement::clock::time_point> oldest() const noexcept;
+  /// How often an account went from synchronised to desynchronised since the start.
   std::uint64_t desynchronised() const noexcept { return apply_.desynchronised(); }
+  /// Why states can't be read or written now; empty: they can.
+  const std::string& last_error() const noexcept { return load_error_.empty() ? settles_.last_error() : load_error_; }
 
  private:
+  bool full() const noexcept;
   task<> take_messages(result<void>& ended);
   task<> apply_events(result<void>& ended);
   task<result<void>> apply_ready(nursery& loads);
   task<> load(std::vector<std::string> dids);
+  std::vector<std::string> keep_loaded(const std::vector<std::string>& dids,
+                                       std::vector<result<state_port::stored>> found);
 
   nats::inbox& in_;
   state_port states_;
@@ -63,9 +71,13 @@ class kv_pipeline {
   account_cache accounts_;
   settlement settles_;
   applier apply_;
-  bool taking_ = true;
+  std::optional<settlement::clock::time_point> applying_since_;
+  std::string load_error_;
+  rate_limited told_;
+  bool taking_ = true;  // false: no more messages are taken
   bool abandoned_ = false;
-  event pushed_;  // the order has changed, or nothing more comes
+  event changed_;  // the order, taking_ or abandoned_ has changed
+  event abandoned_event_;
 };
 
 }  // namespace recordkv::stages

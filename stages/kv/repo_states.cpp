@@ -10,17 +10,30 @@ namespace {
 
 constexpr std::chrono::milliseconds retry_pause{200};  // while NATS does not answer
 
+result<state_port::stored> stored_state(const std::string& did, const kv::entry& e) {
+  state_port::stored out{.state = {}, .seq = e.seq};
+  if (e.seq == 0 || e.deleted) return out;
+  auto state = kv::parse_repo_state(e.value);
+  if (!state) return fail(errc::malformed, "bucket repo, account {}: {}", did, state.error().text);
+  out.state = std::move(*state);
+  return out;
+}
+
 }  // namespace
 
 task<> repo_states::learn_known_accounts(std::function<bool()> go_on) {
   auto read = co_await kv::read_known_accounts(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters, known_,
                                                std::move(go_on));
   accounts_known_ = read.has_value();
-  if (accounts_known_) log::info("kv", "{} accounts have a state", known_.size());
+  if (accounts_known_)
+    log::info("kv", "{} accounts have a state", known_.size());
+  else if (read.error().code != errc::closed)
+    log::warn("kv", "reading which accounts have a state: {}; each new account costs a round trip until the next start",
+              read.error().text);
 }
 
-task<result<std::vector<state_port::stored>>> repo_states::load(std::vector<std::string> dids) {
-  std::vector<state_port::stored> out(dids.size());
+task<std::vector<result<state_port::stored>>> repo_states::load(std::vector<std::string> dids) {
+  std::vector<result<state_port::stored>> out(dids.size(), state_port::stored{});
   std::vector<std::size_t> asked;
   std::vector<std::string> keys;
   for (std::size_t i = 0; i < dids.size(); ++i) {
@@ -28,29 +41,26 @@ task<result<std::vector<state_port::stored>>> repo_states::load(std::vector<std:
     asked.push_back(i);
     keys.push_back(kv::repo_key(dids[i], ctx_.cfg.kv.partitions));
   }
+  if (asked.empty()) co_return out;
   auto found = co_await repo_.get_many(std::move(keys));
-  if (!found) co_return found.error();
   for (std::size_t k = 0; k < asked.size(); ++k) {
-    auto& e = (*found)[k];
     auto& into = out[asked[k]];
-    into.seq = e.seq;
-    // A state that is written during that reading may stand behind its end.
-    if (e.seq != 0) known_.add(kv::encode_part(dids[asked[k]]));
-    if (e.seq == 0 || e.deleted) continue;
-    auto state = kv::parse_repo_state(e.value);
-    if (!state) co_return fail(errc::malformed, "bucket repo, account {}: {}", dids[asked[k]], state.error().text);
-    into.state = std::move(*state);
+    into = found ? stored_state(dids[asked[k]], (*found)[k]) : result<state_port::stored>(found.error());
+    // learn_known_accounts() reads only up to the sequence that was last when it began.
+    if (into && into->seq != 0) known_.add(kv::encode_part(dids[asked[k]]));
   }
   co_return out;
 }
 
-// A process that was suspended and resumed could still overwrite an account state that its successor had already read.
-// The successor would then fail its own compare-and-set, and exit. So the lease is checked before each write.
+// A process that was suspended and resumed could still overwrite an account state that its successor has read already.
+// The process that took over would then fail its own compare-and-set, and exit. So the lease is checked before each
+// write.
 task<result<void>> repo_states::may_write() {
   while (!life_.valid()) {
     auto ours = co_await life_.renew_if_stale();
     if (ours) break;
-    if (life_.lost() || given_up_) co_return fail(errc::lease_lost, "kv: another process has taken over");
+    if (life_.lost()) co_return fail(errc::lease_lost, "kv: another process has taken over");
+    if (given_up_) co_return fail(errc::closed, "kv: stopped");
     co_await pause_.wait_for(retry_pause);
   }
   co_return result<void>{};
@@ -65,7 +75,7 @@ std::vector<kv::write> repo_states::writes_of(const std::vector<state_port::stor
     kv::write w{
         .key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
     if (s.seq == 0) known_.add(kv::encode_part(s.state.did));
-    if (s.state.stale()) {  // counted without reading the values
+    if (s.state.stale()) {  // `status` counts stale accounts by these headers
       w.headers.push_back({"status", s.state.status});
       w.headers.push_back({"reasons", fmt::format("{}", fmt::join(s.state.reasons, ","))});
     }
@@ -100,12 +110,12 @@ task<result<std::vector<std::uint64_t>>> repo_states::save(std::vector<state_por
       if (!answer && answer.error().code == errc::conflict) answer = co_await after_conflict(states[i]);
       if (answer)
         seqs[i] = *answer;
-      else if (answer.error().code == errc::lease_lost || life_.lost() || given_up_)
+      else if (!unanswered(answer.error()) || life_.lost() || given_up_)
         co_return answer.error();
       else
         again.push_back(i);
     }
-    if (again.size() == open.size()) co_await pause_.wait_for(retry_pause);
+    if (!again.empty()) co_await pause_.wait_for(retry_pause);
     open = std::move(again);
   }
   co_return seqs;

@@ -1,7 +1,7 @@
 // The accounts' states in bucket `repo`, as the pipeline reads and writes them.
 //
-// Owns: the bucket, which accounts have a state at all, compare-and-set of many, and the check of the lease before it.
-// Does not know: what a state means, and when it may be written (settle.hpp, X9).
+// Owns: the bucket, which accounts have a state at all, and the writing of many states by compare-and-set, after a
+// check of the lease. Does not know: what a state means, and when it may be written (settle.hpp, X9).
 #pragma once
 
 #include "account_cache.hpp"
@@ -25,18 +25,18 @@ class repo_states {
             .save = [this](std::vector<state_port::stored> s) { return save(std::move(s)); }};
   }
 
-  /// Reads which accounts have a state. Only stage `kv` writes states, so after that an account outside the list has
-  /// none, and load() saves a round trip for each new account of the network.
+  /// Reads which accounts have a state. Only stage `kv` writes states. So once they have been read completely, load()
+  /// answers for accounts outside the list without asking NATS. If the reading fails, every account is asked for.
   task<> learn_known_accounts(std::function<bool()> go_on);
 
-  /// Ends the waiting for NATS in load() and save().
+  /// Makes save() return at its next failure, and end its waiting: errc::closed.
   void give_up() noexcept {
     given_up_ = true;
     pause_.notify();
   }
 
  private:
-  task<result<std::vector<state_port::stored>>> load(std::vector<std::string> dids);
+  task<std::vector<result<state_port::stored>>> load(std::vector<std::string> dids);
   task<result<std::vector<std::uint64_t>>> save(std::vector<state_port::stored> states);
   task<result<void>> may_write();
   std::vector<kv::write> writes_of(const std::vector<state_port::stored>& states,

@@ -10,8 +10,8 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds retry_pause{200};  // between two attempts to write states, while NATS does not answer
-constexpr milliseconds max_wait{200};     // for the floor to rise; bounds the harm of a notification that is missed
+constexpr milliseconds retry_pause{200};  // between two attempts to write states that bucket `repo` refuses
+constexpr milliseconds max_wait{200};     // the floor is looked at no less often, even without a notification
 
 }  // namespace
 
@@ -24,10 +24,13 @@ settlement::settlement(nats::inbox& in, nats::outbox& out, state_port states, mi
       max_unsettled_(max_unsettled),
       counters_(counters) {}
 
-void settlement::add(nats::ordinal last, event_handle from, account* changed) {
+void settlement::add(nats::ordinal last, kv_event&& e, account* changed) {
   if (changed) ++changed->held;
-  waiting_.push_back({last, std::move(from), changed, changed ? changed->newest : kv::repo_state{}, clock::now()});
-  if (out_.floor() > last) out_.moved().notify();  // nothing else is in flight, so nothing else will notify
+  bytes_ += e.bytes;
+  waiting_.push_back(
+      {last, std::move(e.from), changed, e.bytes, changed ? changed->newest : kv::repo_state{}, clock::now()});
+  if (out_.floor() > last)
+    out_.moved().notify();  // durable already: run() need not wait for the next rise of the floor
 }
 
 std::optional<settlement::clock::time_point> settlement::oldest() const noexcept {
@@ -43,27 +46,28 @@ void settlement::finish() noexcept {
 
 void settlement::abandon() noexcept {
   abandoned_ = true;
-  settled_.notify();
+  progress_.notify();
   pause_.notify();
   out_.moved().notify();
 }
 
 // The events whose last put is durable. Their accounts' states become writable now, not earlier (X9).
-std::vector<event_handle> settlement::take_durable() {
-  std::vector<event_handle> durable;
+settlement::durable_events settlement::take_durable() {
+  durable_events out;
   const auto floor = out_.floor();
   if (!waiting_.empty()) settling_since_ = waiting_.front().since;
   for (; !waiting_.empty() && waiting_.front().last < floor; waiting_.pop_front()) {
     auto& e = waiting_.front();
-    durable.push_back(std::move(e.from));
+    out.handles.push_back(std::move(e.from));
+    out.bytes += e.bytes;
     if (!e.changed) continue;
     --e.changed->held;
-    e.changed->settled = std::move(e.after);
-    e.changed->settled.at = out_.stored();
+    e.changed->durable = std::move(e.after);
+    e.changed->durable.at = out_.stored();
     if (!e.changed->dirty) dirty_.push_back(e.changed);
     e.changed->dirty = true;
   }
-  return durable;
+  return out;
 }
 
 task<result<void>> settlement::write_states() {
@@ -71,14 +75,17 @@ task<result<void>> settlement::write_states() {
   if (accounts.empty()) co_return result<void>{};
   std::vector<state_port::stored> states;
   states.reserve(accounts.size());
-  for (auto* a : accounts) states.push_back({a->settled, a->seq});
+  for (auto* a : accounts) states.push_back({a->durable, a->seq});
   auto saved = co_await states_.save(states);
   while (!saved && saved.error().code != errc::lease_lost && !abandoned_) {
-    log::warn("kv", "writing account states: {}; trying again", saved.error().text);
-    co_await settled_.wait_for(retry_pause);
+    last_error_ = saved.error().text;
+    if (const auto n = told_.count("states", clock::now()))
+      log::warn("kv", "writing account states: {}; {} attempt{} so far", last_error_, n, n == 1 ? "" : "s");
+    co_await pause_.wait_for(retry_pause);
     saved = co_await states_.save(states);
   }
   if (!saved) co_return saved.error();
+  last_error_.clear();
   for (std::size_t i = 0; i < accounts.size(); ++i) {
     accounts[i]->seq = (*saved)[i];
     accounts[i]->dirty = false;
@@ -90,16 +97,17 @@ task<result<void>> settlement::write_states() {
 task<result<void>> settlement::run() {
   while (!abandoned_) {
     auto durable = take_durable();
-    if (durable.empty()) {
+    if (durable.handles.empty()) {
       if (finished_ && waiting_.empty()) break;
       co_await out_.moved().wait_for(max_wait);
       continue;
     }
-    settling_ = durable.size();
+    settling_ = durable.handles.size();
     if (auto written = co_await write_states(); !written) co_return written;
-    for (auto& handle : durable) handle.settle(in_);
+    for (auto& handle : durable.handles) handle.settle(in_);
     settling_ = 0;
-    settled_.notify();
+    bytes_ -= durable.bytes;
+    progress_.notify();
     // A short pause gathers several events of an account into one write. Only acknowledgements are delayed by it.
     if (!finished_ && waiting_.size() < max_unsettled_ / 2) co_await pause_.wait_for(gather_);
   }

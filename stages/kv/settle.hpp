@@ -1,5 +1,5 @@
-// What becomes of an event once it is applied: its puts become durable, then its account's state is written, then the
-// event settles (docs/invariants.md X8, X9).
+// The last step of an event. Its puts become durable, then its account's state is written, then the event settles: its
+// message is acknowledged (docs/invariants.md X8, X9).
 //
 // Owns: the queue of events whose puts are not durable yet, and the writing of states.
 // Does not know: what an event changed.
@@ -9,10 +9,12 @@
 #include "kv_event.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/meter.hpp"
+#include "recordkv/core/rate_limited.hpp"
 
 #include <chrono>
 #include <deque>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace recordkv::stages {
@@ -21,14 +23,14 @@ class settlement {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// `gather`: the pause between two writes of states while events keep coming. `max_unsettled`: half of it in the
-  /// queue ends the pauses.
+  /// `gather`: the pause after a write of states. There is none after finish(), and none while the queue holds half of
+  /// `max_unsettled` or more.
   settlement(nats::inbox& in, nats::outbox& out, state_port states, std::chrono::milliseconds gather,
              std::size_t max_unsettled, meters& counters);
 
-  /// An event was applied; `last` is the ordinal of its last put. `changed` is its account, or null when no state
-  /// changes.
-  void add(nats::ordinal last, event_handle from, account* changed);
+  /// An event was applied. `last`: the ordinal of its last put, or of a skip if it has none. `changed`: its account, or
+  /// null when no state changes.
+  void add(nats::ordinal last, kv_event&& e, account* changed);
 
   /// Settles until finish() was called and nothing is left. errc::lease_lost ends it early.
   task<result<void>> run();
@@ -39,21 +41,29 @@ class settlement {
   void abandon() noexcept;
 
   std::size_t unsettled() const noexcept { return waiting_.size() + settling_; }
+  std::size_t unsettled_bytes() const noexcept { return bytes_; }
   /// When the oldest unsettled event was added.
   std::optional<clock::time_point> oldest() const noexcept;
   /// Notified when events have settled, and by abandon().
-  event& settled() noexcept { return settled_; }
+  event& progress() noexcept { return progress_; }
+  /// Why states can't be written now; empty: they can.
+  const std::string& last_error() const noexcept { return last_error_; }
 
  private:
   struct applied {
     nats::ordinal last;
     event_handle from;
     account* changed;
+    std::size_t bytes;
     kv::repo_state after;
     clock::time_point since;
   };
 
-  std::vector<event_handle> take_durable();
+  struct durable_events {
+    std::vector<event_handle> handles;
+    std::size_t bytes = 0;
+  };
+  durable_events take_durable();
   task<result<void>> write_states();
 
   nats::inbox& in_;
@@ -64,11 +74,14 @@ class settlement {
   meters& counters_;
   std::deque<applied> waiting_;
   std::vector<account*> dirty_;
-  std::size_t settling_ = 0;  // durable, and their states are being written
+  std::size_t settling_ = 0;  // events whose puts are durable and whose states are being written
   clock::time_point settling_since_;
   bool finished_ = false;
   bool abandoned_ = false;
-  event settled_;
+  std::size_t bytes_ = 0;
+  std::string last_error_;
+  rate_limited told_;
+  event progress_;
   event pause_;
 };
 

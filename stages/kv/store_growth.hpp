@@ -1,4 +1,4 @@
-// How fast the store grows. `status` shows it without a second reading of its own.
+// How fast the store grows, so that `status` need not read twice to show a rate.
 //
 // Owns: the rates over the last readings. Does not know: NATS. Pure.
 #pragma once

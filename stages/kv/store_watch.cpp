@@ -36,7 +36,7 @@ task<> store_watch::watch_settings() {
   }
 }
 
-// Makes no stream: one that is missing is reported by its writer.
+// A stream that is missing is not created here, because its writer reports that. The exception is bucket `lock`.
 task<std::string> store_watch::compare_streams() {
   const auto names = ctx_.names();
   auto store = co_await nats::stream_info(ctx_.nc, names.store());

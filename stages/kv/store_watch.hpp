@@ -1,7 +1,7 @@
-// What becomes of the streams that the store is made of, while stage `kv` writes it.
+// Watches the settings of the streams that stage `kv` uses, and the growth of the store.
 //
-// Owns: the regular look at their settings, which another program may change, the samples that identify the store, and
-// the store's growth.
+// Owns: the regular look at the settings, which another program may change; the samples of stored messages, by which a
+// recreated store is recognised (X19); the store's growth.
 // Does not know: records.
 #pragma once
 
@@ -22,7 +22,7 @@ class store_watch {
   void start(nursery& children);
   void close() noexcept;
 
-  /// A setting that breaks the contract, with both values; empty: none.
+  /// A setting that breaks the contract, with the value found and the value expected; empty: none.
   const std::string& changed_setting() const noexcept { return changed_; }
   const store_growth& growth() const noexcept { return growth_; }
 

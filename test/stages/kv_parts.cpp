@@ -17,7 +17,7 @@ kv_event event_for(const std::string& did, unsigned n) {
   atproto::repo_event what;
   what.did = did;
   what.rev = rev(n);
-  return {std::move(what), event_handle(message_of(n))};
+  return {std::move(what), event_handle(message_of(n)), 10};
 }
 
 words popped(account_order& order) {
@@ -105,6 +105,7 @@ TEST_CASE("events of one account keep their order while it is held, and events o
   CHECK(order.holds(alice));
   CHECK(popped(order) == words{step(bob, 1), step(bob, 2)});
   CHECK(order.size() == 2);
+  CHECK(order.bytes() == 20);
   order.push(event_for(alice, 3));
   order.push(event_for(carol, 1));
   CHECK(popped(order) == words{step(carol, 1)});
@@ -112,6 +113,7 @@ TEST_CASE("events of one account keep their order while it is held, and events o
   order.release(alice);
   CHECK(popped(order) == words{step(alice, 1), step(alice, 2), step(alice, 3), step(alice, 4)});
   CHECK(order.empty());
+  CHECK(order.bytes() == 0);
 }
 
 TEST_CASE("an account may be held again as soon as it was released, and an unknown one released without effect") {
@@ -159,7 +161,7 @@ TEST_CASE("X9: an event settles once its puts are durable and its account's stat
   rig.alice_.newest = state_at(alice, 1);
   rig.out.cork();
   const auto put = rig.put();
-  rig.settles.add(put, event_handle(message_of(1)), &rig.alice_);
+  rig.settles.add(put, event_for(alice, 1), &rig.alice_);
   settle_down(rig.io);
   CHECK(rig.in.settled.empty());
   CHECK(rig.states.written.empty());
@@ -181,7 +183,7 @@ TEST_CASE("X9: an event settles once its puts are durable and its account's stat
 
 TEST_CASE("an event that changes no state settles without a write") {
   settle_rig rig;
-  rig.settles.add(rig.out.skip(), event_handle(message_of(1)), nullptr);
+  rig.settles.add(rig.out.skip(), event_for(alice, 1), nullptr);
   REQUIRE(becomes(rig.io, [&] { return rig.in.settled == numbers{1}; }));
   CHECK(rig.states.saves_begun == 0);
 }
@@ -189,9 +191,9 @@ TEST_CASE("an event that changes no state settles without a write") {
 TEST_CASE("the settlement ends with lease_lost, and acknowledges nothing then") {
   settle_rig rig;
   rig.states.stand(state_at(alice, 1));
-  rig.alice_.newest = rig.alice_.settled = state_at(alice, 2);
+  rig.alice_.newest = rig.alice_.durable = state_at(alice, 2);
   rig.alice_.seq = 77;  // another process has written since
-  rig.settles.add(rig.out.skip(), event_handle(message_of(1)), &rig.alice_);
+  rig.settles.add(rig.out.skip(), event_for(alice, 1), &rig.alice_);
   REQUIRE(becomes(rig.io, [&] { return rig.ended.has_value(); }));
   CHECK(rig.ended->error().code == errc::lease_lost);
   CHECK(rig.in.settled.empty());
@@ -204,7 +206,7 @@ TEST_CASE("an account whose state is still being read holds up no other, and kee
   event answered;
   bool may_answer = false;
   rig.load =
-      [&, load = port.load](std::vector<std::string> dids) -> task<result<std::vector<stages::state_port::stored>>> {
+      [&, load = port.load](std::vector<std::string> dids) -> task<std::vector<result<stages::state_port::stored>>> {
     const bool slow = dids.front() == alice;
     while (slow && !may_answer) co_await answered.wait();
     co_return co_await load(std::move(dids));
@@ -251,8 +253,8 @@ TEST_CASE("one message may carry several events: it is acknowledged after the la
            second = atproto::decode_event(event_of(bob, 1, "b"));
       event_handle from(std::move(m));
       auto also = from.another();
-      events.push_back({std::move(*first), std::move(from)});
-      events.push_back({std::move(*second), std::move(also)});
+      events.push_back({std::move(*first), std::move(from), 5});
+      events.push_back({std::move(*second), std::move(also), 5});
     }
     co_return events;
   };
@@ -265,4 +267,98 @@ TEST_CASE("one message may carry several events: it is acknowledged after the la
   rig.out.let(1);
   REQUIRE(rig.settles(1));
   CHECK(rig.in.settled == numbers{1});
+}
+
+TEST_CASE("an account whose state can't be read stays held, holds up no other, and is named") {
+  kv_rig rig;
+  rig.states.stand(state_at(alice, 1));
+  bool damaged = true;
+  rig.load = [&, load = rig.states.port().load](
+                 std::vector<std::string> dids) -> task<std::vector<result<stages::state_port::stored>>> {
+    auto found = co_await load(dids);
+    for (std::size_t i = 0; i < dids.size(); ++i)
+      if (damaged && dids[i] == alice) found[i] = fail(errc::malformed, "account {}: no JSON", alice);
+    co_return found;
+  };
+  rig.start();
+  rig.in.deliver(
+      {commit_frame{.n = 2}.bytes(), commit_frame{.did = bob, .n = 1}.bytes(), commit_frame{.n = 3}.bytes()});
+  REQUIRE(rig.settles(1));
+  CHECK(rig.in.settled == numbers{2});
+  CHECK(rig.apply->last_error().find(alice) != std::string::npos);
+  CHECK(rig.apply->unsettled() == 2);
+  damaged = false;
+  REQUIRE(rig.settles(3));
+  CHECK(rig.apply->last_error().empty());
+  CHECK(rig.in.settled == numbers{2, 1, 3});
+  CHECK(rig.finish());
+}
+
+TEST_CASE("an account that waits for its state is read although the queue never empties") {
+  kv_rig rig({}, {.count = 64});
+  rig.states.stand(state_at(alice, 1));
+  rig.start();
+  rig.in.deliver(commit_frame{.did = bob, .n = 1}.bytes());
+  REQUIRE(rig.settles(1));
+  std::vector<std::string> batch{commit_frame{.n = 2}.bytes()};
+  for (unsigned n = 2; n <= 700; ++n) batch.push_back(commit_frame{.did = bob, .n = n}.bytes());
+  rig.out.cork();
+  rig.in.deliver(batch);
+  while (rig.out.sent.size() < 701) {
+    rig.out.let(64);
+    settle_down(rig.io);
+  }
+  const auto is_of_alice = [](const auto& m) { return m.subject == key_of(alice, like, "a"); };
+  const auto at = std::ranges::find_if(rig.out.sent, is_of_alice) - rig.out.sent.begin();
+  CHECK(at < 400);
+  rig.out.uncork();
+  REQUIRE(rig.settles(batch.size() + 1));
+  CHECK(rig.finish());
+}
+
+TEST_CASE("no more is taken than the bytes that may stand unsettled") {
+  const auto one = commit_frame{.n = 1}.bytes().size();
+  kv_rig rig({.unsettled_bytes = 3 * one - 1});
+  rig.out.cork();
+  rig.start();
+  for (unsigned n = 1; n <= 10; ++n) rig.in.deliver(commit_frame{.n = n}.bytes());
+  REQUIRE(rig.waits_for([&] { return rig.in.taken == 3; }));
+  settle_down(rig.io);
+  CHECK(rig.in.taken == 3);
+  rig.out.uncork();
+  REQUIRE(rig.settles(10));
+}
+
+TEST_CASE("abandoned while it waits for messages, for room or for a state, take() ends") {
+  kv_rig rig({.unsettled_events = 2});
+  rig.out.cork();
+  SECTION("for messages") {}
+  SECTION("for room") {
+    for (unsigned n = 1; n <= 4; ++n) rig.in.deliver(commit_frame{.n = n}.bytes());
+  }
+  SECTION("for a state") {
+    rig.load = [](std::vector<std::string> dids) -> task<std::vector<result<stages::state_port::stored>>> {
+      co_return std::vector<result<stages::state_port::stored>>(dids.size(), fail(errc::timed_out, "no answer"));
+    };
+    rig.in.deliver(commit_frame{.n = 1}.bytes());
+  }
+  rig.start();
+  settle_down(rig.io);
+  CHECK_FALSE(rig.took.has_value());
+  rig.apply->abandon();
+  CHECK(rig.waits_for([&] { return rig.took && rig.settled; }));
+}
+
+TEST_CASE("an event that waits in the outbox counts as unsettled, and tells since when it waits") {
+  kv_rig rig({}, {.count = 1});
+  rig.out.cork();
+  rig.start();
+  rig.in.deliver(commit_frame{.n = 1, .paths = {like + "/a", like + "/b"}}.bytes());
+  REQUIRE(rig.waits_for([&] { return rig.out.sent.size() == 1; }));
+  settle_down(rig.io);
+  CHECK(rig.apply->unsettled() == 1);
+  CHECK(rig.apply->oldest().has_value());
+  rig.out.uncork();
+  REQUIRE(rig.settles(1));
+  CHECK(rig.finish());
 }

@@ -118,12 +118,13 @@ void fake_states::release() {
 
 stages::state_port::stored& fake_states::at(const std::string& did) { return standing_[did]; }
 
-task<result<std::vector<stages::state_port::stored>>> fake_states::load(std::vector<std::string> dids) {
+task<std::vector<result<stages::state_port::stored>>> fake_states::load(std::vector<std::string> dids) {
+  std::vector<result<stages::state_port::stored>> out;
   if (load_failures_ > 0) {
     --load_failures_;
-    co_return fail(errc::timed_out, "no answer");
+    out.assign(dids.size(), fail(errc::timed_out, "no answer"));
+    co_return out;
   }
-  std::vector<stages::state_port::stored> out;
   for (const auto& d : dids) {
     loaded.push_back(d);
     const auto it = standing_.find(d);

@@ -115,7 +115,7 @@ class fake_states {
 
  private:
   stages::state_port::stored& at(const std::string& did);
-  task<result<std::vector<stages::state_port::stored>>> load(std::vector<std::string> dids);
+  task<std::vector<result<stages::state_port::stored>>> load(std::vector<std::string> dids);
   task<result<std::vector<std::uint64_t>>> save(std::vector<stages::state_port::stored> states);
 
   journal& log_;
