@@ -44,17 +44,17 @@ result<repo_state> parse_repo_state(std::string_view text) {
   const auto v = json::parse(text, ec);
   if (ec || !v.is_object()) return fail(errc::malformed, "an account's state is not a JSON object");
   const auto& o = v.get_object();
-  const auto text = [&](std::string_view key) { return std::string(text_field(o, key)); };
-  repo_state s{.did = text("did"),
-               .rev = text("rev"),
-               .data = text("data"),
-               .status = text("status"),
-               .upstream_status = text("upstream_status"),
+  const auto field = [&](std::string_view key) { return std::string(text_field(o, key)); };
+  repo_state s{.did = field("did"),
+               .rev = field("rev"),
+               .data = field("data"),
+               .status = field("status"),
+               .upstream_status = field("upstream_status"),
                .verified = flag_field(o, "verified"),
                .complete = flag_field(o, "complete"),
-               .filter = text("filter"),
-               .begun = text("begun"),
-               .error = text("error")};
+               .filter = field("filter"),
+               .begun = field("begun"),
+               .error = field("error")};
   s.at = unsigned_field(o, "at");
   s.collections = texts_field(o, "collections");
   s.reasons = texts_field(o, "reasons");
