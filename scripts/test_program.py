@@ -169,8 +169,11 @@ def run(test):
     directory = tempfile.mkdtemp(prefix="rkv-")
     os.chmod(directory, 0o755)  # a PostgreSQL server that root starts runs as `nobody`, and reads below it
     try:
-        output, code, late, members = execute(test, directory)
-        passed, failed, skipped, wrong = judge(output, code, late)
+        try:
+            output, code, late, members = execute(test, directory)
+            passed, failed, skipped, wrong = judge(output, code, late)
+        except OSError as e:
+            output, members, passed, failed, skipped, wrong = "", [], 0, 1, 0, f"could not be started: {e}"
         if members:
             failed, wrong = failed or 1, "; ".join(filter(None, [wrong, "left behind: " + ", ".join(members)]))
         lines = output.splitlines()

@@ -110,6 +110,12 @@ class EndTest(unittest.TestCase):
         self.assertRegex(self.said, r"e2e/fake: left behind: \S+ \(\d+\)$")
         self.assertFalse(os.path.exists(f"/proc/{int(result['lines'][1])}/exe"))
 
+    def test_a_program_that_is_not_there(self):
+        test = {**entry(""), "cmd": ["/no/such/program"]}
+        result = test_program.run(test)
+        self.assertEqual(self.counted(result), (0, 1, 0))
+        self.assertRegex(result["lines"][-1], r"e2e/fake: could not be started: .*/no/such/program")
+
     def test_a_tool_is_missing(self):
         result = self.runs("print('SKIPPED e2e/fake: no nats-server'); exit(77)")
         self.assertEqual(self.counted(result), (0, 0, 1))
