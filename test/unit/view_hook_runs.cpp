@@ -145,7 +145,7 @@ TEST_CASE("a hook that refuses a record in words like those of a missing table s
   const plan p = hooked("INSERT INTO log VALUES (:rkey)");
   const auto n = must_live(*s, p);
   CHECK(must(run(s->apply(p, n, {hooked_put("a", "1", "x")}, {}, at(1)))).rejected == 1);
-  CHECK(rows(d, "likes_rejects") == lines{"at://a/app.bsky.feed.like/1 on_put: no such table: luck 0"});
+  CHECK(rows(d, "likes_rejects") == lines{"at://a/app.bsky.feed.like/1 on_put: no such table: luck 1"});
 }
 
 TEST_CASE("a hook that SQLite does not understand is told when the build begins, with file and key") {
