@@ -8,13 +8,13 @@
 namespace recordkv::nats {
 namespace {
 
-constexpr std::size_t max_control_line = 4096;  // nats-server's default, for subject, reply and sizes together
-constexpr std::size_t reply_and_sizes = 192;    // what they take of it at most
-// What max_payload counts besides subject, headers and payload: "NATS/1.0", the ends of lines, and the fence. The
-// server closes the connection on a message beyond it, at each try.
+constexpr std::size_t max_control_line = 4096;  // nats-server's default, for subject, reply subject and sizes together
+constexpr std::size_t reply_and_sizes = 192;    // at most this much of it is the reply subject and the sizes
+// Subject, headers and payload of a message must not exceed max_payload. "NATS/1.0", line ends and the fence count as
+// well; their sizes are here. Each time the server gets a larger message, it closes the connection.
 constexpr const char* fence_name = "Nats-Expected-Last-Sequence";
 constexpr std::size_t header_lines = 12, fence_line = std::string_view(fence_name).size() + 4 + 20;
-// More than a stream adds to a message when it counts its bytes (nats-server's fileStoreMsgSize: 34).
+// A stream counts more bytes for a message than its size: 34 in nats-server (fileStoreMsgSize). This is above that.
 constexpr std::size_t stored_overhead = 64;
 
 std::uint64_t less(std::uint64_t a, std::uint64_t b) { return a - std::min(a, b); }
@@ -90,7 +90,7 @@ std::optional<publish_plan::outgoing> publish_plan::next(time now, bool permitte
 
 void publish_plan::not_sent(ordinal o, error why, time now) {
   if (unanswered_ > 0) --unanswered_;
-  // The server we are connected to now takes less than the one for which the message was measured.
+  // The message was measured for another server. The present one has a lower limit.
   if (why.code == errc::too_large) return replace_by_marker(o, now);
   suspect(std::move(why), now);
 }
@@ -122,17 +122,18 @@ void publish_plan::settle(ordinal o, std::uint64_t seq) {
 
 void publish_plan::refused(ordinal o, error why, time now) {
   if (why.code == errc::too_large) return replace_by_marker(o, now);
-  // NATS says 10077 for every message that it can't store. Where the stream has room, it is the storage that has none.
+  // NATS answers 10077 both when the stream is full and when its disk is. If the stream has room, the disk is full.
   const bool storage_failed = why.code == errc::full && has_room(window_.at(o));
   if (storage_failed) why.code = errc::no_space;
   counters_.add("errors", name(why.code));
-  // All before it is stored and it was sent only once: only another writer can have moved the sequence (X1).
+  // The message at the floor was sent once, and everything before it is stored. So a wrong sequence means another
+  // writer (X1).
   if (rules_.fenced && why.code == errc::conflict && o == floor() && window_.at(o).tries == 1) foreign_ = true;
   suspect(std::move(why), now);
   judged_by_room_ = storage_failed;
 }
 
-// NATS will never take this message. An older value of its key must not stay as if it were current.
+// NATS will never store this message. A delete marker takes its place: an older value of the key must not seem current.
 void publish_plan::replace_by_marker(ordinal o, time now) {
   item& i = window_.at(o);
   counters_.add("skipped", "too_large");
@@ -144,7 +145,7 @@ void publish_plan::replace_by_marker(ordinal o, time now) {
   suspect({errc::refused, "a message was too large"}, now);
 }
 
-// A refused publish is never answered. The oldest of ours is enough: all behind it is sent again in any case.
+// The server does not answer a publish that it denies. One denied message in the window is enough to suspect all.
 void publish_plan::denied(const denial& d, std::string_view reply_prefix, time now) {
   if (halt_ != halt::none || d.what == denial::direction::subscribe) return;
   if (suspect_ && last_error_.code == errc::unauthorized) return;
@@ -157,8 +158,10 @@ void publish_plan::denied(const denial& d, std::string_view reply_prefix, time n
   }
 }
 
-// From here on nothing is certain about what was sent. Unfenced, answers that are still to come say nothing about the
-// order in which a resend would end, so the whole window is sent again (X10). Fenced, they still tell what was stored.
+// Something that was sent may be lost.
+// Unfenced: a late answer to an old attempt does not prove that the message will be the last value of its key after the
+// resend. So the whole window is sent again, and late answers are ignored (X10).
+// Fenced: late answers still tell which messages were stored.
 void publish_plan::suspect(error why, time now) {
   if (halt_ != halt::none) return;
   if (!suspect_) {
@@ -167,7 +170,7 @@ void publish_plan::suspect(error why, time now) {
     drain_until_ = now + (rules_.fenced ? rules_.answer_limit : std::chrono::milliseconds(0));
     pause(now);
   } else if (rules_.fenced && why.code == errc::conflict) {
-    return;  // it follows from the first refusal
+    return;  // a consequence of the first refusal, which holds the real reason
   }
   if (last_error_.text.empty())
     notices_.push_back({true, fmt::format("stream {} refuses: {}", rules_.stream, why.text)});
@@ -180,7 +183,7 @@ void publish_plan::suspect(error why, time now) {
   unanswered_ = 0;
 }
 
-// The first try comes at once.
+// No pause before the first resend.
 void publish_plan::pause(time now) {
   const auto length = backoff_.next();
   pause_until_ = backoff_.failures() > 1 ? now + length : now;
@@ -194,7 +197,7 @@ void publish_plan::look(link_state link, time now) {
   if (!attached() || halt_ != halt::none) return;
   if (link.up && link.connects != connects_) {
     connects_ = link.connects;
-    unanswered_ = 0;  // what was still to come is lost with the connection
+    unanswered_ = 0;  // outstanding answers are lost with the connection
     suspect({errc::refused, "the connection was lost"}, now);
   } else if (!suspect_ && silent(now)) {
     suspect(fail(errc::timed_out, "no answer within {} ms", rules_.answer_limit.count()), now);
@@ -217,7 +220,7 @@ void publish_plan::asking() noexcept {
   acknowledged_ = rules_.fenced ? sequence_of(floor()) - 1 : stored_;
 }
 
-// X1, X3: what does the stream hold?
+// Compares the stream's state with what the plan has sent (X1, X3).
 bool publish_plan::told(const result<stream_state>& now_there, time now) {
   if (!asking_ || halt_ != halt::none) return false;
   if (!now_there && now_there.error().code == errc::not_found) {
@@ -233,7 +236,7 @@ bool publish_plan::told(const result<stream_state>& now_there, time now) {
     while (rules_.fenced && floor() < window_.next() && sequence_of(floor()) <= now_there->last_seq)
       settle(floor(), sequence_of(floor()));
     note_room(*now_there);
-    // Another writer or a new limit has taken the room that the plan counted on.
+    // The plan counted on room in the stream, but another writer or a lower limit has taken it. So it is no full disk.
     if (judged_by_room_ && !window_.empty() && !has_room(window_.at(floor()))) last_error_.code = errc::full;
     return true;
   }
@@ -249,7 +252,7 @@ void publish_plan::resume(bool permitted, time now) {
   ++attempt_;
   unanswered_ = 0;
   sent_ = floor();
-  // While the stream refuses, nothing else is worth sending.
+  // The probe goes alone: while the stream refuses it, sending more is useless.
   if (window_.empty())
     last_error_.text.clear();
   else

@@ -6,7 +6,7 @@ namespace recordkv::nats {
 namespace {
 
 using clock = std::chrono::steady_clock;
-constexpr std::chrono::milliseconds tick{200};  // how late an overdue answer may be noticed
+constexpr std::chrono::milliseconds tick{200};  // an overdue answer is noticed at most this much later
 
 }  // namespace
 
@@ -75,7 +75,7 @@ ordinal publisher::skip() {
 
 std::string publisher::reply_prefix() const { return fmt::format("{}.p{}.", nc_.inbox(), id_); }
 
-// What every call of the plan may ask for: to send, to tell a person, to wake those that wait.
+// To be called after each call of the plan: sends what is due, logs, wakes the coroutines that wait.
 void publisher::follow_up() {
   if (plan_.due()) send_due();
   for (const auto& n : plan_.take_notices())
@@ -101,7 +101,8 @@ task<bool> publisher::renew_permit() {
 task<> publisher::ask_stream() {
   plan_.asking();
   const auto now_there = co_await stream_info(nc_, spec_.stream);
-  // The permit comes last: nothing may suspend between it and the sending.
+  // The permit is checked after the stream's answer, because it may expire during the wait for that answer. Nothing
+  // suspends between this check and the sending in follow_up().
   if (!closed_ && plan_.told(now_there, clock::now())) {
     const bool permitted = co_await renew_permit();
     if (!closed_) plan_.resume(permitted, clock::now());

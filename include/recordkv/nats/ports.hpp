@@ -38,8 +38,9 @@ class outbox {
  public:
   virtual ~outbox() = default;
 
-  /// Sends a message in order. Suspends only while the window is full. The message is durable once floor() is above
-  /// its ordinal. errc::closed after close; errc::too_large: it can never be stored, and no ordinal was taken.
+  /// Sends a message in order. Suspends while the window is full, and while the permit to write can't be renewed. The
+  /// message is durable once floor() is above its ordinal. errc::closed after close; errc::too_large: it can never be
+  /// stored, and no ordinal was taken.
   virtual task<result<ordinal>> put(std::string subject, header_list headers, std::string payload) = 0;
 
   /// Takes an ordinal without a message. It is settled as soon as all before it are.

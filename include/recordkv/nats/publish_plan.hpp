@@ -1,15 +1,22 @@
-// What a publisher sends, sends again, asks and gives up. A pure state machine.
+// Decides what a publisher sends, what it sends again, when it asks the stream for its state, and when it gives up.
 //
-// Owns: the window with its messages until they are durable; the attempt, the probe, the fence, the pauses between
-// tries; the verdict on every answer. Rules X1 and X10 of docs/invariants.md.
-// Refuses to know: the connection, coroutines, clocks (time is an argument), and what the messages mean.
+// Owns: the window with its messages until they are durable; attempt, probe, fence and pauses; what each answer means.
+// Rules X1 and X10 of docs/invariants.md. A pure state machine.
+// Does not know: the connection, coroutines, clocks (time is an argument), and what the messages mean.
 //
-//   flowing ─▶ suspect   after a refusal, a silence, a lost connection, an expired permit
-//   suspect ─▶ probing   the stream was asked and the permit holds: one message goes ahead
-//   probing ─▶ flowing   the probe is acknowledged: the rest follows, in order
-//   probing ─▶ suspect   as from flowing
-//   suspect ─▶ halted    the stream is lost, or another writer has written to it
-//   halted  ─▶ flowing   attach()
+//   attempt   one pass of sending the window, by number
+//   probe     the first message of a resend; the other messages wait for its acknowledgement
+//   fence     the last sequence that the stream must have before it stores a message
+//   suspect   something that was sent may be lost; nothing is sent until the stream has been asked
+//
+//   state     on                                                               next state
+//   flowing   a refusal, no answer, a lost connection, an expired permit       suspect
+//   suspect   the stream has answered, and the permit is valid                 probing
+//   suspect   the stream is lost, or another writer has written to it          halted
+//   suspect   the stream has answered, and there is no message to send again   flowing
+//   probing   the probe is acknowledged                                        flowing
+//   probing   as in flowing                                                    suspect
+//   any       attach()                                                         flowing
 #pragma once
 
 #include "recordkv/core/backoff.hpp"
@@ -37,7 +44,7 @@ namespace recordkv::nats {
 using pipe::ordinal;
 struct stream_state;
 
-/// Why a publisher can't go on by itself; its owner decides what follows.
+/// Why a publisher can't continue by itself. Its owner decides what to do.
 enum class halt {
   none,
   stream_lost,  ///< the stream is gone, was recreated, or ends below what it had acknowledged
@@ -47,19 +54,19 @@ enum class halt {
 struct publish_rules {
   std::string stream;  ///< its name, for notices
   pipe::window_limits limits;
-  /// Each message names the sequence that it expects before itself, so that the stream refuses it out of order.
+  /// Each message names the last sequence that the stream must have. The stream refuses a message out of order.
   bool fenced = false;
-  std::chrono::milliseconds answer_limit{5000};  ///< an acknowledgement that takes longer is taken for lost
-  histogram* latency = nullptr;  ///< told the seconds from sending to acknowledgement; outlives the plan; may be null
+  std::chrono::milliseconds answer_limit{5000};  ///< an acknowledgement that takes longer counts as lost
+  histogram* latency = nullptr;  ///< of seconds from sending to acknowledgement; outlives the plan; may be null
 };
 
 /// The connection at one moment.
 struct link_state {
   bool up = false;
-  std::uint64_t connects = 0;  ///< how often it has come up; another number than before means a reconnect
+  std::uint64_t connects = 0;  ///< how often it has come up; a changed number means a reconnect
 };
 
-/// What the NATS server and the subject names on the wire leave for one message.
+/// The bounds of one message that come from the NATS server and from the subject's form on the wire.
 struct wire_limits {
   std::size_t max_payload = SIZE_MAX;  ///< bytes, headers included
   std::size_t longer_on_the_wire = 0;  ///< bytes by which subject and reply may grow on the way
@@ -85,65 +92,68 @@ class publish_plan {
     std::string text;
   };
 
-  /// `counters` outlives the plan. `seed` is that of the pauses.
+  /// `counters` outlives the plan. `seed`: of the random pauses.
   publish_plan(publish_rules rules, meters& counters, std::uint64_t seed = std::random_device{}());
 
-  /// Takes the stream as it is now as the base and drops what is in flight. Before it nothing may be opened. Ends a
-  /// halt.
+  /// From now on the stream with this creation time and last sequence is the expected one. Drops what is in flight, and
+  /// ends a halt. Call attach() before the first open().
   void attach(const stream_state& now, link_state link);
   bool attached() const noexcept { return attempt_ > 0; }
 
-  /// The size of a message as the bounds count it, in bytes. errc::too_large: the stream can never take it.
+  /// The size of a message in bytes, as the server's limits count it. errc::too_large: the stream can never store it.
   result<std::size_t> measure(std::string_view subject, const header_list& headers, std::string_view payload,
                               wire_limits wire) const;
-  /// Takes a message into the window. The caller has looked at full() and halted(); `size` is from measure().
+  /// Takes a message into the window. Only if full() is false and halted() is none. `size` is from measure().
   ordinal open(std::string subject, header_list headers, std::string payload, std::size_t size, time now);
-  /// A place in the order that needs no message. Not in a fenced plan, where each ordinal has its sequence.
+  /// An ordinal without a message. Not in a fenced plan, because there each ordinal has a stream sequence.
   ordinal skip(time now);
 
-  /// True when next() has a message, if permitted.
+  /// True: next() has a message, if `permitted` is true.
   bool due() const noexcept;
-  /// The message to be sent now, in its turn; nullopt: none. The plan takes it for sent. `permitted` false: this
-  /// process may no longer be the one that writes, so the plan sends nothing and becomes suspect.
+  /// The next message to send; nullopt: none. From then on the plan counts it as sent. `permitted`: this process may
+  /// still write. False: next() returns nothing. If a message was due, the plan becomes suspect.
   std::optional<outgoing> next(time now, bool permitted);
   /// The connection did not take message `o`, which next() has just returned.
   void not_sent(ordinal o, error why, time now);
 
-  /// The stream's answer to message `o` of `attempt`: its sequence or its refusal. Answers to earlier attempts are
-  /// void.
+  /// The stream's answer to message `o` of `attempt`: a sequence or a refusal. Answers to earlier attempts are
+  /// ignored.
   void answered(std::uint64_t attempt, ordinal o, const result<std::uint64_t>& ack, time now);
-  /// The NATS server's permissions refuse something. `reply_prefix`: how the reply subjects of our messages begin.
+  /// The server refused a publish or a reply subject for lack of permission. `reply_prefix`: how the reply subjects of
+  /// our messages begin.
   void denied(const denial& d, std::string_view reply_prefix, time now);
-  /// Call at least every `patience`: finds out that the connection was lost or that an answer is overdue.
+  /// Notices that the connection was lost or that an answer is overdue. Call it again within patience().
   void look(link_state link, time now);
-  /// How long look() and should_ask() may wait, at most `most`.
+  /// How long the caller may wait before it calls look() and should_ask() again; at most `most`.
   std::chrono::milliseconds patience(time now, std::chrono::milliseconds most) const noexcept;
 
-  /// True when the plan is suspect and it is time to ask the stream what it holds: then asking(), told(), resume().
+  /// True: the plan is suspect, and it is time to ask the stream for its state. The caller then calls asking(), told()
+  /// with the answer, and resume() if told() returned true.
   bool should_ask(link_state link, time now) const noexcept;
   void asking() noexcept;
-  /// What the stream holds, or why that is not known. True: a resend may begin, so the caller renews its permit.
+  /// The stream's state, or why it is unknown. True: a resend may begin. The caller then renews its permit, and calls
+  /// resume().
   bool told(const result<stream_state>& now_there, time now);
-  /// `permitted`: a resend begins now, with one message that goes ahead as the probe. Nothing may suspend between the
-  /// check of the permit and the sending of what next() returns.
+  /// `permitted` true: a resend begins now, with the probe. False: the plan stays suspect, and asks again after a
+  /// pause. The caller must not suspend between the check of the permit and the sending of what next() returns.
   void resume(bool permitted, time now);
 
-  /// Empties the list of what a person should read.
+  /// The lines to log since the last call.
   std::vector<notice> take_notices();
 
   ordinal floor() const noexcept { return window_.floor(); }
-  /// The stream sequence at or below which everything under the floor stands.
+  /// Every message below the floor has a stream sequence ≤ this.
   std::uint64_t stored() const noexcept { return stored_; }
-  /// Fenced: the stream sequence at which an ordinal of this attach stands, or will stand.
+  /// Fenced: the stream sequence that a message has, or will get. `o` is an ordinal given since the last attach().
   std::uint64_t sequence_of(ordinal o) const noexcept { return fence_ + (o - fence_ordinal_) + 1; }
   std::size_t in_flight() const noexcept { return window_.count(); }
   bool full() const noexcept { return window_.full(); }
   halt halted() const noexcept { return halt_; }
   bool suspects() const noexcept { return suspect_; }
-  /// Why the stream takes nothing, for a person; empty while it does.
+  /// Why the stream stores nothing, as a text; empty while it stores.
   const std::string& last_error() const noexcept { return last_error_.text; }
-  /// The same for the program; `when_full` is what a stream at its limits means here. Only while last_error() is not
-  /// empty.
+  /// The same as a cause. `when_full`: the cause to report if the stream is at its limits. Only while last_error() is
+  /// not empty.
   cause stall_reason(bool up, cause when_full) const noexcept;
   /// How long the oldest message that is not durable has been waiting.
   std::chrono::duration<double> oldest(time now) const noexcept;
@@ -159,7 +169,7 @@ class publish_plan {
     time sent;
     unsigned tries = 0;
   };
-  /// How much the stream can still take, as far as the plan knows.
+  /// How much the stream can still store, by the plan's own count since the stream was last asked.
   struct room {
     std::uint64_t messages = UINT64_MAX, bytes = UINT64_MAX;
   };
@@ -179,20 +189,20 @@ class publish_plan {
   meters& counters_;
   backoff backoff_;
   pipe::ack_window<item> window_;
-  ordinal sent_ = 0;                // everything below has been sent in this attempt
+  ordinal sent_ = 0;                // all messages below it have been sent in this attempt
   std::uint64_t attempt_ = 0;       // 0: not attached
-  std::size_t unanswered_ = 0;      // messages of this attempt
-  std::optional<ordinal> probe_;    // one message goes ahead, the rest follows its acknowledgement
-  std::uint64_t connects_ = 0;      // of the connection that this attempt runs over
-  bool suspect_ = false;            // what was sent and not acknowledged may be lost
+  std::size_t unanswered_ = 0;      // messages sent in this attempt and not answered
+  std::optional<ordinal> probe_;    // set while probing: the message that goes ahead alone
+  std::uint64_t connects_ = 0;      // link_state::connects when the connection was last looked at
+  bool suspect_ = false;            // something that was sent may be lost; nothing is sent
   bool foreign_ = false;            // fenced: a refusal that only another writer explains
   bool asking_ = false;             // between asking() and resume()
-  std::uint64_t acknowledged_ = 0;  // when the stream was asked: the sequence that it must at least hold
-  time drain_until_;                // fenced: until then answers are waited for, which tell what was stored
+  std::uint64_t acknowledged_ = 0;  // the lowest last sequence the stream may report; below it, it has lost messages
+  time drain_until_;                // fenced: before asking the stream, wait until then for outstanding answers
   time pause_until_;
   halt halt_ = halt::none;
   error last_error_{errc::refused, {}};
-  bool judged_by_room_ = false;  // last_error_ is no_space only because the stream seemed to have room
+  bool judged_by_room_ = false;  // last_error_ is no_space by our own reckoning (room_), not by the server's word
   std::string created_;
   std::size_t max_size_ = SIZE_MAX;
   room room_;

@@ -1,11 +1,12 @@
 // Publishing into a stream, in order, whatever is refused, lost or cut off on the way.
 //
-// Owns: sending and asking over the connection, and the waiting for it. Loop thread only.
-// Refuses to know: what to send and when (publish_plan.hpp), and what the messages mean.
+// Owns: sending over the connection, asking the stream for its state, and waiting for answers. Loop thread only.
+// Does not know: what to send and when (publish_plan.hpp), and what the messages mean.
 //
 // Unfenced (the store): after one refusal or silence everything in flight is sent again, in order, under a new attempt.
-// Answers to older attempts are void. Fenced (the buffer): every message names the sequence that it expects before
-// itself. One refusal then refuses all behind it, and no other writer can write in between.
+// Answers to older attempts are ignored.
+// Fenced (the buffer): each message names the last sequence that the stream must have before it is stored. If the
+// stream refuses one, it also refuses all later ones. No other writer's message can land between two of ours.
 #pragma once
 
 #include "recordkv/core/event.hpp"
@@ -21,22 +22,22 @@
 namespace recordkv::nats {
 
 /// Permission to write, for a process that may have lost it while it was suspended or cut off (docs/invariants.md X7).
-/// Both empty: it can't be lost.
+/// Both empty: the permission can't be lost.
 struct write_permit {
   std::function<bool()> valid;  ///< true: it is certainly held at this moment
-  /// Asks for it again. False: that is not known, or it is lost (then the owner closes the publisher). True counts only
-  /// while valid() holds as well, because the process may have been suspended after the answer came.
+  /// Asks for the permission again. False: it is unknown or lost. If lost, the owner closes the publisher. True counts
+  /// only if valid() is true as well, because the process may have been suspended after the answer came.
   std::function<task<bool>()> renew;
 };
 
 struct publisher_spec {
   std::string name;    ///< in counters and log lines
-  std::string stream;  ///< whose acknowledgements are expected
+  std::string stream;  ///< the stream that stores the messages
   pipe::window_limits limits;
   bool fenced = false;
-  std::chrono::milliseconds answer_limit{5000};  ///< an acknowledgement that takes longer is taken for lost
+  std::chrono::milliseconds answer_limit{5000};  ///< an acknowledgement that takes longer counts as lost
   write_permit permit;           ///< checked before anything is sent that could overwrite another process's newer value
-  histogram* latency = nullptr;  ///< told the seconds from sending to acknowledgement; outlives the publisher
+  histogram* latency = nullptr;  ///< of seconds from sending to acknowledgement; outlives the publisher
 };
 
 class publisher final : public outbox {
@@ -46,31 +47,32 @@ class publisher final : public outbox {
   /// The coroutines of start() have ended.
   ~publisher() override;
 
-  /// Takes the stream as it is now as the base (created, last sequence) and drops what was in flight. Call before the
-  /// first put, and after halted().
+  /// From now on the stream with this creation time and last sequence is the expected one. Drops what was in flight.
+  /// Call it before the first put, and when halted() gives a reason and writing shall go on.
   void attach(const stream_state& now);
-  /// The watch over answers and reconnects runs among `children` until close().
+  /// Starts the coroutines that watch answers and reconnects. They run in `children` until close().
   void start(nursery& children);
 
-  /// As in outbox. Also suspends while the permit can't be renewed. errc::conflict: halted().
+  /// As in outbox. errc::conflict: the publisher has halted; halted() gives the reason.
   task<result<ordinal>> put(std::string subject, header_list headers, std::string payload) override;
-  /// As in outbox. Not where the publisher is fenced.
+  /// As in outbox. Not allowed for a fenced publisher.
   ordinal skip() override;
   ordinal floor() const noexcept override { return plan_.floor(); }
   std::uint64_t stored() const noexcept override { return plan_.stored(); }
   event& moved() noexcept override { return moved_; }
 
-  /// Ends put(), which returns errc::closed, and the watch. What is in flight may still be stored. For good.
+  /// For good. A put() that waits returns errc::closed, and the coroutines of start() end. The server may still store
+  /// what is in flight.
   void close() noexcept;
-  /// Fenced: the stream sequence at which an ordinal of this attach stands, or will stand.
+  /// Fenced: the stream sequence that a message has, or will get. `o` is an ordinal given since the last attach().
   std::uint64_t sequence_of(ordinal o) const noexcept { return plan_.sequence_of(o); }
   halt halted() const noexcept { return plan_.halted(); }
   std::size_t in_flight() const noexcept { return plan_.in_flight(); }
   bool full() const noexcept { return plan_.full(); }
-  /// Why the stream takes nothing, for a person; empty while it does. Valid until the publisher goes on.
+  /// Why the stream stores nothing, as a text; empty while it stores. The reference is valid until the caller suspends.
   const std::string& last_error() const noexcept { return plan_.last_error(); }
-  /// The same for the program; `when_full` is what a stream at its limits means here. Only while last_error() is not
-  /// empty.
+  /// The same as a cause. `when_full`: the cause to report if the stream is at its limits. Only while last_error() is
+  /// not empty.
   cause stall_reason(cause when_full) const noexcept { return plan_.stall_reason(nc_.up(), when_full); }
   /// How long the oldest message that is not durable has been waiting.
   std::chrono::duration<double> oldest() const noexcept { return plan_.oldest(std::chrono::steady_clock::now()); }
@@ -91,7 +93,7 @@ class publisher final : public outbox {
   publish_plan plan_;
   std::uint64_t id_;
   std::uint64_t denial_sink_;
-  ordinal told_floor_ = 0;  // what moved() has been notified of
+  ordinal told_floor_ = 0;  // the floor at the last notification of moved()
   bool closed_ = false;
   event moved_;
   event woken_;
