@@ -85,12 +85,24 @@ task<result<void>> view_supervisor::supervise() {
   co_return result<void>{};
 }
 
-std::string view_supervisor::why_next(const history& now, const view::builds& there) const {
-  if (!there.live) return "it is new";
-  if (there.live->at.created.empty()) return "it was never built";
-  if (!now.holds(there.live->at)) return "the store was recreated, restored or cut back since";
-  if (there.live->hash != hash_) return "its definition has changed";
-  if (there.rebuild_wanted) return "it was asked for";
+view_supervisor::next_reason view_supervisor::why_next(const history& now, const view::builds& there) const {
+  if (!there.live) return next_reason::is_new;
+  if (there.live->at.created.empty()) return next_reason::never_built;
+  if (!now.holds(there.live->at)) return next_reason::other_store;
+  if (there.live->hash != hash_) return next_reason::other_definition;
+  if (there.rebuild_wanted) return next_reason::requested;
+  return next_reason::none;
+}
+
+std::string_view view_supervisor::text_of(next_reason why) noexcept {
+  switch (why) {
+    case next_reason::none: return "";
+    case next_reason::is_new: return "it is new";
+    case next_reason::never_built: return "it was never built";
+    case next_reason::other_store: return "the store was recreated, restored or cut back since";
+    case next_reason::other_definition: return "its definition has changed";
+    case next_reason::requested: return "it was asked for";
+  }
   return "";
 }
 
@@ -117,11 +129,11 @@ task<result<void>> view_supervisor::choose() {
   const auto why = why_next(*now, *there);
   const bool resumes =
       there->next && there->next->hash == hash_ && now->holds(there->next->at) && !there->rebuild_wanted;
-  if (!resumes && !why.empty()) {
-    if (why.starts_with("the store"))
-      log::warn("index", "view {}: {}; rebuilding from its first key", plan_.name, why);
+  if (!resumes && why != next_reason::none) {
+    if (why == next_reason::other_store)
+      log::warn("index", "view {}: {}; rebuilding from its first key", plan_.name, text_of(why));
     else
-      log::info("index", "view {}: {}; building from the store's first key", plan_.name, why);
+      log::info("index", "view {}: {}; building from the store's first key", plan_.name, text_of(why));
     if (auto begun = co_await begin_next(*now, *there); !begun) co_return begun;
     there = co_await context_.retry_while_unavailable([&] { return context_.rows.look(plan_.name); }, chosen_before_);
     if (!there) co_return there.error();

@@ -33,7 +33,10 @@ class view_supervisor {
   task<> stop_live();
   task<result<void>> remove_left_consumers();
   std::unique_ptr<build_projector> projector_of(view::plan p, view::build b);
-  std::string why_next(const history& now, const view::builds& there) const;
+  /// Why a next build is to be begun.
+  enum class next_reason { none, is_new, never_built, other_store, other_definition, requested };
+  next_reason why_next(const history& now, const view::builds& there) const;
+  static std::string_view text_of(next_reason why) noexcept;
 
   task<> watch();
   task<> watch_requests();
