@@ -64,6 +64,7 @@ TEST_CASE("a skipped ordinal needs no message and takes its turn, also through a
   REQUIRE(rig.ask(stream_of(0)));
   rig.ack(2, 1);
   CHECK(rig.plan.floor() == 3);
+  CHECK(rig.plan.stored() == 1);  // a skip stands nowhere
   CHECK(rig.data() == words{"a", "b", "a", "b"});
   rig.ack(3, 2);
   CHECK(rig.plan.floor() == 4);
