@@ -85,10 +85,12 @@ task<result<void>> kv_pipeline::apply_ready(nursery& loads) {
   std::size_t popped = 0;
   while (!abandoned_) {
     auto e = order_.pop();
+    const bool last = !e && missing.empty();
     const bool due = !e || missing.size() >= accounts_at_once || ++popped % events_between_loads == 0;
     if (due && !missing.empty()) loads.spawn(load(std::exchange(missing, {})));
     if (due) accounts_.evict();
-    if (!e) break;
+    if (last) break;
+    if (!e) continue;  // load() may have finished without suspending, and released events
     if (const auto& did = e->what.did; !did.empty() && !accounts_.contains(did)) {
       missing.push_back(did);
       order_.hold(std::move(*e));
