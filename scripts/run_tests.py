@@ -149,11 +149,12 @@ def main():
         os.environ["RECORDKV_LONG"] = "1"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asked = subprocess.run(["meson", "introspect", "--tests", given.build], capture_output=True, check=True)
+    known = [test | {"workdir": test["workdir"] or given.build} for test in json.loads(asked.stdout)]  # as meson test
     tally = Tally()
     with BusyCore() if given.busy else open(os.devnull):
         try:
             for turn in range(1, max(given.repeat, given.repeat_short) + 1):
-                if not run_round(json.loads(asked.stdout), given, tally, turn):
+                if not run_round(known, given, tally, turn):
                     break
         finally:
             test_program.stop_all()

@@ -87,9 +87,9 @@ task<result<void>> kv_pipeline::apply_ready(nursery& loads) {
     auto e = order_.pop();
     const bool last = !e && missing.empty();
     const bool due = !e || missing.size() >= accounts_at_once || ++popped % events_between_loads == 0;
-    if (due && !missing.empty()) loads.spawn(load(std::exchange(missing, {})));
-    if (due) accounts_.evict();
+    if (due) accounts_.evict();  // before the next are loaded: those would be the first to go
     if (last) break;
+    if (due && !missing.empty()) loads.spawn(load(std::exchange(missing, {})));
     if (!e) continue;  // load() may have finished without suspending, and released events
     if (const auto& did = e->what.did; !did.empty() && !accounts_.contains(did)) {
       missing.push_back(did);
@@ -119,7 +119,7 @@ std::vector<std::string> kv_pipeline::keep_loaded(const std::vector<std::string>
                                                   std::vector<result<state_port::stored>> found) {
   std::vector<std::string> again;
   load_error_.clear();
-  for (std::size_t i = 0; i < dids.size(); ++i) {
+  for (std::size_t i = dids.size(); i-- > 0;) {  // each is put in front of the others: the first one comes first
     if (!found[i]) {
       load_error_ = found[i].error().text;
       again.push_back(dids[i]);

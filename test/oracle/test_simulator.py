@@ -227,7 +227,7 @@ class Life(unittest.TestCase):
             posts = [line.split(" ") for line in simulator.printed if line.startswith("post at://")]
             likers = [line for line in simulator.printed if line.startswith("  liked by did:plc:")]
             self.assertEqual(len(posts), 3)
-            more = [int(line.split(" ")[3]) for line in simulator.printed if line.startswith("  … and ")]
+            more = [int(line.split()[2]) for line in simulator.printed if line.startswith("  … and ")]
             self.assertEqual(sum(int(words[3]) for words in posts), len(likers) + sum(more))
             self.assertEqual(len(likers), 15, "five a post")
             self.assertGreater(int(posts[0][3]), 20)

@@ -62,7 +62,7 @@ TEST_CASE("an event that can't be decoded marks its account, with reason and hos
     CHECK(state->error.find("relay.example") != std::string::npos);
     CHECK_FALSE(rig.states.find(bob)->stale());
     CHECK(rig.ignored("unknown") == 0);
-    CHECK(rig.logged("2 kv: relay.example: 1 event left out, the last for " + c.reason + ", account " + alice));
+    CHECK(rig.logged("2 kv: relay.example: 1 event skipped, the last for " + c.reason + ", account " + alice));
   }
 }
 

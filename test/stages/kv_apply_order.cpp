@@ -78,6 +78,7 @@ TEST_CASE("X9: a state that is not yet written is not evicted") {
   rig.out.uncork();
   rig.states.release();
   REQUIRE(rig.settles(4));
+  std::ranges::sort(rig.in.settled);  // alice's events need not wait for the states of the others
   CHECK(rig.in.settled == numbers{1, 2, 3, 4});
   CHECK(rig.out.sent.size() == 3);
 }
@@ -104,7 +105,7 @@ TEST_CASE("X9: a read never overwrites what is in memory") {
   rig.in.deliver(commit_frame{.n = 2}.bytes());  // known in memory, not yet in the bucket
   REQUIRE(rig.waits_for([&] { return rig.apply->unsettled() == 1; }));
   rig.in.deliver({commit_frame{.did = bob}.bytes(), commit_frame{.n = 2}.bytes(), commit_frame{.n = 3}.bytes()});
-  REQUIRE(rig.waits_for([&] { return rig.apply->unsettled() == 4; }));
+  REQUIRE(rig.waits_for([&] { return rig.out.sent.size() == 3; }));
   CHECK(rig.ignored("older") == 1);
   CHECK(rig.apply->desynchronised() == 0);
   CHECK(std::ranges::count(rig.states.loaded, alice) == 1);
