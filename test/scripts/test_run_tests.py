@@ -143,7 +143,7 @@ class RunTest(unittest.TestCase):
 
     def runner(self, *options: str) -> subprocess.CompletedProcess:
         path = f"{self.directory}:{os.environ['PATH']}"
-        command = [sys.executable, "-B", os.path.join(ROOT, "scripts", "run_tests.py"), "build", *options]
+        command = [sys.executable, "-B", os.path.join(ROOT, "scripts", "run_tests.py"), ".", *options]
         return subprocess.run(command, text=True, capture_output=True, env={**os.environ, "PATH": path}, timeout=120,
                               check=False)
 
