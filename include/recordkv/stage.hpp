@@ -27,7 +27,7 @@ struct stage_context {
   nats::server_facts facts;
   stats_board* board = nullptr;  ///< the board that lists the stage's statistics; null: none
   /// At a start, a missing answer is an error only after this time (nats.start_timeout).
-  std::chrono::steady_clock::time_point start_until{};
+  std::chrono::steady_clock::time_point start_until;
 
   /// The names of the configured store's NATS objects.
   kv::store_names names() const { return kv::store_names(cfg.kv.bucket); }

@@ -43,7 +43,7 @@ class rate_limited {
   struct state {
     std::uint64_t pending = 0;
     bool told = false;
-    clock::time_point told_at{};
+    clock::time_point told_at;
   };
 
   std::uint64_t take_due(state& s, clock::time_point now) const {
