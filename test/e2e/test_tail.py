@@ -219,7 +219,7 @@ class TailTest(unittest.TestCase):
                 tail.read_until("its line", lambda lines: lines)
                 tail.acknowledge(2)
                 self.assertEqual(tail.end(), 2)
-                self.assertIn("acknowledges 2 lines, only 1", tail.said())
+                self.assertIn("acknowledges 2 lines, but only 1", tail.said())
 
     def test_whatever_stands_in_the_store_is_one_line(self):
         with Rig() as rig:
