@@ -10,7 +10,6 @@
 #include <array>
 
 namespace recordkv::cli {
-namespace json = boost::json;
 namespace {
 
 constexpr std::string_view prefix = "KV_";

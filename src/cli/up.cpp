@@ -65,7 +65,7 @@ struct server_files {
 // What nats-server would refuse, or could not write, is reported here: nats-server says so only in its log.
 result<server_files> prepare_files(const config& cfg) {
   const auto dir = std::filesystem::absolute(cfg.state.dir).lexically_normal() / "nats";
-  const server_files f{.config = dir / "nats-server.conf", .log = dir / "nats-server.log", .data = dir / "data"};
+  server_files f{.config = dir / "nats-server.conf", .log = dir / "nats-server.log", .data = dir / "data"};
   std::error_code ec;
   std::filesystem::create_directories(dir, ec);
   for (const auto& p : {dir, f.config, f.log, f.data})

@@ -5,6 +5,7 @@
 #include <fmt/chrono.h>
 
 #include <chrono>
+#include <cmath>
 
 namespace recordkv {
 
@@ -17,7 +18,7 @@ std::string timestamp_now() {
 
 std::string timestamp_of(double epoch_seconds) {
   if (!(epoch_seconds >= 0 && epoch_seconds < 253'402'300'800.0)) return {};  // the year 10000
-  const auto us = static_cast<std::int64_t>(epoch_seconds * 1e6 + 0.5);
+  const auto us = std::llround(epoch_seconds * 1e6);
   return fmt::format("{:%FT%T}.{:06}Z", fmt::gmtime(static_cast<std::time_t>(us / 1'000'000)), us % 1'000'000);
 }
 

@@ -45,6 +45,7 @@ void waiting_requests::fail_one(std::uint64_t id, error why) {
 
 void waiting_requests::fail_all(const error& why) {
   std::vector<std::uint64_t> all;
+  all.reserve(table_.size());
   for (const auto& [id, slot] : table_) all.push_back(id);
   for (const auto id : all) fail_one(id, why);
 }

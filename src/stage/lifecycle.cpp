@@ -40,12 +40,15 @@ void lifecycle::start_again() {
 }
 
 task<result<void>> lifecycle::acquire(std::function<task<result<void>>()> open, kv::lease::wait_policy policy) {
-  co_return co_await while_starting([this, &open, policy]() -> task<result<void>> {
-    if (open)
-      if (auto opened = co_await open(); !opened) co_return opened;
-    if (!lease_) co_return result<void>{};
-    co_return co_await lease_->acquire(policy);
-  });
+  co_return co_await while_starting([this, &open, policy] { return open_and_acquire(open, policy); });
+}
+
+task<result<void>> lifecycle::open_and_acquire(const std::function<task<result<void>>()>& open,
+                                               kv::lease::wait_policy policy) {
+  if (open)
+    if (auto opened = co_await open(); !opened) co_return opened;
+  if (!lease_) co_return result<void>{};
+  co_return co_await lease_->acquire(policy);
 }
 
 task<> lifecycle::start() {

@@ -30,7 +30,7 @@ class source_lag {
 
  private:
   double age_ = 0;
-  time silent_since_{};
+  time silent_since_;
 };
 
 }  // namespace recordkv::stages

@@ -76,6 +76,7 @@ class lifecycle {
   stage_context& context() noexcept { return ctx_; }
 
  private:
+  task<result<void>> open_and_acquire(const std::function<task<result<void>>()>& open, kv::lease::wait_policy policy);
   void refresh() const;
   boost::json::object report();
 

@@ -239,6 +239,7 @@ std::vector<definition> read_views(const toml::table& root, mistakes& m) {
 
 std::vector<plan> plans_of(std::vector<definition> all) {
   std::vector<plan> out;
+  out.reserve(all.size());
   for (auto& d : all) out.push_back(std::move(d.of));
   return out;
 }

@@ -78,6 +78,7 @@ std::vector<address> each_of(const address& a) {
   };
   if (!fits(hosts) || !fits(addresses) || (ports.size() != n && ports.size() != 1)) return {};
   std::vector<address> out;
+  out.reserve(n);
   for (std::size_t i = 0; i < n; ++i)
     out.push_back({.host = hosts.size() == n ? hosts[i] : "",
                    .hostaddr = addresses.size() == n ? addresses[i] : "",

@@ -42,7 +42,7 @@ struct candidate {
   address where;
   tcp::socket socket;
   standing now = standing::silent;
-  clock::time_point answered{};
+  clock::time_point answered;
 };
 
 // Shared with handlers that may still be queued when the coroutine has ended.

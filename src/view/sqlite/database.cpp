@@ -173,7 +173,7 @@ result<std::uint64_t> database::empty_wal() {
   int frames = 0, written = 0;
   sqlite3_busy_timeout(db_.get(), 0);
   const int code = sqlite3_wal_checkpoint_v2(db_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, &frames, &written);
-  const auto why = failure("empty its write-ahead log");  // before the next call changes the reason
+  auto why = failure("empty its write-ahead log");  // before the next call changes the reason
   sqlite3_busy_timeout(db_.get(), static_cast<int>(patience_.count()));
   if (code == SQLITE_OK) return 0;
   if (primary(code) != SQLITE_BUSY) return why;
