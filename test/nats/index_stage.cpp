@@ -189,13 +189,13 @@ TEST_CASE("X21: of a store that was recreated, and of another generation, the vi
   REQUIRE(rig.folded());
   REQUIRE(rig.stop().has_value());
   SECTION("recreated, and already longer than before") {
-    for (const auto* s : {"KV_record", "KV_repo"}) REQUIRE(rig.run(kv::remove_stream(rig.nc, s)).has_value());
+    for (const auto* s : {"KV_record", "KV_repo"}) rig.nats_rig::remove(s);
     rig.open();
     rig.fold.clear();
     for (int i = 0; i < 30; ++i) rig.put(i, 100 + i, i);
   }
   SECTION("restored without its states, and already longer than before") {
-    REQUIRE(rig.run(kv::remove_stream(rig.nc, "KV_repo")).has_value());
+    rig.nats_rig::remove("KV_repo");
     rig.open();
     rig.put(0, 50, 50);
   }

@@ -165,7 +165,7 @@ TEST_CASE("X3: a buffer of the same name and another creation is another one, ho
   rig.open(spec(300ms));
   rig.put(counted("ingest", 5, 3));
   REQUIRE(rig.all_durable(5));
-  rig.api("STREAM.DELETE.ingest");
+  rig.remove("ingest");
   rig.stream("ingest", queue);
   for (int i = 0; i < 5; ++i) rig.publish("ingest.0", "foreign");
   rig.put_in_background(counted("ingest", 1, 1, 5));  // accepted: the sequence is the one expected

@@ -227,7 +227,7 @@ TEST_CASE("X3: a store that was recreated or removed under the publisher halts i
   rig.open(spec(300ms));
   rig.put({{"s.a", "1"}});
   REQUIRE(rig.all_durable(1));
-  rig.api("STREAM.DELETE.S");
+  rig.remove("S");
   SECTION("removed") { rig.put_in_background({{"s.a", "2"}}); }
   SECTION("recreated, seen after a reconnect") {
     rig.stream("S", plain);

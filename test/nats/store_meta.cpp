@@ -36,30 +36,35 @@ TEST_CASE("X19: the first to open a store writes down what it is") {
   REQUIRE(again.has_value());
   CHECK(again->meta.seq == m.seq);
   CHECK(again->meta.generation == m.generation);
-  REQUIRE(rig.run(kv::remove_stream(rig.nc, "KV_repo")).has_value());
+  rig.remove("KV_repo");
   REQUIRE(open(rig).has_value());
   CHECK(meta(rig).generation != m.generation);  // views built on the states of before are of another store
 }
 
-TEST_CASE("X19: of those who open it first at the same time each notes what he made") {
+// Each round has a store of its own. nats-server 2.15.2 can hand a stream that is deleted and created again within some
+// milliseconds the last message of the deleted one (6 of 400 times).
+TEST_CASE("X19: of two processes that open a store first at the same time each notes what it made") {
   nats_rig rig;
   for (int round = 0; round < 40; ++round) {
+    const kv::store_names names(fmt::format("store{}", round));
     std::vector<result<kv::opened_store>> opened;
     const auto begin = [&] {
-      asio::co_spawn(rig.io, kv::open_store(rig.nc, "record", 16, 1),
+      asio::co_spawn(rig.io, kv::open_store(rig.nc, names, 16, 1),
                      [&](std::exception_ptr, result<kv::opened_store> r) { opened.push_back(std::move(r)); });
     };
     begin();
     // The second one finds the first stream made, and makes the other at the same time.
-    while (!rig.run(nats::stream_info(rig.nc, "KV_record"))) continue;
+    while (!rig.run(nats::stream_info(rig.nc, names.store()))) continue;
     begin();
     REQUIRE(rig.waits_for([&] { return opened.size() == 2; }));
     for (const auto& o : opened)
       if (!o) FAIL(o.error().text);
-    auto made = meta(rig).made;
-    std::ranges::sort(made);
-    CHECK(made == words{"KV_record", "KV_repo"});
-    for (const auto& stream : made) REQUIRE(rig.run(kv::remove_stream(rig.nc, stream)).has_value());
+    auto made = rig.run(kv::read_meta(rig.nc, names));
+    REQUIRE(made.has_value());
+    std::ranges::sort(made->made);
+    words both{names.store(), kv::store_names::stream_of(names.repo())};
+    std::ranges::sort(both);
+    CHECK(made->made == both);
   }
 }
 
@@ -115,7 +120,7 @@ TEST_CASE("X19: a bucket that somebody else filled is refused where its keys hav
 TEST_CASE("X19: a store that was recreated is refused, with the remedy") {
   nats_rig rig;
   REQUIRE(open(rig).has_value());
-  REQUIRE(rig.run(kv::remove_stream(rig.nc, "KV_record")).has_value());
+  rig.remove("KV_record");
   const auto refused = open(rig);
   REQUIRE(refused.has_error());
   CHECK(refused.error().code == errc::mismatch);
@@ -190,7 +195,7 @@ TEST_CASE("X19: another message where a sample stood is another store, whatever 
   REQUIRE(open(rig).has_value());
   fill(rig, 3);
   note(rig);
-  REQUIRE(rig.run(kv::remove_stream(rig.nc, "KV_record")).has_value());
+  rig.remove("KV_record");
   rig.stream("KV_record",
              R"({"subjects":["$KV.record.>"],"max_msgs_per_subject":1,"discard":"new","allow_direct":true})");
   fill(rig, 3);

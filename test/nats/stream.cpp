@@ -196,7 +196,7 @@ TEST_CASE("X2: the buffer is a work queue that discards new messages and keeps w
   const auto again = rig.run(stages::open_ingest_stream(ctx));
   REQUIRE(again.has_value());
   CHECK_FALSE(again->made);
-  rig.api("STREAM.DELETE.ingest");
+  rig.remove("ingest");
   rig.stream("ingest", R"({"subjects":["ingest.*"],"retention":"interest","discard":"new"})");
   const auto wrong = rig.run(stages::open_ingest_stream(ctx));
   REQUIRE(wrong.has_error());

@@ -223,6 +223,16 @@ nats::stream_state nats_rig::stream(std::string name, std::string config) {
   return info(name);
 }
 
+void nats_rig::remove(std::string name) {
+  // An empty stream of that name takes what was left, until nothing was.
+  const auto probe = fmt::format(R"({{"name":"{0}","subjects":["probe.{0}"]}})", name);
+  api("STREAM.DELETE." + name);
+  for (bool left = true; left;) {
+    left = api("STREAM.CREATE." + name, probe).at("state").at("messages").to_number<std::uint64_t>() > 0;
+    api("STREAM.DELETE." + name);
+  }
+}
+
 nats::stream_state nats_rig::info(std::string name) {
   auto now = run(nats::stream_info(nc, name));
   if (!now) FAIL(now.error().text);
