@@ -1,3 +1,4 @@
+// Over 300 lines: one short check a key, in the order of config/recordkv.toml.
 #include "checks.hpp"
 
 #include "recordkv/core/parse_number.hpp"

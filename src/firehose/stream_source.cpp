@@ -1,3 +1,4 @@
+// Over 300 lines: one connection's life. Dialling, reading and giving up share the place where reading goes on.
 #include "stream_source.hpp"
 
 #include "recordkv/core/log.hpp"

@@ -1,4 +1,4 @@
-// One connection: dialling, then reading and writing.
+// One connection: dialling, then reading and writing. Over 300 lines, because both share one socket and one deadline.
 #include "recordkv/firehose/websocket.hpp"
 
 #include "recordkv/core/event.hpp"

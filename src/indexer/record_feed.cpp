@@ -1,4 +1,4 @@
-// A reader of the store: its durable, its lease, its position.
+// A reader of the store: its durable, its lease, its position. Over 300 lines: every step decides by the position.
 //
 // Owns: where reading begins and goes on, and that no record is handed out twice in one life.
 // Does not know: what is made of the records.

@@ -1,3 +1,4 @@
+// Over 300 lines: every call of nats.c that must keep the rules of docs/architecture.md, "nats.c and Asio".
 #include "bridge.hpp"
 
 #include "dial.hpp"

@@ -1,3 +1,4 @@
+// Over 300 lines: requests, publishing and reconnecting share one connection and the table of waiting requests.
 #include "recordkv/nats/connection.hpp"
 
 #include "bridge.hpp"

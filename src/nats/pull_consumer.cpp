@@ -1,3 +1,4 @@
+// Over 300 lines: one state machine. Delivery, rewind and comparison share the position, and each wait may change it.
 #include "recordkv/nats/pull_consumer.hpp"
 
 #include "consumer_config.hpp"

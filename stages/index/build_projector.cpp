@@ -1,3 +1,4 @@
+// Over 300 lines: reading, writing and the way to the swap share one position, and each wait may change it.
 #include "build_projector.hpp"
 
 #include "recordkv/core/crash_point.hpp"

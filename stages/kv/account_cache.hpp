@@ -17,7 +17,7 @@
 
 namespace recordkv::stages {
 
-/// Bucket `repo`. Both functions may suspend, and return early once the stage gives up.
+/// Bucket `repo`. Both functions may suspend. save() ends early once the stage gives up.
 struct state_port {
   struct stored {
     kv::repo_state state;
@@ -26,7 +26,8 @@ struct state_port {
   /// The states of these accounts, in the order asked, each with its own error: the caller asks again for those alone.
   std::function<task<std::vector<result<stored>>>(std::vector<std::string> dids)> load;
   /// Compare-and-set of each; returns the new sequences. Waits while NATS does not answer. errc::lease_lost: another
-  /// process writes states. Any other error: the caller tries again, also for those that were written.
+  /// process writes states. Any other error: the caller passes the same states again. Those that were written already
+  /// are recognised.
   std::function<task<result<std::vector<std::uint64_t>>>(std::vector<stored> states)> save;
 };
 

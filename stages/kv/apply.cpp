@@ -40,8 +40,8 @@ std::string host_of(const event_handle& from) {
 
 bool came_late(const event_handle& from) { return !from.header("late").empty(); }
 
-// The frame came after newer ones. If the first commit that was applied of the account (`begun`) is newer, then this
-// one was never applied, and prev_data cannot reveal that. Otherwise it was applied, or prev_data has revealed the gap.
+// The frame came after newer ones. `begun` is the rev of the account's first applied commit. A late commit older than
+// `begun` was never applied, and no later prev_data shows that. Any other was applied, or prev_data has shown the gap.
 bool lost_by_lateness(const account& a, const kv_event& e) {
   return !e.what.proofless && e.what.rev < a.newest.begun && came_late(e.from);
 }
@@ -65,7 +65,7 @@ std::string_view word_for(event_kind k) {
   }
 }
 
-// "#account takendown", "#sync 3kabc…": the most exact that the event says of itself.
+// "#account takendown", "#sync 3kabc…": the kind, and the first of rev, reason and status that is not empty.
 std::string detail_of(std::string_view word, const repo_event& e) {
   for (const auto* detail : {&e.rev, &e.reason, &e.status})
     if (!detail->empty()) return fmt::format("#{} {}", word, *detail);

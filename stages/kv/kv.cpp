@@ -156,8 +156,7 @@ class kv_stage final : public stage {
     done_.notify();
   }
 
-  // A store that was removed or recreated while this stage writes it can't be repaired while it runs, so the stage ends
-  // with an error.
+  // If the store is removed or recreated under a running stage, the stage can't repair that. So it ends with an error.
   task<> watch_progress() {
     while (!settled_) {
       co_await done_.wait_for(progress_check);

@@ -51,7 +51,7 @@ class event_handle {
 struct kv_event {
   atproto::repo_event what;
   event_handle from;
-  std::size_t bytes = 0;   ///< of its message that it keeps in memory
+  std::size_t bytes = 0;   ///< of message payload that it keeps in memory
   bool undecoded = false;  ///< the payload was refused: `what` holds the reason, and the account where it could be read
 };
 

@@ -9,7 +9,7 @@ namespace {
 
 // Between two attempts to read states, while NATS does not answer or a state can't be read.
 constexpr std::chrono::milliseconds retry_pause{500};
-// How many accounts are read at once, and after how many events those that are missing are read in any case.
+// How many accounts are read at once; and after how many events the missing ones are read although they are fewer.
 constexpr std::size_t accounts_at_once = 256, events_between_loads = 256;
 
 }  // namespace
@@ -87,7 +87,7 @@ task<result<void>> kv_pipeline::apply_ready(nursery& loads) {
     auto e = order_.pop();
     const bool last = !e && missing.empty();
     const bool due = !e || missing.size() >= accounts_at_once || ++popped % events_between_loads == 0;
-    if (due) accounts_.evict();  // before the next are loaded: those would be the first to go
+    if (due) accounts_.evict();  // before the next are loaded, so that none of those goes before its events are applied
     if (last) break;
     if (due && !missing.empty()) loads.spawn(load(std::exchange(missing, {})));
     if (!e) continue;  // load() may have finished without suspending, and released events
@@ -104,13 +104,17 @@ task<result<void>> kv_pipeline::apply_ready(nursery& loads) {
   co_return result<void>{};
 }
 
-// An account whose state can't be read stays held, and holds up no other.
+// An account whose state can't be read stays held. It holds up no other, as long as its events stay within the limits.
 task<> kv_pipeline::load(std::vector<std::string> dids) {
-  while (!abandoned_) {
+  bool failed = false;
+  while (!abandoned_ && !dids.empty()) {
     dids = keep_loaded(dids, co_await states_.load(dids));
     changed_.notify();
-    if (dids.empty()) break;
-    co_await abandoned_event_.wait_for(retry_pause);
+    if (const bool fails = !dids.empty(); fails != failed) {
+      failed = fails;
+      failed_loads_ += fails ? 1 : -1;
+    }
+    if (failed && !abandoned_) co_await abandoned_event_.wait_for(retry_pause);
   }
 }
 
@@ -118,8 +122,8 @@ task<> kv_pipeline::load(std::vector<std::string> dids) {
 std::vector<std::string> kv_pipeline::keep_loaded(const std::vector<std::string>& dids,
                                                   std::vector<result<state_port::stored>> found) {
   std::vector<std::string> again;
-  load_error_.clear();
-  for (std::size_t i = dids.size(); i-- > 0;) {  // each is put in front of the others: the first one comes first
+  // release() puts events at the front of the queue. Going backwards, those of the first account end up first.
+  for (std::size_t i = dids.size(); i-- > 0;) {
     if (!found[i]) {
       load_error_ = found[i].error().text;
       again.push_back(dids[i]);
@@ -129,7 +133,8 @@ std::vector<std::string> kv_pipeline::keep_loaded(const std::vector<std::string>
     order_.release(dids[i]);
   }
   if (const auto n = again.empty() ? 0 : told_.count("states", rate_limited::clock::now()))
-    log::warn("kv", "reading account states: {}; {} attempt{} so far", load_error_, n, n == 1 ? "" : "s");
+    log::warn("kv", "reading account states: {}; {} failed attempt{} since the last line", load_error_, n,
+              n == 1 ? "" : "s");
   return again;
 }
 

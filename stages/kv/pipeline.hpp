@@ -24,7 +24,8 @@
 
 namespace recordkv::stages {
 
-/// Beyond a limit of unsettled events no further batch is taken, so at most one batch comes on top.
+/// Once a limit is reached no further batch is taken. So it is exceeded by at most one batch, and the bytes also by the
+/// event that is being applied.
 struct pipeline_limits {
   std::size_t cached_accounts = 250'000;
   std::size_t unsettled_events = 20'000;
@@ -37,8 +38,9 @@ class kv_pipeline {
   kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode, apply_rules rules,
               pipeline_limits limits, meters& counters);
 
-  /// Takes messages and applies their events, until the inbox closes. Run it beside settle(). Any error but the inbox's
-  /// own errc::closed comes from the outbox: call abandon() then, because what was sent may never become durable.
+  /// Takes messages and applies their events, until the inbox closes. Run it beside settle(). errc::closed: the inbox
+  /// or the outbox was closed. Any other error is the inbox's or the outbox's: call abandon() then, because what was
+  /// sent may never become durable.
   task<result<void>> take();
   /// Writes states and acknowledges, until take() has ended and nothing is left. errc::lease_lost ends it early.
   task<result<void>> settle();
@@ -47,12 +49,13 @@ class kv_pipeline {
 
   /// Events taken and not settled, the one that is being applied included.
   std::size_t unsettled() const noexcept { return order_.size() + settles_.unsettled() + (applying_since_ ? 1 : 0); }
-  /// When the oldest event that is being applied or was applied, and has not settled, came to that point.
+  /// Since when the oldest applied event waits for its settlement; if there is none, since when the present event is
+  /// being applied. Events still in the order do not count.
   std::optional<settlement::clock::time_point> oldest() const noexcept;
   /// How often an account went from synchronised to desynchronised since the start.
   std::uint64_t desynchronised() const noexcept { return apply_.desynchronised(); }
   /// Why states can't be read or written now; empty: they can.
-  const std::string& last_error() const noexcept { return load_error_.empty() ? settles_.last_error() : load_error_; }
+  const std::string& last_error() const noexcept { return failed_loads_ > 0 ? load_error_ : settles_.last_error(); }
 
  private:
   bool full() const noexcept;
@@ -72,7 +75,8 @@ class kv_pipeline {
   settlement settles_;
   applier apply_;
   std::optional<settlement::clock::time_point> applying_since_;
-  std::string load_error_;
+  std::string load_error_;  // of the load that failed last
+  int failed_loads_ = 0;    // loads under way that have failed, and try again
   rate_limited told_;
   bool taking_ = true;  // false: no more messages are taken
   bool abandoned_ = false;

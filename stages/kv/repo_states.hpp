@@ -29,7 +29,7 @@ class repo_states {
   /// answers for accounts outside the list without asking NATS. If the reading fails, every account is asked for.
   task<> learn_known_accounts(std::function<bool()> go_on);
 
-  /// Makes save() return at its next failure, and end its waiting: errc::closed.
+  /// From now on save() does not retry: it returns the next error. If it waits for the lease, it returns errc::closed.
   void give_up() noexcept {
     given_up_ = true;
     pause_.notify();

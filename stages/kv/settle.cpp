@@ -11,7 +11,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds retry_pause{200};  // between two attempts to write states that bucket `repo` refuses
-constexpr milliseconds max_wait{200};     // the floor is looked at no less often, even without a notification
+constexpr milliseconds max_wait{200};     // the floor is looked at at least this often, even without a notification
 
 }  // namespace
 
@@ -80,7 +80,8 @@ task<result<void>> settlement::write_states() {
   while (!saved && saved.error().code != errc::lease_lost && !abandoned_) {
     last_error_ = saved.error().text;
     if (const auto n = told_.count("states", clock::now()))
-      log::warn("kv", "writing account states: {}; {} attempt{} so far", last_error_, n, n == 1 ? "" : "s");
+      log::warn("kv", "writing account states: {}; {} failed attempt{} since the last line", last_error_, n,
+                n == 1 ? "" : "s");
     co_await pause_.wait_for(retry_pause);
     saved = co_await states_.save(states);
   }

@@ -23,8 +23,8 @@ class settlement {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// `gather`: the pause after a write of states. There is none after finish(), and none while the queue holds half of
-  /// `max_unsettled` or more.
+  /// `gather`: the pause after each round of settling. There is none after finish(), and none when the queue holds half
+  /// of `max_unsettled` or more.
   settlement(nats::inbox& in, nats::outbox& out, state_port states, std::chrono::milliseconds gather,
              std::size_t max_unsettled, meters& counters);
 

@@ -8,60 +8,55 @@
 using namespace recordkv;
 using namespace recordkv::test;
 
-// A state that is written while all are read stands behind the end of that reading. Here it is absent meanwhile.
-TEST_CASE("an account whose state was read once has begun, whether or not the reading of all of them met it") {
-  nats_rig rig;
-  REQUIRE(rig.run(kv::open_store(rig.nc, "record", 16, 1)).has_value());
-  const std::string did = "did:plc:44ybard66vv44zksje25o7dz", other = "did:plc:abcdefghijklmnopqrstuvwx";
-  const auto subject = "$KV.repo." + kv::repo_key(did, 16);
-  const auto state = kv::to_json({.did = did, .rev = "3kabcdefgh222"});
-  rig.publish(subject, state);
+namespace {
+
+struct states_rig : nats_rig {
+  states_rig() { REQUIRE(run(kv::open_store(nc, "record", 16, 1)).has_value()); }
+  auto load(words dids) { return run(states.port().load(std::move(dids))); }
+  void write(const std::string& did, std::string value) { publish(subject(did), std::move(value)); }
+  static std::string subject(const std::string& did) { return "$KV.repo." + kv::repo_key(did, 16); }
 
   config cfg;
-  meters counters;
+  meters counted;
   stats_board board;
-  stage_context ctx{rig.nc, cfg, counters, {.api_level = rig.api_level()}, &board};
-  stages::lifecycle life(ctx, "kv", kv::lease_spec{.base = "kv"}, {});
-  stages::repo_states states(life);
-  const auto load = [&](std::string of) {
-    words dids;
-    dids.push_back(std::move(of));
-    return rig.run(states.port().load(std::move(dids)));
-  };
+  stage_context ctx{nc, cfg, counted, {.api_level = api_level()}, &board};
+  stages::lifecycle life{ctx, "kv", kv::lease_spec{.base = "kv"}, {}};
+  stages::repo_states states{life};
+};
 
-  REQUIRE(load(did).front().has_value());
-  rig.api("STREAM.PURGE.KV_repo", fmt::format(R"({{"filter":"{}"}})", subject));
+const std::string alice = "did:plc:44ybard66vv44zksje25o7dz", bob = "did:plc:abcdefghijklmnopqrstuvwx";
+const std::string rev = "3kabcdefgh222";
+
+}  // namespace
+
+// A state that is written while all are read stands behind the end of that reading. Here it is absent meanwhile.
+TEST_CASE("an account whose state was read once has begun, whether or not the reading of all of them met it") {
+  states_rig rig;
+  const auto state = kv::to_json({.did = alice, .rev = rev});
+  rig.write(alice, state);
+  REQUIRE(rig.load({alice}).front().has_value());
+  rig.api("STREAM.PURGE.KV_repo", fmt::format(R"({{"filter":"{}"}})", rig.subject(alice)));
   REQUIRE(rig.info("KV_repo").messages == 1);  // key meta
   bool learnt = false;
-  asio::co_spawn(rig.io, states.learn_known_accounts([] { return true; }), [&](std::exception_ptr) { learnt = true; });
+  asio::co_spawn(rig.io, rig.states.learn_known_accounts([] { return true; }),
+                 [&](std::exception_ptr) { learnt = true; });
   REQUIRE(rig.waits_for([&] { return learnt; }));
-  rig.publish(subject, state);
+  rig.write(alice, state);
 
-  const auto again = load(did);
+  const auto again = rig.load({alice});
   REQUIRE(again.front().has_value());
-  CHECK(again.front()->state.rev == "3kabcdefgh222");
+  CHECK(again.front()->state.rev == rev);
   CHECK(again.front()->seq > 0);
-  rig.publish("$KV.repo." + kv::repo_key(other, 16), state);  // only this stage writes states: it is not looked for
-  CHECK(load(other).front()->seq == 0);
+  rig.write(bob, state);  // only this stage writes states: it is not looked for
+  CHECK(rig.load({bob}).front()->seq == 0);
 }
 
 TEST_CASE("a state that can't be read is the fault of its account alone") {
-  nats_rig rig;
-  REQUIRE(rig.run(kv::open_store(rig.nc, "record", 16, 1)).has_value());
-  const std::string good = "did:plc:44ybard66vv44zksje25o7dz", damaged = "did:plc:abcdefghijklmnopqrstuvwx";
-  rig.publish("$KV.repo." + kv::repo_key(good, 16), kv::to_json({.did = good, .rev = "3kabcdefgh222"}));
-  rig.publish("$KV.repo." + kv::repo_key(damaged, 16), "no JSON");
-  config cfg;
-  meters counters;
-  stats_board board;
-  stage_context ctx{rig.nc, cfg, counters, {.api_level = rig.api_level()}, &board};
-  stages::lifecycle life(ctx, "kv", kv::lease_spec{.base = "kv"}, {});
-  stages::repo_states states(life);
-  words dids;
-  dids.push_back(damaged);
-  dids.push_back(good);
-  const auto found = rig.run(states.port().load(std::move(dids)));
+  states_rig rig;
+  rig.write(alice, kv::to_json({.did = alice, .rev = rev}));
+  rig.write(bob, "no JSON");
+  const auto found = rig.load({bob, alice});
   REQUIRE(found.size() == 2);
   CHECK(found[0].error().code == errc::malformed);
-  CHECK(found[1]->state.rev == "3kabcdefgh222");
+  CHECK(found[1]->state.rev == rev);
 }

@@ -11,7 +11,7 @@ TEST_CASE("while states can't be written nothing is acknowledged, and afterwards
   rig.in.deliver(commit_frame{.n = 1}.bytes());
   REQUIRE(rig.waits_for([&] { return rig.states.saves_begun == 2; }));
   CHECK(rig.in.settled.empty());
-  CHECK(rig.logged("2 kv: writing account states: no answer; 1 attempt so far"));
+  CHECK(rig.logged("2 kv: writing account states: no answer; 1 failed attempt since the last line"));
   CHECK(rig.apply->unsettled() == 1);
   CHECK(rig.apply->oldest().has_value());  // its put is durable, its state is not
   REQUIRE(rig.settles(1));
@@ -26,7 +26,7 @@ TEST_CASE("while states can't be read nothing is applied") {
   rig.states.fail_loads(1);
   rig.start();
   rig.in.deliver(commit_frame{.n = 1}.bytes());
-  REQUIRE(rig.waits_for([&] { return rig.logged("reading account states: no answer; 1 attempt so far"); }));
+  REQUIRE(rig.waits_for([&] { return rig.logged("reading account states: no answer; 1 failed attempt"); }));
   CHECK(rig.out.sent.empty());
   REQUIRE(rig.settles(1));
   CHECK(rig.ignored("older") == 1);

@@ -287,10 +287,13 @@ TEST_CASE("an account whose state can't be read stays held, holds up no other, a
   CHECK(rig.in.settled == numbers{2});
   CHECK(rig.apply->last_error().find(alice) != std::string::npos);
   CHECK(rig.apply->unsettled() == 2);
+  rig.in.deliver(commit_frame{.did = carol, .n = 1}.bytes());
+  REQUIRE(rig.settles(2));
+  CHECK(rig.apply->last_error().find(alice) != std::string::npos);  // another load's success does not hide it
   damaged = false;
-  REQUIRE(rig.settles(3));
+  REQUIRE(rig.settles(4));
   CHECK(rig.apply->last_error().empty());
-  CHECK(rig.in.settled == numbers{2, 1, 3});
+  CHECK(rig.in.settled == numbers{2, 4, 1, 3});
   CHECK(rig.finish());
 }
 
