@@ -6,7 +6,7 @@
 Three rules. "word": no program is called "who", "he" or "somebody". "sentence": at most 35 words. "line": at most 100
 columns in documents, at most 120 in code. Tables, links and code blocks of documents are free. In JavaScript and in
 data files the rule holds for lines with a comment.
-Owns: the rules, and the list of what is allowed. Refuses to know: where sentences begin and end (prose.py).
+Owns: the rules, and the list of what is allowed. Does not know: where sentences begin and end (prose.py).
 Exceptions stand in allowed_words.toml, each with its reason; an entry that nothing needs is a mistake, too.
 """
 import argparse

@@ -1,7 +1,7 @@
 """Finds the sentences that people read in a file: those of its comments, or of a document.
 
 Owns: where comments and paragraphs begin and end, in C++, Python, shell, Meson, TOML, YAML and Markdown.
-Refuses to know: which words and lengths are good (check_words.py).
+Does not know: which words and lengths are good (check_words.py).
 """
 import ast
 import io

@@ -2,7 +2,7 @@
 """Runs the tests of a build directory by tier and tells each tier's count and time.
 
 Owns: which tier runs when, how often, the counting, the closing line. Tests are those that Meson knows, by suite.
-Refuses to know: how a test program ends (test_program.py), and what it does.
+Does not know: how a test program ends (test_program.py), and what it does.
 """
 import argparse
 import concurrent.futures

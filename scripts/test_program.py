@@ -1,7 +1,7 @@
 """Runs one test program and reports how it ended: its counts, and everything known about an end without a verdict.
 
 Owns: the program's process group, its time limit, its directory for temporary files, reading its closing lines.
-Refuses to know: which programs there are, and in which order they run (run_tests.py).
+Does not know: which programs there are, and in which order they run (run_tests.py).
 """
 import os
 import re

@@ -3,7 +3,7 @@
 
   tidy.py BUILD [--changed] [--seconds N]
 
-Owns: which files count as changed, and how long it may take. Refuses to know: the checks (.clang-tidy).
+Owns: which files count as changed, and how long it may take. Does not know: the checks (.clang-tidy).
 Changed is what the working tree and the commits since the merge base with main touch. On main itself, where CI runs,
 it is what the last 20 commits touch, and a merge counts as one. LINT_SINCE names another revision.
 A changed header is checked through one source that includes it. The newest changes come first. After N seconds no

@@ -3,7 +3,7 @@
 
   needs.py NAME [TOOL...] -- PROGRAM [ARGUMENT...]
 
-Owns: what each tool is called, and where it is looked for. Refuses to know: what the test does with it.
+Owns: what each tool is called, and where it is looked for. Does not know: what the test does with it.
 Meson shows 77 as SKIP. With TEST_TOOLS=required, which ./dev test sets, a missing tool is a failure instead.
 """
 import glob

@@ -1,7 +1,7 @@
 // Lengths first, then CIDs, then bytes.
 //
 // Owns: the walk over sections. A length is used only after it has been compared with the rest of the input.
-// Refuses to know: what a root means.
+// Does not know: what a root means.
 #include "recordkv/atproto/car.hpp"
 
 #include "recordkv/atproto/cbor.hpp"

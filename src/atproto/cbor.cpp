@@ -2,7 +2,7 @@
 //
 // Owns: the seam to libcbor. Its streaming decoder only splits bytes into tokens and never allocates; its allocating
 // API costs two hundred allocations a post and is not used anywhere.
-// Refuses to know: what is read.
+// Does not know: what is read.
 #include "recordkv/atproto/cbor.hpp"
 
 #include "recordkv/atproto/cid.hpp"

@@ -1,7 +1,7 @@
 // Varints, base32 and the digest.
 //
 // Owns: the seam to OpenSSL's SHA-256.
-// Refuses to know: documents; these are names of bytes.
+// Does not know: documents; these are names of bytes.
 #include "recordkv/atproto/cid.hpp"
 
 #include <openssl/evp.h>

@@ -1,7 +1,7 @@
 // What the decoders of the two wires share.
 //
 // Owns: their entry points, and the cleaning of informal text before it is printed or sent.
-// Refuses to know: either wire.
+// Does not know: either wire.
 #pragma once
 
 #include "recordkv/atproto/event.hpp"

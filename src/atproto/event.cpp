@@ -1,7 +1,7 @@
 // The dispatch between wires, the names, and the cleaning of informal text.
 //
 // Owns: which first byte means what.
-// Refuses to know: the wires themselves (frame_event.cpp, jetstream.cpp).
+// Does not know: the wires themselves (frame_event.cpp, jetstream.cpp).
 #include "recordkv/atproto/event.hpp"
 
 #include "decode.hpp"

@@ -1,7 +1,7 @@
 // Reading the fields of a CBOR map into views, each with its type.
 //
 // Owns: the loop that every message, op and commit block has in common.
-// Refuses to know: which fields those are; a table lists them.
+// Does not know: which fields those are; a table lists them.
 #pragma once
 
 #include "recordkv/atproto/cbor.hpp"

@@ -1,7 +1,7 @@
 // Field tables of the messages.
 //
 // Owns: what each message must have, may have, and is refused for.
-// Refuses to know: what the CAR inside `blocks` holds.
+// Does not know: what the CAR inside `blocks` holds.
 #include "recordkv/atproto/frame.hpp"
 
 #include "decode.hpp"

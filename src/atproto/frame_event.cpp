@@ -1,7 +1,7 @@
 // From a frame's views to a repo_event.
 //
 // Owns: the checks between the parts: blocks against CIDs, the commit block against the message, records against ops.
-// Refuses to know: trees, signatures, stored state.
+// Does not know: trees, signatures, stored state.
 #include "decode.hpp"
 #include "recordkv/atproto/car.hpp"
 #include "recordkv/atproto/cid.hpp"

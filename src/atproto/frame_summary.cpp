@@ -1,7 +1,7 @@
 // The summary of a frame, for its route.
 //
 // Owns: the walk that checks the form and finds seq, DID and collections.
-// Refuses to know: records, CARs, and whether the event is valid; the KV stage judges that. A field of a wrong type
+// Does not know: records, CARs, and whether the event is valid; the KV stage judges that. A field of a wrong type
 // counts as absent.
 #include "decode.hpp"
 #include "recordkv/atproto/cbor.hpp"

@@ -1,7 +1,7 @@
 // Jetstream's JSON, v1 and v2, and the markers that ingest writes.
 //
 // Owns: the two envelopes, and what they have in common.
-// Refuses to know: proofs, because Jetstream has none. What the server says is believed, except bad syntax and a record
+// Does not know: proofs, because Jetstream has none. What the server says is believed, except bad syntax and a record
 // that contradicts its own CID. A record is rewritten through its canonical CBOR, so that its text is the same as over
 // the firehose.
 #include "decode.hpp"

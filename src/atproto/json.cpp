@@ -1,7 +1,7 @@
 // CBOR to JSON text in one pass.
 //
 // Owns: the walk over a record's tokens, escaping, base64 output.
-// Refuses to know: JSON as input (json_value.cpp), and any document tree.
+// Does not know: JSON as input (json_value.cpp), and any document tree.
 #include "recordkv/atproto/json.hpp"
 
 #include "recordkv/atproto/cbor.hpp"

@@ -1,7 +1,7 @@
 // JSON to canonical DAG-CBOR.
 //
 // Owns: the order of keys, shortest heads, recognising links and bytes.
-// Refuses to know: where the text came from. Everything is bounded: depth by the parser and here, size by max_record.
+// Does not know: where the text came from. Everything is bounded: depth by the parser and here, size by max_record.
 #include "recordkv/atproto/json.hpp"
 
 #include "recordkv/atproto/cbor.hpp"

@@ -1,7 +1,7 @@
 // The grammar of identifiers, as loops over ASCII.
 //
 // Owns: character classes, lengths and label rules.
-// Refuses to know: what an identifier stands for. No regular expressions: these run for every op of every frame.
+// Does not know: what an identifier stands for. No regular expressions: these run for every op of every frame.
 #include "recordkv/atproto/syntax.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // Checks of values that a type, a list of choices or a range cannot express.
 //
 // Owns: the form of addresses, names and patterns, and keys that depend on each other.
-// Refuses to know: where a value was written; the caller adds file, line and key.
+// Does not know: where a value was written; the caller adds file, line and key.
 #pragma once
 
 #include "recordkv/config.hpp"

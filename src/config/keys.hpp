@@ -2,7 +2,7 @@
 //
 // Owns: a key's name, its place in `config` (whose type decides what may be written), its bounds, and whether its
 // feature exists yet.
-// Refuses to know: where values come from, TOML, how they are shown. Its default is whatever `config{}` holds.
+// Does not know: where values come from, TOML, how they are shown. Its default is whatever `config{}` holds.
 #pragma once
 
 #include "recordkv/config.hpp"

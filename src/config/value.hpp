@@ -1,7 +1,7 @@
 // Values of keys: from TOML into `config`, and from `config` into text.
 //
 // Owns: how durations, sizes and lists are written, in files and as bare words in the environment.
-// Refuses to know: files, lines, precedence.
+// Does not know: files, lines, precedence.
 #pragma once
 
 #include "keys.hpp"

@@ -1,7 +1,7 @@
 // Whether the first events of a connection join what was read before.
 //
 // Owns: the comparison of numbers and times where two connections meet, and its bound.
-// Refuses to know: sockets, and what becomes of a gap. Pure.
+// Does not know: sockets, and what becomes of a gap. Pure.
 #pragma once
 
 #include "recordkv/firehose/source.hpp"

@@ -1,7 +1,7 @@
 // Recorded messages, played back.
 //
 // Owns: the file's format (32-bit little-endian length, then the message), and the pace.
-// Refuses to know: the recorder, and what the messages mean beyond their summary.
+// Does not know: the recorder, and what the messages mean beyond their summary.
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/firehose/source.hpp"

@@ -1,7 +1,7 @@
 // Jetstream as a dialect: v1's /subscribe, and v2's subscribeEvents.
 //
 // Owns: paths, parameters, the options message, and how far back a resume reaches.
-// Refuses to know: reconnecting, what events contain.
+// Does not know: reconnecting, what events contain.
 #include "stream_source.hpp"
 
 #include "recordkv/firehose/source_kinds.hpp"

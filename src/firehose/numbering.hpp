@@ -1,7 +1,7 @@
 // What an event's number means for the place where reading goes on.
 //
 // Owns: that place, the memory of recent frames, and the judgement of each number. A number is in order, late,
-// repeated, regressed, or the first of a new numbering. Refuses to know: connections, counters and log lines. The time
+// repeated, regressed, or the first of a new numbering. Does not know: connections, counters and log lines. The time
 // of day is an argument. Pure.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Which frames behind our place in the stream have been seen already.
 //
 // Owns: numbers and fingerprints of the last few thousand frames, and how far back that memory is complete.
-// Refuses to know: connections, and what is done with a late frame.
+// Does not know: connections, and what is done with a late frame.
 #pragma once
 
 #include <cstdint>

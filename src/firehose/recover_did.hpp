@@ -1,7 +1,7 @@
 // The account of a frame that cannot be decoded.
 //
 // Owns: a best-effort search for its DID in the bytes.
-// Refuses to know: why they cannot be decoded. A wrong answer costs at most one needless resync.
+// Does not know: why they cannot be decoded. A wrong answer costs at most one needless resync.
 #pragma once
 
 #include <string>

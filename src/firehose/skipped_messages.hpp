@@ -1,7 +1,7 @@
 // Complete messages that cannot be read: skipped, counted, and logged once a minute.
 //
 // Owns: the notice that replaces such a message, with its account where it can be found, and the log line.
-// Refuses to know: why a message cannot be read, and its connection.
+// Does not know: why a message cannot be read, and its connection.
 #pragma once
 
 #include "recordkv/core/meter.hpp"

@@ -1,7 +1,7 @@
 // A frame source over WebSocket: what subscribeRepos and Jetstream have in common.
 //
 // Owns: reconnecting and its delays, the handling of each message, counters and log lines.
-// Refuses to know: URLs, parameters and encodings, which are the dialect's; the meaning of numbers (numbering.hpp).
+// Does not know: URLs, parameters and encodings, which are the dialect's; the meaning of numbers (numbering.hpp).
 #pragma once
 
 #include "continuity.hpp"

@@ -1,6 +1,6 @@
 // com.atproto.sync.subscribeRepos as a dialect.
 //
-// Owns: its path and its cursor parameter. Refuses to know: reconnecting, and what frames contain.
+// Owns: its path and its cursor parameter. Does not know: reconnecting, and what frames contain.
 #include "stream_source.hpp"
 
 #include "recordkv/firehose/source_kinds.hpp"

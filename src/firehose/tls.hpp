@@ -1,7 +1,7 @@
 // Which certificates a TLS connection trusts.
 //
 // Owns: the authorities, the check that the certificate names the host, the text for a failed check.
-// Refuses to know: what is sent once the connection is trusted.
+// Does not know: what is sent once the connection is trusted.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -1,7 +1,7 @@
 // The HTTP exchange that turns a connection into a WebSocket.
 //
 // Owns: the request, the check of the answer, and the reading of a refusal.
-// Refuses to know: how the connection was dialled, and what is sent on it afterwards.
+// Does not know: how the connection was dialled, and what is sent on it afterwards.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -1,7 +1,7 @@
 // The frames of RFC 6455, as a client sees them.
 //
 // Owns: cutting a server's bytes into messages and control frames, and writing our own few frames.
-// Refuses to know: sockets, time, what messages mean.
+// Does not know: sockets, time, what messages mean.
 // Why not Beast's stream: it reads 1.5 kB at a time and wakes a coroutine for every message. Cutting a large buffer by
 // hand is several times cheaper. It also allows a message that is too large to be skipped; Beast would end the
 // connection, and so would every later one.

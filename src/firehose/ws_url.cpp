@@ -1,6 +1,6 @@
 // Takes WebSocket addresses apart and writes query values.
 //
-// Owns: which URLs we accept. Refuses to know: which paths and parameters exist.
+// Owns: which URLs we accept. Does not know: which paths and parameters exist.
 #include "recordkv/core/parse_number.hpp"
 #include "recordkv/firehose/websocket.hpp"
 

@@ -1,7 +1,7 @@
 // One connection, from its acceptance to its end.
 //
 // Owns: its socket, the request being read, and the one deadline of whatever it waits for.
-// Refuses to know: other connections; the server decides which connection makes room.
+// Does not know: other connections; the server decides which connection makes room.
 #pragma once
 
 #include "recordkv/http/server.hpp"

@@ -1,7 +1,7 @@
 // Which route answers, and the answer when no route does. Pure.
 //
 // Owns: 404 with the list of paths, 405 with the allowed methods.
-// Refuses to know: connections.
+// Does not know: connections.
 #pragma once
 
 #include "recordkv/http/server.hpp"

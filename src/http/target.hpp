@@ -1,7 +1,7 @@
 // The parts of a request line's target. Pure.
 //
 // Owns: percent-decoding, the query.
-// Refuses to know: which paths exist.
+// Does not know: which paths exist.
 #pragma once
 
 #include "recordkv/http/server.hpp"

@@ -2,7 +2,7 @@
 // leaves it afterwards would overwrite a newer value of its successor (docs/invariants.md X7).
 //
 // Owns: how long guarded bytes have been on their way, in nats.c's buffer or in the kernel's; what becomes of those in
-// the kernel. Refuses to know: nats.c, and which part publishes. Loop thread only.
+// the kernel. Does not know: nats.c, and which part publishes. Loop thread only.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // The databases that can hold views. store::open() and query() choose among them.
 //
 // Owns: how a database's name says which one it is. Implementations: sqlite/ and postgres/.
-// Refuses to know: what they do with it.
+// Does not know: what they do with it.
 #pragma once
 
 #include "recordkv/view/store.hpp"

@@ -1,7 +1,7 @@
 // The bare limit beside which ./dev bench measures recordkv: the same NATS traffic with nothing else done.
 //
 // Owns: publish -> work queue -> consume and publish -> one-per-subject stream -> consume, over one connection.
-// Refuses to know: records. Usage: bench-bare-pipe NATS_URL EVENTS BYTES; prints events a second.
+// Does not know: records. Usage: bench-bare-pipe NATS_URL EVENTS BYTES; prints events a second.
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/nats/publisher.hpp"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev bench: events a second from the websocket to the likes row, beside the bare limit of the same machine and run.
 
-Owns: starting the parts, the clock, the table. Refuses to know: how the parts work.
+Owns: starting the parts, the clock, the table. Does not know: how the parts work.
 The oracle checks the result of every run: a number for a wrong answer is worth nothing.
 """
 import argparse

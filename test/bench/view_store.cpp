@@ -1,7 +1,7 @@
 // A store to measure views on, and the bare limit beside them: the same messages taken by a consumer that does nothing.
 //
 // Owns: making a store of mixed records, half of them likes, deterministic; reading it through a pull consumer.
-// Refuses to know: views. Usage: bench-view-store URL fill RECORDS RATE | URL read SUBJECT; prints a rate a second.
+// Does not know: views. Usage: bench-view-store URL fill RECORDS RATE | URL read SUBJECT; prints a rate a second.
 // RATE 0: as fast as they are taken. Paced, it overwrites nothing: every record is a key of its own.
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"

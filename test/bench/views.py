@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev bench views: rebuilding, lag and six views at once, beside the bare consumer of the same machine and run.
 
-Owns: the stores that are measured on, the clock, the table. Refuses to know: how views are kept.
+Owns: the stores that are measured on, the clock, the table. Does not know: how views are kept.
 Every measurement ends with a check of the rows' number: a figure for a wrong answer is worth nothing.
 """
 import argparse

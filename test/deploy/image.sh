@@ -3,7 +3,7 @@
 # network of accounts outside it. `./dev image` runs it; it takes some minutes.
 #
 # Owns: the base image (a Debian 13 made on the spot), what must be true of the image, and of recordkv in it.
-# Refuses to know: what recordkv does; it must answer which accounts like a post, as the simulator says.
+# Does not know: what recordkv does; it must answer which accounts like a post, as the simulator says.
 # Wants: root, buildah, debootstrap; RECORDKV_NATS_SERVER and RECORDKV_SIM. RECORDKV_IMAGE_STORAGE=DIR keeps images and
 # layers there, for a second run that is faster; without it nothing is left.
 set -euo pipefail

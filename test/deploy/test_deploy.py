@@ -1,6 +1,6 @@
 """What deploys recordkv is well-formed and says one thing: units, compose file, image file, NATS configuration, alarms.
 
-Owns: what can be judged without running any of it, by the tools that will read it. Refuses to know: whether it runs
+Owns: what can be judged without running any of it, by the tools that will read it. Does not know: whether it runs
 (image.sh, which builds the image and uses it; test/e2e/test_operations.py, which runs the page's commands).
 The compose schema is that of github.com/compose-spec/compose-spec (Apache-2.0, its LICENSE and NOTICE beside it).
 """

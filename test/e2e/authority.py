@@ -1,7 +1,7 @@
 """Certificates, keys and credentials files for a test, made with the openssl program and nothing else.
 
 Owns: certificate authorities and what they sign; NATS operators, accounts, users (nkeys and JWTs, written from their
-specification). Refuses to know: servers, recordkv.
+specification). Does not know: servers, recordkv.
 """
 
 import base64

@@ -2,7 +2,7 @@
 messages.
 
 Owns: the server's side of RFC 6455, the bytes of Jetstream events and of firehose frames, faults included.
-Refuses to know: what recordkv makes of them. An encoder of its own (test/oracle/dag_cbor.py), sharing nothing with
+Does not know: what recordkv makes of them. An encoder of its own (test/oracle/dag_cbor.py), sharing nothing with
 src/.
 """
 

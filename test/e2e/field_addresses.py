@@ -1,7 +1,7 @@
 """Addresses: IPv6, and names of which one address swallows packets.
 
 Owns: servers that listen on ::1, listeners that accept no connection, names with several addresses.
-Refuses to know: how recordkv connects.
+Does not know: how recordkv connects.
 """
 
 import contextlib

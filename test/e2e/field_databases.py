@@ -1,6 +1,6 @@
 """Databases of views as people run them: a reader that stays, a server without free connections, a pooler in between.
 
-Owns: those three, each with the real program. Refuses to know: what a row ought to be (oracle/fold_views.py).
+Owns: those three, each with the real program. Does not know: what a row ought to be (oracle/fold_views.py).
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """What can't be applied deletes nothing and leaves a trace: its account, by reason and host.
 
 Owns: the whole way from a source that sends flawed events to the store, the account's state, the metrics and `status`.
-Refuses to know: the decoders' corners; the unit and stage tests have them.
+Does not know: the decoders' corners; the unit and stage tests have them.
 """
 
 import base64

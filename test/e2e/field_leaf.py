@@ -1,7 +1,7 @@
 """Leaf nodes and JetStream domains, bare NKeys, an inbox of one's own.
 
 Owns: a hub and a leaf node, servers that know one user by its NKey or permit one inbox only.
-Refuses to know: how recordkv forms its subjects.
+Does not know: how recordkv forms its subjects.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """What a complete message says is never a reason to reconnect: it is skipped, counted, and its account marked.
 
 Owns: the whole way from a source that sends such messages to the store, the metrics and `status`.
-Refuses to know: why a message can't be read; the unit tests of src/atproto have the corners.
+Does not know: why a message can't be read; the unit tests of src/atproto have the corners.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A NATS server that is slow to answer, or has just been restarted: starts wait for it, and stops do not.
 
-Owns: requests that are swallowed, restarts behind a stop. Refuses to know: which stage asks what.
+Owns: requests that are swallowed, restarts behind a stop. Does not know: which stage asks what.
 """
 
 import time

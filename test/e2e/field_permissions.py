@@ -1,6 +1,6 @@
 """Narrow permissions: what a NATS server refuses is named with subject and direction; the shipped users suffice.
 
-Owns: servers with users. Refuses to know: which request of recordkv is refused first.
+Owns: servers with users. Does not know: which request of recordkv is refused first.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Stores as people treat them: their consumers edited, their settings changed, their creation time moved by the server,
 two of them in one account, a name mistyped.
 
-Owns: what users see of that. Refuses to know: how an edit is noticed (test/nats/pull_consumer.cpp), what tells one
+Owns: what users see of that. Does not know: how an edit is noticed (test/nats/pull_consumer.cpp), what tells one
 store from another (test/nats/store_meta.cpp).
 """
 

@@ -1,7 +1,7 @@
 """What may happen to a store: random histories of records, well formed, unfit and hostile, written as any client would.
 
 Owns: the drawing of records and operations, and their publishing with acknowledgement.
-Refuses to know: views. A seed replays the same history, whatever happens to its readers.
+Does not know: views. A seed replays the same history, whatever happens to its readers.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Hostile HTTP clients: idle in their hundreds, slow, silent, oversized, malformed, asking and never reading.
 
 Owns: the clients' manners and the count of what became of them, one JSON object on standard output at SIGTERM.
-Refuses to know: what is served. `python3 hostile_clients.py PORT`; prints "attacking" once every kind has connected.
+Does not know: what is served. `python3 hostile_clients.py PORT`; prints "attacking" once every kind has connected.
 It goes on until it is ended, at a pace that leaves the processor to the programs under test.
 """
 

@@ -1,7 +1,7 @@
 """A real PostgreSQL of a test's own: on a unix socket in a temporary directory, killed and restarted at will.
 
 Owns: the directory and the server in it; both go at the end, the server also with the test.
-Refuses to know: what is stored. Programs: $RECORDKV_POSTGRES_BIN, or Debian's newest below /usr/lib/postgresql.
+Does not know: what is stored. Programs: $RECORDKV_POSTGRES_BIN, or Debian's newest below /usr/lib/postgresql.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Real processes for a test: nats-server, recordkv, recordkv-sim; killed, restarted, watched, and gone at the end.
 
 Owns: the temporary directory, ports, logs, the configuration written for one test, and waiting for facts.
-Refuses to know: what a test proves. Programs: $RECORDKV, $RECORDKV_SIM, $RECORDKV_NATS_SERVER (or nats-server in PATH).
+Does not know: what a test proves. Programs: $RECORDKV, $RECORDKV_SIM, $RECORDKV_NATS_SERVER (or nats-server in PATH).
 """
 
 import base64

@@ -1,6 +1,6 @@
 """A rig with a server that wants TLS or credentials, and the two ways in which a test of it ends.
 
-Owns: looking for the secrets of a test in everything that recordkv wrote. Refuses to know: which fault is tried.
+Owns: looking for the secrets of a test in everything that recordkv wrote. Does not know: which fault is tried.
 """
 
 import json

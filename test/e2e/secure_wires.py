@@ -1,7 +1,7 @@
 """What stands between a client and a NATS server that speaks TLS: a door for clients without TLS, a wire that can be
 cut.
 
-Owns: passing bytes on. Refuses to know: what they mean, but for the greeting before TLS.
+Owns: passing bytes on. Does not know: what they mean, but for the greeting before TLS.
 """
 
 import select

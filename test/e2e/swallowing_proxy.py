@@ -1,6 +1,6 @@
 """A NATS server that does not answer some requests: a proxy that drops the client's publishes to certain subjects.
 
-Owns: the client's half of the protocol, line by line. Refuses to know: what is swallowed, and why.
+Owns: the client's half of the protocol, line by line. Does not know: what is swallowed, and why.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The programs of docs/examples, each killed again and again over a store that changes: what they keep is the fold of
 it.
 
-Owns: how each is built and begun, kill -9 in the middle, the comparison. Refuses to know: how the store came about.
+Owns: how each is built and begun, kill -9 in the middle, the comparison. Does not know: how the store came about.
 """
 
 import contextlib

@@ -3,7 +3,7 @@ happens.
 
 Owns: reading the blocks, and the machine they expect: `recordkv` and `nats` in PATH, a configuration, a server, a
 source.
-Refuses to know: what the blocks hold. `sh run stopped` is run while no recordkv process is there, and then one starts.
+Does not know: what the blocks hold. `sh run stopped` is run while no recordkv process is there, and then one starts.
 """
 
 import os

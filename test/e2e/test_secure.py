@@ -1,7 +1,7 @@
 """NATS as it is really used: TLS, client certificates, passwords, credentials files, several servers; a wrong one of
 each is one line that says which; and no secret stands in anything that recordkv writes.
 
-Owns: servers with certificates and accounts made for the test. Refuses to know: the pipe (test_secure_pipe.py).
+Owns: servers with certificates and accounts made for the test. Does not know: the pipe (test_secure_pipe.py).
 """
 
 import time

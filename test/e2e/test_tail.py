@@ -1,6 +1,6 @@
 """`recordkv tail`: what a program in any language reads, whatever is killed, and what it never reads.
 
-Owns: the lines, the filters, acknowledgement by line, back-pressure, how it ends. Refuses to know: the stages
+Owns: the lines, the filters, acknowledgement by line, back-pressure, how it ends. Does not know: the stages
 (test_kill.py).
 """
 

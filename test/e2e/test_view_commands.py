@@ -1,6 +1,6 @@
 """The commands on views, on real parts: query, view list, show, check, rebuild, retry; wait, put --wait, del --wait.
 
-Owns: what each prints and ends with. Refuses to know: exactness (test_views_property) and the swap (test_views_swap).
+Owns: what each prints and ends with. Does not know: exactness (test_views_property) and the swap (test_views_swap).
 """
 
 import json

@@ -1,7 +1,7 @@
 """The newcomer's path of docs/views.md does what it says: its blocks are run in order, in a directory of one's own.
 
 Owns: reading the blocks (`sh run` is run, `toml file=NAME` is written), and the machine they expect: `recordkv` and
-`nats` in PATH, a network with reposts, a store that fills. Refuses to know: what the blocks hold.
+`nats` in PATH, a network with reposts, a store that fills. Does not know: what the blocks hold.
 """
 
 import os

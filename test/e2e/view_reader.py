@@ -1,7 +1,7 @@
 """A reader of a view: once a millisecond, until its standard input ends; then it prints as JSON what it has met.
 
 Owns: one connection as an application holds it (SQLite by Python's module, PostgreSQL by a psql that is fed), and the
-rules that each answer must keep. Refuses to know: why the view might break them.
+rules that each answer must keep. Does not know: why the view might break them.
 Words: DATABASE VIEW COUNTED FLOOR DID RKEY KIND. The row of that key is always there. KIND "statement" counts the
 whole table and asks for the row in statements of their own. "transaction" does so in one. "row" asks for the row alone,
 as often as it was told.

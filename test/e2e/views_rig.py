@@ -1,7 +1,7 @@
 """The parts of a test of views: a store that any client fills, `index` with the shipped views, and their comparison.
 
 Owns: copies of the view files that a test may change, the bucket, crash points, waiting for the oracle's verdict.
-Refuses to know: what stands in the store (histories.py), and what the rows ought to be (oracle/fold_views.py).
+Does not know: what stands in the store (histories.py), and what the rows ought to be (oracle/fold_views.py).
 """
 
 import glob

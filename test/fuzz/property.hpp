@@ -1,7 +1,7 @@
 // What fuzz targets demand.
 //
 // Owns: the way to fail loudly, and what every decoded event must be, whatever it was decoded from.
-// Refuses to know: the wires.
+// Does not know: the wires.
 #pragma once
 
 #include "recordkv/atproto/cid.hpp"

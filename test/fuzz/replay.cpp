@@ -1,7 +1,7 @@
 // The short form of a fuzz target, without libFuzzer: the committed seeds, and small damages of each, made from a fixed
 // number. It runs with every `./dev test`; `./dev fuzz` looks for new inputs.
 //
-// Owns: reading the seeds, damaging them, counting. Refuses to know: what a target demands.
+// Owns: reading the seeds, damaging them, counting. Does not know: what a target demands.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

@@ -2,7 +2,7 @@
 """Is a record store what the ground truth says, key by key?
 
 Owns: the fold of a store, its comparison with recordkv-sim's truth file, and of a likes table with the store.
-Refuses to know: how the store came about; it shares no code with what wrote it.
+Does not know: how the store came about; it shares no code with what wrote it.
 
 Example: check_store.py --url nats://127.0.0.1:4222 --truth truth.tsv --sqlite likes.db --wait 30
 Exit codes: 0 equal, 1 different, 2 wrong usage, 3 NATS unreachable or no such bucket.

@@ -1,7 +1,7 @@
 """The CID of a record, from its JSON.
 
 Owns: DAG-CBOR encoding of the AT Protocol's data model, and the text of CIDs.
-Refuses to know: decoding, stores. An encoder of its own, so that simulator and recordkv can be
+Does not know: decoding, stores. An encoder of its own, so that simulator and recordkv can be
 wrong, but not unnoticed.
 """
 

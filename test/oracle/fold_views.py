@@ -2,7 +2,7 @@
 """Are the shipped views exactly the fold of the store: every row, every counter, every record that does not fit?
 
 Owns: the fold of a store into the views of view_rows.py, and its comparison with SQLite or PostgreSQL.
-Refuses to know: view files as a program would read them; it shares no code with what wrote the tables.
+Does not know: view files as a program would read them; it shares no code with what wrote the tables.
 
 Example: fold_views.py --url nats://127.0.0.1:4222 --database recordkv-data/views.db --wait 30
 Exit codes: 0 equal, 1 different, 2 wrong usage, 3 NATS or database unreachable, or no such bucket.

@@ -1,7 +1,7 @@
 """Reading a Jetstream over one blocking socket, and running recordkv-sim for a test.
 
 Owns: the WebSocket client, one child process.
-Refuses to know: what events mean. The program is $RECORDKV_SIM; without it a test that wants it fails.
+Does not know: what events mean. The program is $RECORDKV_SIM; without it a test that wants it fails.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Records as values: what two JSON texts must have in common to be the same record.
 
 Owns: parsing without losing anything, and equality.
-Refuses to know: where the texts come from.
+Does not know: where the texts come from.
 """
 
 import json

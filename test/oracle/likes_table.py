@@ -1,7 +1,7 @@
 """Is the likes view exactly the fold of the store?
 
 Owns: the rows that the store's likes amount to, and the comparison with the table.
-Refuses to know: NATS, the truth file; the store as it is read is right by definition here.
+Does not know: NATS, the truth file; the store as it is read is right by definition here.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The NATS client protocol over one blocking socket, and reading a JetStream stream from end to end.
 
 Owns: frames, subscriptions, request and reply, one pull consumer without acknowledgements.
-Refuses to know: recordkv, key-value stores. Written for the oracle, so it shares nothing with what it checks.
+Does not know: recordkv, key-value stores. Written for the oracle, so it shares nothing with what it checks.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Where a record stands in the store: the key of nats-record-kv, written and read.
 
 Owns: the escaping, MurmurHash3 and the partition of an account. Written from docs/subjects.md and the reference's
-description. Refuses to know: streams, and what a record holds.
+description. Does not know: streams, and what a record holds.
 """
 
 import re

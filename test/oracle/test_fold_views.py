@@ -2,7 +2,7 @@
 
 Owns: faults planted one by one in tables that are otherwise right, in SQLite and in PostgreSQL; the program's exit
 codes.
-Refuses to know: what the rows of a record are (test_view_rows.py).
+Does not know: what the rows of a record are (test_view_rows.py).
 """
 
 import io

@@ -1,7 +1,7 @@
 """What is folded by hand is what the view files mean.
 
 Owns: the examples of config/views/*.toml, folded by view_rows.py; the cells that are easily got wrong.
-Refuses to know: tables (test_fold_views.py).
+Does not know: tables (test_fold_views.py).
 """
 
 import glob

@@ -1,7 +1,7 @@
 """What each shipped view means: the rows of one record, written by hand from docs/views.md.
 
 Owns: the meaning of likes, follows, reposts, replies, profiles and links, and of the cells in them.
-Refuses to know: stores, databases, view files.
+Does not know: stores, databases, view files.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """The tables of a view as they stand in a database: SQLite by Python's own module, PostgreSQL by psql.
 
 Owns: reading one view's rows, counters and rejects in one snapshot, without changing anything.
-Refuses to know: what ought to stand there.
+Does not know: what ought to stand there.
 """
 
 import glob

@@ -1,6 +1,6 @@
 """check_words.py finds what it must find, and lets good text stand.
 
-Owns: the good and the bad samples. Refuses to know: the texts of the project.
+Owns: the good and the bad samples. Does not know: the texts of the project.
 """
 import contextlib
 import io

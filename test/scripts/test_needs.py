@@ -1,6 +1,6 @@
 """needs.py runs a test whose tools are here, and names what is missing otherwise.
 
-Owns: a PATH that holds nothing but what a test puts there. Refuses to know: the tools of this machine.
+Owns: a PATH that holds nothing but what a test puts there. Does not know: the tools of this machine.
 """
 import os
 import subprocess

@@ -1,6 +1,6 @@
 """The runner of tests, with programs that end in every way in which a test program can end.
 
-Owns: the programs that misbehave. Refuses to know: the tests of recordkv.
+Owns: the programs that misbehave. Does not know: the tests of recordkv.
 """
 import contextlib
 import io

@@ -1,6 +1,6 @@
 """tidy.py chooses the files that changed, and tells what it had no time for. With a repository of its own.
 
-Owns: a small history, and a clang-tidy that finds what it is told to find. Refuses to know: the real checks.
+Owns: a small history, and a clang-tidy that finds what it is told to find. Does not know: the real checks.
 """
 import os
 import subprocess

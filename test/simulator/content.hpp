@@ -1,7 +1,7 @@
 // What people write: the records of each collection.
 //
 // Owns: the list of collections, the form of their records and of their record keys.
-// Refuses to know: which account has which records, revs, events.
+// Does not know: which account has which records, revs, events.
 #pragma once
 
 #include "draw.hpp"

@@ -1,7 +1,7 @@
 // Chance without chance: numbers that depend on the seed and on where they are drawn, and on nothing else.
 //
 // Owns: the generator, and the stepped Zipf law.
-// Refuses to know: what is drawn for. Integers only: floating point would give another network on another machine.
+// Does not know: what is drawn for. Integers only: floating point would give another network on another machine.
 #pragma once
 
 #include <bit>

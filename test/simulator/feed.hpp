@@ -1,7 +1,7 @@
 // The network in time: the world's events, made when they are due.
 //
 // Owns: world, history, the clock that says how many events have happened.
-// Refuses to know: clients, beyond that the first one may start the clock.
+// Does not know: clients, beyond that the first one may start the clock.
 #pragma once
 
 #include "history.hpp"

@@ -1,7 +1,7 @@
 // Which events a client wants.
 //
 // Owns: the three conditions of Jetstream v1, read from a query string or from a client's options_update.
-// Refuses to know: sockets, positions.
+// Does not know: sockets, positions.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -1,7 +1,7 @@
 // The events that were, as the bytes that go over the wire: written once, sent to every client from the same place.
 //
 // Owns: the bytes, each event's time and tag, and the window that remains of an endless history.
-// Refuses to know: what an event says, sockets, pace.
+// Does not know: what an event says, sockets, pace.
 #pragma once
 
 #include <algorithm>

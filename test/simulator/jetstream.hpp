@@ -1,7 +1,7 @@
 // One event as Jetstream v1 JSON.
 //
 // Owns: the event's text.
-// Refuses to know: sockets, cursors, what the event means to the world.
+// Does not know: sockets, cursors, what the event means to the world.
 #pragma once
 
 #include "world.hpp"

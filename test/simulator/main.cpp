@@ -1,7 +1,7 @@
 // recordkv-sim: a network of accounts on this machine, for tests and for trying recordkv out.
 //
 // Owns: the command line, the process's life.
-// Refuses to know: everything else; see world.hpp for what happens, wire_jetstream.hpp for how it is told.
+// Does not know: everything else; see world.hpp for what happens, wire_jetstream.hpp for how it is told.
 
 #include "truth.hpp"
 #include "wire_jetstream.hpp"

@@ -1,7 +1,7 @@
 // How the simulated network writes names: DIDs, TIDs, CIDs, times, and the keys of a record store.
 //
 // Owns: its own reading of the specifications, so that it can testify about recordkv's.
-// Refuses to know: recordkv's code for the same things; nothing here may ever include it.
+// Does not know: recordkv's code for the same things; nothing here may ever include it.
 #pragma once
 
 #include <array>

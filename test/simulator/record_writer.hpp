@@ -1,7 +1,7 @@
 // One record, written as JSON and as DAG-CBOR in the same strokes, so that its CID is the true one.
 //
 // Owns: both texts of the record being written.
-// Refuses to know: what records mean. It does not sort: the caller writes a map's keys shortest first, then bytewise,
+// Does not know: what records mean. It does not sort: the caller writes a map's keys shortest first, then bytewise,
 // as DAG-CBOR wants them (test/oracle checks that it did, with an encoder of its own).
 #pragma once
 

@@ -1,7 +1,7 @@
 // What a mirror must hold in the end: the fold of all events, key by key.
 //
 // Owns: the last word on each key, and the file that test/oracle/check_store.py reads.
-// Refuses to know: wires, stores, and recordkv's own key codec; it has its own, from the same specification.
+// Does not know: wires, stores, and recordkv's own key codec; it has its own, from the same specification.
 #pragma once
 
 #include "world.hpp"

@@ -1,7 +1,7 @@
 // The network as Jetstream v1 serves it: /subscribe over WebSocket, and two pages for people and tests.
 //
 // Owns: the listening socket, each client's position and conditions.
-// Refuses to know: how events come about, and what they say.
+// Does not know: how events come about, and what they say.
 #pragma once
 
 #include "feed.hpp"

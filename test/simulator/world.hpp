@@ -1,7 +1,7 @@
 // The network: accounts that write, change and take back records, one step after another.
 //
 // Owns: accounts, the records that later steps refer to, and the rule that makes step follow step.
-// Refuses to know: any wire, any clock, which clients there are. The same parameters give the same steps, on every
+// Does not know: any wire, any clock, which clients there are. The same parameters give the same steps, on every
 // machine.
 #pragma once
 

@@ -1,7 +1,7 @@
 // WebSocket (RFC 6455) as a server without extensions needs it.
 //
 // Owns: the accept key, control frames to send, the parser of what a client sends.
-// Refuses to know: sockets, what messages say. Data frames to send are made once for all clients, in history.
+// Does not know: sockets, what messages say. Data frames to send are made once for all clients, in history.
 //
 // By hand, because Beast writes one message a call: a hundred events in one write are what makes serving cheap.
 #pragma once

@@ -1,7 +1,7 @@
 // A scripted WebSocket server on the loopback interface.
 //
 // Owns: accepting, what each connection is told, and the record of what clients asked and sent.
-// Refuses to know: the protocol that is spoken in the messages; `wire` builds a few of them.
+// Does not know: the protocol that is spoken in the messages; `wire` builds a few of them.
 #pragma once
 
 #include "recordkv/core/task.hpp"

@@ -2,7 +2,7 @@
 //
 // Owns: an inbox, an outbox and a bucket of account states in memory, whose answers a test can hold back, refuse or
 // fail; the journal of what happened, in order.
-// Refuses to know: what the messages mean.
+// Does not know: what the messages mean.
 #pragma once
 
 #include "pipeline.hpp"

@@ -1,7 +1,7 @@
 // A raw HTTP client: it sends any bytes at any pace, and reads answers, or doesn't.
 //
 // Owns: one socket to the loopback interface, and what arrived on it beyond the last answer.
-// Refuses to know: whether what it sends is HTTP.
+// Does not know: whether what it sends is HTTP.
 #pragma once
 
 #include "recordkv/core/task.hpp"

@@ -1,7 +1,7 @@
 // A real nats-server of a test's own, and a loop with a connection to it.
 //
 // Owns: the process, its port and directory; both go with the object, and the process also with the test program.
-// Refuses to know: what is stored in it.
+// Does not know: what is stored in it.
 #pragma once
 
 #include "fakes.hpp"

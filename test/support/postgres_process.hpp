@@ -1,7 +1,7 @@
 // A real PostgreSQL of a test's own, on a unix socket in a temporary directory.
 //
 // Owns: the server's processes and directory; both go with the object, and the server also with the test program.
-// Refuses to know: what is stored in it. Programs: RECORDKV_POSTGRES_BIN, or Debian's newest below /usr/lib/postgresql.
+// Does not know: what is stored in it. Programs: RECORDKV_POSTGRES_BIN, or Debian's newest below /usr/lib/postgresql.
 #pragma once
 
 #include <filesystem>

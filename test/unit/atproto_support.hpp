@@ -1,7 +1,7 @@
 // What the tests of the atproto layer share: bytes from hex, messages made up on the spot, and the fixture files.
 //
 // Owns: where fixtures are looked for, and saying so when they are not there.
-// Refuses to know: what is tested with them.
+// Does not know: what is tested with them.
 #pragma once
 
 #include "recordkv/atproto/cid.hpp"

@@ -1,7 +1,7 @@
 // X1 and X10 against a model, with random faults: a stream that refuses, forgets to answer, answers late, is cut off.
 //
 // Owns: the model of a stream behind a connection, the faults, and the rules that hold after every step.
-// Refuses to know: how the plan decides. A seed names each history, so that a failure can be run again.
+// Does not know: how the plan decides. A seed names each history, so that a failure can be run again.
 #include "publish_rig.hpp"
 
 #include <catch2/catch_test_macros.hpp>

@@ -1,7 +1,7 @@
 // A plan of a publisher between a test and a stream that the test plays. No server, no loop, no clock.
 //
 // Owns: the time, the link, the permit, and the list of what the plan has sent.
-// Refuses to know: what a test expects.
+// Does not know: what a test expects.
 #pragma once
 
 #include "recordkv/core/part_stats.hpp"

@@ -2,7 +2,7 @@
 //
 // Owns: the framing, the limits that are checked before anything is allocated, the check of every block against its
 // CID.
-// Refuses to know: what blocks hold, trees, signatures. Sources: CARv1 specification, atproto.com sync specification.
+// Does not know: what blocks hold, trees, signatures. Sources: CARv1 specification, atproto.com sync specification.
 #pragma once
 
 #include "recordkv/core/result.hpp"

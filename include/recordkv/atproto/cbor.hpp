@@ -1,7 +1,7 @@
 // DAG-CBOR as the AT Protocol uses it, read token by token from untrusted bytes.
 //
 // Owns: the strict profile (what is a token, what is canonical, how much is too much).
-// Refuses to know: what a document means, JSON, hashes. Never allocates, never copies.
+// Does not know: what a document means, JSON, hashes. Never allocates, never copies.
 // Sources: atproto.com data model; DAG-CBOR and DRISL profiles; limits of the Go reference.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Content identifiers, binary and as text.
 //
 // Owns: the shape of a CIDv1, its base32 text, SHA-256 of a block.
-// Refuses to know: what a block holds, and multibases other than base32 lower case.
+// Does not know: what a block holds, and multibases other than base32 lower case.
 // Sources: multiformats CID specification; atproto.com data model (the two blessed forms).
 #pragma once
 

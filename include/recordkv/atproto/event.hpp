@@ -2,7 +2,7 @@
 //
 // Owns: the decoded form of a firehose frame (CBOR), a Jetstream event (JSON) and an ingest marker. Also the summary of
 // a frame, which ingest makes before it buffers the frame.
-// Refuses to know: sockets, NATS, stored state, clocks. Pure functions of bytes; every length is bounded.
+// Does not know: sockets, NATS, stored state, clocks. Pure functions of bytes; every length is bounded.
 // Sources: com.atproto.sync.subscribeRepos lexicon, event-stream and sync specifications; Jetstream v1 README.
 #pragma once
 

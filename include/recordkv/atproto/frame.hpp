@@ -2,7 +2,7 @@
 //
 // Owns: the fields of each message and of the signed commit, their types and limits, and the words that name what is
 // wrong with them.
-// Refuses to know: whether the parts agree with each other (event.hpp does), trees, signatures, stored state.
+// Does not know: whether the parts agree with each other (event.hpp does), trees, signatures, stored state.
 // Sources: the lexicon, event-stream and repository specifications.
 #pragma once
 

@@ -7,7 +7,7 @@
 //   the rest        the same.
 //
 // Owns: both directions of that table, JSON.stringify's way of escaping, the limits of one record.
-// Refuses to know: lexicons. A `$type` that is no string and an odd `blob` map pass: they are data like any other.
+// Does not know: lexicons. A `$type` that is no string and an odd `blob` map pass: they are data like any other.
 // Source: atproto.com data model.
 #pragma once
 

@@ -1,7 +1,7 @@
 // The identifiers of the AT Protocol, as syntax.
 //
 // Owns: DID, NSID, record key, TID, AT-URI checks on untrusted text.
-// Refuses to know: resolution, and whether a thing exists. Sources: atproto.com specs (did, nsid, record-key, tid,
+// Does not know: resolution, and whether a thing exists. Sources: atproto.com specs (did, nsid, record-key, tid,
 // at-uri-scheme); tested against atproto-interop-tests/syntax.
 #pragma once
 

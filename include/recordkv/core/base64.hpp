@@ -1,7 +1,7 @@
 // Base64, standard alphabet.
 //
 // Owns: reading it with or without padding, and writing both forms.
-// Refuses to know: line breaks, the URL alphabet.
+// Does not know: line breaks, the URL alphabet.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // Fields of JSON objects that other programs wrote.
 //
 // Owns: what a field counts as when it is absent or has another type: empty, 0, false or nothing.
-// Refuses to know: which fields must be there. The caller checks what it cannot do without.
+// Does not know: which fields must be there. The caller checks what it cannot do without.
 #pragma once
 
 #include <boost/json/object.hpp>

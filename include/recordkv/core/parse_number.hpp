@@ -1,7 +1,7 @@
 // Numbers written as text.
 //
 // Owns: the two ways to read one: the whole text is a number, or a number leads the text.
-// Refuses to know: units, signs in front of unsigned types, spaces. All of these are refused.
+// Does not know: units, signs in front of unsigned types, spaces. All of these are refused.
 #pragma once
 
 #include <charconv>

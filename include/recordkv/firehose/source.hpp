@@ -1,7 +1,7 @@
 // Where frames come from: the upstream end of the pipe.
 //
 // Owns: the interface of a source, what it returns, and what its maker is told.
-// Refuses to know: NATS, what becomes of a frame, where cursors are kept, which kinds there are (source_kinds.hpp).
+// Does not know: NATS, what becomes of a frame, where cursors are kept, which kinds there are (source_kinds.hpp).
 #pragma once
 
 #include "recordkv/atproto/event.hpp"

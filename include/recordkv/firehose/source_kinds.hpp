@@ -1,7 +1,7 @@
 // The kinds of source, one row each: what differs between them, apart from the bytes on the wire.
 //
 // Owns: the table, and the makers it names.
-// Refuses to know: configuration files, NATS, how a kind reads.
+// Does not know: configuration files, NATS, how a kind reads.
 // A new kind is a row here, its maker above the table, and one source file.
 #pragma once
 

@@ -1,7 +1,7 @@
 // One WebSocket connection to a server that talks while we listen.
 //
 // Owns: dialling (ws, wss), the upgrade, the cutting of messages, pings, and the bound on every wait.
-// Refuses to know: what a message means, whether and when to dial again.
+// Does not know: what a message means, whether and when to dial again.
 // At most 256 KiB are buffered ahead. The socket is read only inside read(), so a caller that pauses leaves the
 // back-pressure to TCP. No compression is offered. One thread only.
 #pragma once

@@ -1,7 +1,7 @@
 // The HTTP server for status, metrics and queries.
 //
 // Owns: the listening socket, its connections, and their bounds: how many, how large, how long.
-// Refuses to know: requests and answers; a table of routes is given to it.
+// Does not know: requests and answers; a table of routes is given to it.
 // Plain HTTP/1.0 and 1.1, on one loop and one thread. A client cannot make it hold more than `connections` times
 // (header_bytes + body_bytes + one answer), nor keep a connection open without end.
 #pragma once

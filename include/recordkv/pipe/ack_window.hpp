@@ -1,7 +1,7 @@
 // The window of what is in flight: opened in order, settled in any order, released only from its head.
 //
 // Owns: the items in flight; which of them are open, settled, skipped or to be sent again; the bounds by count and by
-// bytes; the floor. Refuses to know: how an item is sent, and time. Pure. Rules X9 and X10 of docs/invariants.md.
+// bytes; the floor. Does not know: how an item is sent, and time. Pure. Rules X9 and X10 of docs/invariants.md.
 //
 //        floor()          first_refused()            next()
 //   ......|s s o s s o o o|r r r r r r r r r r r r r|

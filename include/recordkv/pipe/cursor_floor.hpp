@@ -2,7 +2,7 @@
 //
 // Owns: which place in the source belongs to which sequence of the buffer, until the buffer has released it. A place
 // never goes back: a repeated event counts with the furthest place before it.
-// Refuses to know: NATS and clocks (both are arguments). Pure; docs/invariants.md X4, decision 4.
+// Does not know: NATS and clocks (both are arguments). Pure; docs/invariants.md X4, decision 4.
 //
 // The buffer is a work queue: below its first sequence everything is settled in the store. A released place is held
 // back a little longer, because the store acknowledges before it has synced its files.

@@ -1,7 +1,7 @@
 // A view's definition, compiled: what to take from a record and where it goes.
 //
 // Owns: the `[[view]]` table of a TOML file, its check, the extraction of rows from a record.
-// Refuses to know: databases, NATS, positions. Pure.
+// Does not know: databases, NATS, positions. Pure.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -1,6 +1,6 @@
 // How far a view has folded the store.
 //
-// Owns: that value (docs/invariants.md X21). Refuses to know: where it is kept.
+// Owns: that value (docs/invariants.md X21). Does not know: where it is kept.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // A view's rows and its position in the store, in one database, changed in one transaction.
 //
 // Owns: the contract of a database of views. Implementations: SQLite (src/view/sqlite/store.cpp) and PostgreSQL
-// (src/view/postgres/store.cpp). Refuses to know: NATS, and how a record becomes rows.
+// (src/view/postgres/store.cpp). Does not know: NATS, and how a record becomes rows.
 //
 // A view has up to two builds at a time. The live build's table has the view's name and serves queries. A next build is
 // made when the definition changes, a rebuild is wanted, or the store is another. Its table is NAME__next. Once it has

@@ -1,7 +1,7 @@
 // The types that a column may have: one row each.
 //
 // Owns: a type's name in a view file, and how a value of it is read from JSON, from TOML and from text.
-// Refuses to know: SQL (sql/column_sql.hpp), and what becomes of a value of another type.
+// Does not know: SQL (sql/column_sql.hpp), and what becomes of a value of another type.
 #pragma once
 
 #include "recordkv/view/plan.hpp"

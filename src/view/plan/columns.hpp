@@ -1,7 +1,7 @@
 // `columns` and `where` of a view file.
 //
 // Owns: which keys are allowed, and the columns that an at-uri makes.
-// Refuses to know: the rest of the file.
+// Does not know: the rest of the file.
 #pragma once
 
 #include "plan/reader.hpp"

@@ -1,7 +1,7 @@
 // From a record to its rows.
 //
 // Owns: what becomes of each column's value, and the bounds of what one record may give.
-// Refuses to know: how a plan is written, and where rows go.
+// Does not know: how a plan is written, and where rows go.
 //
 // A record may be hostile. Its depth, its size and the size of its rows are bounded. The reason of a rejection holds
 // nothing of the record.

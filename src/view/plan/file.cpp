@@ -1,7 +1,7 @@
 // A file of views.
 //
 // Owns: the keys of `[[view]]` and which of them go together, and the canonical form of a definition.
-// Refuses to know: the keys of a column (columns.cpp), and which SQL a hook may hold (hooks.cpp).
+// Does not know: the keys of a column (columns.cpp), and which SQL a hook may hold (hooks.cpp).
 #include "plan/file.hpp"
 
 #include "plan/column_types.hpp"

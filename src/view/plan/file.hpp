@@ -1,7 +1,7 @@
 // A view file as it was read: its plans, and their examples.
 //
 // Owns: what a `[[view.test]]` says.
-// Refuses to know: how a row is extracted.
+// Does not know: how a row is extracted.
 #pragma once
 
 #include "plan/reader.hpp"

@@ -1,7 +1,7 @@
 // The SQL of `on_put` and `on_delete`, as far as it can be judged without a database.
 //
 // Owns: which characters are allowed, so that both databases read the SQL alike and a next build stays separate.
-// Refuses to know: SQL's grammar. A database finds other mistakes when it prepares the statement.
+// Does not know: SQL's grammar. A database finds other mistakes when it prepares the statement.
 #pragma once
 
 #include <string>

@@ -2,7 +2,7 @@
 //
 // Owns: what counts as a link, and the notation of its path: ".subject.uri". "[]" is an element of an array; "[TYPE]"
 // is an element with that $type: ".facets[].features[app.bsky.richtext.facet#link].uri". Constellation uses the same
-// notation. Refuses to know: rows, and whether a link leads anywhere.
+// notation. Does not know: rows, and whether a link leads anywhere.
 #pragma once
 
 #include <boost/json/value.hpp>

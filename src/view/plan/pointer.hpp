@@ -1,7 +1,7 @@
 // JSON pointers (RFC 6901) into a record, and the path of `each`.
 //
 // Owns: the syntax and the walk.
-// Refuses to know: columns and rows. boost::json's find_pointer does not know "*" for every element.
+// Does not know: columns and rows. boost::json's find_pointer does not know "*" for every element.
 #pragma once
 
 #include <boost/json/value.hpp>

@@ -1,7 +1,7 @@
 // Reads a TOML file and reports each mistake with its place.
 //
 // Owns: the form of a mistake, "FILE:LINE: KEY: what is wrong; what to write". Of several mistakes the first in the
-// file is reported. Refuses to know: views.
+// file is reported. Does not know: views.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -1,7 +1,7 @@
 // The time that an author wrote, in a form that sorts as text: UTC with microseconds.
 //
 // Owns: reading RFC 3339 with any zone, as atproto's `datetime` allows it.
-// Refuses to know: the clock, and columns. (core/timestamp.hpp is for our own times, which are in UTC already.)
+// Does not know: the clock, and columns. (core/timestamp.hpp is for our own times, which are in UTC already.)
 #pragma once
 
 #include <optional>

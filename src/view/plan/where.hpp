@@ -1,7 +1,7 @@
 // Whether a record, or an element of it, is wanted.
 //
 // Owns: the meaning of the terms of `where`.
-// Refuses to know: columns, and how the terms are written in a file.
+// Does not know: columns, and how the terms are written in a file.
 #pragma once
 
 #include "recordkv/view/plan.hpp"

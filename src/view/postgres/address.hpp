@@ -1,7 +1,7 @@
 // The hosts of a PostgreSQL URL, looked up off the loop.
 //
 // Owns: the look-up of names, with an entry for each address. libpq would look them up itself and block the program.
-// Refuses to know: libpq, and the other parts of a URL.
+// Does not know: libpq, and the other parts of a URL.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -1,7 +1,7 @@
 // A batch of changes into a build, together with its position.
 //
 // Owns: the one transaction with few round trips; which record is at fault if PostgreSQL refuses a batch; when a lost
-// COMMIT counts as done. Refuses to know: the statements, and the order of calls.
+// COMMIT counts as done. Does not know: the statements, and the order of calls.
 #pragma once
 
 #include "postgres/pool.hpp"

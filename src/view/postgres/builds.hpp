@@ -1,7 +1,7 @@
 // The builds in a PostgreSQL database: how they are found, made, swapped and dropped.
 //
 // Owns: recordkv_builds in PostgreSQL. Everything runs on the caller's session, inside the caller's transaction.
-// Refuses to know: rows, and the order of calls.
+// Does not know: rows, and the order of calls.
 #pragma once
 
 #include "postgres/session.hpp"

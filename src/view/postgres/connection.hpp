@@ -1,7 +1,7 @@
 // libpq on the loop: a connection, requests in one round trip, and their answers as values.
 //
 // Owns: the PGconn, a duplicate of its socket, and the errors of a refusal. Only this file includes libpq.
-// Refuses to know: views, builds and transactions. No blocking function of libpq is called, except for the look-up of a
+// Does not know: views, builds and transactions. No blocking function of libpq is called, except for the look-up of a
 // host that only libpq knows (a service file, PGHOST).
 #pragma once
 

@@ -1,6 +1,6 @@
 // Transactions of other programs that hold locks, described so that a person can find them.
 //
-// Owns: the queries on pg_locks, pg_stat_activity and pg_prepared_xacts. Refuses to know: what is done about them.
+// Owns: the queries on pg_locks, pg_stat_activity and pg_prepared_xacts. Does not know: what is done about them.
 #pragma once
 
 #include "postgres/session.hpp"

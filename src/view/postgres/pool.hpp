@@ -1,7 +1,7 @@
 // The connections of a process to a database of views, and the order in which calls get them.
 //
 // Owns: how many connections there are, when they are opened and closed, the order of a view's calls, and the suspects:
-// COMMITs that were never answered. Refuses to know: what a call does.
+// COMMITs that were never answered. Does not know: what a call does.
 //
 // One connection is enough for all views of a process. More, at most eight, are opened only while calls wait. They are
 // closed if unused for some seconds, and after a while also if used: another process may wait for a slot of the server.

@@ -1,6 +1,6 @@
 // Finds out which of several addresses of a PostgreSQL server answer, by dialling all of them at once.
 //
-// Owns: a TCP connection to each address, closed again. Refuses to know: libpq. It tries addresses one after the other,
+// Owns: a TCP connection to each address, closed again. Does not know: libpq. It tries addresses one after the other,
 // and an address that swallows packets would use up its time.
 #pragma once
 

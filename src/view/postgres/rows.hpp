@@ -1,7 +1,7 @@
 // The requests that write changes into the tables of a build.
 //
 // Owns: the statements, each for many keys.
-// Refuses to know: connections, transactions, positions. Pure.
+// Does not know: connections, transactions, positions. Pure.
 #pragma once
 
 #include "postgres/connection.hpp"

@@ -1,7 +1,7 @@
 // A connection to a database of views, used by one call at a time.
 //
 // Owns: the beginning of each transaction, that the table of builds exists, and the end of a transaction that a call
-// has left open. Refuses to know: what a call does, and which call comes next (pool.hpp).
+// has left open. Does not know: what a call does, and which call comes next (pool.hpp).
 #pragma once
 
 #include "postgres/connection.hpp"

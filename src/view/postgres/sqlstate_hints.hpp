@@ -2,7 +2,7 @@
 // language.
 //
 // Owns: the table of the SQLSTATEs that we know, with code, explanation and remedy.
-// Refuses to know: libpq, and what was tried.
+// Does not know: libpq, and what was tried.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -1,7 +1,7 @@
 // The store in PostgreSQL: its calls, each on a connection of the pool.
 //
 // Owns: the transaction of each call. The next call may run on another connection.
-// Refuses to know: how rows and builds are written (apply.hpp, builds.hpp).
+// Does not know: how rows and builds are written (apply.hpp, builds.hpp).
 #include "databases.hpp"
 #include "postgres/apply.hpp"
 #include "postgres/builds.hpp"

@@ -1,6 +1,6 @@
 // Values in the form that PostgreSQL reads: the text of an array, a line of COPY.
 //
-// Owns: their escapes. Refuses to know: libpq, plans.
+// Owns: their escapes. Does not know: libpq, plans.
 #pragma once
 
 #include "recordkv/view/plan.hpp"

@@ -1,6 +1,6 @@
 // What a column type is in SQL, in both dialects: one row a type.
 //
-// Owns: how a column is declared, selected and compared. Refuses to know: how a value is read (plan/column_types.hpp).
+// Owns: how a column is declared, selected and compared. Does not know: how a value is read (plan/column_types.hpp).
 #pragma once
 
 #include "recordkv/view/plan.hpp"

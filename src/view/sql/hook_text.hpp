@@ -1,7 +1,7 @@
 // A hook's SQL, compiled for one table of one build.
 //
 // Owns: the language of `on_put` and `on_delete`: statements separated by ";", {table}, and the named parameters.
-// Refuses to know: SQL beyond its strings and comments, and when a hook runs.
+// Does not know: SQL beyond its strings and comments, and when a hook runs.
 //
 // Both hooks run in the transaction of the rows, after these were written or erased. on_put runs once for each record
 // with rows; on_delete once for each key that has lost its rows.

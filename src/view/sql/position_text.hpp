@@ -2,7 +2,7 @@
 // and names as ["a","b"].
 //
 // Owns: those texts. They are canonical: two positions are equal exactly if their texts are. They are JSON, so that a
-// shell can read them. Refuses to know: where they are kept.
+// shell can read them. Does not know: where they are kept.
 #pragma once
 
 #include "recordkv/view/position.hpp"

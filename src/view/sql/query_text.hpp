@@ -1,7 +1,7 @@
 // A command's question as SQL, the same for both databases.
 //
 // Owns: which tables and columns may be queried, their types by the stored definition, the check of values, and the
-// SELECT. Refuses to know: connections.
+// SELECT. Does not know: connections.
 #pragma once
 
 #include "sql/statements.hpp"

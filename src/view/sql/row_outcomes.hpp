@@ -1,7 +1,7 @@
 // What becomes of each key of a batch, the same in both databases.
 //
 // Owns: which of several changes of a key counts, in which order keys are written, and what a refusal makes of a key.
-// Refuses to know: statements, connections. Pure.
+// Does not know: statements, connections. Pure.
 #pragma once
 
 #include "recordkv/view/store.hpp"

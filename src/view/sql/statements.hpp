@@ -1,7 +1,7 @@
 // The SQL of a plan, in both dialects.
 //
 // Owns: the statements that name a table of a view, or table recordkv_builds, and so the shape of those tables.
-// Refuses to know: connections, transactions, and when a statement runs. Names were checked when the plan was loaded,
+// Does not know: connections, transactions, and when a statement runs. Names were checked when the plan was loaded,
 // and are quoted all the same.
 //
 // Parameters are $1, $2 … in both dialects, in the order in which they are named here. They first appear in the text

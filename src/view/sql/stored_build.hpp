@@ -1,7 +1,7 @@
 // A build as recordkv_builds has it, and what may be done with it, whichever the database.
 //
 // Owns: which builds of a view count, which give way to a new one, and what a call is refused for because of the
-// builds. Refuses to know: how builds are read and written.
+// builds. Does not know: how builds are read and written.
 #pragma once
 
 #include "sql/naming.hpp"

@@ -1,7 +1,7 @@
 // The builds in an SQLite database: how they are found, made, swapped and dropped.
 //
 // Owns: recordkv_builds in SQLite. Everything but create_builds_table() runs inside the caller's transaction.
-// Refuses to know: rows, threads.
+// Does not know: rows, threads.
 #pragma once
 
 #include "sql/stored_build.hpp"

@@ -1,7 +1,7 @@
 // The calls of an SQLite store, each carried to its thread and back.
 //
 // Owns: that way. Statements and connection belong to the thread. It runs one call after another, in the order in which
-// they were awaited. Refuses to know: what a call does.
+// they were awaited. Does not know: what a call does.
 #include "sqlite/store.hpp"
 
 #include <boost/asio/bind_executor.hpp>

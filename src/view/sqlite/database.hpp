@@ -1,7 +1,7 @@
 // SQLite as values: a connection, a prepared statement, a transaction that undoes itself.
 //
 // Owns: the handles, and the translation of SQLite's result codes into ours, with file, reason and remedy.
-// Refuses to know: views, plans, threads. One thread at a time uses a connection.
+// Does not know: views, plans, threads. One thread at a time uses a connection.
 #pragma once
 
 #include "recordkv/core/result.hpp"

@@ -1,6 +1,6 @@
 // Which processes hold locks on some bytes of a file, from /proc/locks of Linux.
 //
-// Owns: that file's format. Refuses to know: SQLite, and what the bytes mean.
+// Owns: that file's format. Does not know: SQLite, and what the bytes mean.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Writes changes into one build's tables in SQLite.
 //
 // Owns: the prepared statements of a build, and how rows, rejects and hooks of a key are written with them.
-// Refuses to know: positions, builds, threads. Runs inside the caller's transaction.
+// Does not know: positions, builds, threads. Runs inside the caller's transaction.
 #pragma once
 
 #include "sql/hook_text.hpp"

@@ -1,7 +1,7 @@
 // Views in an SQLite database: one connection, on one thread of its own.
 //
 // Owns: the transactions in which builds, rows and positions change together, and the connection's settings.
-// Refuses to know: how rows are written (rows.hpp), how builds are made (builds.hpp).
+// Does not know: how rows are written (rows.hpp), how builds are made (builds.hpp).
 #pragma once
 
 #include "sqlite/builds.hpp"

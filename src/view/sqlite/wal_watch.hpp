@@ -1,6 +1,6 @@
 // Whether an SQLite database's write-ahead log can begin anew, and which reader prevents it.
 //
-// Owns: when the log counts as held up, since when, and the warning. Refuses to know: views, threads, where the warning
+// Owns: when the log counts as held up, since when, and the warning. Does not know: views, threads, where the warning
 // goes.
 //
 // The log begins anew only at a moment at which every reader sees all of it. If a transaction stays open, or reads
