@@ -34,6 +34,11 @@ std::string to_json(const repo_state& s) {
   o["at"] = s.at;
   o["collections"] = json::value_from(s.collections);
   if (!s.begun.empty()) o["begun"] = s.begun;
+  if (!s.seen.empty()) o["seen"] = s.seen;
+  if (!s.key.empty()) o["key"] = s.key;
+  if (s.key_checked != 0) o["key_checked"] = s.key_checked;
+  if (!s.pds.empty()) o["pds"] = s.pds;
+  if (!s.handle.empty()) o["handle"] = s.handle;
   if (!s.error.empty()) o["error"] = s.error;
   if (!s.reasons.empty()) o["reasons"] = json::value_from(s.reasons);
   return json::serialize(o);
@@ -53,9 +58,14 @@ result<repo_state> parse_repo_state(std::string_view text) {
                .verified = flag_field(o, "verified"),
                .complete = flag_field(o, "complete"),
                .filter = field("filter"),
+               .seen = field("seen"),
+               .key = field("key"),
+               .pds = field("pds"),
+               .handle = field("handle"),
                .begun = field("begun"),
                .error = field("error")};
   s.at = unsigned_field(o, "at");
+  s.key_checked = static_cast<std::int64_t>(unsigned_field(o, "key_checked"));
   s.collections = texts_field(o, "collections");
   s.reasons = texts_field(o, "reasons");
   if (s.did.empty()) return fail(errc::malformed, "an account's state has no did");

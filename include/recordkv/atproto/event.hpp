@@ -6,6 +6,7 @@
 // Sources: com.atproto.sync.subscribeRepos lexicon, event-stream and sync specifications; Jetstream v1 README.
 #pragma once
 
+#include "recordkv/atproto/cid.hpp"
 #include "recordkv/core/result.hpp"
 
 #include <cstdint>
@@ -83,6 +84,15 @@ struct record_change {
   record_flaw flaw = record_flaw::none;
 };
 
+/// What is left to judge of a commit or #sync once the account's key is known. decode_provable() (verify.hpp) fills it.
+struct event_proof {
+  digest signed_digest;       ///< SHA-256 of the commit block without its signature
+  std::string signature;      ///< 64 bytes
+  std::string_view flaw;      ///< why the tree does not prove the ops (a word of tree.hpp, "prev_data"); empty: it does
+  bool from_empty = false;    ///< commit: undoing its ops leads to the empty tree, so it is the account's first
+  bool has_prev_data = true;  ///< commit: false: its host predates Sync 1.1; the step to prev_data is not proven
+};
+
 struct repo_event {
   event_kind kind = event_kind::unknown;
   bool proofless = false;  ///< from Jetstream: several events of one rev make up a commit
@@ -98,6 +108,7 @@ struct repo_event {
   std::string status;     ///< account: "deleted", "takendown", …; empty when absent; printable, ≤ 64 bytes
   std::string reason;     ///< oversize, unreadable: the word for what is wrong; printable, ≤ 64 bytes
   std::vector<record_change> changes;
+  std::optional<event_proof> proof;  ///< set by decode_provable() only
 };
 
 /// Decodes a message of stream `ingest`: a frame (first byte 0xA0–0xBF), a Jetstream event or a marker ('{').

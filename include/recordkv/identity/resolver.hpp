@@ -1,0 +1,71 @@
+// From a DID to the account's signing key, PDS and handle.
+//
+// Owns: what a DID document must say, the requests at the directory and at did:web hosts, their bounds in number and
+// time, the sharing of one look-up by all who ask for the same DID, the memory of failures.
+// Does not know: where answers are kept (the account's state has them), signatures, stages. One thread: the loop's.
+// Sources: atproto.com specifications "did", "handle"; did:plc and did:web methods.
+#pragma once
+
+#include "recordkv/core/event.hpp"
+#include "recordkv/core/meter.hpp"
+#include "recordkv/core/result.hpp"
+#include "recordkv/core/task.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace recordkv::identity {
+
+/// What a DID document says, checked.
+struct account_identity {
+  std::string key;     ///< multikey (atproto/signature.hpp reads it)
+  std::string pds;     ///< "https://host[:port]"; empty: the document names none
+  std::string handle;  ///< the first at:// name, lower case, not checked in the other direction; empty: none
+  bool operator==(const account_identity&) const = default;
+};
+
+/// Reads a DID document. errc::malformed with a word: "json", "id" (not this DID), "no_key" (no usable #atproto key).
+/// A bad service or handle counts as absent. `allow_http`: a PDS may be http.
+result<account_identity> read_did_document(std::string_view did, std::string_view json, bool allow_http = false);
+
+struct resolver_options {
+  std::string plc_url = "https://plc.directory";
+  bool allow_private_hosts = false;  ///< lifts the rule against private addresses; speaks http to loopback hosts
+  std::size_t at_once = 32;          ///< requests under way
+  std::size_t per_host = 16;
+  std::chrono::milliseconds timeout{10'000};       ///< of one request
+  std::chrono::milliseconds patience{30'000};      ///< of look_up(): it tries again until then
+  std::chrono::milliseconds remember_failure{60'000};
+};
+
+class resolver {
+ public:
+  resolver(asio::any_io_executor loop, resolver_options options, meters& counters);
+  ~resolver();
+  resolver(const resolver&) = delete;
+  resolver& operator=(const resolver&) = delete;
+
+  /// Asks the directory or the did:web host, without a memory of earlier answers. Look-ups of one DID under way are
+  /// shared. Errors:
+  ///   errc::not_found    there is no such DID, or it is a tombstone. An answer, not a failure.
+  ///   errc::malformed    the document is unusable, the DID's method is unknown, or its host may not be asked.
+  ///   errc::unreachable, errc::timed_out   no answer within options.patience. Remembered for a short time.
+  ///   errc::closed       close() was called.
+  task<result<account_identity>> look_up(std::string did);
+
+  /// Ends look-ups under way, and answers later ones with errc::closed.
+  void close() noexcept;
+
+  /// Why look-ups don't succeed now, for a person: the directory is down or answers 429. Empty: they do.
+  const std::string& last_error() const noexcept;
+  std::size_t under_way() const noexcept;
+
+ private:
+  class impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace recordkv::identity
