@@ -159,8 +159,8 @@ void publish_plan::denied(const denial& d, std::string_view reply_prefix, time n
 }
 
 // Something that was sent may be lost.
-// Unfenced: a late answer to an old attempt does not prove that the message will be the last value of its key after the
-// resend. So the whole window is sent again, and late answers are ignored (X10).
+// Unfenced: the whole window is sent again, and late answers to the old attempt are ignored (X10). Otherwise an older
+// value that is sent again could overwrite a newer one whose late answer had counted.
 // Fenced: late answers still tell which messages were stored.
 void publish_plan::suspect(error why, time now) {
   if (halt_ != halt::none) return;
@@ -236,7 +236,7 @@ bool publish_plan::told(const result<stream_state>& now_there, time now) {
     while (rules_.fenced && floor() < window_.next() && sequence_of(floor()) <= now_there->last_seq)
       settle(floor(), sequence_of(floor()));
     note_room(*now_there);
-    // The plan counted on room in the stream, but another writer or a lower limit has taken it. So it is no full disk.
+    // The plan had taken the refusal for a full disk. The stream now says that it has no room: it is full after all.
     if (judged_by_room_ && !window_.empty() && !has_room(window_.at(floor()))) last_error_.code = errc::full;
     return true;
   }

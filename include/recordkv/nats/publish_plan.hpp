@@ -4,7 +4,7 @@
 // Rules X1 and X10 of docs/invariants.md. A pure state machine.
 // Does not know: the connection, coroutines, clocks (time is an argument), and what the messages mean.
 //
-//   attempt   one pass of sending the window, by number
+//   attempt   the window is sent from its floor; each attempt has a number, and an answer names its attempt
 //   probe     the first message of a resend; the other messages wait for its acknowledgement
 //   fence     the last sequence that the stream must have before it stores a message
 //   suspect   something that was sent may be lost; nothing is sent until the stream has been asked
@@ -197,7 +197,7 @@ class publish_plan {
   bool suspect_ = false;            // something that was sent may be lost; nothing is sent
   bool foreign_ = false;            // fenced: a refusal that only another writer explains
   bool asking_ = false;             // between asking() and resume()
-  std::uint64_t acknowledged_ = 0;  // the lowest last sequence the stream may report; below it, it has lost messages
+  std::uint64_t acknowledged_ = 0;  // a stream whose last sequence is lower has lost messages
   time drain_until_;                // fenced: before asking the stream, wait until then for outstanding answers
   time pause_until_;
   halt halt_ = halt::none;
