@@ -1,7 +1,7 @@
 // From a DID to the account's signing key, PDS and handle.
 //
-// Owns: what a DID document must say; the requests to the directory and to did:web hosts, and their bounds; the sharing
-// of one look-up by all callers that ask for the same DID; the memory of failures.
+// Owns: what a DID document must say, the requests to the directory and to did:web hosts, their bounds, the memory of
+// failures. All callers that ask for the same DID share one look-up.
 // Does not know: where answers are kept (the account's state has them), signatures, stages. One thread: the loop's.
 // Sources: atproto.com specifications "did", "handle"; did:plc and did:web methods.
 #pragma once
