@@ -2,6 +2,7 @@
 
 #include "decode.hpp"
 #include "proof.hpp"
+#include "recordkv/atproto/syntax.hpp"
 #include "recordkv/atproto/tree.hpp"
 
 #include <array>
@@ -65,6 +66,10 @@ verdict verify(const repo_event& e, const public_key& key) {
   if (!e.proof) return verdict::unproven;
   if (!key.verifies(e.proof->signed_digest, e.proof->signature)) return verdict::bad_signature;
   return e.proof->flaw.empty() ? verdict::proven : verdict::discontinuity;
+}
+
+bool from_the_future(std::string_view rev, std::chrono::system_clock::time_point now) noexcept {
+  return std::chrono::microseconds(tid_micros(rev)) > now.time_since_epoch() + clock_tolerance;
 }
 
 }  // namespace recordkv::atproto
