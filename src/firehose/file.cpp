@@ -44,7 +44,7 @@ class file_source final : public frame_source {
 
   void open();
   void end(error e);
-  bool read_piece();                       // false: no more, end_ says why
+  bool read_piece();                        // false: no more, end_ says why
   bool read_message(std::string& message);  // false: no more, end_ says why
   void take(std::string message, std::vector<frame>& out);
   std::size_t due();

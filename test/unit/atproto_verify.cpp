@@ -242,7 +242,10 @@ TEST_CASE("verify: a host that deviates a little is believed where the proof hol
   for (std::size_t i = 0; i < message.payload.at("ops").as_array().size(); ++i)
     if (test::text_at(message.op(i), "action") == "delete") message.op(i).erase("cid");
   const auto bytes = message.bytes();
-  const std::string unsorted = "\xa2" "\x62op\x01" "\x61t\x67#commit";
+  const std::string unsorted =
+      "\xa2"
+      "\x62op\x01"
+      "\x61t\x67#commit";
   CHECK(judged(unsorted + bytes.substr(unsorted.size()), given.key) == verdict::proven);
 }
 

@@ -33,7 +33,7 @@ class recording_reader {
 
  private:
   std::string bytes_;
-  std::size_t at_ = 0;        // of the next message in bytes_
+  std::size_t at_ = 0;  // of the next message in bytes_
   std::uint64_t offset_ = 0;
   std::size_t max_message_;
 };
