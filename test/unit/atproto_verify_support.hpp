@@ -63,6 +63,9 @@ struct opened_frame {
     car_bytes = atproto::read_commit(parts->payload)->blocks;
   }
 
+  /// Takes a copy of the value, which may be part of the payload.
+  void set(std::string_view field, json::value value) { payload[field] = std::move(value); }
+
   json::object& op(std::size_t i) { return payload.at("ops").as_array().at(i).as_object(); }
 
   /// Puts other blocks into the CAR, behind the same root.
