@@ -30,7 +30,9 @@
 namespace recordkv::cli {
 namespace {
 
+using namespace std::chrono_literals;
 using judge_clock = frame_judge::clock;
+constexpr auto look_up_limit = 10s;  // then the key counts as unknown, and the next frame asks again
 
 /// The file of --record. It must not exist yet, so that no recording is overwritten, least of all the one being read.
 class recorder {
@@ -221,7 +223,8 @@ int frames(const invocation& i, const config& cfg) {
   if (!input) return complain(input.error());
   meters counters;
   const identity::resolver_options options{.plc_url = cfg.identity.plc_url,
-                                           .allow_private_hosts = cfg.identity.allow_private_hosts};
+                                           .allow_private_hosts = cfg.identity.allow_private_hosts,
+                                           .patience = look_up_limit};
   identity::resolver directory(io.get_executor(), options, counters);
   frames_run run(io, what, **input, *file ? &**file : nullptr, directory);
   if (auto opened = run.open_recording(); !opened) return complain(opened.error());

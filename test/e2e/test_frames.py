@@ -4,11 +4,14 @@ Owns: the lines, the exit codes, recording, and what no recording does to it. No
 check decides (unit/atproto).
 """
 
+import contextlib
+import http.server
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 import unittest
 
 import rig as support
@@ -39,6 +42,34 @@ def chain() -> list:
         out.append(data[4:4 + size])
         data = data[4 + size:]
     return out
+
+
+@contextlib.contextmanager
+def directory(documents: dict):
+    """A PLC directory that knows these DID documents. Yields the options that name it, and the DIDs it was asked for."""
+    asked = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802 (the base class names it)
+            did = self.path.removeprefix("/")
+            asked.append(did)
+            body = json.dumps(documents.get(did, {"message": "DID not registered"})).encode()
+            self.send_response(200 if did in documents else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield ["--set", f"identity.plc_url=http://127.0.0.1:{server.server_port}",
+               "--set", "identity.allow_private_hosts=true"], asked
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def expected(frame: dict, known: set) -> str:
@@ -148,6 +179,41 @@ class VerdictTest(FramesTest):
             self.assertEqual((told[38]["ok"], told[38]["checks"]["chain"], told[38]["reasons"]),
                              (False, "gap", {"chain": "prev_data"}))
             self.assertEqual(sum(not t["ok"] for t in told), 2)
+
+
+class LookUpTest(FramesTest):
+    def test_keys_are_looked_up_once(self):
+        with open(KEYS[1], encoding="utf-8") as f:
+            first = {did: versions[0]["doc"] for did, versions in json.load(f).items()}
+        alice_did, bob = "did:plc:alicesharedaaaaaaaaaaaaa", "did:plc:bobsharedaaaaaaaaaaaaaaa"
+        known = {did: doc for did, doc in first.items() if did != bob}
+        with Rig() as rig, directory(known) as (options, asked):
+            told = [json.loads(line) for line in
+                    self.frames(rig, 0, CHAIN, *NOW, "--count", "36", "--json", *options)]
+            signed = [t for t in told if "signature" in t["checks"]]
+            alice = [t["checks"]["signature"] for t in signed if t["did"] == alice_did]
+            self.assertEqual(alice, ["ok"] * 19)
+            for t in signed:
+                if t["did"] == bob:
+                    self.assertEqual((t["checks"]["signature"], t["reasons"]["signature"]),
+                                     ("unknown_key", "not_found"))
+                elif t["did"].startswith("did:web:"):  # its host does not exist
+                    self.assertEqual(t["checks"]["signature"], "unknown_key")
+            # Each once ahead of its frames, and once after its #identity.
+            self.assertEqual({did: asked.count(did) for did in asked}, {alice_did: 2, bob: 2})
+
+    def test_an_identity_event_asks_again(self):
+        with open(KEYS[1], encoding="utf-8") as f:
+            newest = {did: versions[-1]["doc"] for did, versions in json.load(f).items()}
+        alice = "did:plc:alicesharedaaaaaaaaaaaaa"
+        frames = [m for m, row in zip(chain(), manifest(), strict=True)
+                  if row.get("did") == alice and row["seq"] >= 1040]
+        with Rig() as rig, directory(newest) as (options, asked):
+            recording = self.file(rig, "alice.bin", recorded(frames[1], *frames))
+            lines = self.frames(rig, 0, recording, *NOW, *options)
+            self.assertIn("identity", lines[1])
+            self.assertTrue(all("signature ok" in line for line in lines if " commit " in line))
+            self.assertEqual(asked, [alice] * 2)  # nothing follows the second #identity
 
 
 class InputTest(FramesTest):
