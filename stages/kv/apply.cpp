@@ -1,6 +1,7 @@
 #include "apply.hpp"
 
 #include "event_rules.hpp"
+#include "recordkv/atproto/verify.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -30,7 +31,7 @@ std::string_view applier::without_effect(const account& a, const kv_event& e) co
   if (!commit && !a.known()) return "not_begun";
   if (commit && a.newest.rev.empty() && std::ranges::none_of(what.changes, [&](auto& c) { return wants(c.collection); }))
     return "unwanted";  // an account begins with a commit that touches a wanted collection (X16)
-  if (from_the_future(what.rev, rules_.now())) return "future_rev";  // applied, it would make later ones look older
+  if (atproto::from_the_future(what.rev, rules_.now())) return "future_rev";  // applied, it would make later ones look older
   return {};
 }
 

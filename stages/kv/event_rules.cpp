@@ -1,19 +1,10 @@
 #include "event_rules.hpp"
 
-#include "recordkv/atproto/syntax.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 #include <algorithm>
 
 namespace recordkv::stages {
-namespace {
-
-// The specifications of TID and repository (atproto.com) demand that a rev from the future is refused. They do not say
-// how far ahead; relays use five minutes.
-constexpr std::chrono::minutes future{5};
-
-}  // namespace
-
 std::string host_of(const event_handle& from) {
   const auto source = from.header("source");
   const auto dot = source.find('.');
@@ -33,10 +24,6 @@ bool lost_by_lateness(const account& a, const kv_event& e) {
 
 bool is_repetition(const account& a, const atproto::repo_event& e) {
   return e.proofless ? e.rev < a.newest.rev : e.rev <= a.newest.rev;
-}
-
-bool from_the_future(const std::string& rev, std::chrono::system_clock::time_point now) {
-  return std::chrono::microseconds(atproto::tid_micros(rev)) > now.time_since_epoch() + future;
 }
 
 std::string_view broken_chain(const account& a, const atproto::repo_event& e) {

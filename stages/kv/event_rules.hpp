@@ -7,7 +7,6 @@
 #include "account_cache.hpp"
 #include "kv_event.hpp"
 
-#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -27,8 +26,6 @@ bool lost_by_lateness(const account& a, const kv_event& e);
 
 /// Several Jetstream events of one rev make up a commit, so there only an older rev is a repetition (X8).
 bool is_repetition(const account& a, const atproto::repo_event& e);
-
-bool from_the_future(const std::string& rev, std::chrono::system_clock::time_point now);
 
 /// Why the commit does not continue from the tree that was applied last: "gap", "no_prev_data"; empty: it does.
 std::string_view broken_chain(const account& a, const atproto::repo_event& e);

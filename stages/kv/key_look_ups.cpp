@@ -75,6 +75,7 @@ task<> key_look_ups::work() {
 
 // False: the look-ups were closed.
 task<bool> key_look_ups::look_up(account& a, look_up_cause cause) {
+  if (cause == look_up_cause::identity_event && port_.changed) port_.changed(a.newest.did);
   auto found = co_await ask(a, cause);
   if (cause == look_up_cause::bad_signature && found && found->key == a.newest.key) {
     if (!closed_) co_await closing_.wait_for(rules_.confirm_after);

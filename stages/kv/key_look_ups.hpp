@@ -21,6 +21,8 @@ namespace recordkv::stages {
 /// The directory. look_up() may suspend; its errors are those of identity::resolver::look_up().
 struct identity_port {
   std::function<task<result<identity::account_identity>>(std::string did)> look_up;
+  /// The account's document has changed: an answer on its way may be older. May be empty.
+  std::function<void(const std::string& did)> changed;
   /// Ends the look-ups under way with errc::closed. May be empty.
   std::function<void()> close;
   /// Why look-ups don't succeed now; empty: they do. May be empty.
