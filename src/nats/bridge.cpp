@@ -60,8 +60,8 @@ void bridge::shut() {
   natsConnection_Destroy(std::exchange(nc_, nullptr));
 }
 
-// On close, nats.c waits 500 ms for the answer to unwritten data, and only the loop could read that answer. So the
-// data is written first.
+// On close, nats.c waits 500 ms for the answer to unwritten data. Only the loop could read that answer. Unwritten data
+// is therefore written first.
 void bridge::write_rest() {
   if (!nc_ || !up_ || !write_wanted_ || write_waiting_ || late()) return;
   errno = 0;  // see read_turn
@@ -173,7 +173,7 @@ void bridge::lost() {
 
 // nats.c (3.4.1, event-loop mode) keeps its parser state across a reconnect. If the connection was lost in the middle
 // of a message, the parser takes the next bytes for the rest of that message. After a short rest, every later
-// connection is lost at its first read. After a long rest, no message is parsed; connection.cpp notices that by a
+// connection is lost at its first read. After a long rest, no message is parsed; connection.cpp notices this by a
 // missing echo. Only a new connection has a new parser.
 void bridge::start_over() { drop(no_data); }
 
@@ -255,7 +255,7 @@ void bridge::note_guarded() {
   if (!looking) look_for_late();
 }
 
-// If the server stops reading, no write turn runs. So a timer looks for late messages.
+// If the server stops reading, no write turn runs. A timer therefore looks for late messages.
 void bridge::look_for_late() {
   look_.expires_after(std::chrono::milliseconds(250));
   look_.async_wait([this](boost::system::error_code ec) {

@@ -41,8 +41,8 @@ class bridge {
 
   result<void> open(const nats_config& config);
 
-  /// False from the moment nats.c loses the connection until it has attached a new socket. While it is false, no call
-  /// may enter nats.c. It holds its mutex through a whole reconnect attempt, which would block the loop for 2 s.
+  /// False from the moment nats.c loses the connection until it has attached a new socket. Meanwhile no call may
+  /// enter nats.c: nats.c holds its mutex through a whole reconnect attempt, and the call would block the loop for 2 s.
   bool up() const noexcept { return up_; }
 
   result<void> publish(const char* subject, const char* reply, const header_list& headers, std::string_view data);

@@ -9,12 +9,12 @@ namespace recordkv::nats {
 namespace {
 
 constexpr std::size_t max_control_line = 4096;  // nats-server's default, for subject, reply subject and sizes together
-constexpr std::size_t reply_and_sizes = 192;    // at most this much of it is the reply subject and the sizes
+constexpr std::size_t reply_and_sizes = 192;    // of that, reply subject and sizes take at most this much
 // Subject, headers and payload of a message must not exceed max_payload. "NATS/1.0", line ends and the fence count as
-// well; their sizes are here. Each time the server gets a larger message, it closes the connection.
+// well; their sizes are below. If the server gets a larger message, it closes the connection.
 constexpr const char* fence_name = "Nats-Expected-Last-Sequence";
 constexpr std::size_t header_lines = 12, fence_line = std::string_view(fence_name).size() + 4 + 20;
-// A stream counts more bytes for a message than its size: 34 in nats-server (fileStoreMsgSize). This is above that.
+// nats-server counts 34 bytes more per message than its size (fileStoreMsgSize). 64 leaves a margin.
 constexpr std::size_t stored_overhead = 64;
 
 std::uint64_t less(std::uint64_t a, std::uint64_t b) { return a - std::min(a, b); }
@@ -90,7 +90,7 @@ std::optional<publish_plan::outgoing> publish_plan::next(time now, bool permitte
 
 void publish_plan::not_sent(ordinal o, error why, time now) {
   if (unanswered_ > 0) --unanswered_;
-  // The message was measured for another server. The present one has a lower limit.
+  // The message was measured for another server. The present server has a lower limit.
   if (why.code == errc::too_large) return replace_by_marker(o, now);
   suspect(std::move(why), now);
 }
@@ -122,12 +122,12 @@ void publish_plan::settle(ordinal o, std::uint64_t seq) {
 
 void publish_plan::refused(ordinal o, error why, time now) {
   if (why.code == errc::too_large) return replace_by_marker(o, now);
-  // NATS answers 10077 both when the stream is full and when its disk is. If the stream has room, the disk is full.
+  // NATS answers 10077 both for a full stream and for a full disk. If the stream has room, the disk is full.
   const bool storage_failed = why.code == errc::full && has_room(window_.at(o));
   if (storage_failed) why.code = errc::no_space;
   counters_.add("errors", name(why.code));
-  // The message at the floor was sent once, and everything before it is stored. So a wrong sequence means another
-  // writer (X1).
+  // Everything before the message at the floor is stored, and this message was sent only once. A wrong sequence
+  // therefore means another writer (X1).
   if (rules_.fenced && why.code == errc::conflict && o == floor() && window_.at(o).tries == 1) foreign_ = true;
   suspect(std::move(why), now);
   judged_by_room_ = storage_failed;
@@ -159,8 +159,9 @@ void publish_plan::denied(const denial& d, std::string_view reply_prefix, time n
 }
 
 // Something that was sent may be lost.
-// Unfenced: the whole window is sent again, and late answers to the old attempt are ignored (X10). Otherwise an older
-// value that is sent again could overwrite a newer one whose late answer had counted.
+// Unfenced: the whole window is sent again, and late answers to the old attempt are ignored (X10). Suppose that
+// a late answer counted: its message would not be sent again. An older value of the same key would be sent again, and
+// would overwrite that message's value.
 // Fenced: late answers still tell which messages were stored.
 void publish_plan::suspect(error why, time now) {
   if (halt_ != halt::none) return;
@@ -236,7 +237,8 @@ bool publish_plan::told(const result<stream_state>& now_there, time now) {
     while (rules_.fenced && floor() < window_.next() && sequence_of(floor()) <= now_there->last_seq)
       settle(floor(), sequence_of(floor()));
     note_room(*now_there);
-    // The plan had taken the refusal for a full disk. The stream now says that it has no room: it is full after all.
+    // The plan had taken the refusal for a full disk. The stream now says that it has no room: the stream is full, not
+    // the disk.
     if (judged_by_room_ && !window_.empty() && !has_room(window_.at(floor()))) last_error_.code = errc::full;
     return true;
   }
@@ -252,7 +254,7 @@ void publish_plan::resume(bool permitted, time now) {
   ++attempt_;
   unanswered_ = 0;
   sent_ = floor();
-  // The probe goes alone: while the stream refuses it, sending more is useless.
+  // The probe goes alone: while the stream refuses the probe, sending more is useless.
   if (window_.empty())
     last_error_.text.clear();
   else

@@ -75,7 +75,7 @@ ordinal publisher::skip() {
 
 std::string publisher::reply_prefix() const { return fmt::format("{}.p{}.", nc_.inbox(), id_); }
 
-// To be called after each call of the plan: sends what is due, logs, wakes the coroutines that wait.
+// Call it after each call of the plan. It sends what is due, logs, and wakes the coroutines that wait.
 void publisher::follow_up() {
   if (plan_.due()) send_due();
   for (const auto& n : plan_.take_notices())

@@ -50,7 +50,8 @@ pull_consumer::~pull_consumer() { nc_.remove_denial_sink(denial_sink_); }
 
 task<result<void>> pull_consumer::attach() { co_return co_await rewind("attached"); }
 
-/// True if the durable exists. If another program has edited it, that is reported, and the durable will be made again.
+/// True if the durable exists. If another program has edited it, the edit is reported, and the durable will be made
+/// anew.
 task<result<bool>> pull_consumer::look() {
   auto info = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   if (!info && info.error().code == errc::not_found) co_return false;
@@ -98,7 +99,7 @@ task<result<void>> pull_consumer::judge(const json::object& info) {
 task<result<void>> pull_consumer::compare() {
   compared_ = steady_clock::now();
   auto there = co_await look();
-  // Without an answer nothing is known. If the consumer is gone or must be made again, a rewind does it.
+  // Without an answer nothing is known. If the consumer is gone or must be made again, a rewind makes it.
   if (!there) co_return passes(there.error()) || unanswered(there.error()) ? result<void>{} : there.error();
   if (*there && !anew_) co_return result<void>{};
   rewind_wanted_ = true;
@@ -248,7 +249,7 @@ task<result<std::vector<message>>> pull_consumer::next() {
 }
 
 // Two heartbeats are missing: the pull request is gone. If the consumer was deleted before the request arrived, no
-// status message reports that. So the server is asked whether the consumer exists.
+// status message reports the deletion. The server is therefore asked whether the consumer exists.
 task<> pull_consumer::look_after_request() {
   auto there = co_await api(nc_, fmt::format("CONSUMER.INFO.{}.{}", spec_.stream, name_));
   rewind_wanted_ = !there && there.error().code == errc::not_found;
@@ -269,7 +270,7 @@ std::vector<message> pull_consumer::take() {
       continue;
     }
     if (d->consumer_seq != expected_ && (spec_.policy != acks::none || !spec_.durable.empty())) {
-      rewind_wanted_ = true;  // another client received the messages between, or they were lost
+      rewind_wanted_ = true;  // another client received the messages in between, or they were lost
       rewind_reason_ = "the consumer sequence jumped";
       // A reset keeps the pull requests of a previous process until the server has noticed its end. Those requests may
       // receive the first messages. A new consumer has none.
@@ -364,7 +365,7 @@ task<std::string> pull_consumer::stall_reason(std::chrono::milliseconds patience
 
 void pull_consumer::settle(const message& m) {
   if (m.incarnation() != incarnation_ || spec_.policy == acks::none) return;
-  // If this is lost with the connection, the message is delivered again.
+  // If this acknowledgement is lost with the connection, the message is delivered again.
   (void)nc_.publish(std::string(m.reply()), "", {}, "+ACK");
 }
 

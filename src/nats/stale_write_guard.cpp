@@ -9,8 +9,8 @@
 namespace recordkv::nats {
 namespace {
 
-// A process writes without asking for half a lease after its last renewal. Together with this time that is less than a
-// lease, so no other process can have acquired the lease before the bytes are dropped.
+// For half a lease after its last renewal, a process writes without asking. That period and max_age together are less
+// than a lease. No other process can therefore have acquired the lease before the bytes are dropped.
 constexpr std::chrono::milliseconds max_age{2000};
 
 void linger(int socket, bool on) {
@@ -42,7 +42,7 @@ void stale_write_guard::published(std::uint64_t end, time now) {
     marks_.back().end = end;
 }
 
-// With TLS the kernel's queue also holds TLS's own bytes. Then a few more of ours seem to be in it than are.
+// With TLS the kernel's queue also holds TLS's own bytes. More of our bytes then seem to be in the queue than are.
 bool stale_write_guard::late(std::uint64_t written, time now) {
   if (marks_.empty() || now - marks_.front().at <= max_age) return false;
   int with_kernel = 0;

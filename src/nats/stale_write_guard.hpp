@@ -1,8 +1,8 @@
-// Writes that must not reach the server late. A process that is suspended or cut off may lose its lease; a write that
-// leaves it afterwards would overwrite a newer value of its successor (docs/invariants.md X7).
+// Writes that must not reach the server late. A process that is suspended or cut off may lose its lease. A write that
+// leaves the process afterwards would overwrite a newer value of its successor (docs/invariants.md X7).
 //
-// Owns: how long guarded bytes have been on their way, in nats.c's buffer or in the kernel's; what becomes of those in
-// the kernel. Does not know: nats.c, and which part publishes. Loop thread only.
+// Owns: how long guarded bytes have been on their way, in nats.c's buffer or in the kernel's; what becomes of the bytes
+// in the kernel. Does not know: nats.c, and which part publishes. Loop thread only.
 #pragma once
 
 #include <chrono>
@@ -17,7 +17,7 @@ class stale_write_guard {
   using time = std::chrono::steady_clock::time_point;
 
   /// `socket` has just been connected; earlier marks are forgotten. However this process ends, the kernel sends nothing
-  /// more of it afterwards.
+  /// more from this socket afterwards.
   void attached(int socket);
 
   /// Bytes up to the `end`-th since attached() must not arrive late.

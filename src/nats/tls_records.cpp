@@ -14,7 +14,7 @@ namespace {
 
 constexpr int header = 5;
 constexpr int largest_record = header + (1 << 14) + 256;
-// A write also waits until TCP has taken all of it. This bounds what a dead peer may cost.
+// A write also waits until TCP has taken all of its bytes. This timeout bounds what a dead peer may cost.
 constexpr unsigned write_timeout_ms = 15'000;
 // How much must fit into the socket. Part of a record stays in the kernel, and keeps the whole packet in which it
 // came. On the loopback interface that is up to 17 pieces of 32 KiB. Without room for another packet the kernel closes

@@ -1,6 +1,6 @@
 // The one connection of a process to NATS, driven by the loop.
 //
-// Owns: the nats.c connection, its inbox, waiting requests, subscriptions. It keeps calls out of nats.c while nats.c
+// Owns: the nats.c connection, its inbox, waiting requests, subscriptions. No call enters nats.c while nats.c
 // reconnects (docs/architecture.md).
 // Does not know: JetStream, streams, records. Loop thread only. It outlives everything that holds a reference to it.
 #pragma once
@@ -29,7 +29,7 @@ struct nats_config {
   std::string nkey_seed;  ///< file with the seed of a user NKey, or empty
   std::string tls_ca;     ///< PEM file of the certificate authority, or empty: the system's
   std::string tls_cert;   ///< PEM file of the client certificate and of the chain to its authority, or empty
-  std::string tls_key;    ///< PEM file of its key
+  std::string tls_key;    ///< PEM file of the client certificate's key
   std::string name = "recordkv";
   std::string api_prefix;  ///< "$JS.hub.API", or empty: the server's own JetStream
   std::string inbox_prefix = "_INBOX";
@@ -37,8 +37,8 @@ struct nats_config {
 
 class connection;
 
-/// Messages of one subject, queued until taken. Movable. Its destructor unsubscribes, or has that done later while the
-/// connection is down.
+/// Messages of one subject, queued until take(). Movable. The destructor unsubscribes: at once, or after the
+/// reconnect if the connection is down.
 class subscription {
  public:
   subscription() = default;
@@ -48,7 +48,7 @@ class subscription {
 
   /// Everything that has arrived since the last call; never suspends.
   std::vector<message> take();
-  /// Notified once after each read from the socket with a message for it.
+  /// Notified once after each read from the socket that brought a message for this subscription.
   event& arrived() noexcept;
   explicit operator bool() const noexcept { return queue_ != nullptr; }
 
@@ -71,9 +71,9 @@ class connection {
   ~connection();  // closes, and joins nats.c's threads; every coroutine that uses it must have ended
   connection(const connection&) = delete;
 
-  /// One attempt to connect. It runs the loop until the connection is attached, and may block the loop for 2 s a
-  /// server, so call it before other work. errc::unreachable, unauthorized, unsupported. Later disconnects are
-  /// repaired in the background, without end.
+  /// Tries to connect, once. Runs the loop until the connection is attached. May block the loop for 2 s a server: call
+  /// it before other work. errc::unreachable, unauthorized, unsupported. After a later disconnect, the connection is
+  /// made again in the background, without end.
   result<void> start(const nats_config& config);
 
   bool up() const noexcept;
@@ -85,23 +85,24 @@ class connection {
   /// The id of the connected server process; it changes when the server restarts. Empty while down.
   std::string server_id() const;
   std::size_t max_payload() const noexcept;
-  /// Why it is down, or empty.
+  /// Why the connection is down, or empty.
   std::string last_error() const;
 
-  /// The last operation that the server's permissions have refused within 15 s, in words, or empty. A refused
-  /// operation is retried more often than that.
+  /// The last operation that the server's permissions refused within the last 15 s, in words, or empty. A refused
+  /// operation is retried at shorter intervals than that.
   std::string denied() const;
 
   /// Hands a message to nats.c, which writes it at the end of this turn of the loop. Never blocks, never suspends.
   /// errc::unreachable while down: nothing was sent.
   /// `guarded`: the message must not be written once it has waited for 2 s, because the process was suspended or
-  /// the server did not read. It is then dropped together with the connection, and a new connection is made
-  /// (docs/invariants.md X7).
+  /// the server did not read. The message is then dropped together with the connection, and a new connection is
+  /// made (docs/invariants.md X7).
   result<void> publish(const std::string& subject, const std::string& reply, const header_list& headers,
                        std::string_view data, bool guarded = false);
 
-  /// Sends and waits for one reply. While down it waits for the connection within `timeout`. errc::timed_out;
-  /// unreachable: the connection was lost meanwhile; unauthorized: the server's permissions refuse it.
+  /// Sends a request and waits for one reply. While the connection is down, waits for it within `timeout`.
+  /// errc::timed_out; unreachable: the connection was lost meanwhile; unauthorized: the server's permissions refuse the
+  /// request.
   task<result<message>> request(request_spec what, std::chrono::milliseconds timeout = std::chrono::seconds(5));
   /// The same for many requests at once. They may be answered in any order; the result has the order of `what`.
   task<std::vector<result<message>>> request_all(std::vector<request_spec> what,
@@ -109,8 +110,8 @@ class connection {
 
   /// errc::unreachable while down. The subscription survives reconnects.
   result<subscription> subscribe(const std::string& subject);
-  /// The subject prefix of this process: "_INBOX.xyz". Every message below it arrives in the one inbox and is
-  /// dispatched by its token.
+  /// The subject prefix of this process: "_INBOX.xyz". Every message below this prefix arrives in the one inbox. The
+  /// rest of the message's subject tells the receiver.
   const std::string& inbox() const noexcept;
 
   /// A subject as the server sees it. Callers write `$JS.API.` and `$KV.`, wherever JetStream is.
@@ -131,7 +132,7 @@ class connection {
   std::uint64_t add_denial_sink(denial_sink sink);
   void remove_denial_sink(std::uint64_t k);
 
-  /// The process stops: from now on no request waits longer than a second.
+  /// The process stops. From now on no request waits longer than a second.
   void hurry();
 
   asio::io_context& io() noexcept;

@@ -15,8 +15,8 @@ namespace recordkv::nats {
 struct denial {
   enum class direction { publish, reply, subscribe };
   direction what = direction::publish;
-  std::string subject;  ///< without its end where `cut`
-  bool cut = false;     ///< nats.c keeps the first 255 bytes of an error
+  std::string subject;  ///< without its end if `cut`
+  bool cut = false;     ///< the subject's end is missing: nats.c keeps only the first 255 bytes of an error
   std::string words;    ///< the server's text
 
   /// True if `s` is the subject that was refused.
@@ -27,7 +27,7 @@ struct denial {
   error as_error() const;
 };
 
-/// Empty if the text is no permissions violation.
+/// Empty if the text is not a permissions violation.
 std::optional<denial> parse_denial(std::string_view words);
 
 }  // namespace recordkv::nats

@@ -19,17 +19,17 @@ struct greeting {
   bool jetstream = false;
   bool auth_required = false;
   bool tls_required = false;
-  bool tls_verify = false;  ///< it asks for a client certificate
+  bool tls_verify = false;  ///< the server asks for a client certificate
   std::size_t max_payload = 0;
   std::string domain;  ///< the server's own JetStream domain, or empty if it has no name
 };
 
-/// From the first of the comma-separated `urls` that answers. errc::unreachable: none answers; the text names them
-/// all.
+/// The greeting of the first of the comma-separated `urls` whose server answers. errc::unreachable: no server answers;
+/// the text names them all.
 task<result<greeting>> greet(std::string urls, std::chrono::milliseconds limit = std::chrono::seconds(2));
 
-/// errc::unsupported below 2.10, and for 2.12.7–2.12.9 and 2.14.0–2.14.1 (they can hide messages of a one-per-subject
-/// stream after a restart).
+/// errc::unsupported for versions below 2.10, and for 2.12.7–2.12.9 and 2.14.0–2.14.1 (they can hide messages of a
+/// one-per-subject stream after a restart).
 result<void> accept(const greeting& g, std::string_view urls);
 
 /// The error for a server without JetStream, if the configuration names no domain behind it.

@@ -24,9 +24,9 @@ namespace recordkv::nats {
 inline constexpr std::string_view api_subjects = "$JS.API.";
 
 /// A reply to `$JS.API.<what>`, in the connection's domain. An error object becomes an errc: 10059/10014/10037
-/// not_found, 10071/10164 conflict, 10077 full,
-/// 10023/10028/10047 no_space, 10054 too_large, others refused (the text holds code and description). 10077 is NATS's
-/// code for every message that it can't store: a stream at its limits is one case.
+/// not_found, 10071/10164 conflict, 10077 full, 10023/10028/10047 no_space, 10054 too_large, others refused (the text
+/// holds code and description). NATS uses 10077 for every message that a stream can't store. A stream at its limits is
+/// one case.
 task<result<boost::json::object>> api(connection& nc, std::string what, std::string body = {});
 
 /// The sequence in a publish acknowledgement, or its error, translated as above.
@@ -40,7 +40,8 @@ struct server_facts {
 /// errc::unsupported: no JetStream for this account, with an explanation; timed_out: no answer, perhaps not yet.
 task<result<server_facts>> jetstream_facts(connection& nc);
 
-/// What recordkv needs of a stream. Only these are compared with what exists; the rest is set at creation.
+/// What recordkv needs of a stream. Only these settings of an existing stream are compared; the rest is set at
+/// creation.
 struct stream_spec {
   std::string name;
   std::vector<std::string> subjects;
@@ -55,15 +56,15 @@ struct stream_spec {
 };
 
 struct stream_state {
-  std::string created;   ///< as the server reports it; a recreated stream has another
+  std::string created;   ///< the creation time, as the server reports it; a recreated stream has another one
   std::string asked_at;  ///< the server's clock when it answered
   std::uint64_t messages = 0, bytes = 0, first_seq = 0, last_seq = 0;
   std::int64_t max_msg_size = -1, max_msgs = -1, max_bytes = -1;  ///< the stream's limits; -1: none
   bool allow_direct = false;
 };
 
-/// Creates the stream, or accepts the existing one. errc::mismatch shows both sides if that one breaks the contract.
-/// `made`: it was created now.
+/// Creates the stream, or accepts the existing one. errc::mismatch: the existing stream breaks the contract; the
+/// text shows both sides. `made`: the stream was created now.
 struct ensured {
   stream_state state;
   bool made = false;
@@ -97,17 +98,17 @@ struct consumer_spec {
   acks policy = acks::each;
   bool headers_only = false;
   bool last_per_subject = false;
-  bool made_anew = false;       ///< an existing consumer that is not this spec is made again, not refused
-  bool stream_returns = false;  ///< a stream that is gone will be made again by its owner: wait for it
+  bool made_anew = false;       ///< an existing consumer with other settings is made again, not refused
+  bool stream_returns = false;  ///< if the stream is gone, its owner will make it again: wait for that
   std::uint64_t start_seq = 0;  ///< 0: from the first message
   bool once = false;            ///< next() returns errc::closed when the server says that it has nothing more
   /// Called before a rewind that follows a reconnect or a deletion. By then another process may own the durable (X7).
-  /// The stream may be another, or end before the reader's position, so that nothing would ever be delivered (X21). An
-  /// error ends next(), except timed_out and unreachable, which are retried. Empty: neither can happen.
+  /// The stream may have been made anew, or may end before the reader's position: nothing would ever be delivered
+  /// (X21). An error ends next(), except timed_out and unreachable, which are retried. Empty: none of this can happen.
   std::function<task<result<void>>()> still_ours;
-  /// Another program has edited the durable; called before the durable is made again. `suspect`: messages may have
-  /// been skipped without delivery, so results built from the delivered ones are not proven. An error ends next() or
-  /// attach().
+  /// Called after another program has edited the durable, and before the durable is made again. `suspect`: the edited
+  /// durable may have skipped messages, so results built from the delivered messages are not proven. An error ends
+  /// next() or attach().
   std::function<task<result<void>>(bool suspect)> edited;
   /// How often next() compares the durable's settings with this spec. Messages before the last matching comparison are
   /// proven.

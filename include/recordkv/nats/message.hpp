@@ -39,7 +39,8 @@ class message {
   /// The first value of a header, empty when absent. Names are case-sensitive. The first call parses all headers.
   std::string_view header_value(const char* name) const noexcept;
 
-  /// Which rewind of its consumer delivered it; an acknowledgement for an earlier one is void.
+  /// The number of the consumer's rewind after which this message was delivered. Once the consumer is rewound again, an
+  /// acknowledgement of this message is void.
   std::uint64_t incarnation() const noexcept { return incarnation_; }
   void incarnation(std::uint64_t i) noexcept { incarnation_ = i; }
 

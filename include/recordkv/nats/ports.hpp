@@ -23,8 +23,8 @@ class inbox {
   virtual ~inbox() = default;
 
   /// Everything that has arrived, at least one message, in stream order. After a rewind messages are delivered again.
-  /// Each call renews credit. errc::closed once closed; errc::mismatch and others: the consumer cannot go on, see the
-  /// text.
+  /// Each call renews credit. errc::closed after close(). errc::mismatch and others: the consumer cannot go on; the
+  /// text says why.
   virtual task<result<std::vector<message>>> next() = 0;
 
   /// Settles the message for good. Never suspends. Ignored if the consumer has been rewound since.
@@ -39,14 +39,14 @@ class outbox {
   virtual ~outbox() = default;
 
   /// Sends a message in order. Suspends while the window is full, and while the permit to write can't be renewed. The
-  /// message is durable once floor() is above its ordinal. errc::closed after close; errc::too_large: it can never be
-  /// stored, and no ordinal was taken.
+  /// message is durable once floor() is above its ordinal. errc::closed after close; errc::too_large: the message
+  /// can never be stored, and no ordinal was taken.
   virtual task<result<ordinal>> put(std::string subject, header_list headers, std::string payload) = 0;
 
-  /// Takes an ordinal without a message. It is settled as soon as all before it are.
+  /// Takes an ordinal without a message. It is settled as soon as all earlier ordinals are settled.
   virtual ordinal skip() = 0;
 
-  /// All ordinals below are durable.
+  /// All ordinals below the floor are durable.
   virtual ordinal floor() const noexcept = 0;
 
   /// Everything under the floor is stored at or below this stream sequence.

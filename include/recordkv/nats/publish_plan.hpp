@@ -4,9 +4,9 @@
 // Rules X1 and X10 of docs/invariants.md. A pure state machine.
 // Does not know: the connection, coroutines, clocks (time is an argument), and what the messages mean.
 //
-//   attempt   the window is sent from its floor; each attempt has a number, and an answer names its attempt
+//   attempt   one pass of sending the window from its floor; attempts are numbered, and an answer names its attempt
 //   probe     the first message of a resend; the other messages wait for its acknowledgement
-//   fence     the last sequence that the stream must have before it stores a message
+//   fence     the sequence that a message names; the message is stored only if this is the stream's last sequence
 //   suspect   something that was sent may be lost; nothing is sent until the stream has been asked
 //
 //   state     on                                                               next state
@@ -54,7 +54,7 @@ enum class halt {
 struct publish_rules {
   std::string stream;  ///< its name, for notices
   pipe::window_limits limits;
-  /// Each message names the last sequence that the stream must have. The stream refuses a message out of order.
+  /// Each message names a sequence. The stream stores the message only if this is the stream's last sequence.
   bool fenced = false;
   std::chrono::milliseconds answer_limit{5000};  ///< an acknowledgement that takes longer counts as lost
   histogram* latency = nullptr;  ///< of seconds from sending to acknowledgement; outlives the plan; may be null
@@ -63,22 +63,23 @@ struct publish_rules {
 /// The connection at one moment.
 struct link_state {
   bool up = false;
-  std::uint64_t connects = 0;  ///< how often it has come up; a changed number means a reconnect
+  std::uint64_t connects = 0;  ///< how often the connection has come up; a changed number means a reconnect
 };
 
-/// The bounds of one message that come from the NATS server and from the subject's form on the wire.
+/// What the NATS server and the subject's form on the wire impose on the size of a message.
 struct wire_limits {
   std::size_t max_payload = SIZE_MAX;  ///< bytes, headers included
   std::size_t longer_on_the_wire = 0;  ///< bytes by which subject and reply may grow on the way
 };
 
 /// Used on one thread. The caller passes the present time, which never goes back. After each call that may have changed
-/// something the caller sends what next() returns, logs take_notices(), and asks the stream when should_ask() says so.
+/// something, the caller sends what next() returns, and logs take_notices(). It asks the stream for its state if
+/// should_ask() is true.
 class publish_plan {
  public:
   using time = std::chrono::steady_clock::time_point;
 
-  /// A message to be handed to the connection now. The references live until the next call that changes the plan.
+  /// A message to hand to the connection now. The references live until the next call that changes the plan.
   struct outgoing {
     std::uint64_t attempt;  ///< comes back in answered(), with the ordinal
     ordinal number;
@@ -92,7 +93,7 @@ class publish_plan {
     std::string text;
   };
 
-  /// `counters` outlives the plan. `seed`: of the random pauses.
+  /// `counters` outlives the plan. `seed`: for the random pauses.
   publish_plan(publish_rules rules, meters& counters, std::uint64_t seed = std::random_device{}());
 
   /// From now on the stream with this creation time and last sequence is the expected one. Drops what is in flight, and
@@ -103,15 +104,16 @@ class publish_plan {
   /// The size of a message in bytes, as the server's limits count it. errc::too_large: the stream can never store it.
   result<std::size_t> measure(std::string_view subject, const header_list& headers, std::string_view payload,
                               wire_limits wire) const;
-  /// Takes a message into the window. Only if full() is false and halted() is none. `size` is from measure().
+  /// Takes a message into the window. Precondition: full() is false, halted() is none. `size` is from measure().
   ordinal open(std::string subject, header_list headers, std::string payload, std::size_t size, time now);
-  /// An ordinal without a message. Not in a fenced plan, because there each ordinal has a stream sequence.
+  /// Takes an ordinal without a message. Not allowed in a fenced plan, because there each ordinal has a stream
+  /// sequence.
   ordinal skip(time now);
 
   /// True: next() has a message, if `permitted` is true.
   bool due() const noexcept;
   /// The next message to send; nullopt: none. From then on the plan counts it as sent. `permitted`: this process may
-  /// still write. False: next() returns nothing. If a message was due, the plan becomes suspect.
+  /// still write. False: next() returns nothing, and the plan becomes suspect if a message was due.
   std::optional<outgoing> next(time now, bool permitted);
   /// The connection did not take message `o`, which next() has just returned.
   void not_sent(ordinal o, error why, time now);
@@ -122,7 +124,7 @@ class publish_plan {
   /// The server refused a publish or a reply subject for lack of permission. `reply_prefix`: how the reply subjects of
   /// our messages begin.
   void denied(const denial& d, std::string_view reply_prefix, time now);
-  /// Notices that the connection was lost or that an answer is overdue. Call it again within patience().
+  /// Notices a lost connection and an overdue answer. Call it again within patience().
   void look(link_state link, time now);
   /// How long the caller may wait before it calls look() and should_ask() again; at most `most`.
   std::chrono::milliseconds patience(time now, std::chrono::milliseconds most) const noexcept;
@@ -144,16 +146,16 @@ class publish_plan {
   ordinal floor() const noexcept { return window_.floor(); }
   /// Every message below the floor has a stream sequence ≤ this.
   std::uint64_t stored() const noexcept { return stored_; }
-  /// Fenced: the stream sequence that a message has, or will get. `o` is an ordinal given since the last attach().
+  /// Fenced: the stream sequence that a message has, or will get. `o` was given out since the last attach().
   std::uint64_t sequence_of(ordinal o) const noexcept { return fence_ + (o - fence_ordinal_) + 1; }
   std::size_t in_flight() const noexcept { return window_.count(); }
   bool full() const noexcept { return window_.full(); }
   halt halted() const noexcept { return halt_; }
   bool suspects() const noexcept { return suspect_; }
-  /// Why the stream stores nothing, as a text; empty while it stores.
+  /// Why the stream stores nothing, as a text; empty while the stream stores messages.
   const std::string& last_error() const noexcept { return last_error_.text; }
-  /// The same as a cause. `when_full`: the cause to report if the stream is at its limits. Only while last_error() is
-  /// not empty.
+  /// The same reason, in the form of a `cause`. `when_full`: the cause to report if the stream is at its limits.
+  /// Precondition: last_error() is not empty.
   cause stall_reason(bool up, cause when_full) const noexcept;
   /// How long the oldest message that is not durable has been waiting.
   std::chrono::duration<double> oldest(time now) const noexcept;
@@ -161,7 +163,7 @@ class publish_plan {
  private:
   struct item {
     std::string subject;
-    header_list headers;  // fenced: the last one is the fence
+    header_list headers;  // fenced: the last header is the fence
     std::string payload;
     std::size_t size = 0;
     std::uint64_t seq = 0;  // 0: not acknowledged
@@ -202,7 +204,7 @@ class publish_plan {
   time pause_until_;
   halt halt_ = halt::none;
   error last_error_{errc::refused, {}};
-  bool judged_by_room_ = false;  // last_error_ is no_space by our own reckoning (room_), not by the server's word
+  bool judged_by_room_ = false;  // last_error_ is no_space because of room_; the server did not say so
   std::string created_;
   std::size_t max_size_ = SIZE_MAX;
   room room_;

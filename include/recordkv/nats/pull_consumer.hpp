@@ -3,8 +3,9 @@
 // Owns: credit, heartbeats, status messages, and the rewind (docs/invariants.md X6).
 // Does not know: other clients of the durable. The caller ensures that only one process uses it (X7).
 //
-// After a process has died, JetStream delivers the next messages and keeps the unacknowledged ones back. So a process
-// that takes a durable rewinds it: when it attaches, after every reconnect, and when the consumer sequence jumps.
+// After a process has died, JetStream delivers the next messages and keeps the unacknowledged ones back. A process that
+// takes over a durable therefore rewinds it: when it attaches, after every reconnect, and when the consumer sequence
+// jumps.
 #pragma once
 
 #include "recordkv/core/meter.hpp"
@@ -18,8 +19,9 @@ namespace recordkv::nats {
 
 class pull_consumer final : public inbox {
  public:
-  /// `start` is called at every rewind for the first stream sequence to deliver; empty: a work queue's first message.
-  /// `api_level` as the server reports it (jetstream_facts): from 4 on CONSUMER.RESET is used.
+  /// `start` is called at every rewind, and returns the first stream sequence to deliver. Empty: delivery begins with
+  /// the first message of a work queue. `api_level`: as the server reports it (jetstream_facts). From 4 on,
+  /// CONSUMER.RESET is used.
   pull_consumer(connection& nc, consumer_spec spec, meters& counters, int api_level,
                 std::function<std::uint64_t()> start = {});
   ~pull_consumer() override;
@@ -36,24 +38,24 @@ class pull_consumer final : public inbox {
   /// The durable's name, or the name that the server gave.
   const std::string& name() const noexcept { return name_; }
   std::uint64_t incarnation() const noexcept { return incarnation_; }
-  /// Matching messages that are not yet delivered, as the last delivery, or the creation of the consumer, reported.
-  /// While keys are being overwritten, the server's count may be wrong in either direction: for display, never for a
-  /// decision.
+  /// How many matching messages are not yet delivered. The last delivery reported this number, or the creation of the
+  /// consumer. While keys are being overwritten, the server's count may be wrong in either direction. Display it, but
+  /// never base a decision on it.
   std::uint64_t pending() const noexcept { return pending_; }
 
-  /// What next() has returned since the start, and when the last message of it was stored.
+  /// What next() has returned since the start, and when the last of these messages was stored.
   struct intake {
     std::uint64_t messages = 0, bytes = 0;
     std::int64_t time_ns = 0;
   };
   const intake& taken() const noexcept { return taken_; }
-  /// How many of these arrived while the durable's settings are known to have been this spec's.
+  /// How many messages of taken() arrived while the durable is known to have had the settings of this spec.
   std::uint64_t proven() const noexcept { return proven_; }
-  /// Age of the last message while more is pending, otherwise 0: how far its reader is behind.
+  /// How far the reader is behind: the age of the last message while more messages are pending, otherwise 0.
   double lag_seconds() const noexcept;
 
   /// If nothing was delivered for `patience` although a caller waits in next(), asks the server for the reason: the
-  /// consumer is paused, or gone. Otherwise empty. One request at most; to be called periodically.
+  /// consumer is paused, or gone. Otherwise empty. Sends at most one request. Call it periodically.
   task<std::string> stall_reason(std::chrono::milliseconds patience);
 
  private:
@@ -83,9 +85,9 @@ class pull_consumer final : public inbox {
   std::uint64_t connects_ = 0;
   std::uint64_t expected_ = 1;  // consumer sequence of the next delivery; a rewind begins at 1
   bool anew_ = false;           // the next rewind makes the consumer again, even where a reset would do
-  bool edited_ = false;         // another program has edited it; reported, and not yet made again
-  bool sealed_ = false;         // this process made it, or saw its seal: without a seal it has been edited
-  std::uint64_t proven_ = 0;    // of taken_.messages: arrived before the settings were last seen unedited
+  bool edited_ = false;         // another program has edited the durable: reported, but not made again yet
+  bool sealed_ = false;         // this process made the durable or saw its seal: a missing seal then means an edit
+  std::uint64_t proven_ = 0;    // how many of taken_.messages arrived before the settings were last seen unedited
   std::chrono::steady_clock::time_point compared_;
   std::uint64_t pending_ = 0;
   intake taken_;
