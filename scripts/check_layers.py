@@ -29,9 +29,10 @@ MAY = {
             "stages", "indexer"},
 }
 ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stage", "indexer.hpp": "indexer", "run.hpp": "cli"}
-# nats.c has three includers, and libcbor one: what a library costs is paid in one place
+# nats.c has three includers, libcbor and libsecp256k1 one: what a library costs is paid in one place
 ONLY = {"nats/nats.h": {"src/nats/bridge.cpp", "src/nats/dial.cpp", "src/nats/message.cpp"},
         "cbor.h": {"src/atproto/cbor.cpp"},
+        "secp256k1.h": {"src/atproto/k256.cpp"},
         "sqlite3.h": {"src/view/sqlite/database.cpp", "src/view/sqlite/database.hpp"},
         "libpq-fe.h": {"src/view/postgres/connection.cpp", "src/view/postgres/connection.hpp"}}
 
