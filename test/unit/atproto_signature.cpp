@@ -179,8 +179,8 @@ TEST_CASE("keys: texts that are no multibase") {
   }
   CHECK(word("z" + std::string(67, '1')) == "codec");
   CHECK(word("z" + std::string(68, '1')) == "multibase");
-  CHECK(word("z" + std::string(50'000'000, '1')) == "multibase");  // would take hours if it were read
-  CHECK(word("z" + std::string(50'000'000, 'a')) == "multibase");
+  CHECK(word("z" + std::string(5'000'000, '1')) == "multibase");
+  CHECK(word("z" + std::string(5'000'000, 'a')) == "multibase");  // would take hours if it were read
   CHECK(public_key::from_legacy(curve::k256, std::string(1'000'000, 'z')).error().text == "multibase");
 }
 
@@ -261,6 +261,7 @@ TEST_CASE("signatures: several threads at once") {
   std::array<std::size_t, 4> right{};
   {
     std::vector<std::jthread> threads;
+    threads.reserve(right.size());
     for (auto& count : right) {
       threads.emplace_back([&count, &all] {
         for (int round = 0; round < 20; ++round) {
