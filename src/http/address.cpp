@@ -49,10 +49,10 @@ struct range_v6 {
 
 // Within 2000::/3. Nothing outside of that is given to hosts of the internet.
 constexpr auto special_v6 = std::to_array<range_v6>({
-    {{0x20, 0x01, 0x00}, 23},              // protocol assignments: Teredo, benchmarks, ORCHID
-    {{0x20, 0x01, 0x0d, 0xb8}, 32},        // documentation
-    {{0x20, 0x02}, 16},                    // 6to4
-    {{0x3f, 0xff, 0x00}, 20},              // documentation
+    {{0x20, 0x01, 0x00}, 23},        // protocol assignments: Teredo, benchmarks, ORCHID
+    {{0x20, 0x01, 0x0d, 0xb8}, 32},  // documentation
+    {{0x20, 0x02}, 16},              // 6to4
+    {{0x3f, 0xff, 0x00}, 20},        // documentation
 });
 constexpr range_v6 global_unicast{{0x20}, 3};
 constexpr std::array<std::uint8_t, 12> nat64{0x00, 0x64, 0xff, 0x9b};

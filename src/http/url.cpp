@@ -90,7 +90,9 @@ std::string url::authority() const {
 std::string url::origin() const { return (tls ? "https://" : "http://") + authority(); }
 
 result<url> parse_url(std::string_view text) {
-  const auto refuse = [](std::string_view why) { return fail(errc::malformed, "not a URL that may be asked: {}", why); };
+  const auto refuse = [](std::string_view why) {
+    return fail(errc::malformed, "not a URL that may be asked: {}", why);
+  };
   if (text.size() > max_url) return refuse("too long");
   url out;
   out.tls = text.starts_with("https://");
