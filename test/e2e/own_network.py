@@ -136,17 +136,21 @@ class Listeners:
     def talk(self, guest: socket.socket, port: int) -> None:
         with contextlib.suppress(OSError), guest:
             guest.settimeout(20)
-            stream = self.tls.wrap_socket(guest, server_side=True) if port == 443 else guest
-            asked = b""
-            while not asked.endswith(b"\r\n\r\n") and (more := stream.recv(4096)):
-                asked += more
-            lines = asked.decode(errors="replace").split("\r\n")
-            if len(lines) > 2:
-                host = next((line[6:] for line in lines if line.lower().startswith("host: ")), "")
-                path = lines[0].split(" ")[1]
-                stream.sendall(self.answers.get(host + path, self.answers[""]))
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
+            if port != 443:
+                self.say(guest)
+                return
+            with self.tls.wrap_socket(guest, server_side=True) as stream:
+                self.say(stream)
+
+    def say(self, stream: socket.socket) -> None:
+        asked = b""
+        while not asked.endswith(b"\r\n\r\n") and (more := stream.recv(4096)):
+            asked += more
+        lines = asked.decode(errors="replace").split("\r\n")
+        if len(lines) > 2:
+            host = next((line[6:] for line in lines if line.lower().startswith("host: ")), "")
+            path = lines[0].split(" ")[1]
+            stream.sendall(self.answers.get(host + path, self.answers[""]))
 
     def notes_of(self, *to: tuple) -> list:
         """All that has been noted. Each listener takes its connections in their order: once it has noted a connection

@@ -126,8 +126,8 @@ def hostile_rows():
         yield f"did did:web:{name}", "malformed", set(), set()
     yield "url http://good.test:8080/", "malformed", set(), {(PUBLIC, 8080)}
     yield "url https://good.test:22/", "malformed", set(), {(PUBLIC, 22)}
-    yield "url http://localhost/", "malformed", set(), {("127.0.0.1", 80)}
-    yield "did did:web:localhost", "malformed", set(), {("127.0.0.1", 80)}
+    for line in "url http://localhost/", "did did:web:localhost":
+        yield line, "malformed", set(), {("127.0.0.1", 80), ("::1", 80)}
     for n, to in enumerate(REDIRECTS):
         further = {("10.7.7.7", 80)} if n == 8 else target_of(to)
         yield f"url http://redirect.test/{n}", "malformed", good, further
@@ -147,6 +147,9 @@ class SsrfTest(unittest.TestCase):
         cls.certificate = own_network.certificate_for(TLS_NAMES, cls.directory)
         cls.names = own_network.NameServer(ZONE)
         cls.listeners = own_network.Listeners(cls.certificate, web())
+
+    def setUp(self):
+        self.listeners.notes_of()  # forgets what an earlier test has left
 
     def program(self, rule: str) -> subprocess.Popen:
         started = subprocess.Popen([os.environ["RECORDKV_RESOLVE_ONCE"], PLC_URL, rule], stdin=subprocess.PIPE,
