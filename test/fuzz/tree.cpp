@@ -140,12 +140,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   leaf_map after, before;
   std::string last;
-  const auto walked = walk_tree(
-      [&](std::string_view cid) { return blocks->find(cid); }, blocks->root(), tree_keys::any,
-      [&](std::string_view path, std::string_view cid) {
-        DEMAND(path > last && is_block_cid(cid));
-        after[last = path] = cid;
-      });
+  const auto walked = walk_tree([&](std::string_view cid) { return blocks->find(cid); }, blocks->root(), tree_keys::any,
+                                [&](std::string_view path, std::string_view cid) {
+                                  DEMAND(path > last && is_block_cid(cid));
+                                  after[last = path] = cid;
+                                });
   const auto ops = fitting_ops(wanted, after, before);
   demand_right(*blocks, ops, walked ? &before : nullptr);
   if (walked) DEMAND(root_of(after) == blocks->root());

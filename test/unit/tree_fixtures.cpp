@@ -39,8 +39,8 @@ class suite {
   suite() {
     for (int i = 0; i < 64; ++i) {
       const auto number = fmt::format("{:03}", i);
-      const auto bytes = test::read_fixture(
-          fmt::format("DavidBuchanan314__mst-test-suite/cars/exhaustive/exhaustive_{}.car", number));
+      const auto bytes =
+          test::read_fixture(fmt::format("DavidBuchanan314__mst-test-suite/cars/exhaustive/exhaustive_{}.car", number));
       const auto read = car::read(bytes).value();
       const auto leaves = test::walk([&](auto cid) { return read.find(cid); }, read.root(), tree_keys::any).leaves;
       trees_[number] = {std::string(read.root()), leaves};

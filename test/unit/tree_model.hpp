@@ -39,13 +39,12 @@ inline std::string key_of_height(unsigned height, unsigned nth = 0) {
 inline std::string entry_json(std::string_view suffix, long prefix, std::string_view value,
                               std::string_view after = {}) {
   return fmt::format(R"({{"k":{},"p":{},"t":{},"v":{}}})", bytes_json(suffix), prefix,
-                     after.empty() ? "null" : link_json(atproto::cid_text(after)),
-                     link_json(atproto::cid_text(value)));
+                     after.empty() ? "null" : link_json(atproto::cid_text(after)), link_json(atproto::cid_text(value)));
 }
 
 inline std::string node_of(std::string_view entries, std::string_view before = {}) {
-  return cbor(fmt::format(R"({{"e":[{}],"l":{}}})", entries,
-                          before.empty() ? "null" : link_json(atproto::cid_text(before))));
+  return cbor(
+      fmt::format(R"({{"e":[{}],"l":{}}})", entries, before.empty() ? "null" : link_json(atproto::cid_text(before))));
 }
 
 struct model_tree {
@@ -91,8 +90,8 @@ class tree_maker {
       std::size_t shared = 0;
       while (shared < last.size() && shared < l.key.size() && last[shared] == l.key[shared]) ++shared;
       const auto next = n + 1 < mine.size() ? mine[n + 1] : to;
-      entries += (n == 0 ? "" : ",") + entry_json(l.key.substr(shared), static_cast<long>(shared), l.value,
-                                                  child(mine[n] + 1, next));
+      entries += (n == 0 ? "" : ",") +
+                 entry_json(l.key.substr(shared), static_cast<long>(shared), l.value, child(mine[n] + 1, next));
       last = l.key;
     }
     const auto cid = keep(node_of(entries, child(from, mine.empty() ? to : mine[0])));

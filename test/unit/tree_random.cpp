@@ -18,8 +18,8 @@ std::vector<std::string> make_keys() {
   std::array<int, 5> left{12, 12, 10, 8, 6};
   const auto total = 48u;
   while (out.size() < total) {
-    auto key = fmt::format("{}/{}", std::string(1 + chance() % 3, static_cast<char>('a' + chance() % 3)),
-                           chance() % 100'000);
+    auto key =
+        fmt::format("{}/{}", std::string(1 + chance() % 3, static_cast<char>('a' + chance() % 3)), chance() % 100'000);
     const auto height = test::model_height(key);
     if (height < left.size() && left[height]-- > 0) out.push_back(std::move(key));
   }

@@ -156,7 +156,8 @@ TEST_CASE("all keys of a node have one height") {
   REQUIRE(higher < lower);
   std::size_t same = 0;
   while (higher[same] == lower[same]) ++same;
-  const auto mixed = entry_json(higher, 0, value) + "," + entry_json(lower.substr(same), static_cast<long>(same), value);
+  const auto mixed =
+      entry_json(higher, 0, value) + "," + entry_json(lower.substr(same), static_cast<long>(same), value);
   CHECK(flaw_of(node_of(mixed)) == "height");
   forest f;
   CHECK(f.flaw_of_op(f.keep(node_of(mixed)), first) == "height");

@@ -45,7 +45,8 @@ TEST_CASE("heights of keys") {
 
 TEST_CASE("the written form names the longest shared prefix") {
   const auto value = cid_of("v");
-  for (const auto& row : test::fixture_json("bluesky-social__atproto-interop-tests/mst/common_prefix.json").as_array()) {
+  for (const auto& row :
+       test::fixture_json("bluesky-social__atproto-interop-tests/mst/common_prefix.json").as_array()) {
     const std::string left(row.at("left").as_string()), right(row.at("right").as_string());
     const auto shared = row.at("len").to_number<long>();
     INFO(left << " " << right);
@@ -80,8 +81,8 @@ TEST_CASE("64 trees of awkward shapes are walked and rebuilt") {
   std::set<std::string> roots;
   for (int i = 0; i < 64; ++i) {
     INFO(i);
-    const auto bytes = test::read_fixture(
-        fmt::format("DavidBuchanan314__mst-test-suite/cars/exhaustive/exhaustive_{:03}.car", i));
+    const auto bytes =
+        test::read_fixture(fmt::format("DavidBuchanan314__mst-test-suite/cars/exhaustive/exhaustive_{:03}.car", i));
     const auto blocks = car::read(bytes);
     REQUIRE(blocks.has_value());
     rebuilt(*blocks, blocks->root(), tree_keys::any);
