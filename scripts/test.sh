@@ -77,7 +77,7 @@ lint() {
 run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committed seeds
   build fuzz
   local name
-  for name in cbor car frame jetstream record_key view; do
+  for name in cbor car did_document frame jetstream key record_key tree url view; do
     say "dev: fuzzing $name for $1 s"
     mkdir -p "$build_dir/corpus-$name"
     "$build_dir/test/fuzz-$name" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$build_dir/" \

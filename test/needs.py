@@ -89,6 +89,13 @@ def examples():
     return ""
 
 
+def network_namespace():
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    if output_of("unshare", *as_root, "--net", "--mount", "sh", "-c", "ip link set lo up && echo up") == "up\n":
+        return ""
+    return "no network of a process's own; run as root, or allow user namespaces; it takes unshare and ip"
+
+
 def deploy():
     for module in ("yaml", "jsonschema"):
         if not importlib.util.find_spec(module):
@@ -97,7 +104,8 @@ def deploy():
 
 
 TOOLS = {"nats-server": nats_server, "nats": nats_cli, "postgres": postgres, "pgbouncer": pgbouncer,
-         "node": lambda: node(os.path.join(TEST, "e2e")), "examples": examples, "deploy": deploy}
+         "node": lambda: node(os.path.join(TEST, "e2e")), "examples": examples, "deploy": deploy,
+         "network-namespace": network_namespace}
 
 
 def missing_tool(tool):

@@ -151,8 +151,8 @@ std::string_view level_of_top(const tree_node& top, unsigned& level) {
 std::string_view check_place(const tree_node& node, unsigned level, key_range range) {
   if (node.blank()) return "empty_node";
   // Links lead one level down each time, so no way through a tree is endless, whatever its links say.
-  if (level == 0 && (!node.before.empty() ||
-                     std::ranges::any_of(node.entries, [](const tree_entry& e) { return !e.after.empty(); })))
+  if (level == 0 &&
+      (!node.before.empty() || std::ranges::any_of(node.entries, [](const tree_entry& e) { return !e.after.empty(); })))
     return "level";
   if (node.entries.empty()) return {};
   if (node.entries.front().key <= range.after) return "order";

@@ -65,7 +65,7 @@ read_frame::read_frame(std::string message) : bytes(std::move(message)), event(a
 }
 
 read_frame::read_frame(std::string beginning, std::string_view fault)
-    : bytes(std::move(beginning)), event(fail(errc::malformed, "{}", fault)) {}
+    : bytes(std::move(beginning)), is_frame(false), event(fail(errc::malformed, "{}", fault)) {}
 
 bool judged_frame::failed() const noexcept {
   return std::ranges::any_of(checks, [](const check& c) { return c.what == weight::failed; });

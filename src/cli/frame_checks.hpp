@@ -28,6 +28,7 @@ struct read_frame {
   bool is_signed() const noexcept { return event && event->proof.has_value(); }
 
   std::string bytes;
+  bool is_frame = true;  ///< by its form on the wire
   result<atproto::repo_event> event;
   atproto::frame_summary summary;  ///< empty where even that cannot be read
 };

@@ -1,5 +1,5 @@
-// `frames`: frames of the firehose, one line each, with the verdict of every check. For people who look for faults in a
-// relay or a PDS. It uses the functions that verify the store, and needs no NATS.
+// `frames`: frames of the firehose, one line each, with the verdict of every check. It helps to find faults of a relay
+// or a PDS, uses the functions that verify the store, and needs no NATS.
 //
 // Owns: the loop from input to output, what ends the command, its exit code, the recording of what was read.
 // Does not know: the checks (frame_checks.hpp), where frames and keys come from.
@@ -105,7 +105,8 @@ class frames_run {
       result<void> kept;
       for (const auto& f : *batch) {
         if (stopped_ || enough()) break;
-        if (kept = recorder_.write(f.bytes); !kept) break;
+        if (f.is_frame) kept = recorder_.write(f.bytes);
+        if (!kept) break;
         add_line(lines, co_await judged(f));
       }
       if (auto written = co_await out_.write(lines); !written) co_return written;

@@ -5,9 +5,11 @@ check decides (unit/atproto).
 """
 
 import contextlib
+import hashlib
 import http.server
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -15,8 +17,10 @@ import threading
 import unittest
 
 import rig as support
-from fake_source import FakeSource
-from rig import SLOW, Rig, die_with_parent, plain_environment, program, wait_for
+from fake_source import FakeSource, as_bytes, car, did, frame, link, tid
+from rig import SLOW, Rig, die_with_parent, plain_environment, program
+
+import dag_cbor
 
 DERIVED = os.path.join(support.ROOT, "test", "fixtures", "_derived")
 CHAIN = os.path.join(DERIVED, "signed-chain", "stream.bin")
@@ -44,9 +48,31 @@ def chain() -> list:
     return out
 
 
+NOTES = [f"com.example.note/{n}" for n in range(50)]
+NOTES = sorted(k for k in NOTES if hashlib.sha256(k.encode()).digest()[0] >= 0x40)  # those of the lowest level
+
+
+def old_commit(seq: int, paths: list, created: list) -> bytes:
+    """A commit of a host from before Sync 1.1, without prevData: a tree of these paths. It is not signed."""
+    record = {"n": 1}
+    entries, before = [], b""
+    for path in map(str.encode, paths):
+        shared = len(os.path.commonprefix([before, path]))
+        entries.append({"k": as_bytes(path[shared:]), "p": shared, "t": None, "v": link(dag_cbor.cid(record))})
+        before = path
+    node = {"e": entries, "l": None}
+    rev = tid(1_780_000_000_000_000 + seq)
+    commit = {"did": did(1), "version": 3, "data": link(dag_cbor.cid(node)), "rev": rev, "prev": None,
+              "sig": as_bytes(bytes(64))}
+    blocks = car(dag_cbor.cid(commit), [(dag_cbor.cid(b), dag_cbor.encode(b)) for b in (commit, node, record)])
+    ops = [{"action": "create", "path": path, "cid": link(dag_cbor.cid(record))} for path in created]
+    return frame("#commit", {"repo": did(1), "seq": seq, "rev": rev, "since": None, "ops": ops, "time": "",
+                             "commit": link(dag_cbor.cid(commit)), "blocks": as_bytes(blocks)})
+
+
 @contextlib.contextmanager
 def directory(documents: dict):
-    """A PLC directory that knows these DID documents. Yields the options that name it, and the DIDs it was asked for."""
+    """A PLC directory that knows these DID documents. Yields the options that name it, and the DIDs asked for."""
     asked = []
 
     class Answer(http.server.BaseHTTPRequestHandler):
@@ -166,6 +192,32 @@ class VerdictTest(FramesTest):
             self.assertEqual(len(lines), 13)
             for line in lines:
                 self.assertEqual("rev future" in line, " commit " in line or " sync " in line, line)
+
+    def test_a_host_from_before_sync_1_1(self):
+        first, second = old_commit(1, NOTES[:1], NOTES[:1]), old_commit(2, NOTES[:2], NOTES[1:2])
+        wrong = old_commit(3, NOTES[:2], NOTES[2:3])
+        with Rig() as rig:
+            lines = self.frames(rig, 1, "-", "--no-identity", *NOW, stdin=recorded(first, second, first, wrong))
+            self.assertEqual([line.split("  ", 1)[1].split("records ok  ")[1] for line in lines],
+                             ["proof ok  rev ok  chain first",
+                              "proof partial (no_prev_data)  rev ok  chain gap (no_prev_data)",
+                              f"proof ok  rev older (than {tid(1_780_000_000_000_002)})",
+                              "proof bad (op_value)  rev ok  chain gap (no_prev_data)"])
+
+    def test_colours_are_for_a_terminal(self):
+        with Rig() as rig:
+            terminal, theirs = pty.openpty()
+            running = self.start(rig, CHAIN, *KEYS, *NOW, stdout=theirs)
+            os.close(theirs)
+            shown = b""
+            with contextlib.suppress(OSError):  # the end of a terminal
+                while piece := os.read(terminal, 65536):
+                    shown += piece
+            os.close(terminal)
+            running.communicate(timeout=60 * SLOW)
+            self.assertIn(b"chain \x1b[31mgap (prev_data)\x1b[0m", shown)
+            self.assertIn(b"chain \x1b[33mfirst\x1b[0m", shown)
+            self.assertFalse(any("\x1b" in line for line in self.frames(rig, 1, CHAIN, *KEYS, *NOW)))
 
     def test_json(self):
         with Rig() as rig:
@@ -315,7 +367,9 @@ class LiveTest(FramesTest):
             client.binary(chain()[0])
             client.close()
         with Rig() as rig, FakeSource(serve) as relay:
-            lines = self.frames(rig, 3, relay.url, "--no-identity")
+            lines = self.frames(rig, 3, relay.url, "--no-identity", "--record", rig.path("live.bin"))
+            with open(rig.path("live.bin"), "rb") as f:
+                self.assertEqual(f.read(), recorded(chain()[0]))  # the others were no frames
             self.assertEqual([line.split("  ")[-1] for line in lines],
                              ["frame bad (text_message)", "frame bad (oversize)", "frame ok"])
             self.assertIn("closed", self.said)

@@ -1,5 +1,6 @@
 // Any bytes as a frame; and any bytes as the one record of a commit that is good otherwise.
 #include "property.hpp"
+#include "recordkv/atproto/verify.hpp"
 
 #include <string>
 
@@ -8,10 +9,22 @@ using namespace recordkv::atproto;
 
 namespace {
 
+/// A proof is added, and changes nothing else.
+void demand_provable(std::string_view bytes, const result<repo_event>& event) {
+  const auto provable = decode_provable(bytes);
+  DEMAND(provable.has_value() == event.has_value());
+  if (!event) return;
+  const bool has_proof = event->kind == event_kind::commit || event->kind == event_kind::sync;
+  DEMAND(provable->proof.has_value() == (has_proof && !bytes.starts_with('{')));
+  DEMAND(!provable->proof || provable->proof->signature.size() == 64);
+  DEMAND(provable->data == event->data && provable->changes.size() == event->changes.size());
+}
+
 void demand_sound(std::string_view bytes) {
   const auto seen = summarise_frame(bytes);
   const auto event = decode_event(bytes);
   if (!seen && seen.error().code == errc::malformed && !bytes.starts_with('{')) DEMAND(!event.has_value());
+  demand_provable(bytes, event);
   if (event) fuzz::demand_sound(*event);
   if (!event) fuzz::demand_sound(undecoded(bytes, event.error()));
   if (!seen) return;

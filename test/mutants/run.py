@@ -2,7 +2,8 @@
 """Would the tests notice? Each patch here breaks one rule; the tests must then fail.
 
 Owns: a scratch copy of the tree for each mutant, its build, and the verdict. A patch names the test that must notice it
-in its first line: "# test: test/e2e/test_kill.py". Example: run.py build-test --only no_rewind
+in its first line: "# test: test/e2e/test_kill.py", or "# test: test/unit-atproto verify: step 9*" for test cases of a
+program. Example: run.py build-test --only no_rewind
 Exit codes: 0 every mutant was noticed, 1 one survived, 2 a patch does not apply or build, or the tests fail anyway.
 """
 
@@ -26,11 +27,13 @@ def name_of(patch: str) -> str:
     return os.path.basename(patch).removesuffix(".patch")
 
 
-def test_of(patch: str) -> list[str]:
+def test_of(patch: str, build: str) -> list[str]:
     with open(patch) as f:
-        named = re.match(r"# test: (\S+)", f.readline())
+        named = re.match(r"# test: (\S+) ?(.*)", f.readline())
     if not named:
         raise ValueError(f"{patch}: its first line must be \"# test: FILE\"")
+    if not named[1].endswith(".py"):
+        return [os.path.abspath(os.path.join(build, named[1])), named[2]]
     return [sys.executable, "-B", "-m", "unittest", "-f", os.path.splitext(os.path.basename(named[1]))[0]]
 
 
@@ -57,7 +60,7 @@ def call(what: str, command: list[str], seconds: int, **options) -> bool:
     return done.returncode == 0
 
 
-def build(tree: str) -> bool:
+def build(tree: str, patch: str) -> bool:
     """A mutant is one changed file, and ninja builds no more. A cached precompiled header names its tree: hence the
     namespace."""
     out = os.path.join(tree, "build")
@@ -67,7 +70,9 @@ def build(tree: str) -> bool:
     setup = ["meson", "setup", out, "-Dbuildtype=release"]
     if not os.path.isdir(out) and not call("meson", setup, 120, cwd=tree, env=environment):
         return False
-    return call("ninja", ["ninja", "-C", out, "src/cli/recordkv", "test/recordkv-sim"], BUILD_SECONDS, env=environment)
+    test = test_of(patch, out)[0]
+    programs = ["src/cli/recordkv", "test/recordkv-sim"] if test == sys.executable else [os.path.relpath(test, out)]
+    return call("ninja", ["ninja", "-C", out, *programs], BUILD_SECONDS, env=environment)
 
 
 def noticed(tree: str, build: str, patch: str, seeds: str) -> str | None:
@@ -75,7 +80,7 @@ def noticed(tree: str, build: str, patch: str, seeds: str) -> str | None:
     binaries = {"RECORDKV": os.path.abspath(os.path.join(build, "src", "cli", "recordkv")),
                 "RECORDKV_SIM": os.path.abspath(os.path.join(build, "test", "recordkv-sim")),
                 "RECORDKV_SEEDS": seeds}
-    done = subprocess.run(test_of(patch), cwd=os.path.join(tree, "test", "e2e"), env={**os.environ, **binaries},
+    done = subprocess.run(test_of(patch, build), cwd=os.path.join(tree, "test", "e2e"), env={**os.environ, **binaries},
                           text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_SECONDS,
                           check=False)
     if done.returncode == 0:
@@ -98,11 +103,11 @@ def main() -> int:
     survivors = 0
     with tempfile.TemporaryDirectory(prefix="recordkv-mutants-") as scratch:
         tree = args.keep or scratch
-        tests = {tuple(test_of(p)): p for p in patches}  # each once, without its mutant
+        tests = {tuple(test_of(p, args.build)): p for p in patches}  # each once, without its mutant
         for patch, changed in [(p, False) for p in tests.values() if not args.unchecked] + [(p, True) for p in patches]:
-            name = name_of(patch) if changed else f"unchanged, {test_of(patch)[-1]}"
+            name = name_of(patch) if changed else f"unchanged, {test_of(patch, args.build)[-1]}"
             copy_tree(tree)
-            if changed and (not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree)):
+            if changed and (not call(name, ["patch", "-p1", "-i", patch], 20, cwd=tree) or not build(tree, patch)):
                 return 2
             began = time.monotonic()
             verdict = noticed(tree, os.path.join(tree, "build") if changed else args.build, patch, args.seeds)

@@ -1,19 +1,13 @@
 #include "../../src/firehose/recover_did.hpp"
 #include "../../src/firehose/ws_frames.hpp"
+#include "../support/own_certificate.hpp"
 #include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/firehose/websocket.hpp"
 #include "source_rig.hpp"
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <unistd.h>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/write.hpp>
 #include <catch2/generators/catch_generators.hpp>
-
-#include <filesystem>
-#include <fstream>
 
 using namespace recordkv;
 using namespace recordkv::test;
@@ -198,58 +192,6 @@ TEST_CASE("no server answers") {
   REQUIRE(got);
   CHECK(got->error().code == errc::unreachable);
 }
-
-namespace {
-
-// A self-signed certificate for `name`, and its key, as PEM.
-struct certificate {
-  explicit certificate(const std::string& name) {
-    EVP_PKEY* const key = EVP_EC_gen("P-256");
-    X509* const x = X509_new();
-    X509_set_version(x, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-    X509_set_pubkey(x, key);
-    X509_NAME* const subject = X509_get_subject_name(x);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("test"), -1, -1, 0);
-    X509_set_issuer_name(x, subject);
-    X509_EXTENSION* const names = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, ("DNS:" + name).c_str());
-    X509_add_ext(x, names, -1);
-    X509_sign(x, key, EVP_sha256());
-    pem = text([&](BIO* b) { PEM_write_bio_X509(b, x); });
-    key_pem = text([&](BIO* b) { PEM_write_bio_PrivateKey(b, key, nullptr, nullptr, 0, nullptr, nullptr); });
-    X509_EXTENSION_free(names);
-    X509_free(x);
-    EVP_PKEY_free(key);
-  }
-
-  template <class Write>
-  static std::string text(Write write) {
-    BIO* const b = BIO_new(BIO_s_mem());
-    write(b);
-    char* data = nullptr;
-    const long n = BIO_get_mem_data(b, &data);
-    std::string out(data, static_cast<std::size_t>(n));
-    BIO_free(b);
-    return out;
-  }
-
-  std::string pem, key_pem;
-};
-
-struct pem_file {
-  explicit pem_file(std::string_view content) {
-    char name[] = "/tmp/recordkv-ca-XXXXXX";
-    ::close(mkstemp(name));
-    path = name;
-    std::ofstream(path) << content;
-  }
-  ~pem_file() { std::filesystem::remove(path); }
-  std::string path;
-};
-
-}  // namespace
 
 TEST_CASE("TLS: without a trusted certificate no connection stands") {
   source_rig rig;

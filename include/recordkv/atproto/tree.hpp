@@ -17,7 +17,8 @@
 namespace recordkv::atproto {
 
 inline constexpr std::size_t max_tree_key = 1024;  ///< bytes of a path
-inline constexpr unsigned max_tree_height = 128;   ///< a digest of 256 bits has no more; each level costs four times more
+inline constexpr unsigned max_tree_height =
+    128;  ///< a digest of 256 bits has no more; each level costs four times more
 
 /// The height of a key: half the number of leading zero bits of its SHA-256, rounded down.
 unsigned tree_height(std::string_view key);

@@ -24,10 +24,12 @@ struct url {
   bool operator==(const url&) const = default;
 };
 
-/// errc::malformed: another scheme, a user or password, a fragment, a host that is neither an address nor a name of
-/// letters, digits and hyphens (names beyond ASCII come as xn--), a bad port, more than 2048 bytes, or a character in
-/// the target that a request line must not hold. A host whose last label begins with a digit must be an IPv4 address
-/// of four decimal numbers: other spellings ("127.1", "0x7f.0.0.1") would be read as addresses only later.
+/// errc::malformed, for each of these:
+///   another scheme, a user or password, a fragment, a bad port, more than 2048 bytes;
+///   a host that is neither an address nor a name of letters, digits and hyphens (names beyond ASCII come as xn--);
+///   a character in the target that a request line must not hold.
+/// A host whose last label begins with a digit must be an IPv4 address of four decimal numbers. The system would read
+/// other spellings ("127.1", "0x7f.0.0.1") as addresses, too.
 result<url> parse_url(std::string_view text);
 
 /// Where a redirect leads: `location` is a whole URL, or begins with "/". errc::malformed: it is neither, or leaves

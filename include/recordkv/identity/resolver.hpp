@@ -1,7 +1,7 @@
 // From a DID to the account's signing key, PDS and handle.
 //
-// Owns: what a DID document must say, the requests to the directory and to did:web hosts, their bounds, the memory of
-// failures. All callers that ask for the same DID share one look-up.
+// Owns: what a DID document must say; the requests at the directory and at did:web hosts, their number and pace. Those
+// that ask for the same DID share one look-up. Failures are remembered for a short time.
 // Does not know: where answers are kept (the account's state has them), signatures, stages. One thread: the loop's.
 // Sources: atproto.com specifications "did", "handle"; did:plc and did:web methods.
 #pragma once
