@@ -23,7 +23,8 @@ bool is_redirect(unsigned status) {
 
 class client::impl : public std::enable_shared_from_this<impl> {
  public:
-  impl(asio::any_io_executor loop, host_rule rule) : loop_(std::move(loop)), rule_(rule), names_(loop_) {}
+  impl(asio::any_io_executor loop, host_rule rule)
+      : loop_(std::move(loop)), rule_(rule), names_(loop_), idle_end_(loop_) {}
 
   task<result<answer>> get(url what, get_limits limits);
   void close() noexcept;
@@ -38,12 +39,14 @@ class client::impl : public std::enable_shared_from_this<impl> {
   result<asio::ssl::context*> authorities();
   std::shared_ptr<connection> take_idle(const std::string& origin);
   void keep(std::shared_ptr<connection> line);
+  void drop_old_idle();
 
   asio::any_io_executor loop_;
   host_rule rule_;
   host_names names_;
   std::optional<asio::ssl::context> authorities_;
   std::list<std::shared_ptr<connection>> idle_;  // the oldest first
+  asio::steady_timer idle_end_;                  // of the oldest
   std::set<std::shared_ptr<cut_off>> under_way_;
   bool closed_ = false;
 };
@@ -136,8 +139,6 @@ task<result<answer>> client::impl::get(url what, get_limits limits) {
 // --- idle connections ---
 
 std::shared_ptr<connection> client::impl::take_idle(const std::string& origin) {
-  const auto oldest = std::chrono::steady_clock::now() - max_idle_time;
-  std::erase_if(idle_, [oldest](const auto& line) { return line->idle_since < oldest; });
   const auto found = std::ranges::find_if(idle_, [&](const auto& line) { return line->origin() == origin; });
   if (found == idle_.end()) return nullptr;
   auto line = *found;
@@ -149,11 +150,23 @@ void client::impl::keep(std::shared_ptr<connection> line) {
   line->idle_since = std::chrono::steady_clock::now();
   idle_.push_back(std::move(line));
   if (idle_.size() > max_idle) idle_.pop_front();
+  if (idle_.size() == 1) drop_old_idle();
+}
+
+void client::impl::drop_old_idle() {
+  const auto oldest = std::chrono::steady_clock::now() - max_idle_time;
+  std::erase_if(idle_, [oldest](const auto& line) { return line->idle_since <= oldest; });
+  if (idle_.empty()) return;
+  idle_end_.expires_at(idle_.front()->idle_since + max_idle_time);
+  idle_end_.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
+    if (const auto self = weak.lock(); self && !ec) self->drop_old_idle();
+  });
 }
 
 void client::impl::close() noexcept {
   closed_ = true;
   idle_.clear();
+  idle_end_.cancel();
   const auto ending = under_way_;
   for (const auto& one : ending) one->end(cut_off::reason::closed);
 }

@@ -57,7 +57,8 @@ LAST_REDIRECT = "http://10.7.7.7/"  # behind another redirect, the ninth row
 PDS = ["https://10.1.2.3", "https://169.254.169.254", "https://private.test", "https://loopback6.test",
        "https://[::1]", "https://[64:ff9b::a01:203]", "https://good.test:8080", "https://redirect.test"]
 PDS_IS_NONE = ["http://127.0.0.1", "https://user:pw@10.1.2.3", "https://good.test@10.1.2.3",
-               "https://10.1.2.3#good.test", "https://2130706433", "https://127.1", "file:///etc/passwd", "https://10.1.2.3/path"]
+               "https://10.1.2.3#good.test", "https://2130706433", "https://127.1", "file:///etc/passwd",
+               "https://10.1.2.3/path"]
 
 
 def addresses(host: str) -> list:
