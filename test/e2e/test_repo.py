@@ -212,7 +212,7 @@ class ShowTest(RepoTest):
             self.assertEqual(sorted(s["did"] for s in found), sorted([CLEAN, NAMESAKE]))
             page = "\n".join(self.repo(rig, 0, "show", FLAWED))
             self.assertRegex(page, r"reasons +missing_block")
-            self.assertRegex(page, r"error +127\.0\.0\.1")
+            self.assertRegex(page, r"error .*missing_block \(from 127\.0\.0\.1:")
 
     def test_not_found(self):
         with self.source() as source, self.rig_for(source) as rig:
