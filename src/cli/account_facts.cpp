@@ -47,26 +47,29 @@ task<std::optional<stale_accounts>> count_stale(session s, std::uint64_t max) {
 
 }  // namespace
 
-std::optional<json::object> reported_accounts(const json::array& rows) {
-  constexpr std::array<std::string_view, 4> members{"accounts", "desynchronised", "incomplete", "unverified"};
-  std::array<std::uint64_t, members.size()> sums{};
-  bool any = false;
-  for (const auto& row : rows) {
-    const auto& o = row.as_object();
-    if (text_field(o, "stage") != "kv" || text_field(o, "state") == "gone") continue;
-    any = true;
-    for (std::size_t i = 0; i < members.size(); ++i) {
-      if (!o.contains(members[i])) return std::nullopt;
-      sums[i] += unsigned_field(o, members[i]);
+json::object reported_accounts(const json::array& rows) {
+  json::object sums;
+  for (const auto& [member, name] :
+       std::to_array<std::pair<std::string_view, std::string_view>>({{"accounts", "known"},
+                                                                     {"desynchronised", "desynchronised"},
+                                                                     {"incomplete", "incomplete"},
+                                                                     {"unverified", "unverified"}})) {
+    std::uint64_t sum = 0, reporting = 0, silent = 0;
+    for (const auto& row : rows) {
+      const auto& o = row.as_object();
+      if (text_field(o, "stage") != "kv" || text_field(o, "state") == "gone") continue;
+      ++(o.contains(member) ? reporting : silent);
+      sum += unsigned_field(o, member);
     }
+    if (reporting > 0 && silent == 0) sums[name] = sum;
   }
-  if (!any) return std::nullopt;
-  return json::object{
-      {"known", sums[0]}, {"desynchronised", sums[1]}, {"incomplete", sums[2]}, {"unverified", sums[3]}};
+  return sums;
 }
 
 task<> add_stale_accounts(session s, json::object& all) {
-  const auto stale = co_await count_stale(s, all.contains("accounts") ? countable_beside_reports : countable_states);
+  const auto* reported = object_field(all, "accounts");
+  const bool known = reported != nullptr && reported->contains("desynchronised");
+  const auto stale = co_await count_stale(s, known ? countable_beside_reports : countable_states);
   all["accounts_maybe_stale"] = stale ? json::value(stale->all.size()) : json::value(nullptr);
   json::object reasons;
   if (stale)

@@ -82,22 +82,27 @@ void print_gaps(const json::object& all) {
 }
 
 // The number that was counted is newer than the reported one, and comes with reasons.
+std::string stale_accounts(const json::object& all, const json::object& reported) {
+  const auto& counted = all.at("accounts_maybe_stale");
+  if (!counted.is_null()) return json::serialize(counted);
+  return reported.contains("desynchronised") ? text_of(reported, "desynchronised") : "an unknown number";
+}
+
 void print_accounts(const json::object& all) {
-  const auto* reported = object_field(all, "accounts");
+  const auto* found = object_field(all, "accounts");
+  const auto reported = found ? *found : json::object{};
   write_out("accounts     ");
-  if (reported) write_out("{} known, ", text_of(*reported, "known"));
-  if (const auto& counted = all.at("accounts_maybe_stale"); !counted.is_null())
-    write_out("{} may be stale", json::serialize(counted));
-  else
-    write_out("{} may be stale", reported ? text_of(*reported, "desynchronised") : "an unknown number");
+  if (reported.contains("known")) write_out("{} known, ", text_of(reported, "known"));
+  write_out("{} may be stale", stale_accounts(all, reported));
   if (const auto* gaps = array_field(all, "gaps"); gaps && !gaps->empty())
     write_out(", and those with events in a gap");
   const char* before = ": ";
   if (const auto* reasons = object_field(all, "accounts_stale_by_reason"))
     for (const auto& [reason, n] : *reasons)
       write_out("{}{} {}", std::exchange(before, ", "), std::string_view(reason), json::serialize(n));
-  if (reported)
-    write_out("; {} incomplete, {} unverified", text_of(*reported, "incomplete"), text_of(*reported, "unverified"));
+  before = "; ";
+  for (const char* what : {"incomplete", "unverified"})
+    if (reported.contains(what)) write_out("{}{} {}", std::exchange(before, ", "), text_of(reported, what), what);
   write_out("\n");
 }
 

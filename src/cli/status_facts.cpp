@@ -184,7 +184,7 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
   auto rows = co_await stage_facts(s);
   if (!rows) co_return rows.error();
   if (untaken("kv", *rows, s.cfg.kv.partitions).empty())
-    if (auto reported = reported_accounts(*rows)) all["accounts"] = std::move(*reported);
+    if (auto reported = reported_accounts(*rows); !reported.empty()) all["accounts"] = std::move(reported);
   if (how_deep == depth::accounts) co_await add_stale_accounts(s, all);
   if (auto* store = all.if_contains("store"); store && store->as_object().contains("keys"))
     add_rates(store->as_object(), *rows);
