@@ -35,6 +35,12 @@ struct frames_options {
   bool json = false, no_identity = false;
 };
 
+struct repo_options {
+  std::string account;      ///< show: a DID or a handle
+  std::string status;       ///< list: one of account_words; empty: all
+  std::uint64_t limit = 0;  ///< list: end after this many; 0: never
+};
+
 /// The parsed command line of any command; each command reads its own fields.
 struct invocation {
   std::string command = "run";
@@ -44,7 +50,7 @@ struct invocation {
   std::string text;                ///< put: JSON, or "-"
   std::string by, of;              ///< likes
   std::string view;                ///< query, view, wait
-  std::string action;              ///< of config and view
+  std::string action;              ///< of config, repo and view
   std::vector<std::string> where;  ///< query: COL=VALUE
   std::vector<std::string> files;  ///< view check
   std::string directory = ".";     ///< init
@@ -54,6 +60,7 @@ struct invocation {
   std::size_t limit = 1000;
   tail_options tail;
   frames_options frames;
+  repo_options repo;
 };
 
 /// Parses the command line. An exit code when there is nothing left to do (--help, --version, a mistake).
@@ -98,6 +105,7 @@ int del(const invocation& i, const config& cfg);
 int likes(const invocation& i, const config& cfg);
 int query(const invocation& i, const config& cfg);
 int view_command(const invocation& i, const config& cfg);
+int repo_command(const invocation& i, const config& cfg);
 int wait(const invocation& i, const config& cfg);
 int tail(const invocation& i, const config& cfg);
 int frames(const invocation& i, const config& cfg);

@@ -25,9 +25,11 @@ void set_log(const config& cfg) {
 constexpr struct {
   std::string_view name;
   int (*call)(const cli::invocation&, const config&);
-} commands[] = {{"get", cli::get},     {"ls", cli::ls},         {"put", cli::put},           {"del", cli::del},
-                {"likes", cli::likes}, {"query", cli::query},   {"view", cli::view_command}, {"wait", cli::wait},
-                {"tail", cli::tail},   {"status", cli::status}, {"reset", cli::reset},       {"frames", cli::frames}};
+} commands[] = {{"get", cli::get},           {"ls", cli::ls},       {"put", cli::put},
+                {"del", cli::del},           {"likes", cli::likes}, {"query", cli::query},
+                {"view", cli::view_command}, {"wait", cli::wait},   {"tail", cli::tail},
+                {"status", cli::status},     {"reset", cli::reset}, {"repo", cli::repo_command},
+                {"frames", cli::frames}};
 
 int run_command(int argc, char** argv, std::span<const stage_entry> extra) {
   auto [what, exit_code] = cli::parse_command_line(argc, argv);

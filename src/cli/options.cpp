@@ -1,6 +1,7 @@
 // The command line, as CLI11 reads it.
 //
 // Owns: options and help texts. Does not know: what a command does.
+#include "account_text.hpp"
 #include "commands.hpp"
 #include "output.hpp"
 
@@ -42,14 +43,19 @@ void add_record_commands(CLI::App& app, invocation& i) {
   wait->add_option("--view", i.view, "Only this view");
 }
 
-void add_view_actions(CLI::App* view, invocation& i) {
-  view->require_subcommand(1);
-  const auto action = [&i, view](const char* name, const char* help, const char* example) {
-    auto* sub = view->add_subcommand(name, help);
+// Makes an action of `command`, which then needs one.
+auto actions_of(CLI::App* command, invocation& i) {
+  command->require_subcommand(1);
+  return [&i, command](const char* name, const char* help, const char* example) {
+    auto* sub = command->add_subcommand(name, help);
     sub->footer(std::string("Example:\n  ") + example);
     sub->callback([&i, name] { i.action = name; });
     return sub;
   };
+}
+
+void add_view_actions(CLI::App* view, invocation& i) {
+  const auto action = actions_of(view, i);
   action("list", "Every view with lag, rate and state", "recordkv view list --json")
       ->add_flag("--json", i.json, "One JSON object a line");
   auto* show = action("show", "One view's definition and state", "recordkv view show likes --toml > views/mine.toml");
@@ -81,6 +87,23 @@ void add_view_commands(CLI::App& app, invocation& i) {
   query->add_flag("--json", i.json, "One JSON object a line");
   add_view_actions(
       command(app, i, "view", "The views: list, definition, rebuild, tests", "recordkv view rebuild likes"), i);
+}
+
+void add_repo_commands(CLI::App& app, invocation& i) {
+  const auto action = actions_of(
+      command(app, i, "repo", "The accounts: which are known, and in which state", "recordkv repo show did:plc:…"), i);
+  auto* list = action("list", "One line for each account that has a state; counts on standard error",
+                      "recordkv repo list --status desynchronised");
+  list->add_option("--status", i.repo.status,
+                   "Only these: synchronised, desynchronised (records may be missing or stale), incomplete (not "
+                   "fetched in full), unverified, inactive (upstream)")
+      ->type_name("S")
+      ->check(CLI::IsMember(std::vector<std::string>(account_words.begin(), account_words.end())));
+  list->add_flag("--json", i.json, "One JSON object a line, as stored");
+  list->add_option("--limit", i.repo.limit, "End after this many lines")->type_name("N");
+  auto* show = action("show", "All that is known of one account", "recordkv repo show jay.example.com");
+  show->add_option("account", i.repo.account, "Its DID, or the handle that its DID document names")->required();
+  show->add_flag("--json", i.json, "The state as stored");
 }
 
 void add_tail_command(CLI::App& app, invocation& i) {
@@ -179,6 +202,7 @@ parsed parse_command_line(int argc, char** argv) {
       "recordkv up");
   add_record_commands(app, i);
   add_view_commands(app, i);
+  add_repo_commands(app, i);
   add_tail_command(app, i);
   add_frames_command(app, i);
   add_operator_commands(app, i);

@@ -36,11 +36,6 @@ result<place> parse_record_uri(const std::string& uri) {
   return place{std::string(u->authority), std::string(u->collection), std::string(u->rkey)};
 }
 
-task<unsigned> store_partitions(session s) {
-  auto meta = co_await kv::read_meta(s.nc, s.names());
-  co_return meta ? meta->partitions : s.cfg.kv.partitions;
-}
-
 task<int> print_record(session s, place p, invocation i) {
   if (auto there = co_await store_is_there(s); !there) co_return complain(there.error());
   const auto key = kv::record_key::of(p.did, p.collection, p.rkey, co_await store_partitions(s)).text();

@@ -76,6 +76,31 @@ void print_gaps(const json::object& all) {
   }
 }
 
+// The number that was counted is newer than the reported one, and comes with reasons.
+std::string stale_accounts(const json::object& all, const json::object& reported) {
+  const auto& counted = all.at("accounts_maybe_stale");
+  if (!counted.is_null()) return json::serialize(counted);
+  return reported.contains("desynchronised") ? text_of(reported, "desynchronised") : "an unknown number";
+}
+
+void print_accounts(const json::object& all) {
+  const auto* found = object_field(all, "accounts");
+  const auto reported = found ? *found : json::object{};
+  write_out("accounts     ");
+  if (reported.contains("known")) write_out("{} known, ", text_of(reported, "known"));
+  write_out("{} may be stale", stale_accounts(all, reported));
+  if (const auto* gaps = array_field(all, "gaps"); gaps && !gaps->empty())
+    write_out(", and those with events in a gap");
+  const char* before = ": ";
+  if (const auto* reasons = object_field(all, "accounts_stale_by_reason"))
+    for (const auto& [reason, n] : *reasons)
+      write_out("{}{} {}", std::exchange(before, ", "), std::string_view(reason), json::serialize(n));
+  before = "; ";
+  for (const char* what : {"incomplete", "unverified"})
+    if (reported.contains(what)) write_out("{}{} {}", std::exchange(before, ", "), text_of(reported, what), what);
+  write_out("\n");
+}
+
 void print_ends(const json::object& all) {
   print_gaps(all);
   for (const auto& name : all.at("missing").as_array())
@@ -86,15 +111,7 @@ void print_ends(const json::object& all) {
       write_out("not ready    {}\n", marked("31", std::string(why.as_string())));
   for (const auto& said : all.at("warnings").as_array())
     write_out("{:<12} {}\n", "WARNING", marked("33", std::string(said.as_string())));
-  const auto& stale = all.at("accounts_maybe_stale");
-  const bool gaps = all.contains("gaps") && !all.at("gaps").as_array().empty();
-  write_out("accounts     {} may be stale{}", stale.is_null() ? "an unknown number" : json::serialize(stale),
-            gaps ? ", and those with events in a gap" : "");
-  const char* before = ": ";
-  if (const auto* reasons = all.if_contains("accounts_stale_by_reason"); reasons && reasons->is_object())
-    for (const auto& [reason, n] : reasons->get_object())
-      write_out("{}{} {}", std::exchange(before, ", "), std::string_view(reason), json::serialize(n));
-  write_out("\n");
+  print_accounts(all);
 }
 
 void print_text(const json::object& all) {

@@ -1,9 +1,9 @@
 #include "status_facts.hpp"
 
+#include "account_facts.hpp"
 #include "lock_table.hpp"
 #include "readiness.hpp"
 #include "recordkv/kv/bucket.hpp"
-#include "recordkv/kv/known_accounts.hpp"
 #include "recordkv/kv/partition_set.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/source_gaps.hpp"
@@ -22,36 +22,6 @@
 namespace recordkv::cli {
 namespace json = boost::json;
 namespace {
-
-constexpr std::uint64_t countable_accounts = 2'000'000;
-
-// Desynchronised accounts, in total and by reason. An account may have several reasons.
-struct stale_accounts {
-  kv::known_accounts all;
-  std::map<std::string, kv::known_accounts, std::less<>> by_reason;
-
-  void add(std::string_view encoded_did, std::string_view reasons) {
-    all.add(encoded_did);
-    if (reasons.empty()) reasons = "unknown";  // written before there were reasons
-    for (const auto word : std::views::split(reasons, ','))
-      by_reason[std::string(word.begin(), word.end())].add(encoded_did);
-  }
-};
-
-// The state of such an account has the header `status`. nullopt: not known, or too many accounts to count here.
-task<std::optional<stale_accounts>> count_stale(session s) {
-  auto repo = co_await nats::stream_info(s.nc, kv::store_names::stream_of(s.names().repo()));
-  if (!repo && repo.error().code == errc::not_found) co_return stale_accounts{};
-  if (!repo || repo->messages > countable_accounts) co_return std::nullopt;
-  meters counters;
-  stale_accounts stale;
-  auto count = [&](std::string_view encoded_did, const nats::message& m) {
-    if (!m.header_value("status").empty()) stale.add(encoded_did, m.header_value("reasons"));
-  };
-  auto read = co_await kv::read_states(s.nc, s.names(), s.facts.api_level, counters, count);
-  if (!read) co_return std::nullopt;
-  co_return stale;
-}
 
 // The consumer's own numbers show a stall even if its process cannot report it.
 task<json::object> consumer_facts(session s, std::string stream, std::string name) {
@@ -211,16 +181,11 @@ task<result<json::object>> system_facts(session s, depth how_deep) {
     if (ingest->messages >= static_cast<std::uint64_t>(s.cfg.ingest.max_msgs)) all["buffer"].as_object()["full"] = true;
   }
   if (how_deep != depth::stages) all["gaps"] = co_await gap_facts(s);
-  if (how_deep == depth::accounts) {
-    const auto stale = co_await count_stale(s);
-    all["accounts_maybe_stale"] = stale ? json::value(stale->all.size()) : json::value(nullptr);
-    json::object reasons;
-    if (stale)
-      for (const auto& [reason, accounts] : stale->by_reason) reasons[reason] = accounts.size();
-    all["accounts_stale_by_reason"] = std::move(reasons);
-  }
   auto rows = co_await stage_facts(s);
   if (!rows) co_return rows.error();
+  if (untaken("kv", *rows, s.cfg.kv.partitions).empty())
+    if (auto reported = reported_accounts(*rows); !reported.empty()) all["accounts"] = std::move(reported);
+  if (how_deep == depth::accounts) co_await add_stale_accounts(s, all);
   if (auto* store = all.if_contains("store"); store && store->as_object().contains("keys"))
     add_rates(store->as_object(), *rows);
   all["missing"] = missing_parts(s.cfg, *rows);

@@ -61,6 +61,11 @@ task<result<std::vector<std::string>>> record_buckets(nats::connection& nc) {
   co_return out;
 }
 
+task<unsigned> store_partitions(session s) {
+  auto meta = co_await kv::read_meta(s.nc, s.names());
+  co_return meta ? meta->partitions : s.cfg.kv.partitions;
+}
+
 task<result<void>> store_is_there(session s) {
   auto there = co_await nats::stream_info(s.nc, s.names().store());
   if (there) co_return result<void>{};

@@ -14,6 +14,14 @@ std::string repo_key(std::string_view did, unsigned partitions) {
   return partition_of(did, partitions) + "." + encode_part(did);
 }
 
+std::string_view account_of_repo_key(std::string_view key) noexcept {
+  const auto dot = key.find('.');
+  const auto label = key.substr(0, dot);
+  if (dot == key.npos || label.empty() || label.find_first_not_of("0123456789abcdef") != label.npos) return {};
+  const auto account = key.substr(dot + 1);
+  return account.starts_with("did/3A") && account.find('.') == account.npos ? account : std::string_view{};
+}
+
 void repo_state::desynchronise(std::string_view reason, std::string why) {
   constexpr std::size_t max_reasons = 8;
   status = "desynchronised";

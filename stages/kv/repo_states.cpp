@@ -26,7 +26,7 @@ task<> repo_states::learn_known_accounts(std::function<bool()> go_on) {
                                                std::move(go_on));
   accounts_known_ = read.has_value();
   if (accounts_known_)
-    log::info("kv", "{} accounts have a state", known_.size());
+    log::info("kv", "{} account{} a state", known_.size(), known_.size() == 1 ? " has" : "s have");
   else if (read.error().code != errc::closed)
     log::warn("kv", "reading which accounts have a state: {}; each new account costs a round trip until the next start",
               read.error().text);

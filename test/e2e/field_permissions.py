@@ -127,9 +127,12 @@ class ShippedUsersTest(unittest.TestCase):
             rig.settings["nats.url"] = rig.url_of("admin")
             self.assertEqual(rig.command("put", LIKE, '{"$type":"app.bsky.feed.like"}').returncode, 0)
             rig.settings["nats.url"] = rig.url_of("readonly")
-            for words in (("get", LIKE), ("ls", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"), ("status", "--json"), ("status",)):
+            for words in (("get", LIKE), ("ls", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"), ("status", "--json"), ("status",),
+                          ("repo", "list")):
                 done = rig.command(*words)
                 self.assertEqual(done.returncode, 0, f"{words}: {done.stdout}{done.stderr}")
+            shown = rig.command("repo", "show", done.stdout.split()[0])
+            self.assertEqual(shown.returncode, 0, shown.stderr)
             done = rig.command("put", LIKE, '{"$type":"app.bsky.feed.like"}')
             self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
             for part in parts:

@@ -1,9 +1,11 @@
-// The accounts' states on a real server: which of them are known to have none.
+// The accounts' states on a real server: reading all of them, and which accounts are known to have none.
 #include "repo_states.hpp"
 
 #include "../support/nats_process.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
+
+#include <map>
 
 using namespace recordkv;
 using namespace recordkv::test;
@@ -59,4 +61,38 @@ TEST_CASE("a state that can't be read is the fault of its account alone") {
   REQUIRE(found.size() == 2);
   CHECK(found[0].error().code == errc::malformed);
   CHECK(found[1]->state.rev == rev);
+}
+
+TEST_CASE("the keys of bucket repo that belong to no account are no states") {
+  states_rig rig;
+  rig.write(alice, kv::to_json({.did = alice, .rev = rev}));
+  rig.publish("$KV.repo.at.3", "{}");
+  rig.publish("$KV.repo.want." + kv::encode_part(bob), "{}");
+  kv::known_accounts known;
+  REQUIRE(rig.run(kv::read_known_accounts(rig.nc, "record", rig.api_level(), rig.counted, known, [] { return true; })));
+  CHECK(known.size() == 1);
+  CHECK(known.contains(kv::encode_part(alice)));
+
+  CHECK(kv::account_of_repo_key(kv::repo_key(alice, 16)) == kv::encode_part(alice));
+  CHECK(kv::account_of_repo_key(kv::repo_key(bob, 256)) == kv::encode_part(bob));
+  for (const auto* key : {"", "meta", "1", "at.a", "1.", ".did/3Aplc/3Aa", "1.did", "1.did/3Aplc/3Aa.b", "g.did/3Aa"})
+    CHECK(kv::account_of_repo_key(key).empty());
+}
+
+TEST_CASE("a state that is written while all are read is read as well, with its value when that is asked for") {
+  states_rig rig;
+  rig.write(alice, kv::to_json({.did = alice, .rev = rev}));
+  asio::io_context aside;  // the other loop writes while the reading stands still
+  nats::connection other(aside);
+  REQUIRE(other.start({.url = rig.server.url()}));
+  std::map<std::string, std::string, std::less<>> read;
+  auto show = [&](std::string_view account, const nats::message& m) {
+    read.emplace(account, m.data());
+    kv::write late{.key = kv::repo_key(bob, 16), .value = kv::to_json({.did = bob, .rev = rev})};
+    if (read.size() == 1) REQUIRE(run_coroutine(aside, kv::bucket(other, "repo").update(std::move(late)))->has_value());
+  };
+  REQUIRE(rig.run(kv::read_states(rig.nc, "record", rig.api_level(), rig.counted, kv::state_parts::headers_and_value,
+                                  std::move(show))));
+  REQUIRE(read.size() == 2);
+  CHECK(kv::parse_repo_state(read.at(kv::encode_part(bob)))->did == bob);
 }

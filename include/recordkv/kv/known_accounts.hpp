@@ -28,12 +28,14 @@ class known_accounts {
   std::unordered_set<std::uint64_t> hashes_;
 };
 
-/// Calls `show` for each state of bucket `repo`, with enc(did) and the message's headers. It reads to the sequence
-/// that was the last at the beginning, about 300,000 states a second. An account may be shown more than once: its
-/// state is written meanwhile, or reading starts again after a reconnect. Ends early with errc::closed when `go_on`
-/// returns false.
+enum class state_parts { headers, headers_and_value };
+
+/// Calls `show` for each state of bucket `repo`, with enc(did) and the message, which may be a delete marker. Headers
+/// alone come at about 300,000 a second. Reading ends when it has caught up with the stage that writes states. An
+/// account may be shown more than once: its state is written meanwhile, or reading starts again after a reconnect.
+/// Ends early with errc::closed when `go_on` returns false.
 task<result<void>> read_states(
-    nats::connection& nc, store_names names, int api_level, meters& counters,
+    nats::connection& nc, store_names names, int api_level, meters& counters, state_parts what,
     std::function<void(std::string_view encoded_did, const nats::message&)> show,
     std::function<bool()> go_on = [] { return true; });
 

@@ -40,6 +40,8 @@ struct repo_state {
 
 /// "{partition}.{enc(did)}"
 std::string repo_key(std::string_view did, unsigned partitions);
+/// enc(did) of such a key. Empty: the key belongs to no account, as `meta`, `at.{p}` and `want.{enc(did)}`.
+std::string_view account_of_repo_key(std::string_view key) noexcept;
 std::string to_json(const repo_state& s);
 /// errc::malformed when it is not such a JSON object. Unknown fields are ignored.
 result<repo_state> parse_repo_state(std::string_view json);
