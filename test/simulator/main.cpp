@@ -44,7 +44,7 @@ fast. CIDs are the true ones of the records. A finite history is made before "li
 is complete by then; an endless one writes its truth when it is ended by SIGINT or SIGTERM. GET / tells how far it is,
 GET /truth gives the truth of the events so far.
 
---network signed is a relay, PDS hosts and a PLC directory with real signatures, told as com.atproto.sync.subscribeRepos:
+--network signed is a relay, PDS hosts and a PLC directory with real signatures, told as subscribeRepos tells it:
   recordkv-sim --network signed --seed 7 --accounts 1000 --events 20000 --fault forged=3,gap=2
   prints the addresses of all parts, the relay's last; faults and the truth are under /control/ there
   recordkv-sim --network signed --accounts 200000 --settled 100 --events 500000 --record frames.bin

@@ -1,7 +1,7 @@
 // One account's repo, and how a commit changes it.
 //
 // Owns: the signed commit, the ops of a change with what was there before, the CAR that proves it.
-// Does not know: who signs why, the stream, faults.
+// Does not know: why anything is signed, the stream, faults.
 #pragma once
 
 #include "keys.hpp"
