@@ -76,7 +76,7 @@ std::string_view partial_tree::replace(std::string_view key, std::string_view va
 
 std::string_view partial_tree::insert(std::string_view key, std::string_view value) {
   const leaf l{key, value, tree_height(key)};
-  if (root_.empty()) level_ = l.height;
+  if (root_.empty()) level_ = l.height;  // an emptied tree does not keep its level
   for (; level_ < l.height; ++level_) {
     auto& top = make();
     top.before = root_;
@@ -166,7 +166,7 @@ std::string_view partial_tree::merge(tree_link& left, tree_link right, unsigned 
   return {};
 }
 
-/// Takes nodes without keys off the top. An emptied tree begins again at level 0.
+/// Takes nodes without keys off the top.
 std::string_view partial_tree::trim() {
   while (root_.node != nullptr && root_.node->entries.empty()) {
     root_ = root_.node->before;
@@ -175,7 +175,6 @@ std::string_view partial_tree::trim() {
     if (flaw == missing_node) return {};
     if (!flaw.empty()) return flaw;
   }
-  if (root_.empty()) level_ = 0;
   return {};
 }
 

@@ -72,7 +72,7 @@ class partial_tree {
   const car& blocks_;
   tree_keys keys_;
   tree_link root_;      // empty: the tree has no entries
-  unsigned level_ = 0;  // of the top node; 0 for an empty tree
+  unsigned level_ = 0;  // of the top node; without one, not used
   std::deque<tree_node> nodes_;
   std::array<std::byte, 4096> first_memory_;
   std::pmr::monotonic_buffer_resource memory_{first_memory_.data(), first_memory_.size()};  // of keys

@@ -83,6 +83,10 @@ std::string_view read_entries(cbor::reader& r, tree_keys keys, std::pmr::memory_
   return {};
 }
 
+bool has_child(const tree_node& node) {
+  return !node.before.empty() || std::ranges::any_of(node.entries, [](const auto& e) { return !e.after.empty(); });
+}
+
 void append_link_or_null(std::string& out, const tree_link& link) {
   if (link.cid.empty()) {
     cbor::append_null(out);
@@ -151,9 +155,7 @@ std::string_view level_of_top(const tree_node& top, unsigned& level) {
 std::string_view check_place(const tree_node& node, unsigned level, key_range range) {
   if (node.blank()) return "empty_node";
   // Links lead one level down each time, so no way through a tree is endless, whatever its links say.
-  if (level == 0 &&
-      (!node.before.empty() || std::ranges::any_of(node.entries, [](const tree_entry& e) { return !e.after.empty(); })))
-    return "level";
+  if (level == 0 && has_child(node)) return "level";
   if (node.entries.empty()) return {};
   if (node.entries.front().key <= range.after) return "order";
   if (!range.before.empty() && node.entries.back().key >= range.before) return "order";

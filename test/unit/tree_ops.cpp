@@ -1,7 +1,7 @@
 // The ops of a commit, checked and undone.
-#include "tree_model.hpp"
-
+#include "partial_tree.hpp"
 #include "recordkv/atproto/frame.hpp"
+#include "tree_model.hpp"
 
 using namespace recordkv;
 using namespace recordkv::atproto;
@@ -72,6 +72,18 @@ TEST_CASE("a tree that was exchanged as a whole passes through the empty tree") 
   check_proven({{{low, one}}, {remove(low, one), create(high, two)}});
   check_proven({{{low, one}}, {create(high, two), remove(low, one)}});
   check_proven({{{high, one}}, {create(low, two), remove(high, one)}});
+}
+
+TEST_CASE("an emptied tree does not keep its level") {
+  const auto tree = test::model_of({{high, one}});
+  const test::made_car blocks(tree.blocks);
+  partial_tree partial(*blocks, tree.root, tree_keys::paths);
+  CHECK(partial.open() == "");
+  CHECK(partial.remove(high) == "");
+  CHECK((partial.root() == empty_tree()));
+  CHECK(partial.insert(low, two) == "");
+  CHECK((partial.root() == test::model_of({{low, two}}).root));
+  CHECK(partial.find(low).cid == two);
 }
 
 TEST_CASE("a commit without ops leaves the tree as it was, and needs no block") {

@@ -1,5 +1,4 @@
-// Each rule of a valid tree, with a tree that breaks only this rule. F: "Merkle search tree" of the repository
-// specification.
+// Each rule of a valid tree, with a tree that breaks only this rule.
 #include "tree_model.hpp"
 
 using namespace recordkv;

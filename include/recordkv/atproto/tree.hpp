@@ -17,8 +17,8 @@
 namespace recordkv::atproto {
 
 inline constexpr std::size_t max_tree_key = 1024;  ///< bytes of a path
-inline constexpr unsigned max_tree_height =
-    128;  ///< a digest of 256 bits has no more; each level costs four times more
+/// A digest of 256 bits gives no more. Each level costs the maker of a key four times as many hashes.
+inline constexpr unsigned max_tree_height = 128;
 
 /// The height of a key: half the number of leading zero bits of its SHA-256, rounded down.
 unsigned tree_height(std::string_view key);
@@ -71,12 +71,11 @@ struct ops_proof {
 };
 
 /// Checks the ops against the tree with root `after`, then undoes them on it: deletes first, then the others in reverse
-/// order; if a node is missing then, all in reverse order. Any order that arrives at a root is a proof. `blocks` holds
-/// at least the nodes on the way.
+/// order. No other order needs fewer nodes. `blocks` holds at least the nodes on the way.
 ///
-/// Bounds: an op reads at most three ways down the tree, and a way has at most max_tree_height + 1 nodes. In one order
-/// no block with keys is read twice, because they would be out of place the second time. So time and memory grow with
-/// ops and blocks, which read_commit() limits.
+/// Bounds: an op reads at most three ways down the tree, and a way has at most max_tree_height + 1 nodes. No block with
+/// keys is read twice, because they would be out of place the second time. So time and memory grow with ops and blocks,
+/// which read_commit() limits.
 ops_proof prove_ops(const car& blocks, std::string_view after, const std::vector<op_view>& ops,
                     tree_keys keys = tree_keys::paths);
 
