@@ -12,7 +12,7 @@ up() {
   demo "$@"
 }
 
-# Runs the simulated network, and recordkv following it. A signal is passed to recordkv, which drains. Then the network
+# Runs the simulated network with keys and signatures, and recordkv following it. A signal is passed to recordkv, which drains. Then the network
 # ends.
 demo() {
   local url=
@@ -20,19 +20,21 @@ demo() {
   # Event times are apart by the rate (rate 0: 2 µs), and the simulated past ends now.
   local rate=${RECORDKV_DEMO_RATE:-200} step=2
   [ "$rate" -eq 0 ] || step=$((1000000 / rate > 2 ? 1000000 / rate : 2))
-  "$build_dir/test/recordkv-sim" --die-with-parent --events 0 --past 20000 --rate "$rate" --step "$step" \
-    --base "$(($(date +%s) * 1000000 - 20000 * step))" --print 3 >"$sim_out" 2>&1 &
+  "$build_dir/test/recordkv-sim" --network signed --die-with-parent --events 0 --past 20000 --rate "$rate" \
+    --step "$step" --base "$(($(date +%s) * 1000000 - 20000 * step))" --print 3 >"$sim_out" 2>&1 &
   sim_pid=$! main_pid=
   trap 'kill $sim_pid 2>/dev/null || true; wait $sim_pid 2>/dev/null || true; rm -f "$sim_out"' EXIT
   while [ -z "$url" ]; do
     kill -0 $sim_pid 2>/dev/null || { cat "$sim_out" >&2; die "the simulated network did not start"; }
-    url=$(grep -oE 'ws://[0-9.:]+' "$sim_out" | head -n1 || true)
+    url=$(sed -n 's/^listening //p' "$sim_out")
     [ -n "$url" ] || read -rt 0.1 <> <(:) || true
   done
-  echo "demo    a simulated network at $url"
-  grep -v '^listening' "$sim_out" || true
-  "$build_dir/src/cli/recordkv" \
-    --set source.kind=jetstream --set "source.url=$url" --set source.start=oldest "$@" up &
+  local plc
+  plc=$(sed -n 's/^plc //p' "$sim_out")
+  echo "demo    a simulated relay at $url, a PDS, and a directory of DIDs at $plc"
+  grep -E '^(post|  liked|  …)' "$sim_out" || true
+  "$build_dir/src/cli/recordkv" --set "source.url=$url" --set source.start=oldest \
+    --set "identity.plc_url=$plc" --set identity.allow_private_hosts=true "$@" up &
   main_pid=$!
   trap 'kill -TERM $main_pid 2>/dev/null' TERM HUP
   # Ctrl-C on a terminal reaches recordkv by itself. A second signal would end it at once, without draining.
