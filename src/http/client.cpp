@@ -139,6 +139,7 @@ task<result<answer>> client::impl::get(url what, get_limits limits) {
 // --- idle connections ---
 
 std::shared_ptr<connection> client::impl::take_idle(const std::string& origin) {
+  std::erase_if(idle_, [](const auto& line) { return !line->reusable(); });
   const auto found = std::ranges::find_if(idle_, [&](const auto& line) { return line->origin() == origin; });
   if (found == idle_.end()) return nullptr;
   auto line = *found;

@@ -80,6 +80,11 @@ task<result<answer>> connection::ask(const url& what, const get_limits& limits) 
   co_return co_await exchange(socket_, what, limits);
 }
 
+bool connection::reusable() const noexcept {
+  boost::system::error_code ec;
+  return reusable_ && socket_.available(ec) == 0 && !ec;
+}
+
 void connection::drop() noexcept {
   boost::system::error_code ignored;
   socket_.close(ignored);

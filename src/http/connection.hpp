@@ -27,8 +27,8 @@ class connection {
   task<result<answer>> ask(const url& what, const get_limits& limits);
 
   const std::string& origin() const noexcept { return origin_; }
-  /// The last answer is complete, and the host has not announced an end.
-  bool reusable() const noexcept { return reusable_; }
+  /// The last answer is complete, the host has not announced an end, and nothing has come since.
+  bool reusable() const noexcept;
   void drop() noexcept;
 
   std::chrono::steady_clock::time_point idle_since;

@@ -169,6 +169,23 @@ TEST_CASE("GET: bytes behind an answer are never taken for the next one") {
     return out;
   };
   for (int i = 0; i < 3; ++i) CHECK(rig.get_path("/")->body == "x");
+  CHECK(rig.server.connections == 3);
+}
+
+TEST_CASE("GET: nor bytes that come while a connection is idle") {
+  get_rig rig;
+  rig.server.answer = [](std::string_view) {
+    auto out = http_reply(200, "x");
+    out.after = then::endless;
+    out.again = http_reply(408, "too late").bytes;
+    return out;
+  };
+  for (int i = 1; i <= 3; ++i) {
+    CHECK(rig.get_path("/")->body == "x");
+    const int before = rig.server.sent_again;
+    REQUIRE(comes_true(rig.io, [&] { return rig.server.sent_again > before; }));
+    CHECK(rig.server.connections == i);
+  }
 }
 
 TEST_CASE("GET: only public hosts and their two ports") {

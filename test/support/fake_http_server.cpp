@@ -86,8 +86,10 @@ task<bool> fake_http_server::say(Stream& stream, reply what) {
     co_await timer.async_wait(use_task);
     std::tie(ec, n) = co_await asio::async_write(stream, asio::buffer(what.again.data() + i, 1), use_task);
   }
-  while (!ec && what.after == then::endless)
+  while (!ec && what.after == then::endless) {
     std::tie(ec, n) = co_await asio::async_write(stream, asio::buffer(what.again), use_task);
+    ++sent_again;
+  }
   char byte = 0;
   while (!ec && what.after == then::mute)
     std::tie(ec, n) = co_await stream.async_read_some(asio::buffer(&byte, 1), use_task);

@@ -54,7 +54,8 @@ class fake_http_server {
   int connections = 0;                                       ///< accepted in all
   int waiting = 0;                                           ///< held now
   int most_waiting = 0;
-  int left = 0;  ///< connections that have ended
+  int sent_again = 0;  ///< how often an endless reply has been continued
+  int left = 0;        ///< connections that have ended
   event release;
 
  private:
