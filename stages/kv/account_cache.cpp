@@ -7,6 +7,7 @@ namespace recordkv::stages {
 bool set_key(account& a, const std::string& multikey) {
   auto key = atproto::public_key::from_multikey(multikey);
   if (!key) return false;
+  if (a.newest.key != multikey) a.key_unsaved = true;
   a.key = *key;
   a.newest.key = multikey;
   return true;

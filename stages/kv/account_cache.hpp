@@ -45,6 +45,7 @@ struct account {
   std::size_t chosen = 0;  ///< events that were taken from the order, and are not applied yet
   std::size_t look_ups = 0;                ///< of its identity, under way or waiting
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
+  bool key_unsaved = false;                ///< a look-up has changed the key since the state was handed on to be written
   std::string_view look_up_failure;        ///< a word: the last look-up failed, and no event has been told yet
   std::optional<std::chrono::steady_clock::time_point> doubted;  ///< when a bad signature last caused a look-up
   std::list<std::string>::iterator recent;

@@ -97,7 +97,9 @@ void applier::ignore(kv_event e, std::string_view why) {
 void applier::drop(kv_event e, std::string_view reason) {
   if (reason == "bad_signature") counters_.add("verdicts", reason);
   count_skipped(e, reason, reason);
-  settles_.add(out_.skip(), std::move(e), nullptr);
+  account& a = accounts_.use(e.what.did);
+  const bool keep_key = a.known() && a.key_unsaved;  // else the old key would be believed again after a restart
+  settles_.add(out_.skip(), std::move(e), keep_key ? &a : nullptr);
 }
 
 void applier::give_up(kv_event e, std::string_view failure) {

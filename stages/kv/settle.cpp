@@ -25,7 +25,10 @@ settlement::settlement(nats::inbox& in, nats::outbox& out, state_port states, mi
       counters_(counters) {}
 
 void settlement::add(nats::ordinal last, kv_event&& e, account* changed) {
-  if (changed) ++changed->held;
+  if (changed) {
+    ++changed->held;
+    changed->key_unsaved = false;
+  }
   bytes_ += e.bytes;
   waiting_.push_back(
       {last, std::move(e.from), changed, e.bytes, changed ? changed->newest : kv::repo_state{}, clock::now()});

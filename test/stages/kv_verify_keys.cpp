@@ -111,6 +111,19 @@ TEST_CASE("after a bad signature the key is looked up once, and the commit is ve
   CHECK(rig.in.settled == numbers{1, 2});
 }
 
+TEST_CASE("a key that a bad signature has brought to light is kept, although the event itself is dropped") {
+  verify_rig rig;
+  rig.states.stand(verified_at(alice, 1));
+  rig.directory.says.insert_or_assign(alice, identity_with('B'));
+  rig.start();
+  rig.in.deliver(signed_frame{.n = 2, .signer = 'C'}.bytes());
+  REQUIRE(rig.settles(1));
+  CHECK(rig.skipped("bad_signature") == 1);
+  CHECK(rig.states.find(alice)->key == multikey('B'));
+  CHECK(rig.stored(alice, 1));
+  CHECK_FALSE(rig.states.find(alice)->stale());
+}
+
 TEST_CASE("a directory that lags behind its hosts is asked once more") {
   verify_rig rig;
   rig.states.stand(verified_at(alice, 1));
