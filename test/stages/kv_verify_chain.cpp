@@ -25,8 +25,8 @@ struct chain_rig : verify_rig {
     now_at = std::max(now_at, seq);
     for (const auto& [did, versions] : documents.as_object())
       if (versions.at(0).at("fromSeq").to_number<std::uint64_t>() <= now_at)
-        directory.says.insert_or_assign(
-            std::string(did), identity::account_identity{.key = key_at(documents, did, now_at).multikey()});
+        directory.says.insert_or_assign(std::string(did),
+                                        identity::account_identity{.key = key_at(documents, did, now_at).multikey()});
   }
 
   boost::json::value documents;

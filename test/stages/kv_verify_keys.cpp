@@ -50,7 +50,8 @@ TEST_CASE("an account whose key is being looked up holds up no other, and keeps 
   verify_rig rig;
   rig.directory.keep_waiting(alice);
   rig.start();
-  rig.in.deliver({signed_frame{.n = 1}.bytes(), signed_frame{.did = bob, .n = 1}.bytes(), signed_frame{.n = 2}.bytes()});
+  rig.in.deliver(
+      {signed_frame{.n = 1}.bytes(), signed_frame{.did = bob, .n = 1}.bytes(), signed_frame{.n = 2}.bytes()});
   REQUIRE(rig.settles(1));
   rig.in.deliver({signed_frame{.n = 3}.bytes(), signed_frame{.did = bob, .n = 2}.bytes()});
   REQUIRE(rig.settles(2));

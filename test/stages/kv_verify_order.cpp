@@ -27,10 +27,16 @@ struct history {
     switch (random() % 12) {
       case 0: return identity_frame(did);
       case 1: return account_frame(did, random() % 2 == 0, "deactivated");
-      case 2: f.n = last; return f.bytes();            // a repetition
-      case 3: f.n = ++last; f.flawed = true; return f.bytes();
+      case 2: f.n = last; return f.bytes();  // a repetition
+      case 3:
+        f.n = ++last;
+        f.flawed = true;
+        return f.bytes();
       case 4: f.n = ++last; return f.sync();
-      case 5: f.n = last += 2; f.before = last - 2; return f.bytes();
+      case 5:
+        f.n = last += 2;
+        f.before = last - 2;
+        return f.bytes();
       default: ++last; return f.bytes();
     }
   }

@@ -61,8 +61,7 @@ TEST_CASE("a verified break of the chain marks its account, and is applied all t
     signed_frame commit;
     std::string reason;
   };
-  for (const auto& b :
-       {broken{{.n = 4}, "gap"}, broken{{.n = 4, .no_prev_data = true}, "no_prev_data"}}) {
+  for (const auto& b : {broken{{.n = 4}, "gap"}, broken{{.n = 4, .no_prev_data = true}, "no_prev_data"}}) {
     INFO(b.reason);
     verify_rig rig;
     rig.states.stand(verified_at(alice, 2));
@@ -81,7 +80,8 @@ TEST_CASE("X14: a signed commit whose tree does not prove its ops marks its acco
   verify_rig rig;
   rig.states.stand(verified_at(alice, 2));
   rig.start();
-  rig.in.deliver({signed_frame{.n = 3, .flawed = true}.bytes(), signed_frame{.did = bob, .n = 1, .flawed = true}.bytes()});
+  rig.in.deliver(
+      {signed_frame{.n = 3, .flawed = true}.bytes(), signed_frame{.did = bob, .n = 1, .flawed = true}.bytes()});
   REQUIRE(rig.settles(2));
   CHECK(rig.out.sent.empty());
   CHECK(rig.counters.value("verdicts", "discontinuity") == 2);
@@ -192,7 +192,7 @@ TEST_CASE("X11: a host that is behind, or holds back, does not make its accounts
   }
 }
 
-TEST_CASE("where commits are signed, what anybody can make marks no account") {
+TEST_CASE("where commits are signed, what is not signed marks no account") {
   verify_rig rig;
   rig.states.stand(verified_at(alice, 2));
   rig.start();
