@@ -26,7 +26,7 @@ bool applier::needs_verdict(const account& a, const kv_event& e) const {
 std::string_view applier::without_effect(const account& a, const kv_event& e) const {
   const auto& what = e.what;
   const bool commit = what.kind == event_kind::commit;
-  if (strict(e) && inactive(a.newest)) return "inactive";
+  if (inactive(a.newest) && strict(e)) return "inactive";
   if (commit ? is_repetition(a, what) && !lost_by_lateness(a, e) : what.rev <= a.newest.rev) return "older";
   if (!commit && !a.known()) return "not_begun";
   if (commit && a.newest.rev.empty() &&

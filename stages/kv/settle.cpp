@@ -93,6 +93,7 @@ task<result<void>> settlement::write_states() {
   for (std::size_t i = 0; i < accounts.size(); ++i) {
     accounts[i]->seq = (*saved)[i];
     accounts[i]->dirty = false;
+    accounts[i]->durable = {};  // it is not read again, and there are many accounts
   }
   counters_.add("states_written", {}, accounts.size());
   co_return result<void>{};
