@@ -1,6 +1,9 @@
 // The order of events while they wait for states, keys and verdicts; what waiting costs; how waiting ends.
 #include "kv_verify_rig.hpp"
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+
 #include <random>
 
 using namespace recordkv;
@@ -129,7 +132,8 @@ outcome all_at_once(unsigned seed, unsigned workers, std::size_t cached) {
   rig.start();
   for (std::size_t at = 0; at < h.messages.size();) {
     const auto n = std::min<std::size_t>(1 + random() % 60, h.messages.size() - at);
-    rig.in.deliver({h.messages.begin() + static_cast<long>(at), h.messages.begin() + static_cast<long>(at + n)});
+    const auto first = h.messages.begin() + static_cast<std::ptrdiff_t>(at);
+    rig.in.deliver(std::vector<std::string>(first, first + static_cast<std::ptrdiff_t>(n)));
     at += n;
     for (auto turns = random() % 100; turns > 0; --turns) rig.io.poll_one();
   }
