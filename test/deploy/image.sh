@@ -23,6 +23,7 @@ pause() { read -rt 0.2 <> <(:) || true; }
 
 finish() {
   local code=$? pid
+  [ -z "${inside:-}" ] || kill -KILL "$inside" 2>/dev/null || true  # its change of user ends unshare's --kill-child
   for pid in "${started[@]}"; do kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
   [ $code = 0 ] || tail -n 25 "$scratch"/*.log >&2 2>/dev/null || true
   store rm --all >/dev/null 2>&1 || true
@@ -148,7 +149,10 @@ check_container() {
 }
 
 likes_of() { in_container recordkv likes --of "$1" --limit 1000000 | awk '{print $1}' | sort -u; }
-likes_agree() { [ "$(likes_of "$post" 2>/dev/null)" = "$(sort -u "$scratch/likers")" ]; }
+likes_agree() {  # as many as the simulator says, and those that it names are among them
+  likes_of "$post" >"$scratch/found" 2>/dev/null && [ "$(wc -l <"$scratch/found")" = "$likes" ] &&
+    [ -z "$(sort -u "$scratch/likers" | comm -23 - "$scratch/found")" ]
+}
 healthy() { in_container "${health[@]}" >/dev/null 2>&1; }
 unreachable() { in_container "${health[@]}" >/dev/null 2>&1 && return 1 || [ $? = 3 ]; }
 
@@ -166,6 +170,7 @@ start_network() {
   wait_until 60 "the simulator listens" grep -q '^listening' "$scratch/sim.log"
   network=$(awk '$1 == "listening" {print $2}' "$scratch/sim.log")
   post=$(awk '$1 == "post" {print $2; exit}' "$scratch/sim.log")
+  likes=$(awk '$1 == "post" {print $4; exit}' "$scratch/sim.log")
   awk '$1 == "liked" {print $3}' "$scratch/sim.log" >"$scratch/likers"
   [ -s "$scratch/likers" ] || die "the simulator named no likes"
 }
