@@ -167,7 +167,7 @@ step('a directory that names a wrong key keeps that account out of the store, an
     none(differences(expected, await readStore(nats.nc, 'misled'), { gone, mine: notBobs }));
     return (await (await jetstreamManager(nats.nc)).streams.info('misled_ingest')).state.messages === 0;
   }, { within: PATIENCE, every: 250, alive: [misled, nats.child] });
-  assert.deepEqual([...(await readStore(nats.nc, 'misled')).keys()].filter(bob.owns), []);
+  assert.deepEqual([...(await readStore(nats.nc, 'misled')).keys()].filter(bob.owns).slice(0, 3), []);
   assert.ok(directory.lies() > 0, 'the false document was never asked for');
   assert.ok(!(await readStore(nats.nc, 'misled_repo')).has(bob.stateKey), 'a state of which no signed commit tells');
   assert.deepEqual(await misled.stop(30_000), { code: 0, signal: null }, misled.report());
