@@ -1,9 +1,13 @@
 // Owns: proof against an implementation that is not ours. A real PDS and PLC directory run on loopback, and recordkv
-// follows the PDS's firehose. The store must come to equal what the PDS itself lists: every record by value and CID,
-// nothing more, and a delete marker where something was deleted. Also after kill -9 half way.
+// follows the PDS's firehose and verifies every commit. The store must come to equal what the PDS itself lists: every
+// record by value and CID, nothing more, and a delete marker where something was deleted. Also after kill -9 half way,
+// new handles and new signing keys. Without repair, an account that was deactivated is only named.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import { jetstreamManager } from '@nats-io/jetstream';
+
+import { startFalseDirectory } from './false_directory.mjs';
 import { PdsNetwork } from './pds_network.mjs';
 import { PATIENCE, Processes, program, until } from './processes.mjs';
 import { keyOfUri } from './record_key.mjs';
@@ -13,16 +17,17 @@ import { differences, none, readStore } from './store.mjs';
 const processes = new Processes();
 /** @type {PdsNetwork} */ let network;
 /** @type {Awaited<ReturnType<typeof startNats>>} */ let nats;
-/** @type {import('./processes.mjs').Child} */ let recordkv;
+/** @type {import('./processes.mjs').Child} the one that has the stage kv */ let recordkv;
+/** @type {import('./processes.mjs').Child | undefined} a process of its own in the later tests */ let ingest;
 
-const follow = () => startRecordkv(processes, {
-  nats: nats.url,
-  settings: {
-    'kv.verify': 'none',
-    'source.kind': 'firehose', 'source.url': network.firehose, 'source.start': 'oldest',
-    'identity.plc_url': network.plc, 'identity.allow_private_hosts': 'true',
-  },
-});
+const follow = (/** @type {string} */ stages = 'ingest,kv', /** @type {Record<string, string>} */ settings = {}) =>
+  startRecordkv(processes, {
+    nats: nats.url, stages, settings: {
+      'source.kind': 'firehose', 'source.url': network.firehose, 'source.start': 'oldest', 'kv.verify': 'full',
+      'identity.plc_url': network.plc, 'identity.allow_private_hosts': 'true', ...settings,
+    },
+  });
+const alive = () => [recordkv, ...(ingest ? [ingest] : []), nats.child];
 
 /** A test that stands on the ones before it, and says so rather than wait for what can't come. */
 let sound = true;
@@ -40,7 +45,53 @@ const agree = async (/** @type {string} */ when) => {
   return until(`the store to equal the PDS ${when}`, async () => {
     const store = await readStore(nats.nc);
     return none(differences(expected, store, { gone: network.gone, mine: network.mine })) && store;
-  }, { within: PATIENCE, every: 250, alive: [recordkv, nats.child] });
+  }, { within: PATIENCE, every: 250, alive: alive() });
+};
+
+/** @typedef {import('./pds_network.mjs').Account} Account */
+
+/**
+ * Waits for an account's state that passes the check.
+ * @param {Account} account @param {string} what @param {(state: any) => unknown} check @param {string} [bucket]
+ * @returns {Promise<any>}
+ */
+const stateOf = (account, what, check, bucket = 'repo') =>
+  until(`the state of ${account.did} ${what}`, async () => {
+    const state = /** @type {any} */ ((await readStore(nats.nc, bucket)).get(account.stateKey)?.value);
+    assert.ok(state, 'it has none');
+    await check(state);
+    return state;
+  }, { within: PATIENCE, every: 100, alive: alive() });
+
+/** Waits until the account's state names the key and the handle that the directory has. */
+const identified = (/** @type {Account} */ account) =>
+  stateOf(account, 'to name its key and its handle', async ({ key, handle }) =>
+    assert.deepEqual({ key, handle }, await account.identity()));
+
+/**
+ * Something happens to an account while kv is dead. It happens to another account, and kv is killed as soon as a record
+ * made after it is stored. Both write before and after it.
+ * @param {Account} one @param {Account} other @param {(account: Account) => Promise<unknown>} change
+ */
+const betweenKills = async (one, other, change) => {
+  await recordkv.kill();
+  await one.posts(5);
+  await change(one);
+  await one.posts(5);
+  recordkv = follow('kv');
+
+  await other.posts(5);
+  await change(other);
+  const first = keyOfUri((await other.post()).uri);
+  const writing = other.posts(20);
+  try {
+    await until('a record made after the change', async () => (await readStore(nats.nc)).has(first),
+      { within: PATIENCE, alive: alive() });
+    await recordkv.kill();
+  } finally {
+    await writing;
+  }
+  recordkv = follow('kv');
 };
 
 before(async () => {
@@ -98,6 +149,31 @@ step('what happens next arrives as it happens', async () => {
   assert.equal(store.get(keyOfUri(again.uri))?.cid, again.cid);
 });
 
+// Before any key changes: the second store begins with the oldest event, and old commits need old keys.
+step('a directory that names a wrong key keeps that account out of the store, and no other', async () => {
+  const [alice, bob, carol] = network.accounts;
+  const about = { directory: network.plc, victim: bob.did, stranger: alice.did };
+  const directory = await startFalseDirectory(processes, about);
+  const misled = follow('ingest,kv', {
+    'kv.bucket': 'misled', 'state.dir': processes.directory('misled'), 'identity.plc_url': directory.url,
+  });
+  await bob.post('signed, but not with the key that the directory names');
+  await carol.post('after everything of Bob');
+
+  const notBobs = (/** @type {string} */ key) => !bob.owns(key);
+  const expected = await network.records(network.accounts.filter((account) => account !== bob));
+  const gone = [...network.gone].filter(notBobs);
+  await until('the records of the others, and an empty buffer', async () => {
+    none(differences(expected, await readStore(nats.nc, 'misled'), { gone, mine: notBobs }));
+    return (await (await jetstreamManager(nats.nc)).streams.info('misled_ingest')).state.messages === 0;
+  }, { within: PATIENCE, every: 250, alive: [misled, nats.child] });
+  assert.deepEqual([...(await readStore(nats.nc, 'misled')).keys()].filter(bob.owns).slice(0, 3), []);
+  assert.ok(directory.lies() > 0, 'the false document was never asked for');
+  assert.ok(!(await readStore(nats.nc, 'misled_repo')).has(bob.stateKey), 'a state of which no signed commit tells');
+  assert.deepEqual(await misled.stop(30_000), { code: 0, signal: null }, misled.report());
+  await agree('that follows the true directory');
+});
+
 step('kill -9 half way loses nothing and invents nothing', async () => {
   const [alice, bob, carol] = network.accounts;
   const stored = async () => (await readStore(nats.nc)).size;
@@ -143,7 +219,84 @@ step('kill -9 half way loses nothing and invents nothing', async () => {
   await agree('after a second kill -9');
 });
 
+step('a new handle changes no record, and is known, also after kill -9', async () => {
+  const [alice, bob, carol] = network.accounts;
+  const before = await agree('before a new handle');
+  const handle = await alice.rename('alice-anew');
+  assert.equal((await identified(alice)).handle, handle);
+  assert.deepEqual(await readStore(nats.nc), before);
+  await alice.post('under a new handle');
+  await agree('after a new handle');
+
+  await recordkv.kill();
+  ingest = follow('ingest');  // from now on it lives on when kv is killed
+  recordkv = follow('kv');
+  await betweenKills(bob, carol, (account) => account.rename(`${account === bob ? 'bob' : 'carol'}-anew`));
+  await agree('after new handles between kills');
+  for (const account of [bob, carol]) assert.match((await identified(account)).handle, /^(bob|carol)-anew\.test$/);
+});
+
+step('a new signing key is learnt from #identity, or from the first commit, also after kill -9', async () => {
+  const [alice, bob, carol, dave] = network.accounts;
+  const old = new Map();
+  for (const account of network.accounts) old.set(account, (await identified(account)).key);
+
+  await alice.post('with the old key');
+  const key = await alice.rotateKey();
+  await alice.announceKey();
+  await alice.post('with the new key');
+  await dave.post('with the old key');
+  await dave.rotateKey();
+  await dave.post('with the new key, of which nothing was told');
+  await dave.announceKey();
+  await agree('after new keys');
+  assert.equal((await identified(alice)).key, key);
+
+  await betweenKills(bob, carol, async (account) => {
+    await account.rotateKey();
+    await account.announceKey();
+  });
+  await agree('after new keys between kills');
+  for (const account of network.accounts) assert.notEqual((await identified(account)).key, old.get(account));
+});
+
+step('what an account does while it is deactivated is not stored, and it is named once it is back', async () => {
+  const [erin] = await network.join('erin');
+  await erin.posts(3);
+  const held = [...await agree('with another account')].filter(([key]) => erin.owns(key));
+
+  await erin.deactivate();
+  await stateOf(erin, 'to know that it is inactive', (state) => assert.equal(state.upstream_status, 'deactivated'));
+  await recordkv.kill();
+  const hidden = await erin.postWhileInactive();
+  recordkv = follow('kv');
+  await erin.reactivate();
+  const { rev } = await erin.post('back again');
+  const state = await stateOf(erin, 'to have seen its newest commit', ({ seen }) => assert.equal(seen, rev));
+  assert.equal(state.status, 'desynchronised');
+  assert.equal(state.reasons[0], 'reactivated', state.error);
+  assert.equal(state.upstream_status ?? '', '');
+
+  const store = await agree('about all other accounts');
+  assert.ok(!store.has(keyOfUri(hidden.uri)), 'a record of the time when it was inactive');
+  for (const [key, entry] of held) assert.deepEqual(store.get(key), entry);
+});
+
+step('in the end every account without a break is synchronised and verified', async () => {
+  await agree('in the end');
+  assert.equal(network.whole.length, 4);
+  for (const account of network.whole) {
+    const newest = await account.newestRev();
+    const state = await stateOf(account, 'to be of its newest commit', ({ rev }) => assert.equal(rev, newest));
+    const { did, status, verified, reasons = [] } = state;
+    assert.deepEqual({ did, status, verified, reasons },
+      { did: account.did, status: 'synchronised', verified: true, reasons: [] }, state.error);
+    await identified(account);
+  }
+});
+
 test('recordkv, asked to stop, ends with 0', { timeout: PATIENCE }, async () => {
   assert.ok(recordkv && !recordkv.ended, 'nothing to stop');
-  assert.deepEqual(await recordkv.stop(30_000), { code: 0, signal: null }, recordkv.report());
+  for (const child of ingest ? [ingest, recordkv] : [recordkv])
+    assert.deepEqual(await child.stop(30_000), { code: 0, signal: null }, child.report());
 });

@@ -1,5 +1,7 @@
 // Owns: a real PLC directory and a real PDS on loopback, the accounts and records that the tests make on them, and what
-// the PDS says it holds (describeRepo and listRecords, read as plain JSON). Nothing about the store.
+// the two say (describeRepo, listRecords and DID documents, read as plain JSON). Nothing about the store.
+import { writeFile } from 'node:fs/promises';
+
 import { AtpAgent } from '@atproto/api';
 import { TestNetworkNoAppView } from '@atproto/dev-env';
 
@@ -11,6 +13,7 @@ export const POST = 'app.bsky.feed.post';
 export const PROFILE = 'app.bsky.actor.profile';
 export const ODD = 'com.example.oddThing';
 
+const multikey = (/** @type {string} */ didKey) => didKey.replace('did:key:', '');
 const at = (/** @type {number} */ n) => new Date(Date.UTC(2025, 0, 1) + n * 1000).toISOString();
 
 /** The network, its accounts, and the keys of what was deleted on it. */
@@ -49,13 +52,24 @@ export class PdsNetwork {
     return parseExactly(await answer.text());
   }
 
+  /** What the PDS itself works with. */
+  get ctx() {
+    return this.network.pds.ctx;
+  }
+
+  /** The accounts of which a mirror without repair lacks nothing. */
+  get whole() {
+    return this.accounts.filter((account) => !account.broken);
+  }
+
   /**
    * Everything the accounts hold, by key of the store.
+   * @param {Account[]} [accounts]
    * @returns {Promise<Map<string, import('./store.mjs').Expected>>}
    */
-  async records() {
+  async records(accounts = this.whole) {
     const all = new Map();
-    for (const { did } of this.accounts) {
+    for (const { did } of accounts) {
       const { collections } = await this.#ask('com.atproto.repo.describeRepo', { repo: did });
       for (const collection of collections) {
         for (let cursor = ''; ;) {
@@ -70,11 +84,8 @@ export class PdsNetwork {
     return all;
   }
 
-  /** Is this key one of our accounts'? */
-  mine = (/** @type {string} */ key) => {
-    const did = key.split('.').at(-2) ?? '';
-    return this.accounts.some((account) => account.token === did);
-  };
+  /** Is this key a whole account's? */
+  mine = (/** @type {string} */ key) => this.whole.some((account) => account.owns(key));
 
   async close() {
     await this.network.close();
@@ -84,24 +95,96 @@ export class PdsNetwork {
 /** One account and what it does. Every act is over when the PDS has sequenced it. */
 export class Account {
   #count = 0;
+  /** Whether a mirror without repair lacks something of it. */
+  broken = false;
 
   /** @param {PdsNetwork} network @param {AtpAgent} agent */
   constructor(network, agent) {
     this.network = network;
     this.agent = agent;
     this.did = agent.assertDid;
-    this.token = keyOfUri(`at://${this.did}/x.y.z/self`).split('.').at(-2);
+    const [partition, , , , token] = keyOfUri(`at://${this.did}/x.y.z/self`).split('.');
+    this.token = token;
+    this.stateKey = `${partition}.${token}`;  // in bucket repo
+  }
+
+  /** Is this key of the store one of its records'? */
+  owns = (/** @type {string} */ key) => key.split('.').at(-2) === this.token;
+
+  /** What the directory says of it: its signing key, a multikey, and its handle. */
+  async identity() {
+    const { verificationMethods, alsoKnownAs } = await (await fetch(`${this.network.plc}/${this.did}/data`)).json();
+    return { key: multikey(verificationMethods.atproto), handle: alsoKnownAs[0].replace('at://', '') };
+  }
+
+  /** The rev of its newest commit. @returns {Promise<string>} */
+  async newestRev() {
+    return (await this.agent.com.atproto.sync.getLatestCommit({ did: this.did })).data.rev;
+  }
+
+  /**
+   * Another handle. The directory learns it, and the PDS sends #identity.
+   * @param {string} name @returns {Promise<string>} the handle
+   */
+  async rename(name) {
+    const handle = `${name}.test`;
+    await this.agent.com.atproto.identity.updateHandle({ handle });
+    return handle;
+  }
+
+  /**
+   * Another signing key. The directory learns it, and the PDS signs with it from now on. It announces nothing yet.
+   * @returns {Promise<string>} the new key, a multikey
+   */
+  async rotateKey() {
+    const { actorStore, plcClient, plcRotationKey } = this.network.ctx;
+    const did = await actorStore.reserveKeypair();
+    const key = await actorStore.getReservedKeypair(did);
+    await plcClient.updateAtprotoKey(this.did, plcRotationKey, did);
+    await writeFile((await actorStore.getLocation(this.did)).keyLocation, await key.export());
+    await actorStore.clearReservedKeypair(did);
+    return multikey(did);
+  }
+
+  /** What the PDS's own script for new keys does next: a commit without ops, of which #sync tells, behind #identity. */
+  async announceKey() {
+    const { actorStore, sequencer } = this.network.ctx;
+    const commit = await actorStore.transact(this.did, async ({ repo }) => {
+      await repo.processWrites([]);
+      return repo.getSyncEventData();
+    });
+    await sequencer.sequenceIdentityEvt(this.did);
+    await sequencer.sequenceSyncEvt(this.did, commit);
+  }
+
+  /** What the account does until it is active again is missing in a mirror afterwards. */
+  async deactivate() {
+    this.broken = true;
+    await this.agent.com.atproto.server.deactivateAccount({});
+  }
+
+  async reactivate() {
+    await this.agent.com.atproto.server.activateAccount();
+  }
+
+  /** A post of a deactivated account. The PDS would refuse it, so meanwhile it takes the account for an active one. */
+  async postWhileInactive() {
+    const { accountManager } = this.network.ctx;
+    await accountManager.activateAccount(this.did);
+    const post = await this.post();
+    await accountManager.deactivateAccount(this.did, null);
+    return post;
   }
 
   /**
    * @param {string} collection @param {object} record @param {string} [rkey]
-   * @returns {Promise<{uri: string, cid: string}>}
+   * @returns {Promise<{uri: string, cid: string, rev?: string}>}
    */
   async create(collection, record, rkey) {
     const { data } = await this.agent.com.atproto.repo.createRecord({
       repo: this.did, collection, record: { $type: collection, ...record }, ...(rkey && { rkey }), validate: false,
     });
-    return { uri: data.uri, cid: data.cid };
+    return { uri: data.uri, cid: data.cid, rev: data.commit?.rev };
   }
 
   /** Creates or replaces. @param {string} collection @param {string} rkey @param {object} record */
@@ -125,6 +208,11 @@ export class Account {
   /** @param {string} [text] */
   post(text = `post ${this.#count} of ${this.did}`) {
     return this.create(POST, { text, createdAt: at(this.#count++) });
+  }
+
+  /** @param {number} count */
+  async posts(count) {
+    for (let n = 0; n < count; n++) await this.post();
   }
 
   /** @param {{uri: string, cid: string}} subject */
