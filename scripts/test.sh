@@ -12,8 +12,8 @@ up() {
   demo "$@"
 }
 
-# Runs the simulated network with keys and signatures, and recordkv following it. A signal is passed to recordkv, which drains. Then the network
-# ends.
+# Runs the simulated network with keys and signatures, and recordkv following it. A signal is passed to recordkv, which
+# drains. Then the network ends.
 demo() {
   local url=
   sim_out=$(mktemp)

@@ -24,11 +24,11 @@ struct repo_state {
   std::string filter;     ///< hash of the collections it was stored under
   std::uint64_t at = 0;   ///< the sequence in the store up to which all its records are stored (X20)
   std::vector<std::string> collections;
-  std::string seen;      ///< the newest verified rev; may be newer than `rev` while desynchronised (X12)
-  std::string key;       ///< the account's signing key, a multikey; empty: not known
-  std::string pds;       ///< its PDS, "https://host"; empty: not known
-  std::string handle;    ///< as its DID document says, unchecked; empty: not known
-  std::int64_t key_checked = 0;  ///< when the key was last looked up, in seconds since 1970; 0: never
+  std::string seen;                  ///< the newest verified rev; may be newer than `rev` while desynchronised (X12)
+  std::string key;                   ///< the account's signing key, a multikey; empty: not known
+  std::string pds;                   ///< its PDS, "https://host"; empty: not known
+  std::string handle;                ///< as its DID document says, unchecked; empty: not known
+  std::int64_t key_checked = 0;      ///< when the key was last looked up, in seconds since 1970; 0: never
   std::string begun;                 ///< the rev with which its records begin; empty: not known
   std::string error;                 ///< why it is desynchronised, for a person: the newest reason
   std::vector<std::string> reasons;  ///< the same for programs: each word once, in order; 8 at most
