@@ -1,6 +1,6 @@
 // Curve k256 (secp256k1).
 //
-// Owns: the seam to libsecp256k1. Its static context is read only, so every thread uses it.
+// Owns: the seam to libsecp256k1. Its static context is read only, so all threads share it.
 // Does not know: OpenSSL, which takes 13 times as long on this curve.
 #include <secp256k1.h>
 
@@ -11,7 +11,7 @@ namespace {
 
 const secp256k1_context* context() noexcept {
   static const secp256k1_context* const tested = [] {
-    secp256k1_selftest();  // asked for once before the static context; aborts if the library was built wrongly
+    secp256k1_selftest();  // required once before the static context; aborts if the library was built wrongly
     return secp256k1_context_static;
   }();
   return tested;

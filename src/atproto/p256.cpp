@@ -29,7 +29,7 @@ class error_queue_guard {
   error_queue_guard& operator=(const error_queue_guard&) = delete;
 };
 
-/// A key object without a point. A failure ends the program: it could not tell whether any signature is right.
+/// A key object without a point. A failure ends the program, because it could not check any signature.
 pkey empty_key() {
   const pkey_context maker(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
   EVP_PKEY* made = nullptr;
@@ -40,7 +40,7 @@ pkey empty_key() {
   return pkey(made);
 }
 
-/// Takes one key after the other. A new key object for each would make a check 20 % slower.
+/// One key object that takes one public key after the other. A new object for each would make a check 20 % slower.
 class verifier {
  public:
   verifier() : key_(empty_key()), context_(EVP_PKEY_CTX_new_from_pkey(nullptr, key_.get(), nullptr)) {
@@ -52,7 +52,7 @@ class verifier {
     return EVP_PKEY_set1_encoded_public_key(key_.get(), bytes, size) == 1;
   }
 
-  /// Whether the key taken last made this signature. OpenSSL lets a context look at its key in init.
+  /// Whether the key that was taken last made this signature. An OpenSSL context looks at its key in init.
   bool accepts(std::string_view hashed, const unsigned char* der, std::size_t size) noexcept {
     return EVP_PKEY_verify_init(context_.get()) == 1 &&
            EVP_PKEY_verify(context_.get(), der, size, octets(hashed), hashed.size()) == 1;
@@ -78,7 +78,7 @@ constexpr std::array<unsigned char, scalar_size> largest_s = {
 
 bool is_low(const unsigned char* s) noexcept { return std::memcmp(s, largest_s.data(), scalar_size) <= 0; }
 
-/// SEQUENCE { INTEGER r, INTEGER s }. A zero stays a number, for OpenSSL to refuse.
+/// SEQUENCE { INTEGER r, INTEGER s }. A zero is encoded as a number, and OpenSSL refuses it.
 class der_signature {
  public:
   explicit der_signature(const unsigned char* rs) noexcept {
@@ -90,7 +90,7 @@ class der_signature {
   std::size_t size() const noexcept { return size_; }
 
  private:
-  /// The shortest form of a positive number: no zeros in front, but one if the first bit would be a sign.
+  /// The shortest form of a positive number: no leading zeros, except one if the first bit would otherwise be a sign.
   void add(const unsigned char* value) noexcept {
     const auto* const end = value + scalar_size;
     const auto* const first = std::find_if(value, end - 1, [](unsigned char c) { return c != 0; });

@@ -1,6 +1,6 @@
 // Changes of a tree, node by node.
 //
-// Owns: splitting and merging subtrees, and what happens at the top. Each function that calls itself goes one level
+// Owns: splitting and merging subtrees, and what happens at the top. Each recursive call goes one level
 // down, so at most max_tree_height + 1 calls are open.
 // Does not know: why the tree changes.
 #include "partial_tree.hpp"
@@ -39,7 +39,7 @@ std::string_view partial_tree::open() {
   return check_place(*root_.node, level_, {});
 }
 
-/// Looks for the key's entry; null: there is none. With `change`, the nodes on the way count as changed.
+/// Sets `entry` to the key's entry, or to null if there is none. With `change`, the nodes on the way count as changed.
 std::string_view partial_tree::descend(std::string_view key, bool change, tree_entry*& entry) {
   entry = nullptr;
   const auto height = tree_height(key);
@@ -76,7 +76,7 @@ std::string_view partial_tree::replace(std::string_view key, std::string_view va
 
 std::string_view partial_tree::insert(std::string_view key, std::string_view value) {
   const leaf l{key, value, tree_height(key)};
-  if (root_.empty()) level_ = l.height;  // an emptied tree does not keep its level
+  if (root_.empty()) level_ = l.height;  // an emptied tree has no level
   for (; level_ < l.height; ++level_) {
     auto& top = make();
     top.before = root_;
@@ -100,7 +100,7 @@ std::string_view partial_tree::insert_below(tree_link& at, unsigned level, key_r
   return {};
 }
 
-/// Divides a subtree at a key that it does not have. Of an empty link, the level is not used.
+/// Divides a subtree at a key that it does not have. `level` is not used for an empty link.
 std::string_view partial_tree::split(tree_link at, unsigned level, key_range range, std::string_view key,
                                      halves& into) {
   if (at.empty()) return {};
@@ -116,7 +116,7 @@ std::string_view partial_tree::split(tree_link at, unsigned level, key_range ran
   upper.entries.assign(middle, lower.entries.end());
   lower.child(i) = inner.lower;
   lower.entries.erase(middle, lower.entries.end());
-  lower.entries.shrink_to_fit();  // else a large node, split often, would leave its size behind each time
+  lower.entries.shrink_to_fit();  // else each split of a large node would keep its old capacity
   lower.changed = true;
   if (!lower.blank()) into.lower = at;
   if (!upper.blank()) into.upper = {{}, &upper};
@@ -146,7 +146,7 @@ std::string_view partial_tree::remove_below(tree_link& at, unsigned level, key_r
   return {};
 }
 
-/// Joins two neighbours, between which the key `seam` was, into `left`. Of empty links, the level is not used.
+/// Joins `right` into `left`. The key `seam` was between them. `level` is not used for empty links.
 std::string_view partial_tree::merge(tree_link& left, tree_link right, unsigned level, key_range range,
                                      std::string_view seam) {
   if (right.empty()) return {};
@@ -166,7 +166,7 @@ std::string_view partial_tree::merge(tree_link& left, tree_link right, unsigned 
   return {};
 }
 
-/// Takes nodes without keys off the top.
+/// Removes nodes without keys from the top.
 std::string_view partial_tree::trim() {
   while (root_.node != nullptr && root_.node->entries.empty()) {
     root_ = root_.node->before;

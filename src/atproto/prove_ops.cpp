@@ -1,4 +1,4 @@
-// The ops of a commit, checked against its tree and undone on it.
+// Checks a commit's ops against its tree, and undoes them on that tree.
 //
 // Owns: the order in which ops are undone, and the words for ops that don't fit.
 // Does not know: how a tree changes.
@@ -10,7 +10,7 @@ namespace recordkv::atproto {
 
 namespace {
 
-/// Whether the tree has what the op leaves behind.
+/// Why the tree does not have what the op leaves behind; empty: it does.
 std::string_view check_op(partial_tree& tree, const op_view& op) {
   const auto now = tree.find(op.path);
   if (!now.flaw.empty()) return now.flaw;
@@ -36,8 +36,8 @@ std::string_view undo_op(partial_tree& tree, const op_view& op) {
   return op.what == action::update ? tree.replace(op.path, op.prev) : tree.insert(op.path, op.prev);
 }
 
-/// Deletes come first. A key that is back divides subtrees, so that removing its neighbours joins less: no other order
-/// needs fewer nodes.
+/// Deletes are undone first. A key that is back in the tree divides subtrees, so removing its neighbours joins fewer
+/// nodes. No other order needs fewer nodes.
 std::string_view undo_ops(partial_tree& tree, const std::vector<op_view>& ops) {
   for (const bool deletes : {true, false}) {
     for (auto op = ops.rbegin(); op != ops.rend(); ++op) {

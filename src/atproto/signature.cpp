@@ -1,4 +1,4 @@
-// The texts of public keys, and which curve checks a signature.
+// The text forms of public keys, and the choice of the curve that checks a signature.
 //
 // Owns: multikey, did:key and the keys of old documents. Does not know: how a curve computes (p256.cpp, k256.cpp).
 #include "recordkv/atproto/signature.hpp"
@@ -17,7 +17,7 @@ constexpr std::string_view did_key = "did:key:";
 constexpr std::string_view codec_of(curve c) noexcept { return c == curve::p256 ? "\x80\x24" : "\xe7\x01"; }
 constexpr std::size_t codec_size = 2;
 
-/// Bounded by the longest key that a text may hold, so that a long one is refused before it is read.
+/// A text that is longer than any key is refused before it is decoded.
 std::optional<std::string> from_multibase(std::string_view text) {
   if (!text.starts_with('z')) return std::nullopt;
   return from_base58(text.substr(1), codec_size + uncompressed_size);

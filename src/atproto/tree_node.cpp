@@ -1,6 +1,6 @@
 // The fields of a node, and the prefix that its keys share.
 //
-// Owns: both directions between the bytes and the struct; the height of a key.
+// Owns: reading a node from its bytes, writing it to bytes, and the height of a key.
 // Does not know: other nodes.
 #include "tree_node.hpp"
 
@@ -48,7 +48,8 @@ std::string_view read_entry(cbor::reader& r, raw_key& key, tree_entry& e) {
   return e.after.cid.empty() || names_node_or_record(e.after.cid) ? std::string_view{} : "node";
 }
 
-/// Puts a key together. The prefix must be the longest that it shares with the last key, and the key must be greater.
+/// Puts a key together. Its prefix must be the longest one that it shares with the last key. The key must be greater
+/// than the last key.
 std::string_view join_key(std::string_view last, const raw_key& raw, std::pmr::memory_resource& memory,
                           std::string_view& key) {
   if (raw.prefix < 0 || static_cast<std::uint64_t>(raw.prefix) > last.size()) return "prefix";
@@ -154,7 +155,7 @@ std::string_view level_of_top(const tree_node& top, unsigned& level) {
 
 std::string_view check_place(const tree_node& node, unsigned level, key_range range) {
   if (node.blank()) return "empty_node";
-  // Links lead one level down each time, so no way through a tree is endless, whatever its links say.
+  // Each link leads one level down, so every way through a tree ends, whatever the links say.
   if (level == 0 && has_child(node)) return "level";
   if (node.entries.empty()) return {};
   if (node.entries.front().key <= range.after) return "order";

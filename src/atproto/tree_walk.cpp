@@ -13,7 +13,7 @@ namespace recordkv::atproto {
 
 namespace {
 
-/// An open node of the walk. It keeps its block, so that the source of blocks may reuse its memory.
+/// An open node of the walk. It keeps a copy of its block, so that the source of blocks may reuse the memory.
 struct open_node {
   std::string block;
   std::pmr::monotonic_buffer_resource memory;
@@ -80,7 +80,7 @@ class walk {
   std::deque<open_node> way_;  // from the top down: at most max_tree_height + 1
 };
 
-/// Leaves and their heights, both cut in the same way.
+/// A run of leaves, and their heights.
 struct leaf_run {
   std::span<const tree_leaf> leaves;
   std::span<const unsigned char> heights;
@@ -90,12 +90,12 @@ struct leaf_run {
   }
 };
 
-/// The CID of the subtree of these leaves, whose top node is at this level; empty without leaves. It calls itself once
-/// per level.
+/// The CID of the subtree that has these leaves, and its top node at `level`; empty: no leaves. Each recursive call
+/// goes one level down.
 std::string subtree(leaf_run run, unsigned level) {
   if (run.leaves.empty()) return {};
   tree_node node;
-  std::deque<std::string> cids;  // of the children; they stay where they are
+  std::deque<std::string> cids;  // of the children; a deque keeps their addresses
   std::size_t from = 0;
   const auto close_gap = [&](std::size_t to) {
     if (level > 0) node.child(node.entries.size()).cid = cids.emplace_back(subtree(run.part(from, to), level - 1));

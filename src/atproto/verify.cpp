@@ -12,8 +12,9 @@ namespace recordkv::atproto {
 
 namespace {
 
-// A commit block is read strictly and has exactly six fields, so its bytes are known up to the signature's values:
-// a6 "did" … "rev" … "sig" 58 40 … "data" … "prev" … "version" 03. What is signed has five fields: a5, and no "sig".
+// A commit block was read strictly and has exactly six fields. Its layout is therefore known:
+// a6 "did" … "rev" … "sig" 58 40 … "data" … "prev" … "version" 03. The signature covers the block without "sig".
+// That block has five fields, so it begins with a5.
 constexpr std::string_view five_fields = "\xa5";
 constexpr std::size_t sig_head = 4 + 2;  // the key "sig" and the head of 64 bytes
 
@@ -43,7 +44,7 @@ event_proof signature_proof(std::string_view block, const signed_commit& commit)
 }
 
 void add_tree_proof(event_proof& proof, const commit_view& message, const car& blocks, std::string_view data) {
-  // A key that is no path belongs to one bad record. It does not make its account's tree unreadable for ever.
+  // A key that is no path belongs to one bad record. Such a record must not make the account's whole tree unreadable.
   const auto tree = prove_ops(blocks, data, message.ops, tree_keys::any);
   proof.flaw = flaw_of(tree, message.prev_data);
   proof.from_empty = tree.before == empty_tree();

@@ -16,7 +16,7 @@ constexpr std::string_view well_known = "/.well-known/did.json";
 
 bool is_public_name(std::string_view host) {
   const bool upper = std::ranges::any_of(host, [](char c) { return c >= 'A' && c <= 'Z'; });
-  // A handle has the syntax of a host name with at least two labels, the last one no number.
+  // A handle has the syntax of a host name: at least two labels, of which the last is no number.
   if (upper || !atproto::is_handle(host)) return false;
   return std::ranges::find(not_public, host.substr(host.rfind('.') + 1)) == not_public.end();
 }

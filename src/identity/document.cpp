@@ -15,7 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
-/// The first entry of a list whose id is "#NAME" or "DID#NAME". Later ones with the same name do not count.
+/// In a list, the first entry with the id "#NAME" or "DID#NAME". Later entries with the same name do not count.
 const json::object* entry(const json::object& document, std::string_view list, std::string_view did,
                           std::string_view name) {
   const auto* const all = array_field(document, list);

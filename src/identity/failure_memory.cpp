@@ -2,8 +2,8 @@
 
 namespace recordkv::identity {
 
-// All entries are kept equally long, so they end in the order in which they came. A newer failure of the same DID has a
-// later end; its earlier line in order_ then says nothing.
+// All entries are kept for the same time, so they expire in the order in which they came. A newer failure of the same
+// DID expires later. The older line of this DID in order_ then has no effect.
 void failure_memory::drop_old(clock::time_point now) {
   while (!order_.empty() && (order_.front().second <= now || order_.size() > max_entries)) {
     const auto [did, until] = std::move(order_.front());

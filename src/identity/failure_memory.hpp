@@ -1,6 +1,7 @@
 // Which look-ups failed a short while ago.
 //
-// Owns: that memory, its time and its bound. Does not know: clocks (time is an argument), and why they failed.
+// Owns: the failures, how long they are kept, and their maximum. Does not know: clocks (time is an argument), and what
+// the failures mean.
 #pragma once
 
 #include "recordkv/core/result.hpp"
@@ -19,7 +20,7 @@ namespace recordkv::identity {
 class failure_memory {
  public:
   using clock = std::chrono::steady_clock;
-  static constexpr std::size_t max_entries = 10'000;  // beyond that the oldest is forgotten early
+  static constexpr std::size_t max_entries = 10'000;  // beyond this, the oldest is forgotten early
 
   explicit failure_memory(clock::duration keep) : keep_(keep) {}
 
@@ -37,7 +38,7 @@ class failure_memory {
 
   clock::duration keep_;
   std::map<std::string, failure, std::less<>> failures_;
-  std::deque<std::pair<std::string, clock::time_point>> order_;  // when each entry ends, the earliest first
+  std::deque<std::pair<std::string, clock::time_point>> order_;  // when each entry expires, the earliest first
 };
 
 }  // namespace recordkv::identity

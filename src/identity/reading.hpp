@@ -1,6 +1,6 @@
-// What the answer to a request for a DID document means.
+// The meaning of an answer to a request for a DID document.
 //
-// Owns: which answers end a look-up, and which are failures after which it is tried again.
+// Owns: which answers end a look-up, and which are failures, after which the look-up is tried again.
 // Does not know: requests and their pace. Pure.
 #pragma once
 
@@ -13,13 +13,13 @@ namespace recordkv::identity {
 
 struct reading {
   std::string_view outcome;                            ///< the word of the counter identity_requests
-  std::optional<result<account_identity>> answer;      ///< absent: a failure, told by the two below
+  std::optional<result<account_identity>> answer;      ///< absent: a failure; the two members below describe it
   error failure{errc::unreachable, {}};                ///< unreachable or timed_out
-  std::optional<std::chrono::milliseconds> stay_away;  ///< what the host asked for, a minute at most
+  std::optional<std::chrono::milliseconds> stay_away;  ///< the pause that the host asked for, a minute at most
 };
 
-/// `directory`: the host answers for many DIDs. If it sends something other than a document of this one, it has
-/// failed. A did:web host speaks for its own DID only: what it sends is the answer.
+/// `directory`: the host answers for many DIDs. If it sends anything but a document of this DID, that is a
+/// failure. A did:web host speaks only for its own DID, so what it sends is the answer.
 reading read_answer(std::string_view did, const result<http::answer>& said, bool directory, bool allow_http);
 
 }  // namespace recordkv::identity

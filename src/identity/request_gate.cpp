@@ -38,7 +38,7 @@ void request_gate::leave_answered() {
 void request_gate::leave_failed(std::optional<ms> stay_away) {
   --used_;
   const auto now = clock::now();
-  // Requests that were under way when the first of them failed tell nothing new.
+  // Several requests may fail together. Only the first failure changes the pace: the others tell nothing new.
   if (rule_.one_host && now >= paused_until_) {
     allowed_ = std::max<std::size_t>(1, allowed_ / 2);
     paused_until_ = now + pause_.next();

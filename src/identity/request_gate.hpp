@@ -1,6 +1,6 @@
 // How many requests may be under way, and when the next one may begin.
 //
-// Owns: the places, the queue for them, and for the directory the pace: less and later after failures.
+// Owns: the places, and the queue for them. After failures of the directory also its pace: fewer requests, and later.
 // Does not know: what is requested. One thread.
 #pragma once
 
@@ -18,8 +18,8 @@ class request_gate {
   using clock = std::chrono::steady_clock;
   using ms = std::chrono::milliseconds;
 
-  /// `one_host`: all requests go to the same host. Then its failures slow all of them down, and its answers give those
-  /// in the queue more time.
+  /// `one_host`: all requests go to the same host. The host's failures then slow all requests down, and its answers
+  /// give the queued requests more time.
   struct rule {
     std::size_t places;
     ms patience;
@@ -28,10 +28,10 @@ class request_gate {
   explicit request_gate(rule r) : rule_(r), allowed_(r.places) {}
 
   /// Suspends until there is a place. False: there was none in time, or close() was called. `since`: when the caller
-  /// began; its patience counts from then, or from the host's last answer.
+  /// began. Its patience counts from then, or from the host's last answer if that is later.
   task<bool> enter(clock::time_point since);
   void leave_answered();
-  /// `stay_away`: what the host asked for.
+  /// `stay_away`: the pause that the host asked for.
   void leave_failed(std::optional<ms> stay_away);
 
   clock::time_point patience_ends(clock::time_point since) const;

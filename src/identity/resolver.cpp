@@ -68,7 +68,7 @@ class resolver::impl : public std::enable_shared_from_this<impl> {
   meters& counters_;
   result<http::url> directory_;
   request_gate directory_gate_, web_gate_;
-  http::client directory_client_, web_client_;  // two: did:web hosts cannot take the directory's look-ups of names
+  http::client directory_client_, web_client_;  // two: did:web hosts can't use up the directory's DNS look-ups
   failure_memory failures_;
   std::map<std::string, std::shared_ptr<flight>, std::less<>> flights_;
   event stopped_;
@@ -177,7 +177,7 @@ task<reading> resolver::impl::request(flight& f, request_gate& gate) {
   co_return r;
 }
 
-/// False: the end comes first, or close().
+/// False: `end` comes first, or close() was called.
 task<bool> resolver::impl::pause(clock::duration length, clock::time_point end) {
   const auto until = clock::now() + length;
   if (until >= end) co_return false;

@@ -20,7 +20,7 @@ void account_cache::add(const std::string& did, state_port::stored read) {
   a.seq = read.seq;
   a.newest = std::move(read.state);
   a.newest.did = did;
-  if (!a.newest.key.empty() && !set_key(a, a.newest.key)) a.newest.key.clear();  // it is looked up again
+  if (!a.newest.key.empty() && !set_key(a, a.newest.key)) a.newest.key.clear();  // unreadable: looked up again
   a.recent = recent_.insert(recent_.end(), did);
 }
 

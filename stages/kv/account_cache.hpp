@@ -1,6 +1,6 @@
 // The accounts' states in memory.
 //
-// Owns: the states, which of them may be forgotten, and the shape of bucket `repo` as this stage needs it.
+// Owns: the states, the choice of those that are forgotten, and the functions by which this stage uses bucket `repo`.
 // Does not know: NATS (repo_states.hpp), and what an event changes in a state.
 #pragma once
 
@@ -27,36 +27,37 @@ struct state_port {
     kv::repo_state state;
     std::uint64_t seq = 0;  ///< sequence of its key, for compare-and-set; 0: there is no key
   };
-  /// The states of these accounts, in the order asked, each with its own error: the caller asks again for those alone.
+  /// One result per account, in the order asked. The caller asks again only for the accounts whose result is an error.
   std::function<task<std::vector<result<stored>>>(std::vector<std::string> dids)> load;
-  /// Compare-and-set of each; returns the new sequences. Waits while NATS does not answer. errc::lease_lost: another
-  /// process writes states. Any other error: the caller passes the same states again. Those that were written already
-  /// are recognised.
+  /// Writes each state by compare-and-set, and returns the new sequences. Waits while NATS does not answer.
+  /// errc::lease_lost: another process writes states. Any other error: the caller passes the same states again. States
+  /// that were already written are recognised.
   std::function<task<result<std::vector<std::uint64_t>>>(std::vector<stored> states)> save;
 };
 
 /// One account. Its address stays the same while it is in use.
 struct account {
-  kv::repo_state newest;     ///< after the last event that was applied
-  kv::repo_state durable;    ///< dirty: after the last event whose puts are durable: what may be written (X9)
-  std::uint64_t seq = 0;     ///< sequence of its key in bucket `repo`
-  std::size_t held = 0;      ///< events that were applied, and whose puts are not durable
-  bool dirty = false;        ///< `durable` is not written yet
-  std::size_t chosen = 0;    ///< events that were taken from the order, and are not applied yet
-  std::size_t look_ups = 0;  ///< of its identity, under way or waiting
+  kv::repo_state newest;      ///< after the last event that was applied
+  kv::repo_state durable;     ///< while dirty: after the last event whose puts are durable; may be written (X9)
+  std::uint64_t seq = 0;      ///< sequence of its key in bucket `repo`
+  std::size_t in_flight = 0;  ///< applied events whose puts are not durable yet
+  bool dirty = false;         ///< `durable` is not written yet
+  std::size_t chosen = 0;     ///< events that were taken from the order, and are not applied yet
+  std::size_t look_ups = 0;   ///< look-ups of its identity that are under way or waiting
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
-  bool key_unsaved = false;          ///< a look-up has changed the key since the state was handed on to be written
-  std::string_view look_up_failure;  ///< a word: the last look-up failed, and no event has been told yet
+  bool key_unsaved = false;  ///< a look-up has changed the key since the state was last handed to the settlement
+  /// Why the last look-up failed, in one word. Cleared once an event is given up for it.
+  std::string_view look_up_failure;
   std::optional<std::chrono::steady_clock::time_point> doubted;  ///< when a bad signature last caused a look-up
   std::list<std::string>::iterator recent;
 
-  /// It has a state: its records are stored from some rev on, or something is known to be missing.
+  /// The account has a state: its records are stored from some rev on, or something is known to be missing.
   bool known() const noexcept { return !newest.rev.empty() || newest.stale(); }
-  /// Exists nowhere else, or something waits for it.
-  bool in_use() const noexcept { return held > 0 || dirty || chosen > 0 || look_ups > 0; }
+  /// Its newest state exists nowhere else, or something waits for it.
+  bool in_use() const noexcept { return in_flight > 0 || dirty || chosen > 0 || look_ups > 0; }
 };
 
-/// Puts the key into the account, as text and parsed. False: it is no key; nothing has changed.
+/// Stores the key in the account, as text and parsed. False: the text is no key, and the account is unchanged.
 bool set_key(account& a, const std::string& multikey);
 
 class account_cache {
@@ -64,11 +65,11 @@ class account_cache {
   explicit account_cache(std::size_t max_accounts) : max_(max_accounts) {}
 
   bool contains(const std::string& did) const { return accounts_.contains(did); }
-  /// Adds a state that was read, unless the account is in memory already: that state is newer (X9).
+  /// Adds a state that was read, unless the account is in memory already: the state in memory is newer (X9).
   void add(const std::string& did, state_port::stored read);
-  /// The account becomes the one used last. Precondition: contains(did).
+  /// Returns the account, which becomes the most recently used. Precondition: contains(did).
   account& use(const std::string& did);
-  /// Forgets the accounts that were not used for longest, beyond the maximum. One that is in use stays.
+  /// While there are more accounts than the maximum, forgets the least recently used. An account in use stays.
   void evict();
 
  private:

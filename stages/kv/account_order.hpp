@@ -26,19 +26,19 @@ class account_order {
   std::optional<kv_event> pop();
 
   /// Holds the account of an event that pop() has returned. The event stays the first of its account. If more events of
-  /// the account were popped, hold them right after it, in their order: before the next pop(), release() or suspension.
+  /// the account were popped, pass them to hold() next, in their order, before any pop(), release() or suspension.
   void hold(kv_event first);
 
   /// Puts the account's events back at the front of the queue, in their order.
   void release(const std::string& account);
 
   bool holds(const std::string& account) const { return held_.contains(account); }
-  /// Events pushed and not yet popped, those of held accounts included.
+  /// Events that were pushed and not yet popped, including those of held accounts.
   std::size_t size() const noexcept { return queue_.size() + waiting_; }
   bool empty() const noexcept { return size() == 0; }
-  /// Those whose account is held, as far as pop() has met them.
+  /// Events of held accounts that pop() has put aside or hold() has put back.
   std::size_t waiting() const noexcept { return waiting_; }
-  /// The sum of kv_event::bytes of these.
+  /// The sum of kv_event::bytes over these size() events.
   std::size_t bytes() const noexcept { return bytes_; }
 
  private:

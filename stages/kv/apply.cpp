@@ -14,7 +14,8 @@ using atproto::verdict;
 applier::applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters)
     : out_(out), accounts_(accounts), settles_(settles), rules_(std::move(rules)), counters_(counters) {}
 
-// Its commits and #syncs are signed, so what is not signed proves nothing about an account.
+// Commits and #syncs of a firehose are signed. An unsigned event of a firehose therefore proves nothing about an
+// account.
 bool applier::strict(const kv_event& e) const { return rules_.verify && of_firehose(e); }
 
 bool applier::needs_verdict(const account& a, const kv_event& e) const {
@@ -22,7 +23,7 @@ bool applier::needs_verdict(const account& a, const kv_event& e) const {
   return rules_.verify && e.framed && has_signature && without_effect(a, e).empty();
 }
 
-// Why a commit or #sync changes nothing, with any signature. Empty: that depends on the signature.
+// Why a commit or #sync changes nothing, whatever its signature. Empty: its effect depends on the signature.
 std::string_view applier::without_effect(const account& a, const kv_event& e) const {
   const auto& what = e.what;
   const bool commit = what.kind == event_kind::commit;
@@ -33,7 +34,7 @@ std::string_view applier::without_effect(const account& a, const kv_event& e) co
       std::ranges::none_of(what.changes, [&](auto& c) { return wants(c.collection); }))
     return "unwanted";  // an account begins with a commit that touches a wanted collection (X16)
   if (atproto::from_the_future(what.rev, rules_.now()))
-    return "future_rev";  // applied, it would make later ones look older
+    return "future_rev";  // if it were applied, every later commit would look older
   return {};
 }
 
@@ -52,7 +53,7 @@ task<result<void>> applier::apply(kv_event e) {
   co_return result<void>{};
 }
 
-// The event has no effect. Only one from the future is a loss: our own clock may be the wrong one.
+// The event has no effect. Nothing is lost by that, unless its rev is from the future: our own clock may be wrong.
 void applier::dismiss(kv_event e, std::string_view why) {
   if (why != "future_rev") return ignore(std::move(e), why);
   if (strict(e)) return drop(std::move(e), why);
@@ -85,7 +86,7 @@ task<result<void>> applier::apply_commit(kv_event e) {
   co_return result<void>{};
 }
 
-// It is the account's, and its records can't be applied.
+// The commit is accepted as the account's, but its records can't be applied.
 void applier::skip_commit(kv_event e) {
   if (e.worth != verdict::discontinuity) {
     auto why = fmt::format("rev {} came after newer ones", e.what.rev);
@@ -100,7 +101,7 @@ bool applier::has_verdict(const kv_event& e) {
   return e.what.proof && (e.worth == verdict::proven || e.worth == verdict::discontinuity);
 }
 
-// What the account's state says about verification, before the event is applied.
+// Notes in the account's state what is known about verification. Call it before the event is applied.
 void applier::note_verdict(account& a, const kv_event& e) {
   auto& s = a.newest;
   if (!has_verdict(e)) {

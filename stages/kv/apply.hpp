@@ -1,7 +1,7 @@
 // From an event to puts into the store: which of its changes are applied, and how the others are recorded.
 //
-// Owns: the comparison of an event with its account's state, the form of a record's message, and the marks and counters
-// of what can't be applied (docs/invariants.md, "Flaws").
+// Owns: the comparison of an event with its account's state, and the form of a record's message. Also the marks and
+// counters of what can't be applied (docs/invariants.md, "Flaws").
 // Does not know: when a put is durable (settle.hpp), how an event was decoded, how its signature was checked
 // (pipeline.hpp).
 #pragma once
@@ -34,19 +34,19 @@ class applier {
  public:
   applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters);
 
-  /// The event is a commit or #sync with a proof, and its effect depends on its signature. The cheap checks come first
-  /// and cost no signature: inactive account, repetition, not begun, future rev.
+  /// Whether the event is a commit or #sync with a proof, and its effect depends on its signature. The cheap checks
+  /// come first and need no signature: inactive account, repetition, not begun, no wanted collection, future rev.
   bool needs_verdict(const account& a, const kv_event& e) const;
 
-  /// Applies one event, and hands it to the settlement. Its account must be in the cache, and stay there until this
-  /// returns. Events of one account come in their order, one at a time. If needs_verdict(), kv_event::worth is proven
-  /// or discontinuity. Suspends while the outbox is full or may not write. An error is the outbox's.
+  /// Applies one event, and hands it to the settlement. Its account must be in the cache, and must stay there until the
+  /// call returns. Events of one account must come in their order, one at a time. If needs_verdict(), kv_event::worth
+  /// must be proven or discontinuity. Suspends while the outbox is full or may not write. Errors are the outbox's.
   task<result<void>> apply(kv_event e);
 
-  /// Settles an event that is not signed by its account. It has no effect on the account, whatever it says.
+  /// Settles an event that is not proven to be of its account. The event has no effect on that account.
   void drop(kv_event e, std::string_view reason);
-  /// Settles an event whose signature can't be judged, because the account's key can't be found. `failure`: the word
-  /// (account::look_up_failure). An account that has a state is marked.
+  /// Settles an event whose signature can't be judged, because the account's key can't be found. `failure`: a word
+  /// of account::look_up_failure. An account that has a state is marked.
   void give_up(kv_event e, std::string_view failure);
 
   /// How often an account went from synchronised to desynchronised since the start.

@@ -1,4 +1,4 @@
-// The applier's part for events about an account as a whole, and for what is not applied: marks and counters.
+// The applier's part for events about an account as a whole. Also the marks and counters for what is not applied.
 #include "apply.hpp"
 #include "event_rules.hpp"
 #include "recordkv/core/log.hpp"
@@ -28,7 +28,8 @@ std::string_view text_of_failure(std::string_view failure) {
 
 }  // namespace
 
-// The store can't follow a #sync until accounts can be fetched in full. So it is counted, and marks the account.
+// The store can't follow a #sync until accounts can be fetched in full. Until then, a #sync marks the account, unless
+// it names the stored tree root.
 void applier::apply_sync(kv_event e) {
   counters_.add("stream_events", "sync");
   account& a = accounts_.use(e.what.did);
@@ -50,7 +51,7 @@ void applier::apply_account(kv_event e) {
   counters_.add("stream_events", "account");
   account& a = accounts_.use(e.what.did);
   if (!a.known()) return ignore(std::move(e), "not_begun");
-  if (came_late(e.from))  // whether it is the newest #account is not known
+  if (came_late(e.from))  // a newer #account may have come before it
     return strict(e) ? drop(std::move(e), "late")
                      : skip_event(std::move(e), "late", "#account came after newer events");
   const bool was_inactive = inactive(a.newest);
@@ -61,7 +62,7 @@ void applier::apply_account(kv_event e) {
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
-// The key of an account that has a state was looked up before the event came here. Another account's is forgotten.
+// If the account has a state, its key was looked up before the event came here. Otherwise the key is forgotten.
 void applier::apply_identity(kv_event e) {
   if (!rules_.verify) return ignore(std::move(e), "identity");
   account& a = accounts_.use(e.what.did);
@@ -74,8 +75,8 @@ void applier::apply_identity(kv_event e) {
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
-// An event that can't be read, or that ingest had to leave out for its size. What can't be read is
-// not signed either: where commits are signed, it marks no account.
+// An event that can't be read, or that ingest had to leave out for its size. An unreadable event carries no valid
+// signature. If signatures are checked, it therefore marks no account.
 void applier::apply_notice(kv_event e) {
   const auto word = e.what.kind == event_kind::oversize ? std::string_view("oversize") : "unreadable";
   counters_.add("stream_events", word);
@@ -99,7 +100,7 @@ void applier::drop(kv_event e, std::string_view reason) {
   if (reason == "bad_signature") counters_.add("verdicts", reason);
   count_skipped(e, reason, reason);
   account& a = accounts_.use(e.what.did);
-  const bool keep_key = a.known() && a.key_unsaved;  // else the old key would be believed again after a restart
+  const bool keep_key = a.known() && a.key_unsaved;  // else a restart would bring the old key back
   settles_.add(out_.skip(), std::move(e), keep_key ? &a : nullptr);
 }
 
@@ -111,7 +112,7 @@ void applier::give_up(kv_event e, std::string_view failure) {
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
-// The event is lost: its account is marked.
+// The event is lost, so its account is marked.
 void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
   counters_.add("skipped", reason);
   account& a = accounts_.use(e.what.did);
@@ -119,7 +120,7 @@ void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
-// A payload that the decoder refused passes as an event of kind `unreadable` if its DID could be read, else `unknown`.
+// A payload that the decoder refused is handed on as `unreadable` if its DID could be read, else as `unknown`.
 void applier::count_undecoded(const kv_event& e) {
   const auto& reason = e.what.reason;
   const bool bad_did = reason == "bad_did" || reason == "did_too_long";

@@ -15,14 +15,14 @@ using atproto::repo_event;
 
 namespace {
 
-// An account has some dozens of collections. Beyond this bound its state would outgrow a NATS message.
+// An account has a few dozen collections. Beyond this bound, the account's state would outgrow a NATS message.
 constexpr std::size_t max_collection_bytes = std::size_t{16} << 10;
 
 }  // namespace
 
 bool applier::wants(const std::string& collection) const { return wants_collection(rules_.collections, collection); }
 
-// The ordinal of the last put; none if there was none.
+// Returns the ordinal of the last put; nullopt if nothing was put.
 task<result<std::optional<nats::ordinal>>> applier::apply_changes(account& a, const kv_event& e) {
   std::optional<nats::ordinal> last;
   for (const auto& c : e.what.changes) {
@@ -54,7 +54,7 @@ task<result<std::optional<nats::ordinal>>> applier::apply_change(account& a, con
   co_return none(*put);
 }
 
-/// Notes in the account's state that it has, or once had, records of this collection. False: the list is full.
+/// Adds the collection to those in which the account has, or once had, records. False: the list is full.
 bool applier::note_collection(account& a, const std::string& collection) {
   auto& known = a.newest.collections;
   std::size_t bytes = collection.size();
@@ -84,7 +84,7 @@ task<result<nats::ordinal>> applier::write_record(account& a, const kv_event& e,
   co_return co_await erase_record(e.what, c);
 }
 
-// For a delete. Also for a record too large for NATS: its older value would otherwise look current.
+// Puts a delete marker: for a delete, and for a record too large for NATS, whose older value would else look current.
 task<result<nats::ordinal>> applier::erase_record(const repo_event& e, const record_change& c) {
   const auto key = kv::record_key::of(e.did, c.collection, c.rkey, rules_.partitions).text();
   nats::header_list headers;
@@ -99,8 +99,8 @@ task<result<nats::ordinal>> applier::erase_record(const repo_event& e, const rec
   co_return put;
 }
 
-// One record of a commit whose other records are applied. Its key keeps the old value: a record that can't be read is
-// no proof that the old one is gone.
+// Skips one record of a commit, whose other records are applied. The record's key keeps its old value here: an
+// unreadable record does not prove that the old one is gone.
 void applier::skip_record(account& a, const kv_event& e, const record_change& c, std::string_view reason) {
   counters_.add("skipped", reason);
   const auto collection = c.collection.empty() ? std::string("?") : c.collection;

@@ -26,7 +26,7 @@ kv_event event_of(nats::message&& m, decoded&& d) {
   return {std::move(d.what), event_handle(std::move(m)), bytes, d.refused, framed};
 }
 
-// The end of the chunk that begins at `begin`; it holds at least one message.
+// Where the chunk that begins at `begin` ends. A chunk holds at least one message.
 std::size_t end_of_chunk(const std::vector<nats::message>& batch, std::size_t begin) {
   std::size_t end = begin, bytes = 0;
   do bytes += batch[end++].data().size();

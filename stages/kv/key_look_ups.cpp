@@ -58,7 +58,8 @@ void key_look_ups::close() noexcept {
   closing_.notify();
 }
 
-// One look-up after the other. A loop and no recursion: answers may come without a suspension, thousands in a row.
+// Does one look-up after the other. A loop, not a recursion: thousands of answers in a row may come without a
+// suspension.
 task<> key_look_ups::work() {
   while (!closed_ && !queue_.empty()) {
     const auto next = queue_.front();

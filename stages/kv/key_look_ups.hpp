@@ -1,6 +1,6 @@
 // The look-ups of accounts' signing keys.
 //
-// Owns: the queue of look-ups, their number at a time, and how an answer or a failure gets into an account.
+// Owns: the queue of look-ups, how many run at a time, and how an answer or a failure gets into an account.
 // Does not know: events and their order, DID documents and directories (identity/resolver.hpp).
 #pragma once
 
@@ -18,23 +18,24 @@
 
 namespace recordkv::stages {
 
-/// The directory. look_up() may suspend; its errors are those of identity::resolver::look_up().
+/// The directory. look_up() may suspend; its errors are those of identity::resolver::look_up(). The other functions may
+/// be absent.
 struct identity_port {
   std::function<task<result<identity::account_identity>>(std::string did)> look_up;
-  /// The account's document has changed: an answer on its way may be older. May be empty.
+  /// Called when the account's document has changed: an answer under way may be older than the change.
   std::function<void(const std::string& did)> changed;
-  /// Ends the look-ups under way with errc::closed. May be empty.
+  /// Ends the look-ups under way with errc::closed.
   std::function<void()> close;
-  /// Why look-ups don't succeed now; empty: they do. May be empty.
+  /// Why look-ups don't succeed now; an empty text: they do.
   std::function<std::string()> last_error;
 };
 
 struct look_up_rules {
   std::size_t at_once = 64;                              ///< look-ups under way; more wait in a queue
-  std::chrono::milliseconds confirm_after{2'000};        ///< the directory may lag behind the host: ask again (F §7.3)
-  std::chrono::milliseconds between_doubts{60'000};      ///< look-ups of one account because of bad signatures
+  std::chrono::milliseconds confirm_after{2'000};        ///< ask again after this: the directory may lag (F §7.3)
+  std::chrono::milliseconds between_doubts{60'000};      ///< between look-ups of one account for bad signatures
   std::chrono::seconds max_age{std::chrono::hours(24)};  ///< an older key is looked up again, one at a time
-  std::chrono::milliseconds between_renewals{100};       ///< of old keys
+  std::chrono::milliseconds between_renewals{100};       ///< between look-ups of old keys
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 };
 
@@ -44,20 +45,21 @@ std::string_view name(look_up_cause c) noexcept;
 
 class key_look_ups {
  public:
-  /// `answered` is called when a look-up has ended, except one for old_key: nothing waits for that.
+  /// `answered` is called when a look-up has ended. It is not called after one for old_key: nothing waits for that.
   key_look_ups(identity_port port, look_up_rules rules, std::function<void(const std::string& did)> answered,
                meters& counters);
 
-  /// Looks the account up: at once or once there is room. The account stays in use until then. Its key, PDS, handle and
-  /// key_checked are set, or its look_up_failure, except after an identity_event: then the old key stays.
+  /// Looks the account up, now or once there is room. The account stays in use until the look-up has ended. Success
+  /// sets its key, PDS, handle and key_checked. Failure sets its look_up_failure for no_key and bad_signature. For the
+  /// other causes, failure changes nothing: the old key stays.
   void start(account& a, look_up_cause cause, nursery& into);
-  /// Starts a look-up for old_key, if the key is old and none is under way.
+  /// Starts a look-up for old_key if the key is old, no other such look-up has begun, and no look-up waits.
   void renew_if_old(account& a, nursery& into);
 
-  /// Whether a bad signature is a reason to look the account up: none of the last minute was. If so, it counts as one.
+  /// Whether a bad signature is a reason to look the account up. True at most once per account within between_doubts.
   bool doubt(account& a) const;
 
-  /// Ends the look-ups. None calls `answered` any more.
+  /// Ends the look-ups. `answered` is not called any more.
   void close() noexcept;
 
   bool idle() const noexcept { return under_way_ == 0; }

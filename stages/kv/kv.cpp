@@ -31,7 +31,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto progress_check = 200ms;  // how soon `status` and alerts see a stall
-constexpr auto consumer_check = 500ms;  // asks NATS, so less often
+constexpr auto consumer_check = 500ms;  // less often, since it asks NATS
 constexpr auto gather_states = 250ms;   // several events of an account become one write of its state
 
 // Identifies the collections under which a state was stored: another hash means that the filter has changed since.
@@ -80,7 +80,7 @@ class kv_stage final : public stage {
     co_return result<void>{};
   }
 
-  // The store is read after the lease was acquired: the process that held it before has stopped writing.
+  // The store is read only after the lease was acquired: the previous holder has then stopped writing.
   task<result<void>> attach() {
     auto now = co_await nats::stream_info(ctx_.nc, ctx_.names().store());
     if (!now) co_return now.error();
@@ -94,7 +94,7 @@ class kv_stage final : public stage {
   }
 
   nats::consumer_spec consumer() {
-    // `credit` bounds only what is requested and not delivered; more may be delivered and unacknowledged.
+    // `credit` bounds the messages that are requested and not yet delivered. More may be delivered and unacknowledged.
     nats::consumer_spec spec{.stream = ctx_.names().buffer(),
                              .durable = spec_.key(),
                              .policy = nats::acks::each,
@@ -107,9 +107,9 @@ class kv_stage final : public stage {
     return spec;
   }
 
-  // Puts into the store name no expected sequence, so the server can't refuse those of a process that has lost the
-  // lease. Therefore nothing is sent while another process may hold it: an old value put after a newer one would stay
-  // (X7).
+  // A put into the store carries no expected sequence, so the server can't refuse one from a process that has lost the
+  // lease. Nothing is therefore sent while another process may hold the lease. An old value that is put after a newer
+  // one would stay (X7).
   nats::publisher_spec store_writer() {
     return {.name = "kv",
             .stream = ctx_.names().store(),
@@ -176,7 +176,7 @@ class kv_stage final : public stage {
     outbox_.close();
     if (outbox_.halted() != nats::halt::none && !life_.lost())
       co_return fail(errc::refused, "kv: the store's stream: {}",
-                     outbox_.last_error());  // the next start reports what is wrong with it
+                     outbox_.last_error());  // the next start says what is wrong with that stream
     const auto failed = [](const result<void>& r) { return r.has_error() && r.error().code != errc::closed; };
     co_return failed(settled) ? settled : taken;
   }
@@ -195,7 +195,7 @@ class kv_stage final : public stage {
     done_.notify();
   }
 
-  // If the store is removed or recreated under a running stage, the stage can't repair that. So it ends with an error.
+  // If the store is removed or recreated while the stage runs, the stage ends with an error: it can't repair the store.
   task<> watch_progress() {
     while (!settled_) {
       co_await done_.wait_for(progress_check);
@@ -204,7 +204,7 @@ class kv_stage final : public stage {
     }
   }
 
-  // Not a part of watch_progress(): stall_reason() may wait for NATS for seconds.
+  // Separate from watch_progress(), because stall_reason() may wait for NATS for seconds.
   task<> watch_consumer() {
     while (!settled_) {
       co_await done_.wait_for(consumer_check);

@@ -1,6 +1,6 @@
 // One event on its way through stage `kv`, and the buffered message that it came in.
 //
-// Owns: the count of a message's events that have not settled.
+// Owns: the number of a message's events that have not settled.
 // Does not know: what is done with an event.
 #pragma once
 
@@ -30,7 +30,7 @@ class event_handle {
     return event_handle(held_);
   }
 
-  /// The event is dealt with for good. Call it once.
+  /// The event has settled. Call this once.
   void settle(nats::inbox& in) {
     if (--held_->unsettled == 0) in.settle(held_->message);
   }
@@ -52,10 +52,10 @@ class event_handle {
 struct kv_event {
   atproto::repo_event what;
   event_handle from;
-  std::size_t bytes = 0;   ///< of message payload that it keeps in memory
-  bool undecoded = false;  ///< the payload was refused: `what` holds the reason, and the account where it could be read
+  std::size_t bytes = 0;   ///< of message payload that the event keeps in memory
+  bool undecoded = false;  ///< the payload was refused: `what` holds the reason and, if it could be read, the account
   bool framed = false;     ///< a frame of the firehose, whose commits and #syncs are signed
-  bool looked_up = false;  ///< #identity: its account's key has been looked up for it
+  bool looked_up = false;  ///< #identity: the account's key has been looked up because of it
   atproto::verdict worth = atproto::verdict::unproven;
 };
 

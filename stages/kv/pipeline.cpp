@@ -5,9 +5,10 @@
 namespace recordkv::stages {
 namespace {
 
-// How many accounts are read at once; and after how many events the missing ones are read although they are fewer.
+// accounts_at_once: so many missing accounts make a batch. events_between_loads: after so many events, a smaller batch
+// is read, too.
 constexpr std::size_t accounts_at_once = 256, events_between_loads = 256;
-// How many events go to the check of signatures together.
+// At most this many events go to the check of signatures together.
 constexpr std::size_t events_in_chunk = 128;
 
 }  // namespace
@@ -75,7 +76,7 @@ task<> kv_pipeline::apply_events(result<void>& ended) {
   nursery waits(co_await asio::this_coro::executor);
   for (;;) {
     ended = co_await apply_ready(waits);
-    // What then still waits for a key stays unacknowledged: a directory that is down must not delay the end.
+    // Events that still wait for a key then stay unacknowledged: a directory that is down must not delay the end.
     if (!ended || abandoned_ || (!taking_ && loads_.idle())) break;
     co_await changed_.wait();
   }
@@ -101,18 +102,19 @@ task<result<void>> kv_pipeline::apply_ready(nursery& waits) {
   co_return result<void>{};
 }
 
-// Takes events from the order. Those of an account whose state is not in memory are put aside, and their states are
-// read in batches. A state in memory is never replaced by one that was read (X9).
+// Takes events from the order. If the state of an event's account is not in memory, the event is put aside. These
+// states are read in batches. A state that was read never replaces one in memory (X9).
 kv_pipeline::chunk kv_pipeline::choose(nursery& waits) {
   chunk events;
   while (events.size() < events_in_chunk) {
     auto e = order_.pop();
     const bool last = !e && loads_.wanted() == 0;
     const bool due = !e || loads_.wanted() >= accounts_at_once || ++popped_ % events_between_loads == 0;
-    if (due) accounts_.evict();  // before the next are loaded, so that none of those goes before its events are applied
+    // Evict before loading: an account that was just loaded must not be evicted before its events are applied.
+    if (due) accounts_.evict();
     if (last) break;
     if (due) loads_.start(waits);
-    if (e) choose_one(std::move(*e), events, waits);  // else a load may have finished without suspending
+    if (e) choose_one(std::move(*e), events, waits);  // no event: a load may have ended without suspending
   }
   return events;
 }

@@ -2,10 +2,10 @@
 //
 //   inbox -> decoder -> account_order -> check_signatures -> applier -> settlement -> acknowledgement
 //
-// Owns: the coroutines that take, check, apply and settle. What an event waits for: its account's state, and its
-// account's key.
-// Does not know: NATS and directories. It has an inbox, an outbox, a decoder, and the functions of a state_port and an
-// identity_port. Tests give it fakes.
+// Owns: the coroutines that take, check, apply and settle. Also the two things that an event may wait for: the state
+// and the key of its account.
+// Does not know: NATS and directories. It is given an inbox, an outbox, a decoder, and the functions of a state_port
+// and an identity_port. Tests give it fakes.
 //
 // To add a step before the order, wrap the decoder. To add a step that waits for something about an account, hold the
 // account in the order, as the reading of states does.
@@ -29,8 +29,7 @@
 
 namespace recordkv::stages {
 
-/// Once a limit is reached no further batch is taken. So it is exceeded by at most one batch, and the bytes also by the
-/// event that is being applied.
+/// Once a limit is reached, no further batch is taken. A limit is therefore exceeded by at most one batch.
 struct pipeline_limits {
   std::size_t cached_accounts = 250'000;
   std::size_t unsettled_events = 20'000;
@@ -38,7 +37,7 @@ struct pipeline_limits {
   std::chrono::milliseconds gather{0};                   ///< pause after a write of states
 };
 
-/// How events get their verdicts; used if apply_rules::verify.
+/// How events get their verdicts. Used only if apply_rules::verify is set.
 struct verification {
   worker_pool* pool = nullptr;  ///< outlives the pipeline
   verify_function verify{};
@@ -51,27 +50,29 @@ class kv_pipeline {
   kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode, apply_rules rules,
               verification verify, pipeline_limits limits, meters& counters);
 
-  /// Takes messages and applies their events, until the inbox closes. Events that wait for a key then stay
-  /// unacknowledged. Run it beside settle(). errc::closed: the inbox or the outbox was closed. Any other error is the
-  /// inbox's or the outbox's: call abandon() then, because what was sent may never become durable.
+  /// Takes messages and applies their events, until the inbox closes. Events that still wait for a key then
+  /// stay unacknowledged. Run it at the same time as settle(). errc::closed: the inbox or the outbox was closed. Any
+  /// other error is the inbox's or the outbox's. Call abandon() then, because what was sent may never become durable.
   task<result<void>> take();
-  /// Writes states and acknowledges, until take() has ended and nothing is left. errc::lease_lost ends it early.
+  /// Writes states and acknowledges messages, until take() has ended and nothing is left. errc::lease_lost ends it
+  /// early.
   task<result<void>> settle();
-  /// Makes both end without waiting for what is not durable. Close the outbox, too: take() may be waiting in it.
+  /// Makes take() and settle() end without waiting for what is not durable. Close the outbox, too: take() may be
+  /// waiting in it.
   void abandon() noexcept;
 
-  /// Events taken and not settled.
+  /// Events that were taken and have not settled.
   std::size_t unsettled() const noexcept { return order_.size() + chosen_ + settles_.unsettled(); }
-  /// Those of them that were handed to the store, or wait for room in it.
+  /// Of these, the events that have been applied or are being applied.
   std::size_t unstored() const noexcept { return settles_.unsettled() + (applying_since_ ? 1 : 0); }
-  /// Since when the oldest applied event waits for its settlement; if there is none, since when the present event is
-  /// being applied. Events still in the order do not count.
+  /// The time from which the oldest applied event has been waiting to settle. If there is none: the time at which the
+  /// present event began to be applied. Events still in account_order do not count.
   std::optional<settlement::clock::time_point> oldest() const noexcept;
   /// How often an account went from synchronised to desynchronised since the start.
   std::uint64_t desynchronised() const noexcept { return apply_.desynchronised(); }
   /// Why states can't be read or written now; empty: they can.
   const std::string& last_error() const noexcept;
-  /// Why keys can't be looked up now, while some are wanted; empty: they can.
+  /// Why keys can't be looked up now; empty: they can, or no look-up is under way.
   std::string look_up_error() const { return keys_.last_error(); }
 
  private:

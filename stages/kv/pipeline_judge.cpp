@@ -8,12 +8,12 @@ namespace recordkv::stages {
 using atproto::event_kind;
 using atproto::verdict;
 
-// Whether the event may be applied now. If not, it was put back or dropped.
+// Whether the event may be applied now. If not, it was put back, dropped or given up.
 bool kv_pipeline::judge(chunk& events, std::size_t at, nursery& waits) {
   auto& c = events[at];
   if (!verifying_ || !c.of) return true;
   if (c.e.what.kind == event_kind::identity && c.of->known() && !c.e.looked_up) {
-    c.e.looked_up = true;  // when it comes again, that look-up has ended
+    c.e.looked_up = true;  // when the event comes again, its look-up has ended
     wait_for_key(events, at, look_up_cause::identity_event, waits);
     return false;
   }
@@ -32,8 +32,9 @@ bool kv_pipeline::judge_signed(chunk& events, std::size_t at, nursery& waits) {
     wait_for_key(events, at, look_up_cause::no_key, waits);
     return false;
   }
-  if (c.key !=
-      a.key) {  // since it was taken from the order, the key has changed, or an event before it has begun the account
+  // The event was not checked with the account's present key. Either the key has changed since the event was taken from
+  // the order, or an earlier event has begun the account.
+  if (c.key != a.key) {
     hold_from(events, at);
     release(a.newest.did);
     return false;
@@ -46,8 +47,8 @@ bool kv_pipeline::judge_signed(chunk& events, std::size_t at, nursery& waits) {
   return false;
 }
 
-// While the directory fails, accounts without a state must not fill the pipeline with events that wait: those of all
-// other accounts would then wait, too.
+// While the directory fails, accounts without a state must not fill the pipeline with waiting events. Otherwise the
+// events of all other accounts would wait, too.
 bool kv_pipeline::directory_overwhelmed() const {
   return order_.waiting() > limits_.unsettled_events / 2 && !keys_.last_error().empty();
 }
@@ -58,14 +59,15 @@ void kv_pipeline::wait_for_key(chunk& events, std::size_t at, look_up_cause caus
   keys_.start(a, cause, waits);
 }
 
-// Puts the event back into the order, with those of its account behind it in the chunk. No release can come between.
+// Puts the event back into the order, then the later events of its account in the chunk. The account can't be released
+// in between.
 void kv_pipeline::hold_from(chunk& events, std::size_t at) {
   const auto* of = events[at].of;
   for (auto i = at; i < events.size(); ++i)
     if (!events[i].moved && events[i].of == of) order_.hold(put_down(events[i]));
 }
 
-// The event is no longer in the chunk.
+// Takes the event out of the chunk.
 kv_event kv_pipeline::put_down(chosen_event& c) {
   --chosen_;
   chosen_bytes_ -= c.e.bytes;

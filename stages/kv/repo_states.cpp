@@ -46,15 +46,14 @@ task<std::vector<result<state_port::stored>>> repo_states::load(std::vector<std:
   for (std::size_t k = 0; k < asked.size(); ++k) {
     auto& into = out[asked[k]];
     into = found ? stored_state(dids[asked[k]], (*found)[k]) : result<state_port::stored>(found.error());
-    // learn_known_accounts() reads only up to the sequence that was last when it began.
+    // learn_known_accounts() reads only up to the sequence that was the last one when the reading began.
     if (into && into->seq != 0) known_.add(kv::encode_part(dids[asked[k]]));
   }
   co_return out;
 }
 
 // A process that was suspended and resumed could still overwrite an account state that its successor has read already.
-// The process that took over would then fail its own compare-and-set, and exit. So the lease is checked before each
-// write.
+// The successor would then fail its own compare-and-set, and exit. The lease is therefore checked before each write.
 task<result<void>> repo_states::may_write() {
   while (!life_.valid()) {
     auto ours = co_await life_.renew_if_stale();
@@ -84,8 +83,8 @@ std::vector<kv::write> repo_states::writes_of(const std::vector<state_port::stor
   return out;
 }
 
-// A conflict is this process's own write whose answer was lost, or the write of another process. errc::timed_out and
-// the like: not known yet.
+// A conflict has one of two causes. The answer to this process's own write was lost, or another process has written.
+// errc::timed_out and the like: the cause is not known yet.
 task<result<std::uint64_t>> repo_states::after_conflict(const state_port::stored& s) {
   auto now = co_await repo_.get(kv::repo_key(s.state.did, ctx_.cfg.kv.partitions));
   if (now && now->value == kv::to_json(s.state)) co_return now->seq;

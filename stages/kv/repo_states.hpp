@@ -1,7 +1,8 @@
 // The accounts' states in bucket `repo`, as the pipeline reads and writes them.
 //
 // Owns: the bucket, which accounts have a state at all, and the writing of many states by compare-and-set, after a
-// check of the lease. Does not know: what a state means, and when it may be written (settle.hpp, X9).
+// check of the lease.
+// Does not know: what a state means, and when it may be written (settle.hpp, X9).
 #pragma once
 
 #include "account_cache.hpp"
@@ -26,14 +27,15 @@ class repo_states {
             .save = [this](std::vector<state_port::stored> s) { return save(std::move(s)); }};
   }
 
-  /// Reads which accounts have a state. Only stage `kv` writes states. So once they have been read completely, load()
-  /// answers for accounts outside the list without asking NATS. If the reading fails, every account is asked for.
+  /// Reads the list of accounts that have a state. Once it is complete, load() answers for all others without asking
+  /// NATS: only stage `kv` adds to it. If the reading fails, load() asks NATS for every account.
   task<> learn_known_accounts(std::function<bool()> go_on);
 
   /// How many accounts have a state; nullopt: not read yet.
   std::optional<std::size_t> known() const { return accounts_known_ ? std::optional(known_.size()) : std::nullopt; }
 
-  /// From now on save() does not retry: it returns the next error. If it waits for the lease, it returns errc::closed.
+  /// From now on save() does not retry: it returns the next error. If save() waits for the lease, it returns
+  /// errc::closed.
   void give_up() noexcept {
     given_up_ = true;
     pause_.notify();

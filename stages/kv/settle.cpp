@@ -11,7 +11,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds retry_pause{200};  // between two attempts to write states that bucket `repo` refuses
-constexpr milliseconds max_wait{200};     // the floor is looked at at least this often, even without a notification
+constexpr milliseconds max_wait{200};     // the floor is checked at least this often, even without a notification
 
 }  // namespace
 
@@ -26,7 +26,7 @@ settlement::settlement(nats::inbox& in, nats::outbox& out, state_port states, mi
 
 void settlement::add(nats::ordinal last, kv_event&& e, account* changed) {
   if (changed) {
-    ++changed->held;
+    ++changed->in_flight;
     changed->key_unsaved = false;
   }
   bytes_ += e.bytes;
@@ -54,7 +54,7 @@ void settlement::abandon() noexcept {
   out_.moved().notify();
 }
 
-// The events whose last put is durable. Their accounts' states become writable now, not earlier (X9).
+// Takes the events whose last put is durable. Their accounts' states become writable now, not earlier (X9).
 settlement::durable_events settlement::take_durable() {
   durable_events out;
   const auto floor = out_.floor();
@@ -64,7 +64,7 @@ settlement::durable_events settlement::take_durable() {
     out.handles.push_back(std::move(e.from));
     out.bytes += e.bytes;
     if (!e.changed) continue;
-    --e.changed->held;
+    --e.changed->in_flight;
     e.changed->durable = std::move(e.after);
     e.changed->durable.at = out_.stored();
     if (!e.changed->dirty) dirty_.push_back(e.changed);
@@ -93,7 +93,7 @@ task<result<void>> settlement::write_states() {
   for (std::size_t i = 0; i < accounts.size(); ++i) {
     accounts[i]->seq = (*saved)[i];
     accounts[i]->dirty = false;
-    accounts[i]->durable = {};  // it is not read again, and there are many accounts
+    accounts[i]->durable = {};  // frees memory: nothing reads it again
   }
   counters_.add("states_written", {}, accounts.size());
   co_return result<void>{};

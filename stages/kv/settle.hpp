@@ -1,5 +1,5 @@
-// The last step of an event. Its puts become durable, then its account's state is written, then the event settles: its
-// message is acknowledged (docs/invariants.md X8, X9).
+// The last step of an event. Its puts become durable, then its account's state is written, then the event settles. Once
+// all events of a message have settled, the message is acknowledged (docs/invariants.md X8, X9).
 //
 // Owns: the queue of events whose puts are not durable yet, and the writing of states.
 // Does not know: what an event changed.
@@ -28,8 +28,8 @@ class settlement {
   settlement(nats::inbox& in, nats::outbox& out, state_port states, std::chrono::milliseconds gather,
              std::size_t max_unsettled, meters& counters);
 
-  /// An event was applied. `last`: the ordinal of its last put, or of a skip if it has none. `changed`: its account, or
-  /// null when no state changes.
+  /// Takes an event that was applied. `last`: the ordinal of its last put, or of a skip if it has no put. `changed`:
+  /// the account whose state changes; null: none.
   void add(nats::ordinal last, kv_event&& e, account* changed);
 
   /// Settles until finish() was called and nothing is left. errc::lease_lost ends it early.

@@ -17,12 +17,12 @@ namespace recordkv::stages {
 /// atproto::verify. Pure, and safe on any thread.
 using verify_function = std::function<atproto::verdict(const atproto::repo_event& e, const atproto::public_key& key)>;
 
-/// An event that was taken from the order, and that will be applied, or put back.
+/// An event that was taken from the order, and will be applied, put back or dropped.
 struct chosen_event {
   kv_event e;
-  account* of = nullptr;                     ///< null: the event has no account, or was moved away
-  std::optional<atproto::public_key> key{};  ///< check the signature with this key; empty: don't
-  bool moved = false;                        ///< `e` was applied or put back
+  account* of = nullptr;                     ///< null: the event has no account
+  std::optional<atproto::public_key> key{};  ///< for the check of the signature; empty: no check
+  bool moved = false;                        ///< `e` is gone: it was applied, put back or dropped
 };
 
 /// Sets kv_event::worth of each event that has a key. Returns at once if none has.

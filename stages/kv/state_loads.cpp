@@ -16,7 +16,8 @@ void state_loads::start(nursery& into) {
   if (!wanted_.empty()) into.spawn(load(std::exchange(wanted_, {})));
 }
 
-// An account whose state can't be read stays held. It holds up no other, as long as its events stay within the limits.
+// An account whose state can't be read stays held. It delays no other account, as long as its events stay within the
+// limits.
 task<> state_loads::load(std::vector<std::string> dids) {
   bool failed = false;
   while (!abandoned_ && !dids.empty()) {
@@ -35,7 +36,8 @@ task<> state_loads::load(std::vector<std::string> dids) {
 std::vector<std::string> state_loads::keep(const std::vector<std::string>& dids,
                                            std::vector<result<state_port::stored>> found) {
   std::vector<std::string> again;
-  // A released account's events go to the front of the order. Going backwards, those of the first account end up first.
+  // loaded_() puts an account's events at the front of the order. The loop goes backwards, so that the first account's
+  // events end up first.
   for (std::size_t i = dids.size(); i-- > 0;) {
     if (!found[i]) {
       error_ = found[i].error().text;

@@ -22,20 +22,20 @@ class state_loads {
   state_loads(load_function load, account_cache& accounts, std::function<void(const std::string& did)> loaded)
       : load_(std::move(load)), accounts_(accounts), loaded_(std::move(loaded)) {}
 
-  /// The account's state is to be read. Ask once until `loaded`.
+  /// Asks for the account's state. Do not ask again before `loaded` was called for it.
   void want(std::string did) {
     ++open_;
     wanted_.push_back(std::move(did));
   }
   std::size_t wanted() const noexcept { return wanted_.size(); }
-  /// Reads those that are wanted, as one batch.
+  /// Reads the wanted states, as one batch.
   void start(nursery& into);
 
   /// No account waits.
   bool idle() const noexcept { return open_ == 0; }
-  /// Of the load that failed last; empty: none fails now.
+  /// The error of the load that failed last; empty: no load fails now.
   const std::string& last_error() const noexcept { return failed_ > 0 ? error_ : none_; }
-  /// Ends all of it; nothing is called any more.
+  /// Ends all loads. `loaded` is not called any more.
   void abandon() noexcept {
     abandoned_ = true;
     abandoning_.notify();
@@ -50,7 +50,7 @@ class state_loads {
   std::function<void(const std::string& did)> loaded_;
   std::vector<std::string> wanted_;
   std::size_t open_ = 0;  // accounts wanted and not yet loaded
-  int failed_ = 0;        // loads under way that have failed, and try again
+  int failed_ = 0;        // loads that have failed and are being tried again
   std::string error_;
   const std::string none_;
   rate_limited told_;

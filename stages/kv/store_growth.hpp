@@ -1,4 +1,4 @@
-// How fast the store grows, so that `status` need not read twice to show a rate.
+// How fast the store grows. `status` can thus show a rate without reading the store twice.
 //
 // Owns: the rates over the last readings. Does not know: NATS. Pure.
 #pragma once
@@ -16,7 +16,7 @@ class store_growth {
  public:
   using time = std::chrono::steady_clock::time_point;
 
-  /// One reading of the store's stream. After the store was made anew, the rates begin anew.
+  /// Takes one reading of the store's stream. If the store was recreated, the rates begin anew.
   void take(const nats::stream_state& store, time now);
 
   /// Adds writes_per_second and keys_per_second over the last ten seconds; nothing before the second reading.

@@ -11,7 +11,7 @@ using clock = std::chrono::steady_clock;
 
 namespace {
 
-// NATS sends no event when a program changes a stream, so the settings are asked for.
+// NATS sends no event when a program changes a stream, so the settings are read regularly.
 constexpr auto when_well = 30s;
 constexpr auto when_not = 1s;
 constexpr auto growth_reading = 1s;  // the growth is a rate over ten seconds
@@ -36,7 +36,7 @@ task<> store_watch::watch_settings() {
   }
 }
 
-// A stream that is missing is not created here, because its writer reports that. The exception is bucket `lock`.
+// A missing stream is not created here, because its writer reports it. Bucket `lock` is the exception.
 task<std::string> store_watch::compare_streams() {
   const auto names = ctx_.names();
   auto store = co_await nats::stream_info(ctx_.nc, names.store());

@@ -1,7 +1,7 @@
 // Watches the settings of the streams that stage `kv` uses, and the growth of the store.
 //
-// Owns: the regular look at the settings, which another program may change; the samples of stored messages, by which a
-// recreated store is recognised (X19); the store's growth.
+// Owns: the regular look at the settings, which another program may change. The samples of stored messages, by which a
+// recreated store is recognised (X19). The store's growth.
 // Does not know: records.
 #pragma once
 
@@ -18,7 +18,7 @@ class store_watch {
  public:
   explicit store_watch(stage_context& ctx) : ctx_(ctx) {}
 
-  /// Looks until close().
+  /// Watches until close().
   void start(nursery& children);
   void close() noexcept;
 

@@ -1,6 +1,6 @@
 // Threads for work on values: decoding frames, checking signatures.
 //
-// Owns: the threads, and the way of a batch of jobs to them and back.
+// Owns: the threads, and how a batch of jobs gets to them and back.
 // Does not know: what a job does, NATS, accounts.
 #pragma once
 
@@ -16,7 +16,7 @@ namespace recordkv::stages {
 
 class worker_pool {
  public:
-  /// Touches only what no other job and no coroutine touches meanwhile, and does not throw.
+  /// A job touches only data that no other job and no coroutine touches at the same time. It does not throw.
   using job = std::function<void()>;
 
   /// 0 workers: run() does the jobs itself, one after the other, so that a test is deterministic.
@@ -27,11 +27,11 @@ class worker_pool {
   worker_pool& operator=(const worker_pool&) = delete;
 
   /// Does all jobs, in any order and at the same time. Returns on the caller's loop once the last has ended. A hop to a
-  /// thread and back costs about 42 µs: let a job be worth it.
+  /// thread and back takes about 42 µs: a job should take clearly longer.
   task<> run(std::vector<job> jobs);
 
   unsigned workers() const noexcept { return workers_; }
-  /// No job begins any more; waits for those under way.
+  /// Lets no further job begin, and waits for the jobs under way.
   void join();
 
  private:
@@ -39,7 +39,7 @@ class worker_pool {
   std::optional<asio::thread_pool> threads_;
 };
 
-/// kv.workers as a number of threads: -1 stands for all cores but one, and at least one.
+/// kv.workers as a number of threads: -1 stands for all cores but one, but at least one thread.
 unsigned worker_count(int configured);
 
 }  // namespace recordkv::stages

@@ -138,7 +138,7 @@ TEST_CASE("X9: the cache forgets the account that was not used for longest, and 
   cache.evict();
   CHECK_FALSE(cache.contains(bob));
   CHECK(cache.contains(alice));
-  cache.use(carol).held = 1;
+  cache.use(carol).in_flight = 1;
   cache.use(alice).dirty = true;
   cache.add(bob, {});
   cache.evict();
@@ -165,7 +165,7 @@ TEST_CASE("X9: an event settles once its puts are durable and its account's stat
   settle_down(rig.io);
   CHECK(rig.in.settled.empty());
   CHECK(rig.states.written.empty());
-  CHECK(rig.alice_.held == 1);
+  CHECK(rig.alice_.in_flight == 1);
   rig.states.hold();
   rig.out.uncork();
   REQUIRE(becomes(rig.io, [&] { return rig.states.saves_begun == 1; }));
@@ -175,7 +175,7 @@ TEST_CASE("X9: an event settles once its puts are durable and its account's stat
   rig.states.release();
   REQUIRE(becomes(rig.io, [&] { return rig.settles.unsettled() == 0; }));
   CHECK(rig.in.settled == numbers{1});
-  CHECK(rig.alice_.held == 0);
+  CHECK(rig.alice_.in_flight == 0);
   CHECK_FALSE(rig.alice_.dirty);
   rig.settles.finish();
   CHECK(becomes(rig.io, [&] { return rig.ended.has_value(); }));

@@ -35,12 +35,13 @@ struct frame_summary {
   double time = 0;                       ///< seconds since 1970, as the source has it; 0: it does not say
   double rev_time = 0;                   ///< commit, sync: the time inside the rev, in seconds since 1970; 0: none
   std::string did;                       ///< a valid DID of at most 512 bytes; empty for info and unknown types
-  std::vector<std::string> collections;  ///< commit: collections its ops touch, each once
-  /// info: its name ("OutdatedCursor"). unknown, although the type is known: why it cannot be routed ("bad_did",
-  /// "did_too_long"; "seq", with its did). Such an event counts as progress; decode_event refuses it as malformed.
+  std::vector<std::string> collections;  ///< commit: the collections that its ops touch, each once
+  /// info: its name ("OutdatedCursor"). unknown, although the type is known: why the event cannot be routed. The words
+  /// are "bad_did", "did_too_long" and "seq"; with "seq", `did` is set. Such an event counts as progress; decode_event
+  /// refuses it as malformed.
   std::string name;
 
-  /// unknown: the word for it, as counters have it.
+  /// unknown: its word in counters.
   std::string_view unknown_word() const noexcept { return name.empty() ? std::string_view("unknown") : name; }
 };
 
@@ -51,8 +52,7 @@ constexpr bool is_error_frame(errc code) noexcept {
 
 /// Reads the summary of one firehose frame: exactly two DAG-CBOR items, their keys in any order, a header map with
 /// `op`. errc::malformed: it is no such frame. Fields are not judged here: a field of a wrong type counts as absent.
-/// An error frame (op −1): a code of
-/// is_error_frame(), and the text "Name: message".
+/// For an error frame (op −1) the error has a code of is_error_frame(), and the text "Name: message".
 result<frame_summary> summarise_frame(std::string_view bytes);
 
 /// The same for one Jetstream v1 event, or a v2 message envelope. errc::malformed: not a JSON object, or a commit
@@ -65,9 +65,9 @@ std::string_view name(action a) noexcept;  ///< "create", "update", "delete"
 /// Why a record inside an otherwise usable event cannot be stored. The word is the metric's reason.
 enum class record_flaw {
   none,
-  bad_path,       ///< no key can be made of it
+  bad_path,       ///< no store key can be made of its path
   missing_block,  ///< the event names the record but does not contain it
-  cid_mismatch,   ///< Jetstream: its JSON is not what its CID names
+  cid_mismatch,   ///< Jetstream: the record's JSON is not what its CID names
   malformed,      ///< not data of the AT Protocol
   number,         ///< "float": the protocol has no floats
   too_large,      ///< beyond the protocol's limit of a record
@@ -89,8 +89,8 @@ struct event_proof {
   digest signed_digest;       ///< SHA-256 of the commit block without its signature
   std::string signature;      ///< 64 bytes
   std::string_view flaw;      ///< why the tree does not prove the ops (a word of tree.hpp, "prev_data"); empty: it does
-  bool from_empty = false;    ///< commit: undoing its ops leads to the empty tree, so it is the account's first
-  bool has_prev_data = true;  ///< commit: false: its host predates Sync 1.1; the step to prev_data is not proven
+  bool from_empty = false;    ///< commit: undoing its ops leads to the empty tree, so it is the account's first commit
+  bool has_prev_data = true;  ///< false: the host predates Sync 1.1, and the step from prev_data is not proven
 };
 
 struct repo_event {
@@ -115,18 +115,18 @@ struct repo_event {
 ///
 /// Commit frames: every CAR block is checked against its CID, the commit block against the message (did, rev), and each
 /// record against its op's CID. One bad record is a flaw of that change. Anything else makes the whole event
-/// errc::malformed, with a short word in error::text: "cid_mismatch", "no_commit_block", "did_too_long" (a valid DID
-/// over 512 bytes, whose escaped form might not fit NATS's control line), and so on. A code of
-/// is_error_frame(): an error frame.
+/// errc::malformed, with a short word in error::text: "cid_mismatch", "no_commit_block", "did_too_long" and so on. The
+/// last one is a valid DID over 512 bytes: its escaped form might not fit NATS's control line. An error with a code of
+/// is_error_frame(): the payload is an error frame.
 ///
 /// Jetstream has no proofs. A record is rewritten through its canonical CBOR, whose CID must be the event's CID
-/// (cid_mismatch). If the event has no CID, it is computed. A number not written as an integer is then a float, since
-/// its CBOR form cannot be known. A record without a CBOR form (a fraction, an integer beyond 64 bits) is flawed. A
-/// record that is missing or null is missing_block. Of a v2 #sync only the rev is used.
+/// (cid_mismatch). If the event has no CID, the CID is computed. A number not written as an integer then counts as a
+/// float, since its CBOR form cannot be known. A record without a CBOR form (a fraction, an integer beyond 64 bits) is
+/// flawed. A record that is missing or null is missing_block. Of a v2 #sync only the rev is used.
 result<repo_event> decode_event(std::string_view payload);
 
-/// The event for a payload that decode_event refused with `why`. Kind unreadable, if the summary names an account; else
-/// kind unknown. The reason is set.
+/// The event for a payload that decode_event refused with `why`. Its kind is `unreadable` if the summary names an
+/// account, else `unknown`. Its reason is set.
 repo_event undecoded(std::string_view payload, const error& why);
 
 }  // namespace recordkv::atproto

@@ -38,7 +38,7 @@ class public_key {
   std::string multikey() const;
 
   /// Whether `signature` is this key's signature of `signed_digest`. False for any length but signature_size, for r or
-  /// s out of range, and for s above half of the order (both curves: the specification demands low-S).
+  /// s out of range, and for s above half of the order. The specification demands low S on both curves.
   bool verifies(const digest& signed_digest, std::string_view signature) const noexcept;
 
   bool operator==(const public_key&) const = default;

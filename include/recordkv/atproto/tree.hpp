@@ -17,7 +17,8 @@
 namespace recordkv::atproto {
 
 inline constexpr std::size_t max_tree_key = 1024;  ///< bytes of a path
-/// A digest of 256 bits gives no more. Each level costs the maker of a key four times as many hashes.
+/// A digest of 256 bits allows no greater height. Each further level costs the maker of a key four times as many
+/// hashes.
 inline constexpr unsigned max_tree_height = 128;
 
 /// The height of a key: half the number of leading zero bits of its SHA-256, rounded down.
@@ -32,15 +33,16 @@ struct tree_leaf {
   bool operator==(const tree_leaf&) const = default;
 };
 
-/// Whether each key must be a repo path, "{nsid}/{rkey}". Trees of other suites have other keys.
+/// Whether each key must be a repo path, "{nsid}/{rkey}". With `any`, other keys are accepted, too.
 enum class tree_keys : bool { paths, any };
 
-/// Walks a whole tree, in key order. Calls `show` for each leaf. What `block` returns need not outlive the next call.
+/// Walks a whole tree, in key order. Calls `show` for each leaf. What `block` returns need only be valid until the next
+/// call.
 ///
 /// Every node is checked. errc::malformed, with the word of the rule that is broken:
 ///
 ///   "node"        it is not the canonical form of a node: fields, types, dag-cbor links.
-///   "prefix"      a key does not name the longest prefix that it shares with the one before.
+///   "prefix"      a key does not name the longest prefix that it shares with the key before it.
 ///   "key"         a key is empty, longer than max_tree_key, or no path.
 ///   "order"       a key is not greater than the one before it in the tree, or not less than the one after it.
 ///   "height"      two keys of a node have different heights.
@@ -54,28 +56,31 @@ enum class tree_keys : bool { paths, any };
 result<void> walk_tree(const std::function<std::string_view(std::string_view cid)>& block, std::string_view root,
                        tree_keys keys, const std::function<void(std::string_view path, std::string_view cid)>& show);
 
-/// The root (binary CID) of the only tree that has exactly these leaves. They ascend by path, each once.
+/// The root (binary CID) of the only tree that has exactly these leaves. The leaves must ascend by path, each path
+/// once.
 std::string tree_root(const std::vector<tree_leaf>& leaves);
 
 /// What a commit proves about its ops. The words are reasons of counters.
 struct ops_proof {
-  /// Why the ops are not those of the new tree; empty: they are. "op_value" (a created or updated path has another CID
+  /// Why the new tree does not match the ops; empty: it does. "op_value" (a created or updated path has another CID
   /// or is absent), "op_present" (a deleted path is there), "not_provable" (a node is missing), or a word of walk_tree.
-  /// "key" is also the word for a path that is no key. Nodes away from the paths of the ops are not looked at.
+  /// "key" is also the word for a path that is no key. Nodes away from the paths of the ops are not read.
   std::string_view ops_flaw;
-  /// The root before the commit, binary, by undoing the ops; empty if it could not be found.
+  /// The root before the commit (binary), found by undoing the ops; empty: it could not be found.
   std::string before;
-  /// Why not: "missing_node", "op_value", "op_present", "op_prev" (an update or delete does not name the old record),
-  /// or a word of walk_tree. If ops_flaw is set, this is the same flaw.
+  /// Why `before` could not be found: "missing_node", "op_value", "op_present", "op_prev" (an update or delete does not
+  /// name the old record), or a word of walk_tree. If ops_flaw is set, this is the same flaw, with
+  /// "missing_node" for "not_provable".
   std::string_view before_flaw;
 };
 
-/// Checks the ops against the tree with root `after`, then undoes them on it: deletes first, then the others in reverse
-/// order. No other order needs fewer nodes. `blocks` holds at least the nodes on the way.
+/// Checks the ops against the tree with root `after`, then undoes them on it: deletes first, then the others, each
+/// group in reverse order. No other order needs fewer nodes. `blocks` should hold the nodes on the way; a missing one
+/// is a flaw.
 ///
 /// Bounds: an op reads at most three ways down the tree, and a way has at most max_tree_height + 1 nodes. No block with
-/// keys is read twice, because they would be out of place the second time. So time and memory grow with ops and blocks,
-/// which read_commit() limits.
+/// keys is read twice, because its keys would be out of place the second time. Time and memory thus grow with ops and
+/// blocks, and read_commit() limits both.
 ops_proof prove_ops(const car& blocks, std::string_view after, const std::vector<op_view>& ops,
                     tree_keys keys = tree_keys::paths);
 

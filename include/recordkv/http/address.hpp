@@ -11,7 +11,7 @@ namespace recordkv::http {
 namespace asio = boost::asio;
 
 /// False: private, loopback, link-local, multicast, unspecified, shared, benchmark, documentation, reserved.
-/// An IPv4 address that is written as IPv6 (mapped, NAT64) counts as what it is. Other forms of IPv4 within IPv6
+/// An IPv4 address that is written as IPv6 (mapped, NAT64) is judged as IPv4. Other forms of IPv4 within IPv6
 /// (compatible, 6to4, Teredo) are never public.
 bool is_public(const asio::ip::address& address) noexcept;
 

@@ -1,8 +1,7 @@
 // HTTP GET from hosts that are named by hostile input.
 //
-// Owns: DNS, connecting (IPv4 and IPv6 in parallel), TLS, the bounds of head, body, time and redirects, a few idle
-// connections, and the rule which addresses may be connected to. The rule is applied to the addresses that are
-// connected, after DNS.
+// Owns: DNS, connecting (IPv4 and IPv6 in parallel), TLS, a few idle connections. Also the bounds of head, body, time
+// and redirects, and the rule for addresses. The rule is applied after DNS, to each address before it is connected to.
 // Does not know: DIDs, and what a body means. One thread: the loop's. No proxies, no cookies.
 #pragma once
 
@@ -31,7 +30,7 @@ struct get_limits {
 /// Which hosts may be asked.
 enum class host_rule {
   only_public,  ///< public addresses (http/address.hpp), ports 443 and 80
-  any,          ///< every address and port: the configuration names the host, or this is development
+  any,          ///< every address and port; for hosts from the configuration, and for development
 };
 
 struct answer {
@@ -52,13 +51,13 @@ class client {
   /// Any status is a success. A redirect beyond limits.redirects is returned as it is. Errors:
   ///   errc::malformed    the URL, or a redirect, names a host, scheme, port or address that may not be asked. No
   ///                      connection to such an address was opened.
-  ///   errc::too_large    a limit.
+  ///   errc::too_large    the head or the body exceeds its limit.
   ///   errc::timed_out    limits.timeout has passed.
   ///   errc::unreachable  DNS, connection, TLS, or an answer that is not HTTP.
   ///   errc::closed       close() was called.
   task<result<answer>> get(url what, get_limits limits = {});
 
-  /// Ends every get() under way. A name that the system still looks up does not delay it.
+  /// Ends every get() under way. A look-up of a name that is still running does not delay the end.
   void close() noexcept;
 
  private:

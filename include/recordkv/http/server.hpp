@@ -2,8 +2,8 @@
 //
 // Owns: the listening socket, its connections, and their bounds: how many, how large, how long.
 // Does not know: requests and answers; a table of routes is given to it.
-// Plain HTTP/1.0 and 1.1, on one loop and one thread. A client cannot make it hold more than `connections` times
-// (header_bytes + body_bytes + one answer), nor keep a connection open without end.
+// Plain HTTP/1.0 and 1.1, on one loop and one thread. A client cannot make the server hold more than `connections`
+// times (header_bytes + body_bytes + one answer), nor keep a connection open without end.
 #pragma once
 
 #include "recordkv/core/meter.hpp"
@@ -28,7 +28,7 @@ namespace recordkv::http {
 struct request {
   std::string method;                                     ///< HEAD arrives as GET
   std::string path;                                       ///< decoded
-  std::map<std::string, std::string, std::less<>> query;  ///< decoded; the first of several alike
+  std::map<std::string, std::string, std::less<>> query;  ///< decoded; of equal names, the first
   std::string body;
   std::string authorization;
 };
@@ -39,7 +39,7 @@ struct response {
   std::string body;
 };
 
-/// `answer` ends by itself: after `answer_time` its client is disconnected, but the coroutine is not cancelled.
+/// `answer` must end by itself. After `answer_time` the client is disconnected, but the coroutine is not cancelled.
 struct route {
   std::string method;
   std::string path;  ///< exactly this
@@ -52,7 +52,7 @@ struct limits {
   std::size_t body_bytes = 65536;
   std::chrono::milliseconds request_time{10'000};  ///< from a request's first byte to its last
   std::chrono::milliseconds idle_time{30'000};     ///< before the first byte of a request
-  std::chrono::milliseconds answer_time{20'000};   ///< from a request's last byte to its answer's last
+  std::chrono::milliseconds answer_time{20'000};   ///< from a request's last byte to the last byte of its answer
 };
 
 class session;

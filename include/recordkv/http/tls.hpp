@@ -17,13 +17,13 @@ namespace recordkv::http {
 
 using tls_stream = boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>;
 
-/// The system's authorities, and those of a PEM file where it is named. errc::bad_config: a file cannot be read.
+/// The system's authorities, and those of the PEM file, if one is named. errc::bad_config: a file cannot be read.
 result<boost::asio::ssl::context> tls_authorities(const std::string& further_pem_file);
 
 /// From now on the handshake fails unless the certificate is valid for `host`, a name (sent as SNI) or an IP address.
 result<> tls_expect_host(tls_stream& stream, const std::string& host);
 
-/// Why the certificate was not trusted; nothing when it was trusted and something else failed.
+/// Why the certificate was not trusted. nullopt: it was trusted, and something else failed.
 std::optional<std::string> tls_distrust(tls_stream& stream);
 
 }  // namespace recordkv::http
