@@ -7,6 +7,7 @@
 #include "output.hpp"
 #include "progress.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/known_accounts.hpp"
 #include "recordkv/kv/record_key.hpp"
@@ -24,7 +25,9 @@
 namespace recordkv::cli {
 namespace {
 
-account_rules rules_of(const config& cfg) { return {.verified_only = cfg.kv.verify == "full"}; }
+account_rules rules_of(const config& cfg) {
+  return {.verified_only = cfg.kv.verify == "full" && firehose::source_kind_named(cfg.source.kind).signed_commits};
+}
 
 /// What becomes of the states of a store, one by one.
 struct state_visitor {

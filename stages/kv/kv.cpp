@@ -152,11 +152,11 @@ class kv_stage final : public stage {
     options.plc_url = c.identity.plc_url;
     options.allow_private_hosts = c.identity.allow_private_hosts;
     resolver_ = std::make_unique<identity::resolver>(std::move(loop), std::move(options), stats_.counted);
-    if (c.source.kind == "firehose")
+    if (const auto& kind = firehose::source_kind_named(c.source.kind); kind.signed_commits)
       log::info("kv", "every commit is verified, on {} thread{}", pool_.workers(), pool_.workers() == 1 ? "" : "s");
     else
       log::info("kv", R"(kv.verify = "full" verifies the frames of a firehose; JSON of a {} carries no proof)",
-                firehose::source_kind_named(c.source.kind).noun);
+                kind.noun);
   }
 
   task<result<void>> work(nursery& children) {

@@ -22,14 +22,15 @@ std::unique_ptr<frame_source> make_jetstream(asio::any_io_executor ex, source_sp
 std::unique_ptr<frame_source> make_file(asio::any_io_executor ex, source_spec spec, meters& counters);
 
 struct source_kind {
-  std::string_view name;  ///< source.kind, and the first part of the cursor's key
-  std::string_view noun;  ///< for messages: "a recording has no …"
-  bool remote = true;     ///< source.url is ws:// or wss://; else the path of a file, which has no present
-  std::string_view path;  ///< remote: the usual path of the address, which the cursor's key leaves out
-  bool timed = false;     ///< numbers may be times in µs, and reading may begin at a time
-  bool chained = true;    ///< each commit names the one before it, so a wanted account's commits pass whole
-  bool filters = false;   ///< the host takes the wanted collections and accounts
-  bool of_relay = false;  ///< the default address, a relay's, is one of this kind
+  std::string_view name;       ///< source.kind, and the first part of the cursor's key
+  std::string_view noun;       ///< for messages: "a recording has no …"
+  bool remote = true;          ///< source.url is ws:// or wss://; else the path of a file, which has no present
+  std::string_view path;       ///< remote: the usual path of the address, which the cursor's key leaves out
+  bool timed = false;          ///< numbers may be times in µs, and reading may begin at a time
+  bool chained = true;         ///< each commit names the one before it, so a wanted account's commits pass whole
+  bool signed_commits = true;  ///< its commits carry signature and proof, so they can be verified
+  bool filters = false;        ///< the host takes the wanted collections and accounts
+  bool of_relay = false;       ///< the default address, a relay's, is one of this kind
   std::unique_ptr<frame_source> (*make)(asio::any_io_executor, source_spec, meters&) = nullptr;
 };
 
@@ -44,6 +45,7 @@ inline constexpr auto source_kinds = std::to_array<source_kind>({
      .path = "/subscribe",
      .timed = true,
      .chained = false,
+     .signed_commits = false,
      .filters = true,
      .make = make_jetstream},
     {.name = "file", .noun = "recording", .remote = false, .make = make_file},
