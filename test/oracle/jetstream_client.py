@@ -21,9 +21,11 @@ class Refused(Exception):
 
 
 class Jetstream:
+    path = "/subscribe"
+
     def __init__(self, port: int, query: str = "", timeout: float = 10):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
-        self.socket.sendall(f"GET /subscribe?{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        self.socket.sendall(f"GET {self.path}?{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
                             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
         self.buffer, self.at = b"", 0

@@ -7,15 +7,6 @@ namespace {
 
 constexpr std::size_t block_room = 1 << 20;
 
-// RFC 6455 §5.2: FIN and text, then the length in 7, 16 or 64 bits; a server does not mask.
-std::size_t write_head(char* out, std::size_t size) noexcept {
-  out[0] = static_cast<char>(0x81);
-  const int octets = size < 126 ? 0 : size <= 0xffff ? 2 : 8;
-  out[1] = static_cast<char>(octets == 0 ? size : octets == 2 ? 126 : 127);
-  for (int i = 0; i < octets; ++i) out[2 + i] = static_cast<char>(std::uint64_t{size} >> (8 * (octets - 1 - i)));
-  return 2 + static_cast<std::size_t>(octets);
-}
-
 }  // namespace
 
 block& history::with_room(std::size_t bytes) {
@@ -30,9 +21,9 @@ block& history::with_room(std::size_t bytes) {
 }
 
 void history::append(std::string_view text, std::uint64_t time_us, std::uint16_t tag) {
-  block& b = with_room(text.size() + 10);
+  block& b = with_room(text.size() + max_frame_head);
   char* const at = b.bytes.get() + b.used();
-  const std::size_t head = write_head(at, text.size());
+  const std::size_t head = write_frame_head(at, kind_, text.size());
   std::memcpy(at + head, text.data(), text.size());
   b.ends.push_back(static_cast<std::uint32_t>(b.used() + head + text.size()));
   b.tags.push_back(tag);

@@ -4,6 +4,8 @@
 // Does not know: what an event says, sockets, pace.
 #pragma once
 
+#include "ws_frames.hpp"
+
 #include <algorithm>
 #include <cstdint>
 #include <deque>
@@ -30,10 +32,10 @@ struct block {
 
 class history {
  public:
-  /// Keeps at least the last `window` events; 0: all.
-  explicit history(std::uint64_t window) : window_(window) {}
+  /// Keeps at least the last `window` events; 0: all. They are text or binary messages.
+  explicit history(std::uint64_t window, opcode kind = opcode::text) : window_(window), kind_(kind) {}
 
-  /// Appends one event as one unmasked WebSocket text frame.
+  /// Appends one event as one unmasked WebSocket frame.
   void append(std::string_view text, std::uint64_t time_us, std::uint16_t tag);
 
   std::uint64_t oldest() const noexcept { return blocks_.empty() ? 0 : blocks_.front()->first; }
@@ -49,6 +51,7 @@ class history {
   block& with_room(std::size_t bytes);
 
   std::uint64_t window_;
+  opcode kind_;
   std::deque<std::shared_ptr<block>> blocks_;
   std::uint64_t end_ = 0;
 };

@@ -1,8 +1,10 @@
 // recordkv-sim: a network of accounts on this machine, for tests and for trying recordkv out.
 //
 // Owns: the command line, the process's life.
-// Does not know: everything else; see world.hpp for what happens, wire_jetstream.hpp for how it is told.
+// Does not know: everything else; see world.hpp for what happens, wire_jetstream.hpp and signed/network.hpp for how it
+// is told. README.md beside this file describes the signed network: options, faults, control routes.
 
+#include "signed/signed_run.hpp"
 #include "truth.hpp"
 #include "wire_jetstream.hpp"
 
@@ -25,14 +27,9 @@ namespace {
 
 using namespace recordkv;
 
-struct options {
-  sim::parameters rules;
-  sim::pace pace{.events = 50'000};
-  std::uint16_t port = 0;
-  unsigned partitions = 16;
-  std::string truth_file;
+struct options : sim::signed_options {
+  std::string kind = "jetstream";
   std::size_t print = 0;
-  bool exit_when_served = false;
   bool die_with_parent = false;
 };
 
@@ -45,10 +42,45 @@ constexpr const char* footer = R"(Example:
 The same --seed, --accounts, --churn, --base and --step give the same events, byte for byte, however many and however
 fast. CIDs are the true ones of the records. A finite history is made before "listening" is printed, and the truth file
 is complete by then; an endless one writes its truth when it is ended by SIGINT or SIGTERM. GET / tells how far it is,
-GET /truth gives the truth of the events so far.)";
+GET /truth gives the truth of the events so far.
+
+--network signed is a relay, PDS hosts and a PLC directory with real signatures, told as subscribeRepos tells it:
+  recordkv-sim --network signed --seed 7 --accounts 1000 --events 20000 --fault forged=3,gap=2
+  prints the addresses of all parts, the relay's last; faults and the truth are under /control/ there
+  recordkv-sim --network signed --accounts 200000 --settled 100 --events 500000 --record frames.bin
+  recordkv-sim --network signed --replay frames.bin --rate 6000
+test/simulator/README.md describes its faults and control routes.)";
+
+void describe_signed(CLI::App& app, options& o) {
+  const auto add = [&app](const char* name, auto& into, const char* text) {
+    return app.add_option(name, into, text)->group("Options of --network signed");
+  };
+  add("--settled", o.network.settled, "percent of accounts whose repo is older than the stream")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100));
+  add("--records", o.network.records, "records that such an account has at the start")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100'000));
+  add("--p256", o.network.p256, "percent of accounts with a P-256 key; the others have K-256")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100));
+  add("--pds", o.pds_hosts, "PDS hosts, a port each")->capture_default_str()->check(CLI::Range(1, 1'000));
+  add("--web", o.web_accounts, "the first N accounts are did:web, a port each")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1'000));
+  add("--fault", o.faults, "faults by kind: forged=3 in the run, or forged=1/500 of the commits; comma separated");
+  add("--disconnect-after", o.disconnect_after, "cut each connection of the stream after N messages; 0: never")
+      ->capture_default_str();
+  add("--accounts-truth", o.accounts_file, "write what became of each account to this file, as JSON lines");
+  add("--record", o.record_file, "write --events messages to this file, and the accounts beside it, and end");
+  add("--replay", o.replay_file, "serve such a file");
+}
 
 void describe(CLI::App& app, options& o) {
   app.footer(footer);
+  app.add_option("--network", o.kind, "jetstream: records as JSON; signed: repos with keys and signatures")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"jetstream", "signed"}));
   app.add_option("--seed", o.rules.seed, "which network")->capture_default_str();
   app.add_option("--accounts", o.rules.accounts, "accounts in it")
       ->capture_default_str()
@@ -75,6 +107,7 @@ void describe(CLI::App& app, options& o) {
   app.add_flag("--wait-for-client", o.pace.wait_for_client, "nothing more happens until the first client is there");
   app.add_flag("--exit-when-served", o.exit_when_served, "end once a client has been sent a whole finite history");
   app.add_flag("--die-with-parent", o.die_with_parent, "end when the process that started this one ends");
+  describe_signed(app, o);
 }
 
 bool write_truth(const options& o, const sim::truth& t, std::uint64_t events) {
@@ -133,7 +166,7 @@ int run(const options& o) {
 
 int main(int argc, char** argv) {
   options o;
-  CLI::App app("recordkv-sim: a simulated network of accounts, told as Jetstream v1 on 127.0.0.1");
+  CLI::App app("recordkv-sim: a simulated network of accounts, on 127.0.0.1");
   describe(app, o);
   try {
     app.parse(argc, argv);
@@ -146,5 +179,7 @@ int main(int argc, char** argv) {
     if (getppid() != parent) return 0;  // it was faster
   }
   std::signal(SIGPIPE, SIG_IGN);
-  return run(o);
+  if (o.kind == "jetstream") return run(o);
+  if (o.web_accounts > o.rules.accounts) o.web_accounts = o.rules.accounts;
+  return sim::run_signed(o);
 }

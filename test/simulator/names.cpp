@@ -75,12 +75,13 @@ void cid::append_text(std::string& out) const {
   append_base32(out, {binary, sizeof binary});
 }
 
-cid cid::of(std::string_view bytes, char codec) {
-  static EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);  // fetching anew costs more than hashing
+digest sha256(std::string_view bytes) {
+  static EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);  // fetching anew costs more than hashing
   static EVP_MD_CTX* const context = EVP_MD_CTX_new();
-  cid out{.codec = codec};
-  if (EVP_DigestInit_ex(context, sha256, nullptr) != 1 || EVP_DigestUpdate(context, bytes.data(), bytes.size()) != 1 ||
-      EVP_DigestFinal_ex(context, out.hash.data(), nullptr) != 1)
+  digest out;
+  if (EVP_DigestInit_ex(context, algorithm, nullptr) != 1 ||
+      EVP_DigestUpdate(context, bytes.data(), bytes.size()) != 1 ||
+      EVP_DigestFinal_ex(context, out.data(), nullptr) != 1)
     std::abort();  // no SHA-256: no simulator
   return out;
 }

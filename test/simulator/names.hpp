@@ -22,17 +22,21 @@ inline std::string tid_text(std::uint64_t tid) {
   return out;
 }
 
+using digest = std::array<unsigned char, 32>;
+digest sha256(std::string_view bytes);
+
 /// A SHA-256 CID, version 1.
 struct cid {
   static constexpr char dag_cbor = 0x71;
   static constexpr char raw = 0x55;
 
-  std::array<unsigned char, 32> hash{};
+  digest hash{};
   char codec = dag_cbor;
 
   void append_text(std::string& out) const;    ///< 59 characters, "bafyrei…" or "bafkrei…"
   void append_binary(std::string& out) const;  ///< 36 bytes
-  static cid of(std::string_view bytes, char codec = dag_cbor);
+  static cid of(std::string_view bytes, char codec = dag_cbor) { return {.hash = sha256(bytes), .codec = codec}; }
+  friend bool operator==(const cid&, const cid&) = default;
 };
 
 /// 2026-01-01T00:00:00.000Z, with three or six digits.

@@ -5,7 +5,7 @@
 // as DAG-CBOR wants them (test/oracle checks that it did, with an encoder of its own).
 #pragma once
 
-#include "names.hpp"
+#include "cbor_writer.hpp"
 
 #include <cstdint>
 #include <string>
@@ -17,7 +17,8 @@ class record_writer {
  public:
   void clear() noexcept { json_.clear(), cbor_.clear(); }
   const std::string& json() const noexcept { return json_; }
-  sim::cid cid() const { return sim::cid::of(cbor_); }
+  const std::string& cbor() const noexcept { return cbor_.bytes(); }
+  sim::cid cid() const { return sim::cid::of(cbor()); }
 
   void open_map(std::uint64_t pairs);
   void close_map() { json_ += '}'; }
@@ -37,11 +38,9 @@ class record_writer {
 
  private:
   void separate();  // a comma where JSON wants one
-  void head(unsigned major, std::uint64_t n);
-  void quoted(std::string_view utf8);
 
   std::string json_;
-  std::string cbor_;
+  cbor_writer cbor_;
 };
 
 }  // namespace recordkv::sim

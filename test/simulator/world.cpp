@@ -13,9 +13,6 @@ constexpr std::uint32_t post_limit = 4096;
 constexpr std::uint32_t early_posts = 64;
 constexpr std::uint32_t churned_keys = 48;
 
-// One account in 512 is bridged from elsewhere: its revs count up from 1970.
-bool bridged(std::uint32_t account) noexcept { return account % 512 == 77; }
-
 template <class T>
 T take(std::vector<T>& from, std::uint32_t at) {
   T out = std::move(from[at]);
@@ -38,6 +35,8 @@ std::uint32_t any_of(const std::vector<T>& v, draw& d) {
 }
 
 }  // namespace
+
+bool bridged(std::uint32_t account) noexcept { return account % 512 == 77; }
 
 std::string_view name(action a) noexcept {
   return a == action::create ? "create" : a == action::update ? "update" : "delete";
@@ -98,6 +97,7 @@ op& world::add(action what, collection where) {
   o.what = what;
   o.where = where;
   o.record.clear();
+  o.cbor.clear();
   o.time_us = time_of(index_ + used_);
   ++used_;
   return o;
@@ -114,6 +114,7 @@ void world::fill(op& o, draw& d) {
   writer_.clear();
   write_record(writer_, o.where, s, d);
   o.record = writer_.json();
+  o.cbor = writer_.cbor();
   o.cid = writer_.cid();
 }
 

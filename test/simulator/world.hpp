@@ -32,6 +32,7 @@ struct op {
   collection where = collection::like;
   std::string rkey;
   std::string record;  ///< JSON; empty for remove
+  std::string cbor;    ///< the same record
   sim::cid cid;        ///< of the record; meaningless for remove
   std::uint64_t time_us = 0;
 };
@@ -48,6 +49,9 @@ struct step {
   std::span<const op> ops;    ///< commit: at least one, no path twice
   std::uint64_t events() const noexcept { return kind == step_kind::commit ? ops.size() : 1; }
 };
+
+/// One account in 512 is bridged from elsewhere: its revs count up from 1970.
+bool bridged(std::uint32_t account) noexcept;
 
 class world {
  public:

@@ -25,6 +25,21 @@ std::string accept_key(std::string_view key) {
   return {reinterpret_cast<const char*>(encoded), static_cast<std::size_t>(length)};
 }
 
+// RFC 6455 §5.2
+std::size_t write_frame_head(char* out, opcode kind, std::size_t size) noexcept {
+  out[0] = static_cast<char>(0x80 | static_cast<unsigned>(kind));
+  const int octets = size < 126 ? 0 : size <= 0xffff ? 2 : 8;
+  out[1] = static_cast<char>(octets == 0 ? size : octets == 2 ? 126 : 127);
+  for (int i = 0; i < octets; ++i) out[2 + i] = static_cast<char>(std::uint64_t{size} >> (8 * (octets - 1 - i)));
+  return 2 + static_cast<std::size_t>(octets);
+}
+
+std::string data_frame(opcode op, std::string_view payload) {
+  char head[max_frame_head];
+  const std::size_t size = write_frame_head(head, op, payload.size());
+  return std::string(head, size).append(payload);
+}
+
 std::string control_frame(opcode op, std::string_view payload) {
   payload = payload.substr(0, 125);
   std::string out{static_cast<char>(0x80 | static_cast<unsigned>(op)), static_cast<char>(payload.size())};

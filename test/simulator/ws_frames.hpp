@@ -20,6 +20,12 @@ enum class opcode : std::uint8_t { more = 0, text = 1, binary = 2, close = 8, pi
 /// Sec-WebSocket-Accept for a Sec-WebSocket-Key.
 std::string accept_key(std::string_view key);
 
+inline constexpr std::size_t max_frame_head = 10;
+/// Writes FIN, the kind, and the length in 7, 16 or 64 bits; a server does not mask. Returns how much it wrote.
+std::size_t write_frame_head(char* out, opcode op, std::size_t size) noexcept;
+/// A whole data frame.
+std::string data_frame(opcode op, std::string_view payload);
+
 /// A control frame; payload ≤ 125 bytes.
 std::string control_frame(opcode op, std::string_view payload);
 std::string close_frame(std::uint16_t code, std::string_view reason);
