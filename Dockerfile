@@ -12,7 +12,7 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       clang-19 meson ninja-build pkg-config catch2 \
       libboost-dev libcbor-dev libcli11-dev libfmt-dev libjemalloc-dev libnats-dev libpq-dev libsqlite3-dev libssl-dev \
-      libtomlplusplus-dev \
+      libsecp256k1-dev libtomlplusplus-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /recordkv
 COPY meson.build meson_options.txt ./
@@ -32,7 +32,7 @@ FROM docker.io/library/debian:trixie-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       ca-certificates libcbor0.10 libfmt10 libjemalloc2 libnats3.10 libpq5 libsqlite3-0 libssl3t64 libstdc++6 \
-      libtomlplusplus3t64 \
+      libsecp256k1-2 libtomlplusplus3t64 \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
  && groupadd --gid 10580 recordkv \
  && useradd --uid 10580 --gid 10580 --home-dir /var/lib/recordkv --shell /usr/sbin/nologin recordkv \

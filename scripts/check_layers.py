@@ -16,22 +16,25 @@ MAY = {
     "pipe": {"core"},
     "atproto": {"core"},
     "nats": {"core", "pipe"},
-    "firehose": {"core", "atproto"},
+    "http": {"core"},
+    "identity": {"core", "atproto", "http"},
+    "firehose": {"core", "atproto", "http"},
     "config": {"core", "atproto", "firehose"},
     "kv": {"core", "pipe", "atproto", "nats"},
     "view": {"core", "atproto"},
-    "http": {"core"},
     "stage": {"core", "pipe", "atproto", "nats", "kv", "config"},
     "projection": {"core", "pipe", "atproto", "nats", "kv", "view", "config"},
     "indexer": {"core", "pipe", "atproto", "nats", "kv", "config", "stage"},
-    "stages": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "stage", "projection"},
-    "cli": {"core", "pipe", "atproto", "nats", "firehose", "kv", "view", "config", "http", "stage", "projection",
-            "stages", "indexer"},
+    "stages": {"core", "pipe", "atproto", "identity", "nats", "firehose", "kv", "view", "config", "stage",
+               "projection"},
+    "cli": {"core", "pipe", "atproto", "http", "identity", "nats", "firehose", "kv", "view", "config", "stage",
+            "projection", "stages", "indexer"},
 }
 ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stage", "indexer.hpp": "indexer", "run.hpp": "cli"}
-# nats.c has three includers, and libcbor one: what a library costs is paid in one place
+# nats.c has three includers, libcbor and libsecp256k1 one: what a library costs is paid in one place
 ONLY = {"nats/nats.h": {"src/nats/bridge.cpp", "src/nats/dial.cpp", "src/nats/message.cpp"},
         "cbor.h": {"src/atproto/cbor.cpp"},
+        "secp256k1.h": {"src/atproto/k256.cpp"},
         "sqlite3.h": {"src/view/sqlite/database.cpp", "src/view/sqlite/database.hpp"},
         "libpq-fe.h": {"src/view/postgres/connection.cpp", "src/view/postgres/connection.hpp"}}
 

@@ -16,7 +16,7 @@ distribution() { . /etc/os-release; echo "${ID:-unknown}-${VERSION_ID:-0}"; }
 packages() {
   local common="ninja-build meson pkg-config ccache ca-certificates curl git iproute2 openssl python3 procps
     libnats-dev libcbor-dev libfmt-dev libtomlplusplus-dev libsqlite3-dev libpq-dev libcli11-dev libssl-dev
-    libjemalloc-dev"
+    libjemalloc-dev libsecp256k1-dev"
   local clang="clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev llvm-19"
   case $(distribution) in
     debian-12) echo $common $clang libboost1.81-dev ;;

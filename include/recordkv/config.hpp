@@ -55,7 +55,8 @@ struct config {
     std::string bucket = "record";
     unsigned partitions = 16;
     int streams = 1;
-    std::string verify = "none";
+    std::string verify = "full";
+    int workers = -1;
     std::string on_inactive = "remove";
     std::uint64_t max_keys = 0;
     std::string assign = "all";

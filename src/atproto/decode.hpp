@@ -12,9 +12,15 @@
 
 namespace recordkv::atproto {
 
-/// event.hpp's decode_event for a firehose frame, and for JSON (Jetstream or marker).
-result<repo_event> decode_frame(std::string_view bytes);
+/// Whether repo_event::proof is to be filled. It costs a walk down the tree per op.
+enum class with_proof : bool { no, yes };
+
+/// event.hpp's decode_event for a firehose frame, and for JSON (Jetstream or marker), which has no proof.
+result<repo_event> decode_frame(std::string_view bytes, with_proof want);
 result<repo_event> decode_json(std::string_view text);
+
+/// decode_event(), and decode_provable() of verify.hpp.
+result<repo_event> decode_payload(std::string_view payload, with_proof want);
 
 /// Text from the network that is only shown or put into a header: printable ASCII, at most `max` bytes. Other
 /// bytes become '?', so that no line break is passed on.

@@ -96,11 +96,13 @@ repo_event undecoded(std::string_view payload, const error& why) {
   return out;
 }
 
-result<repo_event> decode_event(std::string_view payload) {
+result<repo_event> decode_payload(std::string_view payload, with_proof want) {
   if (payload.empty()) return fail(errc::malformed, "empty");
   if (payload.front() == '{') return decode_json(payload);
-  if ((static_cast<unsigned char>(payload.front()) & 0xE0) == 0xA0) return decode_frame(payload);
+  if ((static_cast<unsigned char>(payload.front()) & 0xE0) == 0xA0) return decode_frame(payload, want);
   return fail(errc::malformed, "encoding");
 }
+
+result<repo_event> decode_event(std::string_view payload) { return decode_payload(payload, with_proof::no); }
 
 }  // namespace recordkv::atproto

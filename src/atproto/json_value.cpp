@@ -1,9 +1,10 @@
 // JSON to canonical DAG-CBOR.
 //
-// Owns: the order of keys, shortest heads, recognising links and bytes.
+// Owns: the order of keys, recognising links and bytes.
 // Does not know: where the text came from. Everything is bounded: depth by the parser and here, size by max_record.
 #include "recordkv/atproto/json.hpp"
 
+#include "cbor_write.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
 #include "recordkv/core/base64.hpp"
@@ -22,39 +23,10 @@ namespace {
 
 namespace json = boost::json;
 
-enum class major : unsigned char { positive = 0, negative = 1, bytes = 2, text = 3, array = 4, map = 5, tag = 6 };
-
-void append_head(std::string& out, major m, std::uint64_t n) {
-  const auto first = static_cast<unsigned>(m) << 5;
-  const auto put = [&](unsigned info, int width) {
-    out += static_cast<char>(first | info);
-    for (int shift = (width - 1) * 8; shift >= 0; shift -= 8) out += static_cast<char>(n >> shift & 0xFF);
-  };
-  if (n < 24) {
-    out += static_cast<char>(first | n);
-  } else if (n <= 0xFF) {
-    put(24, 1);
-  } else if (n <= 0xFFFF) {
-    put(25, 2);
-  } else if (n <= 0xFFFF'FFFF) {
-    put(26, 4);
-  } else {
-    put(27, 8);
-  }
-}
-
-void append_string(std::string& out, major m, std::string_view s) {
-  append_head(out, m, s.size());
-  out += s;
-}
-
-void append_integer(std::string& out, std::int64_t n) {
-  if (n >= 0) {
-    append_head(out, major::positive, static_cast<std::uint64_t>(n));
-  } else {
-    append_head(out, major::negative, static_cast<std::uint64_t>(-1 - n));
-  }
-}
+using cbor::append_head;
+using cbor::append_integer;
+using cbor::append_string;
+using cbor::major;
 
 /// Writes one value; an empty answer is success, otherwise the word that says why not.
 class encoder {
@@ -63,7 +35,7 @@ class encoder {
 
   std::string_view append(const json::value& v, std::size_t depth) {
     switch (v.kind()) {
-      case json::kind::null: out_ += '\xF6'; return {};
+      case json::kind::null: cbor::append_null(out_); return {};
       case json::kind::bool_: out_ += v.get_bool() ? '\xF5' : '\xF4'; return {};
       case json::kind::int64: append_integer(out_, v.get_int64()); return {};
       case json::kind::uint64:
@@ -126,10 +98,7 @@ class encoder {
   std::string_view append_link(std::string_view text) {
     const auto cid = cid_from_text(text);
     if (!cid) return "reserved_key";
-    append_head(out_, major::tag, 42);
-    append_head(out_, major::bytes, cid->size() + 1);
-    out_ += '\0';
-    out_ += *cid;
+    cbor::append_link(out_, *cid);
     return {};
   }
 

@@ -26,6 +26,15 @@ struct tail_options {
   std::uint64_t lines = 0;  ///< end after this many; 0: never
 };
 
+struct frames_options {
+  std::string input;        ///< a file, "-", or a ws:// or wss:// address
+  std::string record;       ///< save what was read to this file; empty: don't
+  std::string keys;         ///< a file of DID documents; empty: look keys up
+  std::string now;          ///< RFC 3339: judge revs as of then; empty: by the clock
+  std::uint64_t count = 0;  ///< end after this many; 0: never
+  bool json = false, no_identity = false;
+};
+
 /// The parsed command line of any command; each command reads its own fields.
 struct invocation {
   std::string command = "run";
@@ -44,6 +53,7 @@ struct invocation {
   bool meta = false, json = false, yes = false, watch = false, quiet = false, list_stages = false;
   std::size_t limit = 1000;
   tail_options tail;
+  frames_options frames;
 };
 
 /// Parses the command line. An exit code when there is nothing left to do (--help, --version, a mistake).
@@ -90,6 +100,7 @@ int query(const invocation& i, const config& cfg);
 int view_command(const invocation& i, const config& cfg);
 int wait(const invocation& i, const config& cfg);
 int tail(const invocation& i, const config& cfg);
+int frames(const invocation& i, const config& cfg);
 int status(const invocation& i, const config& cfg);
 int reset(const invocation& i, const config& cfg);
 int config_command(const invocation& i, std::span<const stage_entry> extra);

@@ -27,7 +27,7 @@ constexpr struct {
   int (*call)(const cli::invocation&, const config&);
 } commands[] = {{"get", cli::get},     {"ls", cli::ls},         {"put", cli::put},           {"del", cli::del},
                 {"likes", cli::likes}, {"query", cli::query},   {"view", cli::view_command}, {"wait", cli::wait},
-                {"tail", cli::tail},   {"status", cli::status}, {"reset", cli::reset}};
+                {"tail", cli::tail},   {"status", cli::status}, {"reset", cli::reset},       {"frames", cli::frames}};
 
 int run_command(int argc, char** argv, std::span<const stage_entry> extra) {
   auto [what, exit_code] = cli::parse_command_line(argc, argv);

@@ -8,8 +8,8 @@
 #include <boost/asio/write.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
+#include <system_error>
 
 namespace recordkv::cli {
 namespace {
@@ -63,30 +63,39 @@ void line_output::close() noexcept {
   pipe_.close(ignored);
 }
 
-line_input::line_input(asio::io_context& io, int fd) : fd_(fd), pipe_(io) { reopen(pipe_, fd, O_RDONLY); }
-
-task<std::uint64_t> line_input::next() {
-  std::array<char, 16384> buffer;
-  for (;;) {
-    std::size_t n = 0;
-    if (closed_) co_return 0;
-    if (pipe_.is_open()) {
-      auto [ec, got] = co_await pipe_.async_read_some(asio::buffer(buffer), use_task);
-      n = ec ? 0 : got;
-    } else {
-      const auto got = ::read(fd_, buffer.data(), buffer.size());
-      n = got > 0 ? static_cast<std::size_t>(got) : 0;
-    }
-    if (n == 0) co_return 0;
-    const auto lines = std::count(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(n), '\n');
-    if (lines > 0) co_return static_cast<std::uint64_t>(lines);
-  }
+byte_input::byte_input(asio::io_context& io, int fd) : fd_(fd), pipe_(io), buffer_(65'536) {
+  reopen(pipe_, fd, O_RDONLY);
 }
 
-void line_input::close() noexcept {
+task<result<std::string_view>> byte_input::read() {
+  if (closed_) co_return std::string_view{};
+  if (pipe_.is_open()) {
+    auto [ec, n] = co_await pipe_.async_read_some(asio::buffer(buffer_), use_task);
+    if (closed_ || ec == asio::error::eof) co_return std::string_view{};
+    if (ec) co_return fail(errc::storage, "{}", ec.message());
+    co_return std::string_view(buffer_.data(), n);
+  }
+  ssize_t n = 0;
+  do n = ::read(fd_, buffer_.data(), buffer_.size());
+  while (n < 0 && errno == EINTR);
+  if (n < 0) co_return fail(errc::storage, "{}", std::generic_category().message(errno));
+  co_return std::string_view(buffer_.data(), static_cast<std::size_t>(n));
+}
+
+void byte_input::close() noexcept {
   closed_ = true;
   boost::system::error_code ignored;
   pipe_.close(ignored);
+}
+
+line_input::line_input(asio::io_context& io, int fd) : input_(io, fd) {}
+
+task<std::uint64_t> line_input::next() {
+  for (;;) {
+    const auto bytes = co_await input_.read();
+    if (!bytes || bytes->empty()) co_return 0;
+    if (const auto lines = std::ranges::count(*bytes, '\n'); lines > 0) co_return static_cast<std::uint64_t>(lines);
+  }
 }
 
 }  // namespace recordkv::cli

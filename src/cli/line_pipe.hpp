@@ -1,7 +1,7 @@
-// Standard output and standard input, which may block or end when they are pipes.
+// Standard output, standard input and other descriptors, which may block or end when they are pipes.
 //
-// Owns: waiting on the loop for a slow reader, noticing that the reader has gone, counting input lines.
-// Does not know: what is written.
+// Owns: waiting on the loop for the other side, noticing that the reader has gone, counting input lines.
+// Does not know: what is written or read.
 //
 // Only what can block is waited for. A pipe or a terminal is opened again through /proc: the original descriptor is
 // shared, and making it non-blocking would change it for other programs. A file is written directly.
@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace recordkv::cli {
 
@@ -35,17 +36,29 @@ class line_output {
   bool closed_ = false;
 };
 
-class line_input {
+class byte_input {
  public:
-  line_input(asio::io_context& io, int fd);
-  /// How many lines have ended since the last call, at least one; 0: the input has ended, or close() was called.
-  task<std::uint64_t> next();
+  byte_input(asio::io_context& io, int fd);
+  /// What has come, valid until the next call; empty: the input has ended, or close() was called. errc::storage.
+  task<result<std::string_view>> read();
   void close() noexcept;
 
  private:
   int fd_;
   asio::posix::stream_descriptor pipe_;
   bool closed_ = false;
+  std::vector<char> buffer_;
+};
+
+class line_input {
+ public:
+  line_input(asio::io_context& io, int fd);
+  /// How many lines have ended since the last call, at least one; 0: the input has ended, or close() was called.
+  task<std::uint64_t> next();
+  void close() noexcept { input_.close(); }
+
+ private:
+  byte_input input_;
 };
 
 }  // namespace recordkv::cli

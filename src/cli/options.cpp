@@ -103,6 +103,27 @@ void add_tail_command(CLI::App& app, invocation& i) {
   tail->add_option("--limit", t.lines, "End after this many lines")->type_name("N");
 }
 
+void add_frames_command(CLI::App& app, invocation& i) {
+  auto& f = i.frames;
+  auto* frames = command(app, i, "frames",
+                         "Check firehose frames, one line each with the verdict of every check. Needs no NATS. "
+                         "Exit code 1 when a frame fails",
+                         "recordkv frames wss://bsky.network --count 100 --record frames.bin");
+  frames
+      ->add_option("input", f.input,
+                   "A recording; - for one on standard input; or a live host, ws:// or wss:// (?cursor=N replays)")
+      ->required();
+  frames->add_option("--count", f.count, "End after this many frames")->type_name("N");
+  frames->add_flag("--json", f.json, "One JSON object a line");
+  frames->add_option("--record", f.record, "Save the frames to this new file")->type_name("FILE");
+  auto* keys =
+      frames->add_option("--keys", f.keys, "DID documents as JSON. Default: keys are looked up, see identity.plc_url")
+          ->type_name("FILE");
+  frames->add_flag("--no-identity", f.no_identity, "Don't check signatures")->excludes(keys);
+  frames->add_option("--now", f.now, "Judge revs from the future as of this time. Default: the clock")
+      ->type_name("TIME");
+}
+
 void add_operator_commands(CLI::App& app, invocation& i) {
   auto* status = command(app, i, "status", "The state of stages, store and views: what is stalled, and why",
                          "recordkv status --json");
@@ -159,6 +180,7 @@ parsed parse_command_line(int argc, char** argv) {
   add_record_commands(app, i);
   add_view_commands(app, i);
   add_tail_command(app, i);
+  add_frames_command(app, i);
   add_operator_commands(app, i);
   try {
     app.parse(argc, argv);

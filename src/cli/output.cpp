@@ -40,6 +40,11 @@ int write_all(int fd, std::string_view text) {
 
 bool reader_has_gone(int failure) { return failure == EPIPE || failure == ECONNRESET; }
 
+bool to_terminal() {
+  static const bool terminal = isatty(STDOUT_FILENO) != 0;
+  return terminal;
+}
+
 void flush_buffer() {
   if (out.failure == 0) out.failure = write_all(STDOUT_FILENO, out.buffer);
   out.buffer.clear();
@@ -54,11 +59,14 @@ void guard_standard_streams() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+std::string marked(std::string_view colour, std::string s) {
+  return to_terminal() ? fmt::format("\x1b[{}m{}\x1b[0m", colour, s) : s;
+}
+
 void write_text(std::string_view text) {
   if (out.failure != 0) return;
   out.buffer += text;
-  static const bool terminal = isatty(STDOUT_FILENO) != 0;
-  if (terminal || out.buffer.size() >= buffer_size) flush_buffer();
+  if (to_terminal() || out.buffer.size() >= buffer_size) flush_buffer();
 }
 
 // A failure of standard error cannot be reported anywhere.

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -32,6 +33,9 @@ template <class... Args>
 void write_error(fmt::format_string<Args...> form, Args&&... args) {
   write_error_text(fmt::format(form, std::forward<Args>(args)...));
 }
+
+/// In this colour if standard output is a terminal. `colour`: a number of ECMA-48, "31" for red.
+std::string marked(std::string_view colour, std::string s);
 
 /// Flushes the buffer. False once standard output takes nothing more: a command that prints much stops there.
 bool flush_output();

@@ -20,11 +20,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Colours for a terminal only.
-std::string marked(const char* colour, std::string s) {
-  return isatty(STDOUT_FILENO) != 0 ? fmt::format("\x1b[{}m{}\x1b[0m", colour, s) : s;
-}
-
 std::string condition_of(const json::object& o) {
   auto state = text_of(o, "state");
   if (state == "gone")

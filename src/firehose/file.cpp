@@ -1,15 +1,17 @@
 // Recorded messages, played back.
 //
-// Owns: the file's format (32-bit little-endian length, then the message), and the pace.
-// Does not know: the recorder, and what the messages mean beyond their summary.
+// Owns: reading the file, and the pace.
+// Does not know: the file's format (recording.hpp), and what the messages mean beyond their summary.
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/firehose/recording.hpp"
 #include "recordkv/firehose/source.hpp"
 #include "recordkv/firehose/source_kinds.hpp"
 #include "recover_did.hpp"
 
 #include <boost/asio/post.hpp>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -23,7 +25,7 @@ constexpr std::size_t batch_bytes = 4 * 1024 * 1024;
 class file_source final : public frame_source {
  public:
   file_source(asio::any_io_executor ex, source_spec spec, meters& counters)
-      : ex_(std::move(ex)), spec_(std::move(spec)), counters_(counters) {
+      : ex_(std::move(ex)), spec_(std::move(spec)), counters_(counters), recording_(spec_.max_frame) {
     if (spec_.url.starts_with("file://")) spec_.url.erase(0, 7);
   }
 
@@ -42,6 +44,7 @@ class file_source final : public frame_source {
 
   void open();
   void end(error e);
+  bool read_piece();                        // false: no more, end_ says why
   bool read_message(std::string& message);  // false: no more, end_ says why
   void take(std::string message, std::vector<frame>& out);
   std::size_t due();
@@ -52,7 +55,7 @@ class file_source final : public frame_source {
   bool closed_ = false;
   event stop_;
   std::unique_ptr<std::FILE, closer> file_;
-  std::uint64_t offset_ = 0;
+  recording_reader recording_;
   std::optional<error> end_;
   clock::time_point began_;
   std::uint64_t played_ = 0;
@@ -69,29 +72,33 @@ void file_source::end(error e) {
   end_ = std::move(e);
 }
 
+bool file_source::read_piece() {
+  std::array<char, 65'536> piece;
+  const auto n = std::fread(piece.data(), 1, piece.size(), file_.get());
+  recording_.add({piece.data(), n});
+  if (n > 0) return true;
+  const auto whole = recording_.finish();
+  if (std::ferror(file_.get()) != 0)
+    end(fail(errc::storage, "{}: {}", spec_.url, std::strerror(errno)));
+  else
+    end(whole ? fail(errc::closed, "{}: end of file", spec_.url)
+              : fail(errc::malformed, "{}: {}", spec_.url, whole.error().text));
+  return false;
+}
+
 bool file_source::read_message(std::string& message) {
-  unsigned char head[4];
-  const std::size_t n = std::fread(head, 1, sizeof head, file_.get());
-  if (n == 0 && std::feof(file_.get())) {
-    end(fail(errc::closed, "{}: end of file", spec_.url));
-    return false;
+  for (;;) {
+    auto next = recording_.next();
+    if (!next) {
+      end(fail(errc::malformed, "{}: {}", spec_.url, next.error().text));
+      return false;
+    }
+    if (*next) {
+      message = std::move(**next);
+      return true;
+    }
+    if (!read_piece()) return false;
   }
-  const auto size = std::uint32_t{head[0]} | std::uint32_t{head[1]} << 8 | std::uint32_t{head[2]} << 16 |
-                    std::uint32_t{head[3]} << 24;
-  if (n == sizeof head && size > spec_.max_frame) {
-    end(fail(errc::malformed, "{}: offset {}: a message of {} bytes is over the limit of {}; is this a recording?",
-             spec_.url, offset_, size, spec_.max_frame));
-    return false;
-  }
-  if (n == sizeof head) message.resize(size);
-  if (n < sizeof head || std::fread(message.data(), 1, size, file_.get()) < size) {
-    const bool broken = std::ferror(file_.get()) != 0;
-    end(fail(broken ? errc::storage : errc::malformed, "{}: offset {}: {}", spec_.url, offset_,
-             broken ? std::strerror(errno) : "the file ends within a message"));
-    return false;
-  }
-  offset_ += sizeof head + size;
-  return true;
 }
 
 void file_source::take(std::string message, std::vector<frame>& out) {
@@ -111,7 +118,7 @@ void file_source::take(std::string message, std::vector<frame>& out) {
     f.info.kind = atproto::event_kind::unreadable;
     f.info.did = recover_did(message);
     f.info.name = seen.error().text;
-    log::warn("file", "{}: the message that ends at offset {} cannot be read: {}", spec_.url, offset_,
+    log::warn("file", "{}: the message that ends at offset {} cannot be read: {}", spec_.url, recording_.offset(),
               seen.error().text);
     out.push_back(std::move(f));
     return;

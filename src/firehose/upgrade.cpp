@@ -1,7 +1,7 @@
 #include "upgrade.hpp"
 
 #include "recordkv/core/base64.hpp"
-#include "recordkv/core/parse_number.hpp"
+#include "recordkv/http/retry_after.hpp"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -14,8 +14,6 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
-#include <algorithm>
-#include <ctime>
 
 namespace recordkv::firehose {
 namespace {
@@ -62,21 +60,6 @@ std::string printable(std::string_view text) {
   std::string out;
   for (const char c : text.substr(0, 200)) out += c >= ' ' && c < 0x7f ? c : ' ';
   return out;
-}
-
-// RFC 9110 §10.2.3: seconds, or a date.
-std::optional<std::chrono::seconds> stay_away(std::string_view value) {
-  if (value.empty()) return {};
-  const std::string text(value.substr(0, 40));
-  std::int64_t seconds = 0;
-  if (std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; })) {
-    seconds = parse_number<std::int64_t>(text).value_or(max_stay_away.count());
-  } else {
-    std::tm when{};
-    if (!strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when)) return {};
-    seconds = timegm(&when) - std::time(nullptr);
-  }
-  return std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), max_stay_away);
 }
 
 // Redirects are not followed: the configuration names the source, and its cursor is kept under that name.
@@ -156,7 +139,7 @@ task<upgrade_answer> exchange(Stream& stream, const ws_url& url) {
     if (bad) break;
   }
   out.accepted = judge(parser, key);
-  out.retry_after = stay_away(parser.get()[http::field::retry_after]);
+  out.retry_after = recordkv::http::retry_after(parser.get()[http::field::retry_after], max_stay_away);
   const auto rest = buffer.cdata();
   out.ahead.assign(static_cast<const char*>(rest.data()), rest.size());
   co_return out;

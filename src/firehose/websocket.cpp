@@ -2,7 +2,7 @@
 #include "recordkv/firehose/websocket.hpp"
 
 #include "recordkv/core/event.hpp"
-#include "tls.hpp"
+#include "recordkv/http/tls.hpp"
 #include "upgrade.hpp"
 #include "ws_frames.hpp"
 
@@ -170,14 +170,15 @@ task<result<>> websocket::impl::reach() {
 }
 
 task<result<>> websocket::impl::secure() {
-  auto known = tls_authorities(spec.tls_ca);
-  if (!known) co_return known.error();
+  auto known = http::tls_authorities(spec.tls_ca);
+  if (!known && spec.tls_ca.empty()) co_return known.error();
+  if (!known) co_return fail(errc::bad_config, "source.tls_ca: {}", known.error().text);
   authorities.emplace(std::move(*known));
   tls.emplace(socket, *authorities);
-  if (auto ok = tls_expect_host(*tls, spec.url.host); !ok) co_return ok.error();
+  if (auto ok = http::tls_expect_host(*tls, spec.url.host); !ok) co_return ok.error();
   auto [ec] = co_await tls->async_handshake(asio::ssl::stream_base::client, use_task);
   if (!ec) co_return result<>{};
-  if (auto why = tls_distrust(*tls); why && !closed && !timed_out) {
+  if (auto why = http::tls_distrust(*tls); why && !closed && !timed_out) {
     co_return fail(errc::refused, "the certificate of {} is not trusted: {} (source.tls_ca names further authorities)",
                    spec.url.host, *why);
   }

@@ -4,6 +4,14 @@
 
 namespace recordkv::stages {
 
+bool set_key(account& a, const std::string& multikey) {
+  auto key = atproto::public_key::from_multikey(multikey);
+  if (!key) return false;
+  a.key = *key;
+  a.newest.key = multikey;
+  return true;
+}
+
 void account_cache::add(const std::string& did, state_port::stored read) {
   auto [at, added] = accounts_.try_emplace(did);
   if (!added) return;
@@ -11,6 +19,7 @@ void account_cache::add(const std::string& did, state_port::stored read) {
   a.seq = read.seq;
   a.newest = std::move(read.state);
   a.newest.did = did;
+  if (!a.newest.key.empty() && !set_key(a, a.newest.key)) a.newest.key.clear();  // it is looked up again
   a.durable = a.newest;
   a.recent = recent_.insert(recent_.end(), did);
 }
@@ -24,7 +33,7 @@ account& account_cache::use(const std::string& did) {
 void account_cache::evict() {
   for (auto it = recent_.begin(); accounts_.size() > max_ && it != recent_.end();) {
     const auto a = accounts_.find(*it);
-    if (a->second.held > 0 || a->second.dirty) {
+    if (a->second.in_use()) {
       ++it;
       continue;
     }

@@ -4,14 +4,18 @@
 // Does not know: NATS (repo_states.hpp), and what an event changes in a state.
 #pragma once
 
+#include "recordkv/atproto/signature.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
 #include "recordkv/kv/repo_state.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -31,15 +35,28 @@ struct state_port {
   std::function<task<result<std::vector<std::uint64_t>>>(std::vector<stored> states)> save;
 };
 
-/// One account. Its address stays the same while it is held or dirty.
+/// One account. Its address stays the same while it is in use.
 struct account {
   kv::repo_state newest;   ///< after the last event that was applied
   kv::repo_state durable;  ///< after the last event whose puts are durable: what may be written (X9)
-  std::uint64_t seq = 0;   ///< sequence of its key
+  std::uint64_t seq = 0;   ///< sequence of its key in bucket `repo`
   std::size_t held = 0;    ///< events that were applied, and whose puts are not durable
   bool dirty = false;      ///< `durable` is not written yet
+  std::size_t chosen = 0;  ///< events that were taken from the order, and are not applied yet
+  std::size_t look_ups = 0;                ///< of its identity, under way or waiting
+  std::optional<atproto::public_key> key;  ///< newest.key, parsed
+  std::string_view look_up_failure;        ///< a word: the last look-up failed, and no event has been told yet
+  std::optional<std::chrono::steady_clock::time_point> doubted;  ///< when a bad signature last caused a look-up
   std::list<std::string>::iterator recent;
+
+  /// It has a state: its records are stored from some rev on, or something is known to be missing.
+  bool known() const noexcept { return !newest.rev.empty() || newest.stale(); }
+  /// Exists nowhere else, or something waits for it.
+  bool in_use() const noexcept { return held > 0 || dirty || chosen > 0 || look_ups > 0; }
 };
+
+/// Puts the key into the account, as text and parsed. False: it is no key; nothing has changed.
+bool set_key(account& a, const std::string& multikey);
 
 class account_cache {
  public:
@@ -50,8 +67,7 @@ class account_cache {
   void add(const std::string& did, state_port::stored read);
   /// The account becomes the one used last. Precondition: contains(did).
   account& use(const std::string& did);
-  /// Forgets the accounts that were not used for longest, beyond the maximum. One that is held or dirty stays: its
-  /// state exists nowhere else.
+  /// Forgets the accounts that were not used for longest, beyond the maximum. One that is in use stays.
   void evict();
 
  private:

@@ -25,7 +25,8 @@ class account_order {
   /// empty, or only events of held accounts are left.
   std::optional<kv_event> pop();
 
-  /// Holds the account of an event that pop() has returned. The event stays the first of its account.
+  /// Holds the account of an event that pop() has returned. The event stays the first of its account. If more events of
+  /// the account were popped, hold them right after it, in their order: before the next pop(), release() or suspension.
   void hold(kv_event first);
 
   /// Puts the account's events back at the front of the queue, in their order.
@@ -35,6 +36,8 @@ class account_order {
   /// Events pushed and not yet popped, those of held accounts included.
   std::size_t size() const noexcept { return queue_.size() + waiting_; }
   bool empty() const noexcept { return size() == 0; }
+  /// Those whose account is held, as far as pop() has met them.
+  std::size_t waiting() const noexcept { return waiting_; }
   /// The sum of kv_event::bytes of these.
   std::size_t bytes() const noexcept { return bytes_; }
 

@@ -2,7 +2,7 @@
 //
 // Owns: the comparison of an event with its account's state, the form of a record's message, and the marks and counters
 // of what can't be applied (docs/invariants.md, "Flaws").
-// Does not know: when a put is durable (settle.hpp), and how an event was decoded.
+// Does not know: when a put is durable (settle.hpp), how an event was decoded, who checks a signature (pipeline.hpp).
 #pragma once
 
 #include "account_cache.hpp"
@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,8 @@ struct apply_rules {
   unsigned partitions = 16;
   std::string bucket = "record";
   std::vector<std::string> collections{"*"};
-  std::string filter;  ///< hash of collections, kept in each state
+  std::string filter;   ///< hash of collections, kept in each state
+  bool verify = false;  ///< an event of a firehose has no effect before its signature is known
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 };
 
@@ -31,28 +33,53 @@ class applier {
  public:
   applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters);
 
+  /// The event is a commit or #sync with a proof, and its effect depends on who signed it. The cheap checks come first
+  /// and cost no signature: inactive account, repetition, not begun, future rev.
+  bool needs_verdict(const account& a, const kv_event& e) const;
+
   /// Applies one event, and hands it to the settlement. Its account must be in the cache, and stay there until this
-  /// returns. Events of one account come in their order, one at a time. Suspends while the outbox is full or may not
-  /// write. An error is the outbox's.
+  /// returns. Events of one account come in their order, one at a time. If needs_verdict(), kv_event::worth is proven
+  /// or discontinuity. Suspends while the outbox is full or may not write. An error is the outbox's.
   task<result<void>> apply(kv_event e);
+
+  /// Settles an event that is not signed by its account. It has no effect on the account, whatever it says.
+  void drop(kv_event e, std::string_view reason);
+  /// Settles an event whose signature can't be judged, because the account's key can't be found. `failure`: the word
+  /// (account::look_up_failure). An account that has a state is marked.
+  void give_up(kv_event e, std::string_view failure);
 
   /// How often an account went from synchronised to desynchronised since the start.
   std::uint64_t desynchronised() const noexcept { return desynchronised_; }
 
  private:
+  std::string_view without_effect(const account& a, const kv_event& e) const;
+  void dismiss(kv_event e, std::string_view why);
+  bool strict(const kv_event& e) const;
+  static bool has_verdict(const kv_event& e);
+
   task<result<void>> apply_commit(kv_event e);
+  void skip_commit(kv_event e);
+  void note_verdict(account& a, const kv_event& e);
+  void note_progress(account& a, kv_event& e);
   task<result<std::optional<nats::ordinal>>> apply_changes(account& a, const kv_event& e);
   task<result<std::optional<nats::ordinal>>> apply_change(account& a, const kv_event& e,
                                                           const atproto::record_change& c);
   task<result<nats::ordinal>> write_record(account& a, const kv_event& e, const atproto::record_change& c);
   task<result<nats::ordinal>> erase_record(const atproto::repo_event& e, const atproto::record_change& c);
+
+  void apply_sync(kv_event e);
+  void apply_account(kv_event e);
+  void apply_identity(kv_event e);
   void apply_notice(kv_event e);
 
   void ignore(kv_event e, std::string_view why);
   void skip_event(kv_event e, std::string_view reason, std::string why);
   void skip_record(account& a, const kv_event& e, const atproto::record_change& c, std::string_view reason);
   void count_undecoded(const kv_event& e);
-  void desynchronise(account& a, const event_handle& from, std::string_view reason, std::string why);
+  void count_skipped(const kv_event& e, std::string_view reason, std::string_view detail);
+  void tell_skipped(const kv_event& e, const std::string& host, std::string_view reason);
+  void desynchronise(account& a, const event_handle& from, std::string_view reason, const std::string& why);
+  void mark(account& a, std::string_view reason, std::string why);
 
   bool wants(const std::string& collection) const;
   bool note_collection(account& a, const std::string& collection);

@@ -4,8 +4,11 @@
 // Does not know: what becomes of an event (pipeline.hpp).
 #include "../stages.hpp"
 #include "pipeline.hpp"
+#include "recordkv/atproto/verify.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
+#include "recordkv/firehose/source_kinds.hpp"
+#include "recordkv/identity/resolver.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/publisher.hpp"
@@ -15,10 +18,12 @@
 #include "recordkv/stage/partition_assignment.hpp"
 #include "repo_states.hpp"
 #include "store_watch.hpp"
+#include "worker_pool.hpp"
 
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <memory>
 
 namespace recordkv::stages {
 namespace {
@@ -43,8 +48,9 @@ class kv_stage final : public stage {
         states_(life_),
         inbox_(ctx_.nc, consumer(), stats_.counted, ctx_.facts.api_level),
         outbox_(ctx_.nc, store_writer(), stats_.counted),
-        pipeline_(inbox_, outbox_, states_.port(), decode_unverified, rules(), {.gather = gather_states},
-                  stats_.counted),
+        pool_(verifies() ? worker_count(ctx_.cfg.kv.workers) : 0),
+        pipeline_(inbox_, outbox_, states_.port(), decoder(), rules(), verification_by_resolver(),
+                  {.gather = gather_states}, stats_.counted),
         store_(ctx_) {}
 
   std::string_view name() const override { return "kv"; }
@@ -118,13 +124,44 @@ class kv_stage final : public stage {
     return {.partitions = c.kv.partitions,
             .bucket = c.kv.bucket,
             .collections = c.source.collections,
-            .filter = filter_hash(c.source.collections)};
+            .filter = filter_hash(c.source.collections),
+            .verify = verifies()};
+  }
+
+  bool verifies() const { return ctx_.cfg.kv.verify == "full"; }
+
+  event_decoder decoder() {
+    return verifies() ? decode_on(pool_, atproto::decode_provable) : event_decoder(decode_unverified);
+  }
+
+  verification verification_by_resolver() {
+    identity_port directory{
+        .look_up = [this](std::string did) { return resolver_->look_up(std::move(did)); },
+        .changed = [this](const std::string& did) { resolver_->changed(did); },
+        .close = [this] { if (resolver_) resolver_->close(); },
+        .last_error = [this] { return resolver_ ? resolver_->last_error() : std::string(); }};
+    return {.pool = &pool_, .verify = atproto::verify, .identity = std::move(directory)};
+  }
+
+  void start_verification(asio::any_io_executor loop) {
+    const auto& c = ctx_.cfg;
+    if (!verifies()) return;
+    identity::resolver_options options;
+    options.plc_url = c.identity.plc_url;
+    options.allow_private_hosts = c.identity.allow_private_hosts;
+    resolver_ = std::make_unique<identity::resolver>(std::move(loop), std::move(options), stats_.counted);
+    if (c.source.kind == "firehose")
+      log::info("kv", "every commit is verified, on {} thread{}", pool_.workers(), pool_.workers() == 1 ? "" : "s");
+    else
+      log::info("kv", R"(kv.verify = "full" verifies the frames of a firehose; JSON of a {} carries no proof)",
+                firehose::source_kind_named(c.source.kind).noun);
   }
 
   task<result<void>> work(nursery& children) {
     if (auto attached = co_await life_.while_starting([this] { return attach(); }); !attached) co_return attached;
     stats_.running = true;
     result<void> taken, settled;
+    start_verification(co_await asio::this_coro::executor);
     nursery parts(co_await asio::this_coro::executor);
     outbox_.start(children);
     parts.spawn(take(taken));
@@ -183,13 +220,15 @@ class kv_stage final : public stage {
   stall_reason stall() {
     constexpr int rounds_without_progress = 25;  // of watch_progress(): five seconds
     const auto floor = outbox_.floor();
-    quiet_ = pipeline_.unsettled() == 0 || floor != last_floor_ ? 0 : quiet_ + 1;
+    quiet_ = pipeline_.unstored() == 0 || floor != last_floor_ ? 0 : quiet_ + 1;
     last_floor_ = floor;
     if (!outbox_.last_error().empty())
       return {outbox_.stall_reason(cause::store_full), "the store takes nothing: " + outbox_.last_error()};
     if (!pipeline_.last_error().empty()) return {cause::store_refuses, "account states: " + pipeline_.last_error()};
     if (quiet_ > rounds_without_progress) return {cause::store_refuses, "nothing settles: the store does not answer"};
     if (!store_.changed_setting().empty()) return {cause::store_refuses, store_.changed_setting()};
+    if (auto why = pipeline_.look_up_error(); !why.empty())
+      return {cause::directory_down, "signing keys can't be looked up: " + why};
     return {cause::consumer_not_moving, stall_reason_};
   }
 
@@ -211,6 +250,9 @@ class kv_stage final : public stage {
     report["commits"] = c.value("commits");
     report["stale_since_start"] = pipeline_.desynchronised();
     report["rewinds"] = c.value("consumer_rewinds");
+    report["verify"] = ctx_.cfg.kv.verify;
+    report["workers"] = pool_.workers();
+    if (const auto known = states_.known()) report["accounts"] = *known;
     store_.growth().describe(report);
   }
 
@@ -221,6 +263,8 @@ class kv_stage final : public stage {
   repo_states states_;
   nats::pull_consumer inbox_;
   nats::publisher outbox_;
+  worker_pool pool_;
+  std::unique_ptr<identity::resolver> resolver_;  // made once the loop is known
   kv_pipeline pipeline_;
   store_watch store_;
   std::string stall_reason_;

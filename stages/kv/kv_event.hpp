@@ -5,6 +5,7 @@
 #pragma once
 
 #include "recordkv/atproto/event.hpp"
+#include "recordkv/atproto/verify.hpp"
 #include "recordkv/nats/ports.hpp"
 
 #include <memory>
@@ -53,6 +54,9 @@ struct kv_event {
   event_handle from;
   std::size_t bytes = 0;   ///< of message payload that it keeps in memory
   bool undecoded = false;  ///< the payload was refused: `what` holds the reason, and the account where it could be read
+  bool framed = false;     ///< a frame of the firehose, whose commits and #syncs are signed
+  bool looked_up = false;  ///< #identity: its account's key has been looked up for it
+  atproto::verdict worth = atproto::verdict::unproven;
 };
 
 }  // namespace recordkv::stages

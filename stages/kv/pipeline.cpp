@@ -1,37 +1,47 @@
 #include "pipeline.hpp"
 
-#include "recordkv/core/log.hpp"
-
 #include <utility>
 
 namespace recordkv::stages {
 namespace {
 
-// Between two attempts to read states, while NATS does not answer or a state can't be read.
-constexpr std::chrono::milliseconds retry_pause{500};
 // How many accounts are read at once; and after how many events the missing ones are read although they are fewer.
 constexpr std::size_t accounts_at_once = 256, events_between_loads = 256;
+// How many events go to the check of signatures together.
+constexpr std::size_t events_in_chunk = 128;
 
 }  // namespace
 
 kv_pipeline::kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode,
-                         apply_rules rules, pipeline_limits limits, meters& counters)
+                         apply_rules rules, verification verify, pipeline_limits limits, meters& counters)
     : in_(in),
-      states_(states),
       decode_(std::move(decode)),
       limits_(limits),
+      verifying_(rules.verify),
+      verify_(std::move(verify)),
       accounts_(limits.cached_accounts),
       settles_(in, out, states, limits.gather, limits.unsettled_events, counters),
-      apply_(out, accounts_, settles_, std::move(rules), counters) {}
+      apply_(out, accounts_, settles_, std::move(rules), counters),
+      loads_(states.load, accounts_, [this](const std::string& did) { release(did); }),
+      keys_(verify_.identity, verify_.look_ups, [this](const std::string& did) { release(did); }, counters) {}
 
 std::optional<settlement::clock::time_point> kv_pipeline::oldest() const noexcept {
   const auto applied = settles_.oldest();
   return applied ? applied : applying_since_;
 }
 
+const std::string& kv_pipeline::last_error() const noexcept {
+  return loads_.last_error().empty() ? settles_.last_error() : loads_.last_error();
+}
+
 bool kv_pipeline::full() const noexcept {
   return unsettled() >= limits_.unsettled_events ||
-         order_.bytes() + settles_.unsettled_bytes() >= limits_.unsettled_bytes;
+         order_.bytes() + chosen_bytes_ + settles_.unsettled_bytes() >= limits_.unsettled_bytes;
+}
+
+void kv_pipeline::release(const std::string& did) {
+  order_.release(did);
+  changed_.notify();
 }
 
 task<result<void>> kv_pipeline::take() {
@@ -62,80 +72,79 @@ task<> kv_pipeline::take_messages(result<void>& ended) {
 }
 
 task<> kv_pipeline::apply_events(result<void>& ended) {
-  nursery loads(co_await asio::this_coro::executor);
+  nursery waits(co_await asio::this_coro::executor);
   for (;;) {
-    ended = co_await apply_ready(loads);
-    if (!ended || abandoned_ || (!taking_ && order_.empty())) break;
+    ended = co_await apply_ready(waits);
+    // What then still waits for a key stays unacknowledged: a directory that is down must not delay the end.
+    if (!ended || abandoned_ || (!taking_ && loads_.idle())) break;
     co_await changed_.wait();
   }
   taking_ = false;
+  keys_.close();
   if (ended) {
     settles_.finish();
   } else {  // the outbox has failed, so no further message is taken
     in_.close();
     settles_.progress().notify();
   }
-  co_await loads.join();
+  co_await waits.join();
 }
 
-// Applies what can be applied now. Events of an account whose state is not in memory are put aside, and their states
-// are read in batches. A state in memory is never replaced by one that was read (X9).
-task<result<void>> kv_pipeline::apply_ready(nursery& loads) {
-  std::vector<std::string> missing;
-  std::size_t popped = 0;
+// Applies what can be applied now.
+task<result<void>> kv_pipeline::apply_ready(nursery& waits) {
   while (!abandoned_) {
-    auto e = order_.pop();
-    const bool last = !e && missing.empty();
-    const bool due = !e || missing.size() >= accounts_at_once || ++popped % events_between_loads == 0;
-    if (due) accounts_.evict();  // before the next are loaded, so that none of those goes before its events are applied
-    if (last) break;
-    if (due && !missing.empty()) loads.spawn(load(std::exchange(missing, {})));
-    if (!e) continue;  // load() may have finished without suspending, and released events
-    if (const auto& did = e->what.did; !did.empty() && !accounts_.contains(did)) {
-      missing.push_back(did);
-      order_.hold(std::move(*e));
-      continue;
-    }
-    applying_since_ = settlement::clock::now();
-    auto applied = co_await apply_.apply(std::move(*e));
-    applying_since_.reset();
-    if (!applied) co_return applied;
+    auto events = choose(waits);
+    if (events.empty()) break;
+    if (verifying_) co_await check_signatures(*verify_.pool, verify_.verify, events);
+    if (auto applied = co_await apply_chunk(events, waits); !applied) co_return applied;
   }
   co_return result<void>{};
 }
 
-// An account whose state can't be read stays held. It holds up no other, as long as its events stay within the limits.
-task<> kv_pipeline::load(std::vector<std::string> dids) {
-  bool failed = false;
-  while (!abandoned_ && !dids.empty()) {
-    dids = keep_loaded(dids, co_await states_.load(dids));
-    changed_.notify();
-    if (const bool fails = !dids.empty(); fails != failed) {
-      failed = fails;
-      failed_loads_ += fails ? 1 : -1;
-    }
-    if (failed && !abandoned_) co_await abandoned_event_.wait_for(retry_pause);
+// Takes events from the order. Those of an account whose state is not in memory are put aside, and their states are
+// read in batches. A state in memory is never replaced by one that was read (X9).
+kv_pipeline::chunk kv_pipeline::choose(nursery& waits) {
+  chunk events;
+  while (events.size() < events_in_chunk) {
+    auto e = order_.pop();
+    const bool last = !e && loads_.wanted() == 0;
+    const bool due = !e || loads_.wanted() >= accounts_at_once || ++popped_ % events_between_loads == 0;
+    if (due) accounts_.evict();  // before the next are loaded, so that none of those goes before its events are applied
+    if (last) break;
+    if (due) loads_.start(waits);
+    if (e) choose_one(std::move(*e), events, waits);  // else a load may have finished without suspending
   }
+  return events;
 }
 
-// Returns the accounts that are to be read again.
-std::vector<std::string> kv_pipeline::keep_loaded(const std::vector<std::string>& dids,
-                                                  std::vector<result<state_port::stored>> found) {
-  std::vector<std::string> again;
-  // release() puts events at the front of the queue. Going backwards, those of the first account end up first.
-  for (std::size_t i = dids.size(); i-- > 0;) {
-    if (!found[i]) {
-      load_error_ = found[i].error().text;
-      again.push_back(dids[i]);
-      continue;
-    }
-    accounts_.add(dids[i], std::move(*found[i]));
-    order_.release(dids[i]);
+void kv_pipeline::choose_one(kv_event e, chunk& into, nursery& waits) {
+  const auto& did = e.what.did;
+  if (!did.empty() && !accounts_.contains(did)) {
+    loads_.want(did);
+    order_.hold(std::move(e));
+    return;
   }
-  if (const auto n = again.empty() ? 0 : told_.count("states", rate_limited::clock::now()))
-    log::warn("kv", "reading account states: {}; {} failed attempt{} since the last line", load_error_, n,
-              n == 1 ? "" : "s");
-  return again;
+  ++chosen_;
+  chosen_bytes_ += e.bytes;
+  auto& c = into.emplace_back(chosen_event{std::move(e)});
+  if (c.e.what.did.empty()) return;
+  c.of = &accounts_.use(c.e.what.did);
+  ++c.of->chosen;
+  if (!verifying_ || !apply_.needs_verdict(*c.of, c.e)) return;
+  c.key = c.of->key;
+  keys_.renew_if_old(*c.of, waits);
+}
+
+task<result<void>> kv_pipeline::apply_chunk(chunk& events, nursery& waits) {
+  for (std::size_t i = 0; i < events.size() && !abandoned_; ++i) {
+    if (events[i].moved || !judge(events, i, waits)) continue;
+    applying_since_ = settlement::clock::now();
+    auto applied = co_await apply_.apply(std::move(events[i].e));
+    applying_since_.reset();
+    put_down(events[i]);
+    if (!applied) co_return applied;
+  }
+  co_return result<void>{};
 }
 
 task<result<void>> kv_pipeline::settle() {
@@ -148,8 +157,9 @@ void kv_pipeline::abandon() noexcept {
   abandoned_ = true;
   in_.close();
   settles_.abandon();
+  loads_.abandon();
+  keys_.close();
   changed_.notify();
-  abandoned_event_.notify();
 }
 
 }  // namespace recordkv::stages

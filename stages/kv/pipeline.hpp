@@ -1,9 +1,11 @@
-// The pipeline of stage `kv`: decode, order, apply, settle.
+// The pipeline of stage `kv`: decode, order, check of signatures, apply, settle.
 //
-//   inbox -> decoder -> account_order -> applier -> settlement -> acknowledgement
+//   inbox -> decoder -> account_order -> check_signatures -> applier -> settlement -> acknowledgement
 //
-// Owns: the coroutines that take, apply and settle, and one for each batch of states that is read.
-// Does not know: NATS. It has an inbox, an outbox, the functions of a state_port, and a decoder. Tests give it fakes.
+// Owns: the coroutines that take, check, apply and settle. What an event waits for: its account's state, and its
+// account's key.
+// Does not know: NATS and directories. It has an inbox, an outbox, a decoder, and the functions of a state_port and an
+// identity_port. Tests give it fakes.
 //
 // To add a step before the order, wrap the decoder. To add a step that waits for something about an account, hold the
 // account in the order, as the reading of states does.
@@ -13,9 +15,12 @@
 #include "account_order.hpp"
 #include "apply.hpp"
 #include "decode.hpp"
+#include "key_look_ups.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "settle.hpp"
+#include "signature_checks.hpp"
+#include "state_loads.hpp"
 
 #include <chrono>
 #include <optional>
@@ -33,55 +38,78 @@ struct pipeline_limits {
   std::chrono::milliseconds gather{0};                   ///< pause after a write of states
 };
 
+/// How events get their verdicts; used if apply_rules::verify.
+struct verification {
+  worker_pool* pool = nullptr;  ///< outlives the pipeline
+  verify_function verify{};
+  identity_port identity{};
+  look_up_rules look_ups{};
+};
+
 class kv_pipeline {
  public:
   kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode, apply_rules rules,
-              pipeline_limits limits, meters& counters);
+              verification verify, pipeline_limits limits, meters& counters);
 
-  /// Takes messages and applies their events, until the inbox closes. Run it beside settle(). errc::closed: the inbox
-  /// or the outbox was closed. Any other error is the inbox's or the outbox's: call abandon() then, because what was
-  /// sent may never become durable.
+  /// Takes messages and applies their events, until the inbox closes. Events that wait for a key then stay
+  /// unacknowledged. Run it beside settle(). errc::closed: the inbox or the outbox was closed. Any other error is the
+  /// inbox's or the outbox's: call abandon() then, because what was sent may never become durable.
   task<result<void>> take();
   /// Writes states and acknowledges, until take() has ended and nothing is left. errc::lease_lost ends it early.
   task<result<void>> settle();
   /// Makes both end without waiting for what is not durable. Close the outbox, too: take() may be waiting in it.
   void abandon() noexcept;
 
-  /// Events taken and not settled, the one that is being applied included.
-  std::size_t unsettled() const noexcept { return order_.size() + settles_.unsettled() + (applying_since_ ? 1 : 0); }
+  /// Events taken and not settled.
+  std::size_t unsettled() const noexcept { return order_.size() + chosen_ + settles_.unsettled(); }
+  /// Those of them that were handed to the store, or wait for room in it.
+  std::size_t unstored() const noexcept { return settles_.unsettled() + (applying_since_ ? 1 : 0); }
   /// Since when the oldest applied event waits for its settlement; if there is none, since when the present event is
   /// being applied. Events still in the order do not count.
   std::optional<settlement::clock::time_point> oldest() const noexcept;
   /// How often an account went from synchronised to desynchronised since the start.
   std::uint64_t desynchronised() const noexcept { return apply_.desynchronised(); }
   /// Why states can't be read or written now; empty: they can.
-  const std::string& last_error() const noexcept { return failed_loads_ > 0 ? load_error_ : settles_.last_error(); }
+  const std::string& last_error() const noexcept;
+  /// Why keys can't be looked up now, while some are wanted; empty: they can.
+  std::string look_up_error() const { return keys_.last_error(); }
 
  private:
+  using chunk = std::vector<chosen_event>;
+
   bool full() const noexcept;
   task<> take_messages(result<void>& ended);
   task<> apply_events(result<void>& ended);
-  task<result<void>> apply_ready(nursery& loads);
-  task<> load(std::vector<std::string> dids);
-  std::vector<std::string> keep_loaded(const std::vector<std::string>& dids,
-                                       std::vector<result<state_port::stored>> found);
+  task<result<void>> apply_ready(nursery& waits);
+  chunk choose(nursery& waits);
+  void choose_one(kv_event e, chunk& into, nursery& waits);
+  task<result<void>> apply_chunk(chunk& events, nursery& waits);
+  bool judge(chunk& events, std::size_t at, nursery& waits);
+  bool judge_signed(chunk& events, std::size_t at, nursery& waits);
+  void wait_for_key(chunk& events, std::size_t at, look_up_cause cause, nursery& waits);
+  void hold_from(chunk& events, std::size_t at);
+  bool directory_overwhelmed() const;
+  kv_event put_down(chosen_event& c);
+  void release(const std::string& did);
 
   nats::inbox& in_;
-  state_port states_;
   event_decoder decode_;
   pipeline_limits limits_;
+  bool verifying_;
+  verification verify_;
   account_order order_;
   account_cache accounts_;
   settlement settles_;
   applier apply_;
+  state_loads loads_;
+  key_look_ups keys_;
+  std::size_t popped_ = 0;
+  std::size_t chosen_ = 0;  // events that were taken from the order, and are neither applied nor put back
+  std::size_t chosen_bytes_ = 0;
   std::optional<settlement::clock::time_point> applying_since_;
-  std::string load_error_;  // of the load that failed last
-  int failed_loads_ = 0;    // loads under way that have failed, and try again
-  rate_limited told_;
   bool taking_ = true;  // false: no more messages are taken
   bool abandoned_ = false;
   event changed_;  // the order, taking_ or abandoned_ has changed
-  event abandoned_event_;
 };
 
 }  // namespace recordkv::stages

@@ -11,6 +11,7 @@
 #include "recordkv/stage/lifecycle.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,11 @@ class repo_states {
   /// Reads which accounts have a state. Only stage `kv` writes states. So once they have been read completely, load()
   /// answers for accounts outside the list without asking NATS. If the reading fails, every account is asked for.
   task<> learn_known_accounts(std::function<bool()> go_on);
+
+  /// How many accounts have a state; nullopt: not read yet.
+  std::optional<std::size_t> known() const {
+    return accounts_known_ ? std::optional(known_.size()) : std::nullopt;
+  }
 
   /// From now on save() does not retry: it returns the next error. If it waits for the lease, it returns errc::closed.
   void give_up() noexcept {

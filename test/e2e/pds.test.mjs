@@ -18,6 +18,7 @@ const processes = new Processes();
 const follow = () => startRecordkv(processes, {
   nats: nats.url,
   settings: {
+    'kv.verify': 'none',
     'source.kind': 'firehose', 'source.url': network.firehose, 'source.start': 'oldest',
     'identity.plc_url': network.plc, 'identity.allow_private_hosts': 'true',
   },

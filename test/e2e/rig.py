@@ -167,6 +167,7 @@ class Rig:
         self.url = f"nats://127.0.0.1:{self.nats_port}"
         self.sync_interval = sync_interval
         self.settings = {"nats.url": self.url, "nats.sync_interval": sync_interval, "state.dir": self.path("state"),
+                         "kv.verify": "none",  # the frames of fake sources are not signed
                          "source.kind": "jetstream", "source.url": "ws://127.0.0.1:1", "source.start": "oldest",
                          "http.listen": "",
                          "index.views": [os.path.join(ROOT, "config", "views", "likes.toml")], **settings}

@@ -103,7 +103,7 @@ class RecordTest(CommandTest):
                 self.assertEqual(done.returncode, 2, f"{words}: {done.stderr}")
                 self.assertTrue(done.stderr, words)
             for name in ("run", "up", "init", "get", "ls", "put", "del", "wait", "likes", "query", "view", "tail",
-                         "status", "reset", "config"):
+                         "frames", "status", "reset", "config"):
                 done = rig.command(name, "--help")
                 self.assertEqual(done.returncode, 0, name)
                 self.assertIn("Example:\n  recordkv", done.stdout, name)

@@ -107,7 +107,7 @@ struct kv_rig {
   void start() {
     auto port = states.port();
     if (load) port.load = load;
-    apply = std::make_unique<stages::kv_pipeline>(in, out, std::move(port), decode, rules, limits, counters);
+    apply = std::make_unique<stages::kv_pipeline>(in, out, std::move(port), decode, rules, verify, limits, counters);
     asio::co_spawn(io, apply->take(), [this](std::exception_ptr e, result<void> r) {
       if (e) std::rethrow_exception(e);
       took = r;
@@ -153,6 +153,7 @@ struct kv_rig {
   stages::pipeline_limits limits;
   decltype(stages::state_port::load) load;  // instead of that of `states`
   stages::event_decoder decode = stages::decode_unverified;
+  stages::verification verify;
   meters counters;
   words lines;
   journal happened;

@@ -41,7 +41,8 @@ TEST_CASE("the last --set of a key wins") {
 TEST_CASE("without any source the defaults apply, and they pass their own checks") {
   const config c = must({});
   CHECK(c.warnings.empty());
-  CHECK(c.kv.verify == "none");
+  CHECK(c.kv.verify == "full");
+  CHECK(c.kv.workers == -1);
   CHECK(c.nats.sync_interval == 2min);
 }
 
@@ -87,8 +88,8 @@ TEST_CASE("several NATS servers") {
 }
 
 TEST_CASE("a refused value may be overridden by a later source") {
-  const temporary file("[kv]\nverify = \"full\"\n");
-  CHECK(must({.files = {file.path()}, .environment = {}, .sets = {"kv.verify=none"}}).kv.verify == "none");
+  const temporary file("[repos]\nmode = \"all\"\n");
+  CHECK(must({.files = {file.path()}, .environment = {}, .sets = {"repos.mode=live"}}).repos.mode == "live");
 }
 
 TEST_CASE("variables of scripts and tests are ignored") {
@@ -132,13 +133,12 @@ TEST_CASE("the process's own variables") {
 
 TEST_CASE("a key without effect so far is accepted with one warning, unless it has its default") {
   const temporary file(
-      "[kv]\non_inactive = \"keep\"\n[identity]\nplc_url = \"https://plc.example\"\nallow_private_hosts = false\n"
-      "[repos]\nsignal_collection = \"com.example.app\"\ndids = [\"did:plc:a\"]\n[http]\nadmin_token = \"t\"\n");
+      "[kv]\non_inactive = \"keep\"\n[repos]\nsignal_collection = \"com.example.app\"\ndids = [\"did:plc:a\"]\n[http]\nadmin_token = \"t\"\n");
   auto c = must({.files = {file.path()}, .environment = {}, .sets = {"http.admin_token=u"}});
   for (auto& w : c.warnings) w = file.neutral(w);
   const std::string rest = ": accepted, but has no effect yet: its feature is still to come";
-  CHECK(c.warnings == std::vector<std::string>{"FILE:2: kv.on_inactive" + rest, "FILE:4: identity.plc_url" + rest,
-                                               "FILE:8: repos.dids" + rest, "FILE:7: repos.signal_collection" + rest,
+  CHECK(c.warnings == std::vector<std::string>{"FILE:2: kv.on_inactive" + rest, "FILE:5: repos.dids" + rest,
+                                               "FILE:4: repos.signal_collection" + rest,
                                                "--set: http.admin_token" + rest});
   CHECK(c.kv.on_inactive == "keep");
   CHECK(must({{}, {}, {"http.listen=0.0.0.0:2580"}}).warnings.empty());

@@ -54,7 +54,9 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
       {"[nats]\nreplicas = 2", "FILE:2: nats.replicas: wants 1, 3 or 5, since a stream needs a majority; not 2"},
       // choices and shapes
       {"[kv]\nverify = \"ful\"",
-       "FILE:2: kv.verify: wants one of \"none\", \"full\", not \"ful\"; the default is kv.verify = \"none\""},
+       "FILE:2: kv.verify: wants one of \"full\", \"none\", not \"ful\"; the default is kv.verify = \"full\""},
+      {"[kv]\nworkers = -2",
+       "FILE:2: kv.workers: wants an integer from -1 to 256, not -2; the default is kv.workers = -1"},
       {"[ingest]\nstorage = \"file|memory\"",
        "FILE:2: ingest.storage: wants one of \"file\", \"memory\", not \"file|memory\"; the default is ingest.storage "
        "= "
@@ -100,8 +102,6 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "FILE:2: index.database: rows must outlive the process; "
        "write \"sqlite:likes.db\", \"sqlite:/absolute/path.db\" or \"postgresql://user@host/database\""},
       // what would be unsafe to ignore
-      {"[kv]\nverify = \"full\"",
-       "FILE:2: kv.verify: signatures are not verified yet; write kv.verify = \"none\" and see README"},
       {"[kv]\nstreams = 4", "FILE:2: kv.streams: a store is one stream so far; write kv.streams = 1"},
       {"[kv]\nassign = \"0-7,\"",
        "FILE:2: kv.assign: wants \"all\" or partitions such as \"0-7,a\", in lower-case hex; not \"0-7,\""},

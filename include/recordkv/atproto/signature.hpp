@@ -24,10 +24,10 @@ inline constexpr std::size_t signature_size = 64;  ///< r and s, 32 bytes each, 
 /// A point on its curve, in 34 bytes, so that a million of them can be kept.
 class public_key {
  public:
-  /// "zQ3s…" or "zDn…": base58btc of a codec prefix and a compressed point. errc::malformed with a word: "multibase",
-  /// "codec", "point" (not on the curve, or of a wrong length).
+  /// "zQ3s…" or "zDn…": base58btc of a codec prefix and a compressed point. errc::malformed with a word: "multibase"
+  /// (not base58btc, or longer than any key), "codec", "point" (not on the curve, or of a wrong form or length).
   static result<public_key> from_multikey(std::string_view text);
-  /// "did:key:" and a multikey.
+  /// "did:key:" and a multikey. One more word: "did_key".
   static result<public_key> from_did_key(std::string_view text);
   /// The key of an old document: base58btc of an uncompressed (or compressed) point. The document's type names the
   /// curve.

@@ -8,6 +8,7 @@
 #include "recordkv/atproto/signature.hpp"
 #include "recordkv/core/result.hpp"
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -28,5 +29,10 @@ std::string_view name(verdict v) noexcept;
 
 /// Checks the signature of an event of decode_provable().
 verdict verify(const repo_event& e, const public_key& key);
+
+/// The specifications demand that a rev from the future is refused, and do not say how much a clock may be ahead.
+inline constexpr std::chrono::minutes clock_tolerance{5};
+/// Whether a rev is from the future. If it were accepted, every later commit of its account would look older.
+bool from_the_future(std::string_view rev, std::chrono::system_clock::time_point now) noexcept;
 
 }  // namespace recordkv::atproto

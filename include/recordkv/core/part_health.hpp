@@ -25,10 +25,11 @@ enum class cause {
   disk_full,            ///< of the database, or of NATS
   database,             ///< any other database error
   nats_denied,          ///< the NATS server's permissions refuse what this part needs
+  directory_down,       ///< the directory of signing keys does not answer, or says that it is asked too often
 };
-inline constexpr std::array<std::string_view, 11> cause_names{
-    "nats_down",           "source_silent",   "source_down", "buffer_full", "store_full", "store_refuses",
-    "consumer_not_moving", "database_locked", "disk_full",   "database",    "nats_denied"};
+inline constexpr std::array<std::string_view, 12> cause_names{
+    "nats_down",           "source_silent",   "source_down", "buffer_full", "store_full",  "store_refuses",
+    "consumer_not_moving", "database_locked", "disk_full",   "database",    "nats_denied", "directory_down"};
 constexpr std::string_view name(cause c) noexcept { return cause_names[static_cast<std::size_t>(c)]; }
 
 class part_health {

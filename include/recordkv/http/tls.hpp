@@ -13,7 +13,7 @@
 #include <optional>
 #include <string>
 
-namespace recordkv::firehose {
+namespace recordkv::http {
 
 using tls_stream = boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>;
 
@@ -26,4 +26,4 @@ result<> tls_expect_host(tls_stream& stream, const std::string& host);
 /// Why the certificate was not trusted; nothing when it was trusted and something else failed.
 std::optional<std::string> tls_distrust(tls_stream& stream);
 
-}  // namespace recordkv::firehose
+}  // namespace recordkv::http

@@ -1,10 +1,10 @@
-#include "tls.hpp"
+#include "recordkv/http/tls.hpp"
 
 #include <openssl/x509_vfy.h>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl.hpp>
 
-namespace recordkv::firehose {
+namespace recordkv::http {
 
 namespace ssl = boost::asio::ssl;
 using boost::system::error_code;
@@ -17,7 +17,7 @@ result<ssl::context> tls_authorities(const std::string& further_pem_file) {
   if (ec) return fail(errc::bad_config, "the system's certificate authorities cannot be read: {}", ec.message());
   if (!further_pem_file.empty()) {
     context.load_verify_file(further_pem_file, ec);
-    if (ec) return fail(errc::bad_config, "source.tls_ca: {} cannot be read: {}", further_pem_file, ec.message());
+    if (ec) return fail(errc::bad_config, "{} cannot be read: {}", further_pem_file, ec.message());
   }
   context.set_verify_mode(ssl::verify_peer, ec);
   return context;
@@ -46,4 +46,4 @@ std::optional<std::string> tls_distrust(tls_stream& stream) {
   return X509_verify_cert_error_string(verdict);
 }
 
-}  // namespace recordkv::firehose
+}  // namespace recordkv::http

@@ -1,0 +1,152 @@
+// The applier's part for events about an account as a whole, and for what is not applied: marks and counters.
+#include "apply.hpp"
+#include "event_rules.hpp"
+#include "recordkv/core/log.hpp"
+
+#include <utility>
+
+namespace recordkv::stages {
+
+using atproto::event_kind;
+using atproto::repo_event;
+using atproto::verdict;
+
+namespace {
+
+// "#account takendown", "#sync 3kabc…": the kind, and the first of rev, reason and status that is not empty.
+std::string detail_of(std::string_view word, const repo_event& e) {
+  for (const auto* detail : {&e.rev, &e.reason, &e.status})
+    if (!detail->empty()) return fmt::format("#{} {}", word, *detail);
+  return fmt::format("#{}", word);
+}
+
+std::string_view text_of_failure(std::string_view failure) {
+  if (failure == "did_not_found") return "its DID does not exist, or is a tombstone";
+  if (failure == "did_document") return "its DID document names no usable signing key";
+  return "its signing key could not be looked up";
+}
+
+}  // namespace
+
+// The store can't follow a #sync until accounts can be fetched in full. So it is counted, and marks the account.
+void applier::apply_sync(kv_event e) {
+  counters_.add("stream_events", "sync");
+  account& a = accounts_.use(e.what.did);
+  const bool same = !e.what.data.empty() && e.what.data == a.newest.data;
+  if (!strict(e) && (a.known() && same)) return ignore(std::move(e), "older");
+  if (const auto why = without_effect(a, e); !why.empty()) return dismiss(std::move(e), why);
+  if (strict(e) && !has_verdict(e)) return drop(std::move(e), "invalid");
+  if (has_verdict(e)) note_verdict(a, e);
+  if (e.worth == verdict::discontinuity)
+    desynchronise(a, e.from, e.what.proof->flaw, detail_of("sync", e.what));
+  else if (same)
+    a.newest.rev = e.what.rev;
+  else
+    desynchronise(a, e.from, "sync", detail_of("sync", e.what));
+  settles_.add(out_.skip(), std::move(e), &a);
+}
+
+void applier::apply_account(kv_event e) {
+  counters_.add("stream_events", "account");
+  account& a = accounts_.use(e.what.did);
+  if (!a.known()) return ignore(std::move(e), "not_begun");
+  if (came_late(e.from))  // whether it is the newest #account is not known
+    return strict(e) ? drop(std::move(e), "late") : skip_event(std::move(e), "late", "#account came after newer events");
+  const bool was_inactive = inactive(a.newest);
+  a.newest.upstream_status = e.what.active ? "" : e.what.status.empty() ? "inactive" : e.what.status;
+  if (strict(e) && was_inactive && !inactive(a.newest))
+    desynchronise(a, e.from, "reactivated", "commits of the time when it was inactive are missing");
+  if (!strict(e) && !e.what.active) desynchronise(a, e.from, "account", detail_of("account", e.what));
+  settles_.add(out_.skip(), std::move(e), &a);
+}
+
+// The key of an account that has a state was looked up before the event came here. Another account's is forgotten.
+void applier::apply_identity(kv_event e) {
+  if (!rules_.verify) return ignore(std::move(e), "identity");
+  account& a = accounts_.use(e.what.did);
+  if (!e.looked_up) {
+    a.key.reset();
+    a.newest.key.clear();
+    return ignore(std::move(e), "identity");
+  }
+  counters_.add("stream_events", "identity");
+  settles_.add(out_.skip(), std::move(e), &a);
+}
+
+// An event that can't be read, or that ingest had to leave out for its size. What can't be read is evidence that
+// anybody can make: where commits are signed, it marks no account.
+void applier::apply_notice(kv_event e) {
+  const auto word = e.what.kind == event_kind::oversize ? std::string_view("oversize") : "unreadable";
+  counters_.add("stream_events", word);
+  const auto reason = e.what.reason.empty() ? std::string(word) : e.what.reason;
+  if (e.what.kind == event_kind::unreadable && strict(e)) {
+    if (!e.undecoded) count_skipped(e, "invalid", reason);
+    return settles_.add(out_.skip(), std::move(e), nullptr);
+  }
+  account& a = accounts_.use(e.what.did);
+  desynchronise(a, e.from, reason, detail_of(word, e.what));
+  settles_.add(out_.skip(), std::move(e), &a);
+}
+
+// The event changes nothing, and nothing is lost by that.
+void applier::ignore(kv_event e, std::string_view why) {
+  counters_.add("ignored", why);
+  settles_.add(out_.skip(), std::move(e), nullptr);
+}
+
+void applier::drop(kv_event e, std::string_view reason) {
+  if (reason == "bad_signature") counters_.add("verdicts", reason);
+  count_skipped(e, reason, reason);
+  settles_.add(out_.skip(), std::move(e), nullptr);
+}
+
+void applier::give_up(kv_event e, std::string_view failure) {
+  counters_.add("skipped", failure);
+  account& a = accounts_.use(e.what.did);
+  if (!a.known()) return settles_.add(out_.skip(), std::move(e), nullptr);
+  mark(a, failure, fmt::format("rev {} is not verified: {}", e.what.rev, text_of_failure(failure)));
+  settles_.add(out_.skip(), std::move(e), &a);
+}
+
+// The event is lost: its account is marked.
+void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
+  counters_.add("skipped", reason);
+  account& a = accounts_.use(e.what.did);
+  desynchronise(a, e.from, reason, why);
+  settles_.add(out_.skip(), std::move(e), &a);
+}
+
+// A payload that the decoder refused passes as an event of kind `unreadable` if its DID could be read, else `unknown`.
+void applier::count_undecoded(const kv_event& e) {
+  const auto& reason = e.what.reason;
+  const bool bad_did = reason == "bad_did" || reason == "did_too_long";
+  if (strict(e) || e.what.did.empty()) return count_skipped(e, bad_did ? reason : strict(e) ? "invalid" : "malformed", reason);
+  counters_.add("skipped", bad_did ? reason : "malformed");  // apply_notice() counts it by host
+  tell_skipped(e, host_of(e.from), reason);
+}
+
+void applier::count_skipped(const kv_event& e, std::string_view reason, std::string_view detail) {
+  counters_.add("skipped", reason);
+  const auto host = host_of(e.from);
+  counters_.add_of_host("account_faults", host, detail);
+  tell_skipped(e, host, detail);
+}
+
+void applier::tell_skipped(const kv_event& e, const std::string& host, std::string_view reason) {
+  if (const auto n = told_.count(host, rate_limited::clock::now()))
+    log::warn("kv", "{}: {} event{} skipped, the last for {}, account {}", host, n, n == 1 ? "" : "s", reason,
+              e.what.did.empty() ? "unknown" : e.what.did);
+}
+
+void applier::desynchronise(account& a, const event_handle& from, std::string_view reason, const std::string& why) {
+  const auto host = host_of(from);
+  counters_.add_of_host("account_faults", host, reason);
+  mark(a, reason, fmt::format("{} (from {})", why, host));
+}
+
+void applier::mark(account& a, std::string_view reason, std::string why) {
+  if (!a.newest.stale()) ++desynchronised_;
+  a.newest.desynchronise(reason, std::move(why));
+}
+
+}  // namespace recordkv::stages

@@ -1,0 +1,109 @@
+#include "key_look_ups.hpp"
+
+#include <array>
+#include <utility>
+
+namespace recordkv::stages {
+namespace {
+
+std::string_view word_for(const error& e) {
+  switch (e.code) {
+    case errc::not_found: return "did_not_found";
+    case errc::malformed: return "did_document";
+    default: return "identity";
+  }
+}
+
+}  // namespace
+
+std::string_view name(look_up_cause c) noexcept {
+  constexpr std::array<std::string_view, 4> words{"no_key", "identity_event", "bad_signature", "old_key"};
+  return words[static_cast<std::size_t>(c)];
+}
+
+key_look_ups::key_look_ups(identity_port port, look_up_rules rules, std::function<void(const std::string&)> answered,
+                           meters& counters)
+    : port_(std::move(port)), rules_(std::move(rules)), answered_(std::move(answered)), counters_(counters) {}
+
+void key_look_ups::start(account& a, look_up_cause cause, nursery& into) {
+  if (closed_) return;
+  ++a.look_ups;
+  queue_.push_back({&a, cause});
+  if (under_way_ == rules_.at_once) return;
+  ++under_way_;
+  into.spawn(work());
+}
+
+void key_look_ups::renew_if_old(account& a, nursery& into) {
+  if (renewing_ || !a.key || a.look_ups > 0 || !queue_.empty()) return;
+  const auto checked = std::chrono::system_clock::time_point(std::chrono::seconds(a.newest.key_checked));
+  if (rules_.now() - checked < rules_.max_age) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_renewal_) return;
+  next_renewal_ = now + rules_.between_renewals;
+  renewing_ = true;
+  start(a, look_up_cause::old_key, into);
+}
+
+bool key_look_ups::doubt(account& a) const {
+  const auto now = std::chrono::steady_clock::now();
+  if (a.doubted && now - *a.doubted < rules_.between_doubts) return false;
+  a.doubted = now;
+  return true;
+}
+
+void key_look_ups::close() noexcept {
+  closed_ = true;
+  if (port_.close) port_.close();
+  closing_.notify();
+}
+
+// One look-up after the other. A loop and no recursion: answers may come without a suspension, thousands in a row.
+task<> key_look_ups::work() {
+  while (!closed_ && !queue_.empty()) {
+    const auto next = queue_.front();
+    queue_.pop_front();
+    const bool done = co_await look_up(*next.of, next.cause);
+    --next.of->look_ups;
+    if (next.cause == look_up_cause::old_key)
+      renewing_ = false;
+    else if (done)
+      answered_(next.of->newest.did);
+  }
+  --under_way_;
+}
+
+// False: the look-ups were closed.
+task<bool> key_look_ups::look_up(account& a, look_up_cause cause) {
+  if (cause == look_up_cause::identity_event && port_.changed) port_.changed(a.newest.did);
+  auto found = co_await ask(a, cause);
+  if (cause == look_up_cause::bad_signature && found && found->key == a.newest.key) {
+    if (!closed_) co_await closing_.wait_for(rules_.confirm_after);
+    if (!closed_) found = co_await ask(a, cause);
+  }
+  if (closed_) co_return false;
+  if (found && !set_key(a, found->key)) found = fail(errc::malformed, "no_key");
+  if (found) {
+    keep(a, *found);
+    co_return true;
+  }
+  counters_.add("key_look_ups_failed", word_for(found.error()));
+  if (cause == look_up_cause::no_key || cause == look_up_cause::bad_signature)
+    a.look_up_failure = word_for(found.error());
+  co_return true;
+}
+
+task<result<identity::account_identity>> key_look_ups::ask(const account& a, look_up_cause cause) {
+  counters_.add("key_look_ups", name(cause));
+  co_return co_await port_.look_up(a.newest.did);
+}
+
+void key_look_ups::keep(account& a, const identity::account_identity& found) const {
+  a.newest.pds = found.pds;
+  a.newest.handle = found.handle;
+  a.newest.key_checked =
+      std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
+  a.look_up_failure = {};
+}
+
+}  // namespace recordkv::stages

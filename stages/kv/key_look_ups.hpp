@@ -1,0 +1,88 @@
+// The look-ups of accounts' signing keys.
+//
+// Owns: the queue of look-ups, their number at a time, and how an answer or a failure gets into an account.
+// Does not know: events and their order, DID documents and directories (identity/resolver.hpp).
+#pragma once
+
+#include "account_cache.hpp"
+#include "recordkv/core/event.hpp"
+#include "recordkv/core/meter.hpp"
+#include "recordkv/core/nursery.hpp"
+#include "recordkv/identity/resolver.hpp"
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace recordkv::stages {
+
+/// The directory. look_up() may suspend; its errors are those of identity::resolver::look_up().
+struct identity_port {
+  std::function<task<result<identity::account_identity>>(std::string did)> look_up;
+  /// The account's document has changed: an answer on its way may be older. May be empty.
+  std::function<void(const std::string& did)> changed;
+  /// Ends the look-ups under way with errc::closed. May be empty.
+  std::function<void()> close;
+  /// Why look-ups don't succeed now; empty: they do. May be empty.
+  std::function<std::string()> last_error;
+};
+
+struct look_up_rules {
+  std::size_t at_once = 64;                          ///< look-ups under way; more wait in a queue
+  std::chrono::milliseconds confirm_after{2'000};    ///< the directory may lag behind the host: ask again (F §7.3)
+  std::chrono::milliseconds between_doubts{60'000};  ///< look-ups of one account because of bad signatures
+  std::chrono::seconds max_age{std::chrono::hours(24)};  ///< an older key is looked up again, one at a time
+  std::chrono::milliseconds between_renewals{100};       ///< of old keys
+  std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
+};
+
+/// Why an account is looked up. Counters use the words.
+enum class look_up_cause { no_key, identity_event, bad_signature, old_key };
+std::string_view name(look_up_cause c) noexcept;
+
+class key_look_ups {
+ public:
+  /// `answered` is called when a look-up has ended that somebody waits for: all but those for old_key.
+  key_look_ups(identity_port port, look_up_rules rules, std::function<void(const std::string& did)> answered,
+               meters& counters);
+
+  /// Looks the account up: at once or once there is room. The account stays in use until then. Its key, PDS, handle and
+  /// key_checked are set, or its look_up_failure, except after an identity_event: then the old key stays.
+  void start(account& a, look_up_cause cause, nursery& into);
+  /// Starts a look-up for old_key, if the key is old and none is under way.
+  void renew_if_old(account& a, nursery& into);
+
+  /// Whether a bad signature is a reason to look the account up: none of the last minute was. If so, it counts as one.
+  bool doubt(account& a) const;
+
+  /// Ends the look-ups. None calls `answered` any more.
+  void close() noexcept;
+
+  bool idle() const noexcept { return under_way_ == 0; }
+  std::string last_error() const { return port_.last_error && !idle() ? port_.last_error() : std::string(); }
+
+ private:
+  struct waiting {
+    account* of;
+    look_up_cause cause;
+  };
+  task<> work();
+  task<bool> look_up(account& a, look_up_cause cause);
+  task<result<identity::account_identity>> ask(const account& a, look_up_cause cause);
+  void keep(account& a, const identity::account_identity& found) const;
+
+  identity_port port_;
+  look_up_rules rules_;
+  std::function<void(const std::string& did)> answered_;
+  meters& counters_;
+  std::deque<waiting> queue_;
+  std::size_t under_way_ = 0;
+  bool renewing_ = false;  // a look-up for old_key is under way or waiting
+  std::chrono::steady_clock::time_point next_renewal_{};
+  bool closed_ = false;
+  event closing_;
+};
+
+}  // namespace recordkv::stages

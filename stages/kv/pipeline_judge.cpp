@@ -1,0 +1,76 @@
+// The pipeline's part between a verdict and the applier: what is applied, what waits for a key, what is dropped.
+#include "pipeline.hpp"
+
+#include <utility>
+
+namespace recordkv::stages {
+
+using atproto::event_kind;
+using atproto::verdict;
+
+// Whether the event may be applied now. If not, it was put back or dropped.
+bool kv_pipeline::judge(chunk& events, std::size_t at, nursery& waits) {
+  auto& c = events[at];
+  if (!verifying_ || !c.of) return true;
+  if (c.e.what.kind == event_kind::identity && c.of->known() && !c.e.looked_up) {
+    c.e.looked_up = true;  // when it comes again, that look-up has ended
+    wait_for_key(events, at, look_up_cause::identity_event, waits);
+    return false;
+  }
+  return !apply_.needs_verdict(*c.of, c.e) || judge_signed(events, at, waits);
+}
+
+bool kv_pipeline::judge_signed(chunk& events, std::size_t at, nursery& waits) {
+  auto& c = events[at];
+  account& a = *c.of;
+  if (!a.look_up_failure.empty() || (!a.key && !a.known() && directory_overwhelmed())) {
+    const auto failure = std::exchange(a.look_up_failure, {});
+    apply_.give_up(put_down(c), failure.empty() ? "identity" : failure);
+    return false;
+  }
+  if (!a.key) {
+    wait_for_key(events, at, look_up_cause::no_key, waits);
+    return false;
+  }
+  if (c.key != a.key) {  // since it was taken from the order, the key has changed, or an event before it has begun the account
+    hold_from(events, at);
+    release(a.newest.did);
+    return false;
+  }
+  if (c.e.worth != verdict::bad_signature) return true;
+  if (keys_.doubt(a))
+    wait_for_key(events, at, look_up_cause::bad_signature, waits);
+  else
+    apply_.drop(put_down(c), "bad_signature");
+  return false;
+}
+
+// While the directory fails, accounts without a state must not fill the pipeline with events that wait: those of all
+// other accounts would then wait, too.
+bool kv_pipeline::directory_overwhelmed() const {
+  return order_.waiting() > limits_.unsettled_events / 2 && !keys_.last_error().empty();
+}
+
+void kv_pipeline::wait_for_key(chunk& events, std::size_t at, look_up_cause cause, nursery& waits) {
+  account& a = *events[at].of;
+  hold_from(events, at);
+  keys_.start(a, cause, waits);
+}
+
+// Puts the event back into the order, with those of its account behind it in the chunk. No release can come between.
+void kv_pipeline::hold_from(chunk& events, std::size_t at) {
+  const auto* of = events[at].of;
+  for (auto i = at; i < events.size(); ++i)
+    if (!events[i].moved && events[i].of == of) order_.hold(put_down(events[i]));
+}
+
+// The event is no longer in the chunk.
+kv_event kv_pipeline::put_down(chosen_event& c) {
+  --chosen_;
+  chosen_bytes_ -= c.e.bytes;
+  if (c.of) --c.of->chosen;
+  c.moved = true;
+  return std::move(c.e);
+}
+
+}  // namespace recordkv::stages
