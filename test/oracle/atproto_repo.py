@@ -6,6 +6,7 @@ another way than both: whole, from the sorted paths.
 """
 
 import base64
+import functools
 import hashlib
 import subprocess
 import tempfile
@@ -145,6 +146,7 @@ def read_commit(block: bytes) -> Commit:
     return Commit(c["did"], c["rev"], c["data"], c["prev"], c["sig"], unsigned)
 
 
+@functools.cache
 def height(path: bytes) -> int:
     value = int.from_bytes(hashlib.sha256(path).digest(), "big")
     return (256 - value.bit_length()) // 2
@@ -286,7 +288,7 @@ def undo(items: list, op: dict) -> None:
     there = items[at][1] if at < len(items) and items[at][0] == path else None
     if any(isinstance(s, Stub) and s.low < path and (s.high is None or path < s.high) for s in items):
         raise NotProvable(op["path"])
-    require(there == op["cid"], f"{op['path']} is not what the op says")
+    require(there == op.get("cid"), f"{op['path']} is not what the op says")
     if there is not None:
         del items[at]
     elif at > 0 and isinstance(items[at - 1], Stub) and items[at - 1].low >= path:

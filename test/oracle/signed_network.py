@@ -81,7 +81,7 @@ class SignedNetwork(Simulator):
         return json.loads(self.get(f"/control/{route}?{encoded}"))
 
     def accounts(self) -> dict[str, dict]:
-        lines = self.get("/control/accounts").splitlines()
+        lines = self.get("/control/accounts").split("\n")[:-1]
         return {a["did"]: a for a in map(json.loads, lines)}
 
 

@@ -29,7 +29,6 @@ using namespace recordkv;
 
 struct options : sim::signed_options {
   std::string kind = "jetstream";
-  std::size_t print = 0;
   bool die_with_parent = false;
 };
 
@@ -118,17 +117,6 @@ bool write_truth(const options& o, const sim::truth& t, std::uint64_t events) {
   return false;
 }
 
-// A few likers of each post tell a reader where to look; a popular post has hundreds.
-void print_tour(const sim::truth& t, std::size_t count) {
-  constexpr std::size_t max_likers = 5;
-  for (const auto& [uri, dids] : t.popular(count)) {
-    const auto shown = std::min(dids.size(), max_likers);
-    fmt::print("post {} likes {}\n", uri, dids.size());
-    for (std::size_t i = 0; i < shown; ++i) fmt::print("  liked by {}\n", dids[i]);
-    if (shown < dids.size()) fmt::print("  … and {} more\n", dids.size() - shown);
-  }
-}
-
 int run(const options& o) {
   sim::feed feed(o.rules, o.pace);
   const std::uint64_t known = feed.past().end();  // what has been made by now
@@ -136,7 +124,7 @@ int run(const options& o) {
   if (truth_now || o.print > 0) {
     const sim::truth t = sim::truth_after(o.rules, known, o.partitions);
     if (truth_now && !write_truth(o, t, known)) return 1;
-    print_tour(t, o.print);
+    sim::print_tour(t.popular(o.print));
   }
 
   asio::io_context io(1);

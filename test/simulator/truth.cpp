@@ -40,26 +40,44 @@ void truth::write(std::ostream& out, const parameters& p, std::uint64_t events) 
   }
 }
 
-std::vector<std::pair<std::string, std::vector<std::string>>> truth::popular(std::size_t count) const {
-  std::unordered_map<std::string_view, std::set<std::string_view>> likers;
+liked_posts truth::popular(std::size_t count) const {
+  std::vector<seen_record> live;
   for (const auto& [key, e] : keys_)
-    if (e.last != action::remove && e.where == collection::post) likers.try_emplace(e.uri);
-  for (const auto& [key, e] : keys_) {
-    if (e.last == action::remove || e.where != collection::like) continue;
+    if (e.last != action::remove) live.push_back({e.uri, e.where, e.record});
+  return popular_posts(live, count);
+}
+
+liked_posts popular_posts(const std::vector<seen_record>& live, std::size_t count) {
+  std::unordered_map<std::string_view, std::set<std::string_view>> likers;
+  for (const seen_record& r : live)
+    if (r.where == collection::post) likers.try_emplace(r.uri);
+  for (const seen_record& r : live) {
+    if (r.where != collection::like) continue;
     // our own text, so its form is known; the last one is the subject's, an earlier one "via"
-    const std::size_t from = e.record.rfind(R"("uri":"at://)");
-    if (from == std::string::npos) continue;
-    const auto uri = std::string_view(e.record).substr(from + 7, e.record.find('"', from + 7) - from - 7);
+    const std::size_t from = r.json.rfind(R"("uri":"at://)");
+    if (from == std::string_view::npos) continue;
+    const auto uri = r.json.substr(from + 7, r.json.find('"', from + 7) - from - 7);
     const auto post = likers.find(uri);
-    if (post != likers.end()) post->second.insert(std::string_view(e.uri).substr(5, 32));
+    if (post != likers.end()) post->second.insert(r.uri.substr(5, r.uri.find('/', 5) - 5));
   }
-  std::vector<std::pair<std::string, std::vector<std::string>>> out;
+  liked_posts out;
   for (const auto& [uri, dids] : likers) out.emplace_back(uri, std::vector<std::string>(dids.begin(), dids.end()));
   std::ranges::sort(out, [](const auto& a, const auto& b) {
     return a.second.size() != b.second.size() ? a.second.size() > b.second.size() : a.first < b.first;
   });
   if (out.size() > count) out.resize(count);
   return out;
+}
+
+// A few likers of each post tell a reader where to look; a popular post has hundreds.
+void print_tour(const liked_posts& posts) {
+  constexpr std::size_t max_likers = 5;
+  for (const auto& [uri, dids] : posts) {
+    const auto shown = std::min(dids.size(), max_likers);
+    fmt::print("post {} likes {}\n", uri, dids.size());
+    for (std::size_t i = 0; i < shown; ++i) fmt::print("  liked by {}\n", dids[i]);
+    if (shown < dids.size()) fmt::print("  … and {} more\n", dids.size() - shown);
+  }
 }
 
 truth truth_after(const parameters& p, std::uint64_t events, unsigned partitions) {

@@ -16,6 +16,21 @@
 
 namespace recordkv::sim {
 
+/// A live record, for popular_posts().
+struct seen_record {
+  std::string_view uri;
+  collection where = collection::like;
+  std::string_view json;
+};
+
+/// AT-URIs of posts, each with the DIDs of the accounts that like it, each once.
+using liked_posts = std::vector<std::pair<std::string, std::vector<std::string>>>;
+
+/// The `count` posts with most likes.
+liked_posts popular_posts(const std::vector<seen_record>& live, std::size_t count);
+/// Names each post and a few of the accounts that like it, on standard output.
+void print_tour(const liked_posts& posts);
+
 class truth {
  public:
   explicit truth(unsigned partitions = 16) : partitions_(partitions) {}
@@ -28,9 +43,8 @@ class truth {
   /// cid and record are empty where deleted. JSON text holds no raw tab or line end, so nothing is escaped.
   void write(std::ostream& out, const parameters& p, std::uint64_t events) const;
 
-  /// The AT-URIs of the `count` live posts with most live likes, each with the DIDs of the accounts that like it, each
-  /// once.
-  std::vector<std::pair<std::string, std::vector<std::string>>> popular(std::size_t count) const;
+  /// popular_posts() of what is live.
+  liked_posts popular(std::size_t count) const;
 
   std::size_t live() const noexcept { return live_; }
   std::size_t deleted() const noexcept { return keys_.size() - live_; }

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <deque>
 #include <vector>
 
 namespace recordkv::sim {
@@ -82,6 +83,26 @@ void write_truth(std::ostream& out, network& n, unsigned partitions, std::uint64
       p.accounts, p.churn, p.base_us, p.step_us, partitions, events, live,
       static_cast<std::ptrdiff_t>(lines.size()) - live);
   for (const line& l : lines) out << l.key << '\t' << l.rest << '\n';
+}
+
+liked_posts popular(network& n, std::size_t count) {
+  struct text {
+    std::string uri, json;
+    collection where;
+  };
+  std::deque<text> texts;
+  for (std::uint32_t i = 0; i < n.accounts().size(); ++i) {
+    const account& a = n.accounts().peek(i);
+    if (a.status != account_status::active) continue;
+    a.repo.records.visit([&](const record& r) {
+      for (const collection c : {collection::post, collection::like})
+        if (!r.bad && r.path.substr(0, r.path.find('/')) == nsid(c))
+          texts.push_back({fmt::format("at://{}/{}", a.did, r.path), json_of(r.cbor), c});
+    });
+  }
+  std::vector<seen_record> live;
+  for (const text& t : texts) live.push_back({t.uri, t.where, t.json});
+  return popular_posts(live, count);
 }
 
 std::string account_json(const accounts& all, const account& a, bool with_records) {

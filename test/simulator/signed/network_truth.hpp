@@ -4,6 +4,7 @@
 // Does not know: stores.
 #pragma once
 
+#include "../truth.hpp"
 #include "network.hpp"
 
 #include <ostream>
@@ -14,6 +15,9 @@ namespace recordkv::sim {
 /// Lines as in truth::write(). The op of a record that is older than the stream is "settled". Inactive and deleted
 /// accounts are left out, and so are records whose CBOR is bad.
 void write_truth(std::ostream& out, network& n, unsigned partitions, std::uint64_t events);
+
+/// The posts of active accounts with most likes.
+liked_posts popular(network& n, std::size_t count);
 
 /// One account, on one line.
 std::string account_json(const accounts& all, const account& a, bool with_records);

@@ -88,6 +88,7 @@ int run_live(signed_options& o, const fault_plan& plan) {
   network_hosts all(n, feed, o.partitions,
                     {.cut = [&server] { server.cut(); }, .clients = [&server] { return server.clients(); }});
   feed.begin([&n](std::uint64_t left) { return n.next(left), true; }, [&] { write_truths(o, n, feed.emitted()); });
+  if (o.print > 0) print_tour(popular(n, o.print));
   serve(io, server, feed, all, *port);
   return write_truths(o, n, feed.emitted()) ? 0 : 1;
 }

@@ -26,6 +26,7 @@ struct signed_options {
   std::string accounts_file;
   std::string record_file;
   std::string replay_file;
+  std::size_t print = 0;  ///< popular posts to name at the start
   bool exit_when_served = false;
 };
 
