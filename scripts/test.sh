@@ -87,8 +87,8 @@ run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committ
   done
 }
 
-# The long forms of two tests. Several processes: kills for three minutes, and ten ingesters suspended for a minute each.
-# Verification: every fault of twenty signed networks.
+# The long forms. Several processes: kills for three minutes, and ten ingesters suspended for a minute each. Then every
+# fault of twenty signed networks.
 run_system() {
   build release
   (cd test/e2e && RECORDKV_SYSTEM_SECONDS=180 RECORDKV_SYSTEM_STOPS=10 RECORDKV_SYSTEM_PAUSE=60 \

@@ -44,6 +44,7 @@ struct account {
   bool dirty = false;      ///< `durable` is not written yet
   std::size_t chosen = 0;  ///< events that were taken from the order, and are not applied yet
   std::size_t look_ups = 0;                ///< of its identity, under way or waiting
+  std::uint64_t announced = 0;             ///< number of the last #identity event that a look-up has heeded
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
   std::string_view look_up_failure;        ///< a word: the last look-up failed, and no event has been told yet
   std::optional<std::chrono::steady_clock::time_point> doubted;  ///< when a bad signature last caused a look-up

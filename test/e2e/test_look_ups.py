@@ -12,6 +12,7 @@ from signed_rig import SignedRig
 import check_accounts  # from test/oracle, which rig has put into the path
 
 STORM = 100
+SLOW_MS = 3_000  # an answer takes longer than a storm
 AN_HOUR_MS = 3_600_000  # longer than any patience
 
 
@@ -90,12 +91,12 @@ class LookUps(unittest.TestCase):
         self.assertEqual(rig.look_ups() - before, 2, "one, and one more because the directory may lag behind")
 
         before = rig.look_ups()
+        rig.control("plc", mode="slow", ms=SLOW_MS, did=of_identities)
         for _ in range(STORM):
             rig.control("fault", kind="handle", did=of_identities)
         rig.wait_level(40)
         self.assertEqual(rig.counts()["handle"], STORM)
-        print(f"{STORM} #identity events: {rig.look_ups() - before} look-ups")
-        self.assertLess(rig.look_ups() - before, STORM / 2)
+        self.assertIn(rig.look_ups() - before, (1, 2), "one, and one more for all events that came meanwhile")
         self.assert_all_equal(rig, {of_signatures, of_identities})
 
 

@@ -107,7 +107,8 @@ class VerifyTest(unittest.TestCase):
         began = time.monotonic()
         plan = ",".join(f"{kind}=2" for kind in OF_COMMITS + OF_ACCOUNTS)
         with SignedRig("--seed", seed, "--events", EVENTS, "--rate", RATE, "--accounts", ACCOUNTS, "--settled", 20,
-                       "--records", 6, "--p256", 30, "--pds", 3, "--web", 4, "--wait-for-client", "--fault", plan) as rig:
+                       "--records", 6, "--p256", 30, "--pds", 3, "--web", 4, "--wait-for-client", "--fault",
+                       plan) as rig:
             battle = Battle(rig, seed)
             battle.run()
             rig.wait_level(60)
