@@ -4,11 +4,11 @@
 #include "../simulator/signed/outage.hpp"
 #include "../simulator/signed/recording.hpp"
 
+#include <boost/json.hpp>
 #include <catch2/catch_test_macros.hpp>
 
-#include <boost/json.hpp>
-
-#include <set>
+#include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 

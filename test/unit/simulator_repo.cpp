@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace recordkv::sim;
 
