@@ -7,6 +7,7 @@ namespace recordkv::stages {
 bool set_key(account& a, const std::string& multikey) {
   auto key = atproto::public_key::from_multikey(multikey);
   if (!key) return false;
+  if (a.newest.key != multikey) a.key_unsaved = true;
   a.key = *key;
   a.newest.key = multikey;
   return true;
@@ -20,7 +21,6 @@ void account_cache::add(const std::string& did, state_port::stored read) {
   a.newest = std::move(read.state);
   a.newest.did = did;
   if (!a.newest.key.empty() && !set_key(a, a.newest.key)) a.newest.key.clear();  // it is looked up again
-  a.durable = a.newest;
   a.recent = recent_.insert(recent_.end(), did);
 }
 

@@ -37,16 +37,17 @@ struct state_port {
 
 /// One account. Its address stays the same while it is in use.
 struct account {
-  kv::repo_state newest;   ///< after the last event that was applied
-  kv::repo_state durable;  ///< after the last event whose puts are durable: what may be written (X9)
-  std::uint64_t seq = 0;   ///< sequence of its key in bucket `repo`
-  std::size_t held = 0;    ///< events that were applied, and whose puts are not durable
-  bool dirty = false;      ///< `durable` is not written yet
-  std::size_t chosen = 0;  ///< events that were taken from the order, and are not applied yet
-  std::size_t look_ups = 0;                ///< of its identity, under way or waiting
-  std::uint64_t announced = 0;             ///< number of the last #identity event that a look-up has heeded
+  kv::repo_state newest;        ///< after the last event that was applied
+  kv::repo_state durable;       ///< dirty: after the last event whose puts are durable: what may be written (X9)
+  std::uint64_t seq = 0;        ///< sequence of its key in bucket `repo`
+  std::size_t held = 0;         ///< events that were applied, and whose puts are not durable
+  bool dirty = false;           ///< `durable` is not written yet
+  std::size_t chosen = 0;       ///< events that were taken from the order, and are not applied yet
+  std::size_t look_ups = 0;     ///< of its identity, under way or waiting
+  std::uint64_t announced = 0;  ///< number of the last #identity event that a look-up answers for
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
-  std::string_view look_up_failure;        ///< a word: the last look-up failed, and no event has been told yet
+  bool key_unsaved = false;          ///< a look-up has changed the key since the state was handed on to be written
+  std::string_view look_up_failure;  ///< a word: the last look-up failed, and no event has been told yet
   std::optional<std::chrono::steady_clock::time_point> doubted;  ///< when a bad signature last caused a look-up
   std::list<std::string>::iterator recent;
 

@@ -22,16 +22,18 @@ bool applier::needs_verdict(const account& a, const kv_event& e) const {
   return rules_.verify && e.framed && has_signature && without_effect(a, e).empty();
 }
 
-// Why a commit or #sync changes nothing, whoever has signed it. Empty: it does not say.
+// Why a commit or #sync changes nothing, with any signature. Empty: that depends on the signature.
 std::string_view applier::without_effect(const account& a, const kv_event& e) const {
   const auto& what = e.what;
   const bool commit = what.kind == event_kind::commit;
-  if (strict(e) && inactive(a.newest)) return "inactive";
+  if (inactive(a.newest) && strict(e)) return "inactive";
   if (commit ? is_repetition(a, what) && !lost_by_lateness(a, e) : what.rev <= a.newest.rev) return "older";
   if (!commit && !a.known()) return "not_begun";
-  if (commit && a.newest.rev.empty() && std::ranges::none_of(what.changes, [&](auto& c) { return wants(c.collection); }))
+  if (commit && a.newest.rev.empty() &&
+      std::ranges::none_of(what.changes, [&](auto& c) { return wants(c.collection); }))
     return "unwanted";  // an account begins with a commit that touches a wanted collection (X16)
-  if (atproto::from_the_future(what.rev, rules_.now())) return "future_rev";  // applied, it would make later ones look older
+  if (atproto::from_the_future(what.rev, rules_.now()))
+    return "future_rev";  // applied, it would make later ones look older
   return {};
 }
 

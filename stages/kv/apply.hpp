@@ -2,7 +2,8 @@
 //
 // Owns: the comparison of an event with its account's state, the form of a record's message, and the marks and counters
 // of what can't be applied (docs/invariants.md, "Flaws").
-// Does not know: when a put is durable (settle.hpp), how an event was decoded, who checks a signature (pipeline.hpp).
+// Does not know: when a put is durable (settle.hpp), how an event was decoded, how its signature was checked
+// (pipeline.hpp).
 #pragma once
 
 #include "account_cache.hpp"
@@ -33,7 +34,7 @@ class applier {
  public:
   applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters);
 
-  /// The event is a commit or #sync with a proof, and its effect depends on who signed it. The cheap checks come first
+  /// The event is a commit or #sync with a proof, and its effect depends on its signature. The cheap checks come first
   /// and cost no signature: inactive account, repetition, not begun, future rev.
   bool needs_verdict(const account& a, const kv_event& e) const;
 

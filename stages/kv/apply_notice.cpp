@@ -51,7 +51,8 @@ void applier::apply_account(kv_event e) {
   account& a = accounts_.use(e.what.did);
   if (!a.known()) return ignore(std::move(e), "not_begun");
   if (came_late(e.from))  // whether it is the newest #account is not known
-    return strict(e) ? drop(std::move(e), "late") : skip_event(std::move(e), "late", "#account came after newer events");
+    return strict(e) ? drop(std::move(e), "late")
+                     : skip_event(std::move(e), "late", "#account came after newer events");
   const bool was_inactive = inactive(a.newest);
   a.newest.upstream_status = e.what.active ? "" : e.what.status.empty() ? "inactive" : e.what.status;
   if (strict(e) && was_inactive && !inactive(a.newest))
@@ -73,8 +74,8 @@ void applier::apply_identity(kv_event e) {
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
-// An event that can't be read, or that ingest had to leave out for its size. What can't be read is evidence that
-// anybody can make: where commits are signed, it marks no account.
+// An event that can't be read, or that ingest had to leave out for its size. What can't be read is
+// not signed either: where commits are signed, it marks no account.
 void applier::apply_notice(kv_event e) {
   const auto word = e.what.kind == event_kind::oversize ? std::string_view("oversize") : "unreadable";
   counters_.add("stream_events", word);
@@ -97,7 +98,9 @@ void applier::ignore(kv_event e, std::string_view why) {
 void applier::drop(kv_event e, std::string_view reason) {
   if (reason == "bad_signature") counters_.add("verdicts", reason);
   count_skipped(e, reason, reason);
-  settles_.add(out_.skip(), std::move(e), nullptr);
+  account& a = accounts_.use(e.what.did);
+  const bool keep_key = a.known() && a.key_unsaved;  // else the old key would be believed again after a restart
+  settles_.add(out_.skip(), std::move(e), keep_key ? &a : nullptr);
 }
 
 void applier::give_up(kv_event e, std::string_view failure) {
@@ -120,7 +123,8 @@ void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
 void applier::count_undecoded(const kv_event& e) {
   const auto& reason = e.what.reason;
   const bool bad_did = reason == "bad_did" || reason == "did_too_long";
-  if (strict(e) || e.what.did.empty()) return count_skipped(e, bad_did ? reason : strict(e) ? "invalid" : "malformed", reason);
+  if (strict(e) || e.what.did.empty())
+    return count_skipped(e, bad_did ? reason : strict(e) ? "invalid" : "malformed", reason);
   counters_.add("skipped", bad_did ? reason : "malformed");  // apply_notice() counts it by host
   tell_skipped(e, host_of(e.from), reason);
 }

@@ -101,8 +101,7 @@ task<result<identity::account_identity>> key_look_ups::ask(const account& a, loo
 void key_look_ups::keep(account& a, const identity::account_identity& found) const {
   a.newest.pds = found.pds;
   a.newest.handle = found.handle;
-  a.newest.key_checked =
-      std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
+  a.newest.key_checked = std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
   a.look_up_failure = {};
 }
 

@@ -30,9 +30,9 @@ struct identity_port {
 };
 
 struct look_up_rules {
-  std::size_t at_once = 64;                          ///< look-ups under way; more wait in a queue
-  std::chrono::milliseconds confirm_after{2'000};    ///< the directory may lag behind the host: ask again (F §7.3)
-  std::chrono::milliseconds between_doubts{60'000};  ///< look-ups of one account because of bad signatures
+  std::size_t at_once = 64;                              ///< look-ups under way; more wait in a queue
+  std::chrono::milliseconds confirm_after{2'000};        ///< the directory may lag behind the host: ask again (F §7.3)
+  std::chrono::milliseconds between_doubts{60'000};      ///< look-ups of one account because of bad signatures
   std::chrono::seconds max_age{std::chrono::hours(24)};  ///< an older key is looked up again, one at a time
   std::chrono::milliseconds between_renewals{100};       ///< of old keys
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
@@ -44,7 +44,7 @@ std::string_view name(look_up_cause c) noexcept;
 
 class key_look_ups {
  public:
-  /// `answered` is called when a look-up has ended that somebody waits for: all but those for old_key.
+  /// `answered` is called when a look-up has ended, except one for old_key: nothing waits for that.
   key_look_ups(identity_port port, look_up_rules rules, std::function<void(const std::string& did)> answered,
                meters& counters);
 

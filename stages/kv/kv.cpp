@@ -135,11 +135,13 @@ class kv_stage final : public stage {
   }
 
   verification verification_by_resolver() {
-    identity_port directory{
-        .look_up = [this](std::string did) { return resolver_->look_up(std::move(did)); },
-        .changed = [this](const std::string& did) { resolver_->changed(did); },
-        .close = [this] { if (resolver_) resolver_->close(); },
-        .last_error = [this] { return resolver_ ? resolver_->last_error() : std::string(); }};
+    identity_port directory{.look_up = [this](std::string did) { return resolver_->look_up(std::move(did)); },
+                            .changed = [this](const std::string& did) { resolver_->changed(did); },
+                            .close =
+                                [this] {
+                                  if (resolver_) resolver_->close();
+                                },
+                            .last_error = [this] { return resolver_ ? resolver_->last_error() : std::string(); }};
     return {.pool = &pool_, .verify = atproto::verify, .identity = std::move(directory)};
   }
 

@@ -34,7 +34,8 @@ bool kv_pipeline::judge_signed(chunk& events, std::size_t at, nursery& waits) {
     wait_for_key(events, at, look_up_cause::no_key, waits);
     return false;
   }
-  if (c.key != a.key) {  // since it was taken from the order, the key has changed, or an event before it has begun the account
+  if (c.key !=
+      a.key) {  // since it was taken from the order, the key has changed, or an event before it has begun the account
     hold_from(events, at);
     release(a.newest.did);
     return false;

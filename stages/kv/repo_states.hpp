@@ -31,9 +31,7 @@ class repo_states {
   task<> learn_known_accounts(std::function<bool()> go_on);
 
   /// How many accounts have a state; nullopt: not read yet.
-  std::optional<std::size_t> known() const {
-    return accounts_known_ ? std::optional(known_.size()) : std::nullopt;
-  }
+  std::optional<std::size_t> known() const { return accounts_known_ ? std::optional(known_.size()) : std::nullopt; }
 
   /// From now on save() does not retry: it returns the next error. If it waits for the lease, it returns errc::closed.
   void give_up() noexcept {

@@ -25,7 +25,10 @@ settlement::settlement(nats::inbox& in, nats::outbox& out, state_port states, mi
       counters_(counters) {}
 
 void settlement::add(nats::ordinal last, kv_event&& e, account* changed) {
-  if (changed) ++changed->held;
+  if (changed) {
+    ++changed->held;
+    changed->key_unsaved = false;
+  }
   bytes_ += e.bytes;
   waiting_.push_back(
       {last, std::move(e.from), changed, e.bytes, changed ? changed->newest : kv::repo_state{}, clock::now()});
@@ -90,6 +93,7 @@ task<result<void>> settlement::write_states() {
   for (std::size_t i = 0; i < accounts.size(); ++i) {
     accounts[i]->seq = (*saved)[i];
     accounts[i]->dirty = false;
+    accounts[i]->durable = {};  // it is not read again, and there are many accounts
   }
   counters_.add("states_written", {}, accounts.size());
   co_return result<void>{};

@@ -20,9 +20,9 @@ using verify_function = std::function<atproto::verdict(const atproto::repo_event
 /// An event that was taken from the order, and that will be applied, or put back.
 struct chosen_event {
   kv_event e;
-  account* of = nullptr;                      ///< null: the event has no account, or was moved away
-  std::optional<atproto::public_key> key{};   ///< check the signature with this key; empty: don't
-  bool moved = false;                         ///< `e` was applied or put back
+  account* of = nullptr;                     ///< null: the event has no account, or was moved away
+  std::optional<atproto::public_key> key{};  ///< check the signature with this key; empty: don't
+  bool moved = false;                        ///< `e` was applied or put back
 };
 
 /// Sets kv_event::worth of each event that has a key. Returns at once if none has.

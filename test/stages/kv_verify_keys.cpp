@@ -50,7 +50,8 @@ TEST_CASE("an account whose key is being looked up holds up no other, and keeps 
   verify_rig rig;
   rig.directory.keep_waiting(alice);
   rig.start();
-  rig.in.deliver({signed_frame{.n = 1}.bytes(), signed_frame{.did = bob, .n = 1}.bytes(), signed_frame{.n = 2}.bytes()});
+  rig.in.deliver(
+      {signed_frame{.n = 1}.bytes(), signed_frame{.did = bob, .n = 1}.bytes(), signed_frame{.n = 2}.bytes()});
   REQUIRE(rig.settles(1));
   rig.in.deliver({signed_frame{.n = 3}.bytes(), signed_frame{.did = bob, .n = 2}.bytes()});
   REQUIRE(rig.settles(2));
@@ -109,6 +110,19 @@ TEST_CASE("after a bad signature the key is looked up once, and the commit is ve
   CHECK(rig.counters.value("key_look_ups", "bad_signature") == 1);
   CHECK(rig.skipped("bad_signature") == 0);
   CHECK(rig.in.settled == numbers{1, 2});
+}
+
+TEST_CASE("a key that a bad signature has brought to light is kept, although the event itself is dropped") {
+  verify_rig rig;
+  rig.states.stand(verified_at(alice, 1));
+  rig.directory.says.insert_or_assign(alice, identity_with('B'));
+  rig.start();
+  rig.in.deliver(signed_frame{.n = 2, .signer = 'C'}.bytes());
+  REQUIRE(rig.settles(1));
+  CHECK(rig.skipped("bad_signature") == 1);
+  CHECK(rig.states.find(alice)->key == multikey('B'));
+  CHECK(rig.stored(alice, 1));
+  CHECK_FALSE(rig.states.find(alice)->stale());
 }
 
 TEST_CASE("a directory that lags behind its hosts is asked once more") {

@@ -1,8 +1,8 @@
 // What the tests of verification in stage `kv` share: the pipeline with a directory of keys and a check of signatures,
 // both fake.
 //
-// Owns: frames whose 64 bytes of signature say in plain letters who signed them and what their tree proves; the check
-// that reads these letters; a directory whose answers a test can change, fail or hold back.
+// Owns: frames whose 64 bytes of signature say in plain letters which key signed them and what their tree proves. The
+// check that reads these letters. A directory whose answers a test can change, fail or hold back.
 // Does not know: real signatures and trees (unit/atproto).
 #pragma once
 
@@ -158,10 +158,8 @@ struct verify_rig : kv_rig {
   explicit verify_rig(unsigned workers = 0, stages::pipeline_limits l = {}) : kv_rig(l), pool(workers) {
     rules.verify = true;
     decode = stages::decode_on(pool, decode_by_letters);
-    verify = {.pool = &pool,
-              .verify = verify_by_letters,
-              .identity = directory.port(),
-              .look_ups = {.confirm_after = 0ms}};
+    verify = {
+        .pool = &pool, .verify = verify_by_letters, .identity = directory.port(), .look_ups = {.confirm_after = 0ms}};
     in.headers = {{"source", "firehose." + kv::encode_part("relay.example")}};
   }
   bool stored(const std::string& did, unsigned n) const {

@@ -133,7 +133,8 @@ TEST_CASE("the process's own variables") {
 
 TEST_CASE("a key without effect so far is accepted with one warning, unless it has its default") {
   const temporary file(
-      "[kv]\non_inactive = \"keep\"\n[repos]\nsignal_collection = \"com.example.app\"\ndids = [\"did:plc:a\"]\n[http]\nadmin_token = \"t\"\n");
+      "[kv]\non_inactive = \"keep\"\n[repos]\nsignal_collection = \"com.example.app\"\ndids = [\"did:plc:a\"]\n"
+      "[http]\nadmin_token = \"t\"\n");
   auto c = must({.files = {file.path()}, .environment = {}, .sets = {"http.admin_token=u"}});
   for (auto& w : c.warnings) w = file.neutral(w);
   const std::string rest = ": accepted, but has no effect yet: its feature is still to come";
