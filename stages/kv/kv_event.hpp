@@ -53,11 +53,11 @@ class event_handle {
 struct kv_event {
   atproto::repo_event what;
   event_handle from;
-  std::size_t bytes = 0;     ///< of message payload that it keeps in memory
-  std::uint64_t number = 0;  ///< rises in the order in which events came
+  std::size_t bytes = 0;   ///< of message payload that it keeps in memory
   bool undecoded = false;  ///< the payload was refused: `what` holds the reason, and the account where it could be read
   bool framed = false;     ///< a frame of the firehose, whose commits and #syncs are signed
-  bool looked_up = false;  ///< #identity: its account's key has been looked up for it
+  std::uint64_t number = 0;  ///< account_order sets it: rises in the order in which events came
+  bool looked_up = false;    ///< #identity: its account's key has been looked up for it
   atproto::verdict worth = atproto::verdict::unproven;
 };
 

@@ -19,6 +19,9 @@ MARKS = {"corrupted": "gap", "wrong_key": "gap", "high_s": "gap", "gap": "gap", 
 # names a gap. A commit with a number that is too low is not lost to a mirror that goes by revs.
 MAY_MARK = {"wrong_prev_data": {"gap"}, "op_left_out": {"gap"}, "sync_moved": {"gap"}, "reactivated": {"sync", "gap"},
             "seq_back": {"gap"}}
+# If the commit behind a lost one has a fault of its own, the state may name only that. Two lost commits in a row may
+# undo each other, and then no gap is left.
+INSTEAD_OF_GAP = {"no_prev_data", "prev_data", "sync"}
 # The directory knows one key only. A mirror that lags behind the stream cannot verify what an older key has signed.
 ROTATIONS = {"rotation", "rotation_silent", "rotation_late"}
 # An account's key is looked up for these once a minute at most. A key that changes within that minute, without an
@@ -73,8 +76,7 @@ class Account(NamedTuple):
         for f in self.faults:
             if f["kind"] in MARKS and self.visible(f):
                 word = MARKS[f["kind"]]
-                # If the commit behind the gap has no prevData, the state names only that.
-                out[f["kind"]] = {word} | ({"no_prev_data"} & self.allowed() if word == "gap" else set())
+                out[f["kind"]] = {word} | (INSTEAD_OF_GAP & self.allowed() if word == "gap" else set())
         return out
 
     def allowed(self) -> set[str]:
