@@ -4,6 +4,7 @@ Owns: the settings by which recordkv follows it, the control routes, and reading
 Does not know: what a test proves.
 """
 
+import io
 import json
 import urllib.parse
 
@@ -55,14 +56,19 @@ class SignedRig(Rig):
         found = (json.loads(payload) for _, _, payload, _ in nats_wire.read_stream(self.url, "KV_repo", "$KV.repo.>"))
         return {s["did"]: s for s in found if "did" in s}
 
-    def truth(self) -> check_accounts.Truth:
+    def check_accounts(self, quiet: set[str] = frozenset()) -> check_store.Report:
+        """The oracle: each account is what the network says of it. `quiet`: see there."""
         with open(self.path("truth.tsv"), "w", encoding="utf-8") as f:
             f.write(answer(self.sim_port, "/control/truth")[1])
-        return check_accounts.Truth(self.accounts(), self.control("faults")["injected"],
-                                    check_store.read_truth(self.path("truth.tsv"), []))
-
-    def mirror(self) -> check_accounts.Mirror:
-        return check_accounts.Mirror(self.states(), check_store.read_store(self.url, "record", ["KV_record"]))
+        truth = check_accounts.Truth(self.accounts(), self.control("faults")["injected"],
+                                     check_store.read_truth(self.path("truth.tsv"), []))
+        store = check_store.read_store(self.url, "record", ["KV_record"])
+        report = check_accounts.check(truth, check_accounts.Mirror(self.states(), store), quiet)
+        if report.faults:
+            text = io.StringIO()
+            report.print(text)
+            raise AssertionError("the oracle says:\n" + text.getvalue())
+        return report
 
     def wait_level(self, seconds: float, meanwhile=None) -> None:
         """Until recordkv has dealt with everything that the network has said by now. The last word is a new post."""

@@ -9,7 +9,6 @@ import unittest
 
 from rig import wait_for
 from signed_rig import SignedRig
-import check_accounts  # from test/oracle, which rig has put into the path
 
 STORM = 100
 SLOW_MS = 3_000  # an answer takes longer than a storm
@@ -19,10 +18,6 @@ AN_HOUR_MS = 3_600_000  # longer than any patience
 class LookUps(unittest.TestCase):
     def network(self, accounts: int, events: int) -> SignedRig:
         return self.enterContext(SignedRig("--accounts", accounts, "--events", events, "--past", events))
-
-    def assert_all_equal(self, rig: SignedRig, quiet: set[str] = frozenset()) -> None:
-        report = check_accounts.check(rig.truth(), rig.mirror(), quiet)
-        self.assertEqual(report.faults, {})
 
     def test_a_slow_look_up_delays_no_other_account(self):
         rig = self.network(40, 600)
@@ -41,7 +36,7 @@ class LookUps(unittest.TestCase):
         self.assertFalse(rig.drained(), "what waits must stay in the buffer")
         rig.control("plc", mode="ok", did=slow)
         wait_for("the slow one arrives", lambda: slow in rig.states() and rig.drained(), every=0.2)
-        self.assert_all_equal(rig)
+        rig.check_accounts()
 
     def test_a_directory_that_is_down(self):
         """It is down from before a start on. Known accounts need no look-up. The others arrive once it is back."""
@@ -52,6 +47,8 @@ class LookUps(unittest.TestCase):
         rig.wait_level(40)
         known = rig.accounts().keys()
         self.assertEqual(rig.states().keys(), known)
+        # An #identity that is read again after the restart would be a reason to ask.
+        wait_for("the cursor follows", lambda: rig.report("ingest")["cursor"] == rig.control("state")["seq"])
         self.assertEqual(part.stop(), 0)
 
         rig.control("plc", mode="down")
@@ -61,7 +58,7 @@ class LookUps(unittest.TestCase):
             rig.commit(did)
         rig.wait_level(40)
         self.assertEqual(rig.look_ups(), before)
-        self.assert_all_equal(rig)
+        rig.check_accounts()
 
         rig.control("emit", count=100)
         unknown = rig.accounts().keys() - known
@@ -73,7 +70,7 @@ class LookUps(unittest.TestCase):
         for did in unknown:
             rig.commit(did)
         wait_for("the others arrive", lambda: unknown <= rig.states().keys() and rig.drained(), every=0.2)
-        self.assert_all_equal(rig)
+        rig.check_accounts()
 
     def test_storms_for_one_account(self):
         rig = self.network(40, 400)
@@ -97,7 +94,7 @@ class LookUps(unittest.TestCase):
         rig.wait_level(40)
         self.assertEqual(rig.counts()["handle"], STORM)
         self.assertIn(rig.look_ups() - before, (1, 2), "one, and one more for all events that came meanwhile")
-        self.assert_all_equal(rig, {of_signatures, of_identities})
+        rig.check_accounts({of_signatures, of_identities})
 
 
 if __name__ == "__main__":
