@@ -89,12 +89,13 @@ run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committ
   done
 }
 
-# Several processes, the long form: kills for three minutes, and ten ingesters suspended for a minute each.
+# The long forms. Several processes: kills for three minutes, and ten ingesters suspended for a minute each. Then every
+# fault of twenty signed networks.
 run_system() {
   build release
   (cd test/e2e && RECORDKV_SYSTEM_SECONDS=180 RECORDKV_SYSTEM_STOPS=10 RECORDKV_SYSTEM_PAUSE=60 \
-    RECORDKV=$build_dir/src/cli/recordkv RECORDKV_SIM=$build_dir/test/recordkv-sim \
-    RECORDKV_NATS_SERVER=$(command -v nats-server) python3 -B -m unittest -v test_system)
+    RECORDKV_VERIFY_SEEDS=20 RECORDKV=$build_dir/src/cli/recordkv RECORDKV_SIM=$build_dir/test/recordkv-sim \
+    RECORDKV_NATS_SERVER=$(command -v nats-server) python3 -B -m unittest -v test_system test_verify)
 }
 
 run_mutants() { build test; python3 test/mutants/run.py "$build_dir"; }

@@ -37,13 +37,14 @@ struct state_port {
 
 /// One account. Its address stays the same while it is in use.
 struct account {
-  kv::repo_state newest;      ///< after the last event that was applied
-  kv::repo_state durable;     ///< while dirty: after the last event whose puts are durable; may be written (X9)
-  std::uint64_t seq = 0;      ///< sequence of its key in bucket `repo`
-  std::size_t in_flight = 0;  ///< applied events whose puts are not durable yet
-  bool dirty = false;         ///< `durable` is not written yet
-  std::size_t chosen = 0;     ///< events that were taken from the order, and are not applied yet
-  std::size_t look_ups = 0;   ///< look-ups of its identity that are under way or waiting
+  kv::repo_state newest;        ///< after the last event that was applied
+  kv::repo_state durable;       ///< while dirty: after the last event whose puts are durable; may be written (X9)
+  std::uint64_t seq = 0;        ///< sequence of its key in bucket `repo`
+  std::size_t in_flight = 0;    ///< applied events whose puts are not durable yet
+  bool dirty = false;           ///< `durable` is not written yet
+  std::size_t chosen = 0;       ///< events that were taken from the order, and are not applied yet
+  std::size_t look_ups = 0;     ///< look-ups of its identity that are under way or waiting
+  std::uint64_t announced = 0;  ///< number of the last #identity event that a look-up answers for
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
   bool key_unsaved = false;  ///< a look-up has changed the key since the state was last handed to the settlement
   /// Why the last look-up failed, in one word. Cleared once an event is given up for it.

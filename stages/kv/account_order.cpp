@@ -7,6 +7,7 @@ namespace recordkv::stages {
 
 void account_order::push(kv_event e) {
   bytes_ += e.bytes;
+  e.number = ++pushed_;
   queue_.push_back(std::move(e));
 }
 

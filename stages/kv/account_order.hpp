@@ -9,6 +9,7 @@
 
 #include "kv_event.hpp"
 
+#include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
@@ -36,6 +37,8 @@ class account_order {
   /// Events that were pushed and not yet popped, including those of held accounts.
   std::size_t size() const noexcept { return queue_.size() + waiting_; }
   bool empty() const noexcept { return size() == 0; }
+  /// The number of the newest event.
+  std::uint64_t pushed() const noexcept { return pushed_; }
   /// Events of held accounts that pop() has put aside or hold() has put back.
   std::size_t waiting() const noexcept { return waiting_; }
   /// The sum of kv_event::bytes over these size() events.
@@ -46,6 +49,7 @@ class account_order {
   std::unordered_map<std::string, std::vector<kv_event>> held_;
   std::size_t waiting_ = 0;  // events in held_
   std::size_t bytes_ = 0;
+  std::uint64_t pushed_ = 0;
 };
 
 }  // namespace recordkv::stages

@@ -8,6 +8,7 @@
 #include "recordkv/atproto/verify.hpp"
 #include "recordkv/nats/ports.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -55,7 +56,8 @@ struct kv_event {
   std::size_t bytes = 0;   ///< of message payload that the event keeps in memory
   bool undecoded = false;  ///< the payload was refused: `what` holds the reason and, if it could be read, the account
   bool framed = false;     ///< a frame of the firehose, whose commits and #syncs are signed
-  bool looked_up = false;  ///< #identity: the account's key has been looked up because of it
+  std::uint64_t number = 0;  ///< account_order sets it: rises in the order in which events came
+  bool looked_up = false;    ///< #identity: the account's key has been looked up because of it
   atproto::verdict worth = atproto::verdict::unproven;
 };
 

@@ -14,6 +14,8 @@ bool kv_pipeline::judge(chunk& events, std::size_t at, nursery& waits) {
   if (!verifying_ || !c.of) return true;
   if (c.e.what.kind == event_kind::identity && c.of->known() && !c.e.looked_up) {
     c.e.looked_up = true;  // when the event comes again, its look-up has ended
+    if (c.e.number <= c.of->announced) return true;
+    c.of->announced = order_.pushed();  // the look-up answers for all that have come by now
     wait_for_key(events, at, look_up_cause::identity_event, waits);
     return false;
   }

@@ -264,6 +264,24 @@ TEST_CASE("#identity alone writes the new key into the account's state") {
   CHECK(rig.states.find(alice)->key == multikey('B'));
 }
 
+TEST_CASE("#identity: a storm costs a look-up for the first event, and one for all that come meanwhile") {
+  verify_rig rig;
+  rig.states.stand(verified_at(alice, 1));
+  rig.directory.keep_waiting(alice);
+  rig.start();
+  rig.in.deliver(identity_frame(alice));
+  settle_down(rig.io);
+  CHECK(rig.directory.times_asked(alice) == 1);
+  for (int i = 0; i < 10; ++i) rig.in.deliver({identity_frame(alice), identity_frame(alice)});
+  settle_down(rig.io);
+  rig.directory.answer(alice);
+  REQUIRE(rig.settles(21));
+  CHECK(rig.directory.times_asked(alice) == 2);
+  rig.in.deliver(identity_frame(alice));  // it came after the last look-up had begun
+  REQUIRE(rig.settles(22));
+  CHECK(rig.directory.times_asked(alice) == 3);
+}
+
 TEST_CASE("#identity whose look-up fails leaves the old key, and marks nothing") {
   verify_rig rig;
   rig.states.stand(verified_at(alice, 1));
