@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,13 +38,13 @@ struct state_port {
 
 /// One account. Its address stays the same while it is in use.
 struct account {
-  kv::repo_state newest;     ///< after the last event that was applied
-  kv::repo_state durable;    ///< dirty: after the last event whose puts are durable: what may be written (X9)
-  std::uint64_t seq = 0;     ///< sequence of its key in bucket `repo`
-  std::size_t held = 0;      ///< events that were applied, and whose puts are not durable
-  bool dirty = false;        ///< `durable` is not written yet
-  std::size_t chosen = 0;    ///< events that were taken from the order, and are not applied yet
-  std::size_t look_ups = 0;  ///< of its identity, under way or waiting
+  kv::repo_state newest;  ///< after the last event that was applied
+  /// What is to be written: the state after the last event whose puts are durable (X9). Null: it is written.
+  std::unique_ptr<kv::repo_state> durable;
+  std::uint64_t seq = 0;                   ///< sequence of its key in bucket `repo`
+  std::size_t held = 0;                    ///< events that were applied, and whose puts are not durable
+  std::size_t chosen = 0;                  ///< events that were taken from the order, and are not applied yet
+  std::size_t look_ups = 0;                ///< of its identity, under way or waiting
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
   bool key_unsaved = false;          ///< a look-up has changed the key since the state was handed on to be written
   std::string_view look_up_failure;  ///< a word: the last look-up failed, and no event has been told yet
@@ -53,7 +54,7 @@ struct account {
   /// It has a state: its records are stored from some rev on, or something is known to be missing.
   bool known() const noexcept { return !newest.rev.empty() || newest.stale(); }
   /// Exists nowhere else, or something waits for it.
-  bool in_use() const noexcept { return held > 0 || dirty || chosen > 0 || look_ups > 0; }
+  bool in_use() const noexcept { return held > 0 || durable || chosen > 0 || look_ups > 0; }
 };
 
 /// Puts the key into the account, as text and parsed. False: it is no key; nothing has changed.
