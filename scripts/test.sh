@@ -100,14 +100,19 @@ run_system() {
 
 run_mutants() { build test; python3 test/mutants/run.py "$build_dir"; }
 
-run_bench() {  # run_bench [pipe|views] [OPTIONS]: both if none is named
+run_bench() {  # run_bench [pipe|verify|views] [OPTIONS]: all if none is named
   local what=${1:-all}
   build release
   export RECORDKV_NATS_SERVER=$(command -v nats-server)
   case $what in
     pipe) shift; python3 test/bench/bench.py "$build_dir" "$@" ;;
+    verify) shift; python3 test/bench/verify.py "$build_dir" "$@" ;;
     views) shift; install_postgres; python3 test/bench/views.py "$build_dir" "$@" ;;
-    *) install_postgres; python3 test/bench/bench.py "$build_dir" "$@"; python3 test/bench/views.py "$build_dir" ;;
+    *)
+      install_postgres
+      python3 test/bench/bench.py "$build_dir" "$@"
+      python3 test/bench/verify.py "$build_dir"
+      python3 test/bench/views.py "$build_dir" ;;
   esac
 }
 

@@ -13,7 +13,7 @@
 namespace recordkv::atproto {
 
 inline constexpr std::size_t compressed_size = 33, uncompressed_size = 65;
-using point = std::array<unsigned char, compressed_size>;  // compressed
+using point = std::array<unsigned char, uncompressed_size>;  // 4, x, y: no square root is needed to read it
 
 /// SEC 1: 2 or 3 and x, or 4 and x and y. The libraries would also read the hybrid forms 6 and 7.
 constexpr bool has_point_form(std::string_view bytes) noexcept {
@@ -26,14 +26,14 @@ inline const unsigned char* octets(std::string_view bytes) noexcept {
 }
 
 namespace p256 {
-/// The compressed form of bytes that have the form of a point. Nothing: the point is not on the curve.
-std::optional<point> compress(std::string_view bytes);
+/// The uncompressed form of bytes that have the form of a point. Nothing: the point is not on the curve.
+std::optional<point> expand(std::string_view bytes);
 /// `signature` holds signature_size bytes. False also for r or s out of range, and for high S.
 bool verifies(const point& key, const digest& signed_digest, std::string_view signature);
 }  // namespace p256
 
 namespace k256 {  // the same two
-std::optional<point> compress(std::string_view bytes);
+std::optional<point> expand(std::string_view bytes);
 bool verifies(const point& key, const digest& signed_digest, std::string_view signature);
 }  // namespace k256
 

@@ -19,12 +19,12 @@ const secp256k1_context* context() noexcept {
 
 }  // namespace
 
-std::optional<point> compress(std::string_view bytes) {
+std::optional<point> expand(std::string_view bytes) {
   secp256k1_pubkey key;
   if (secp256k1_ec_pubkey_parse(context(), &key, octets(bytes), bytes.size()) != 1) return std::nullopt;
   point out{};
   auto size = out.size();
-  secp256k1_ec_pubkey_serialize(context(), out.data(), &size, &key, SECP256K1_EC_COMPRESSED);
+  secp256k1_ec_pubkey_serialize(context(), out.data(), &size, &key, SECP256K1_EC_UNCOMPRESSED);
   return out;
 }
 

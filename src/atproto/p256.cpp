@@ -5,6 +5,8 @@
 #include "curves.hpp"
 #include "recordkv/atproto/signature.hpp"
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -18,7 +20,10 @@ namespace recordkv::atproto::p256 {
 namespace {
 
 using pkey = std::unique_ptr<EVP_PKEY, decltype([](EVP_PKEY* p) { EVP_PKEY_free(p); })>;
+using bignum = std::unique_ptr<BIGNUM, decltype([](BIGNUM* n) { BN_free(n); })>;
 using pkey_context = std::unique_ptr<EVP_PKEY_CTX, decltype([](EVP_PKEY_CTX* p) { EVP_PKEY_CTX_free(p); })>;
+
+constexpr int coordinate_size = 32;  // of x, and of y
 
 /// OpenSSL queues errors per thread, and TLS reads that queue. A refused key or signature must leave nothing there.
 class error_queue_guard {
@@ -52,6 +57,15 @@ class verifier {
     return EVP_PKEY_set1_encoded_public_key(key_.get(), bytes, size) == 1;
   }
 
+  /// The point that was taken last, uncompressed.
+  std::optional<point> uncompressed() noexcept {
+    point out{4};
+    return coordinate(OSSL_PKEY_PARAM_EC_PUB_X, out.data() + 1) &&
+                   coordinate(OSSL_PKEY_PARAM_EC_PUB_Y, out.data() + 1 + coordinate_size)
+               ? std::optional(out)
+               : std::nullopt;
+  }
+
   /// Whether the key that was taken last made this signature. An OpenSSL context looks at its key in init.
   bool accepts(std::string_view hashed, const unsigned char* der, std::size_t size) noexcept {
     return EVP_PKEY_verify_init(context_.get()) == 1 &&
@@ -59,6 +73,13 @@ class verifier {
   }
 
  private:
+  bool coordinate(const char* name, unsigned char* into) noexcept {
+    BIGNUM* n = nullptr;
+    if (EVP_PKEY_get_bn_param(key_.get(), name, &n) != 1) return false;
+    const bignum held(n);
+    return BN_bn2binpad(n, into, coordinate_size) == coordinate_size;
+  }
+
   pkey key_;
   pkey_context context_;
 };
@@ -107,13 +128,11 @@ class der_signature {
 
 }  // namespace
 
-std::optional<point> compress(std::string_view bytes) {
+std::optional<point> expand(std::string_view bytes) {
   const error_queue_guard guard;
-  if (!own_verifier().take(octets(bytes), bytes.size())) return std::nullopt;
-  point out{};
-  std::copy_n(octets(bytes), out.size(), out.begin());
-  if (bytes.size() == uncompressed_size) out[0] = static_cast<unsigned char>(2 | (bytes.back() & 1));
-  return out;
+  auto& v = own_verifier();
+  if (!v.take(octets(bytes), bytes.size())) return std::nullopt;
+  return v.uncompressed();
 }
 
 bool verifies(const point& key, const digest& signed_digest, std::string_view signature) {

@@ -23,9 +23,9 @@ std::optional<std::string> from_multibase(std::string_view text) {
   return from_base58(text.substr(1), codec_size + uncompressed_size);
 }
 
-std::optional<point> compress(curve c, std::string_view bytes) {
+std::optional<point> expand(curve c, std::string_view bytes) {
   if (!has_point_form(bytes)) return std::nullopt;
-  return c == curve::p256 ? p256::compress(bytes) : k256::compress(bytes);
+  return c == curve::p256 ? p256::expand(bytes) : k256::expand(bytes);
 }
 
 }  // namespace
@@ -38,7 +38,7 @@ result<public_key> public_key::from_multikey(std::string_view text) {
   for (const auto c : {curve::k256, curve::p256}) {
     if (!bytes->starts_with(codec_of(c))) continue;
     const auto key = std::string_view(*bytes).substr(codec_size);
-    const auto found = key.size() == compressed_size ? compress(c, key) : std::nullopt;
+    const auto found = key.size() == compressed_size ? expand(c, key) : std::nullopt;
     if (!found) return fail(errc::malformed, "point");
     return public_key(c, *found);
   }
@@ -53,14 +53,15 @@ result<public_key> public_key::from_did_key(std::string_view text) {
 result<public_key> public_key::from_legacy(curve c, std::string_view multibase) {
   const auto bytes = from_multibase(multibase);
   if (!bytes) return fail(errc::malformed, "multibase");
-  const auto found = compress(c, *bytes);
+  const auto found = expand(c, *bytes);
   if (!found) return fail(errc::malformed, "point");
   return public_key(c, *found);
 }
 
 std::string public_key::multikey() const {
   std::string bytes(codec_of(curve_));
-  bytes.append(point_.begin(), point_.end());
+  bytes += static_cast<char>(2 | (point_.back() & 1));
+  bytes.append(point_.begin() + 1, point_.begin() + compressed_size);
   return "z" + to_base58(bytes);
 }
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,14 +38,14 @@ struct state_port {
 
 /// One account. Its address stays the same while it is in use.
 struct account {
-  kv::repo_state newest;        ///< after the last event that was applied
-  kv::repo_state durable;       ///< while dirty: after the last event whose puts are durable; may be written (X9)
-  std::uint64_t seq = 0;        ///< sequence of its key in bucket `repo`
-  std::size_t in_flight = 0;    ///< applied events whose puts are not durable yet
-  bool dirty = false;           ///< `durable` is not written yet
-  std::size_t chosen = 0;       ///< events that were taken from the order, and are not applied yet
-  std::size_t look_ups = 0;     ///< look-ups of its identity that are under way or waiting
-  std::uint64_t announced = 0;  ///< number of the last #identity event that a look-up answers for
+  kv::repo_state newest;  ///< after the last event that was applied
+  /// What is to be written: the state after the last event whose puts are durable (X9). Null: it is written.
+  std::unique_ptr<kv::repo_state> durable;
+  std::uint64_t seq = 0;                   ///< sequence of its key in bucket `repo`
+  std::size_t in_flight = 0;               ///< applied events whose puts are not durable yet
+  std::size_t chosen = 0;                  ///< events that were taken from the order, and are not applied yet
+  std::size_t look_ups = 0;                ///< look-ups of its identity that are under way or waiting
+  std::uint64_t announced = 0;             ///< number of the last #identity event that a look-up answers for
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
   bool key_unsaved = false;  ///< a look-up has changed the key since the state was last handed to the settlement
   /// Why the last look-up failed, in one word. Cleared once an event is given up for it.
@@ -55,7 +56,7 @@ struct account {
   /// The account has a state: its records are stored from some rev on, or something is known to be missing.
   bool known() const noexcept { return !newest.rev.empty() || newest.stale(); }
   /// Its newest state exists nowhere else, or something waits for it.
-  bool in_use() const noexcept { return in_flight > 0 || dirty || chosen > 0 || look_ups > 0; }
+  bool in_use() const noexcept { return in_flight > 0 || durable || chosen > 0 || look_ups > 0; }
 };
 
 /// Stores the key in the account, as text and parsed. False: the text is no key, and the account is unchanged.

@@ -31,10 +31,10 @@ namespace recordkv::stages {
 
 /// Once a limit is reached, no further batch is taken. A limit is therefore exceeded by at most one batch.
 struct pipeline_limits {
-  std::size_t cached_accounts = 250'000;
-  std::size_t unsettled_events = 20'000;
-  std::size_t unsettled_bytes = std::size_t{256} << 20;  ///< of their messages
-  std::chrono::milliseconds gather{0};                   ///< pause after a write of states
+  std::size_t cached_accounts = 50'000;  ///< about 1.5 kB each; another one is read from NATS again
+  std::size_t unsettled_events = 10'000;
+  std::size_t unsettled_bytes = std::size_t{64} << 20;  ///< of their messages
+  std::chrono::milliseconds gather{0};                  ///< pause after a write of states
 };
 
 /// How events get their verdicts. Used only if apply_rules::verify is set.

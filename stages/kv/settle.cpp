@@ -65,10 +65,9 @@ settlement::durable_events settlement::take_durable() {
     out.bytes += e.bytes;
     if (!e.changed) continue;
     --e.changed->in_flight;
-    e.changed->durable = std::move(e.after);
-    e.changed->durable.at = out_.stored();
-    if (!e.changed->dirty) dirty_.push_back(e.changed);
-    e.changed->dirty = true;
+    if (!e.changed->durable) dirty_.push_back(e.changed);
+    e.after.at = out_.stored();
+    e.changed->durable = std::make_unique<kv::repo_state>(std::move(e.after));
   }
   return out;
 }
@@ -78,7 +77,7 @@ task<result<void>> settlement::write_states() {
   if (accounts.empty()) co_return result<void>{};
   std::vector<state_port::stored> states;
   states.reserve(accounts.size());
-  for (auto* a : accounts) states.push_back({a->durable, a->seq});
+  for (auto* a : accounts) states.push_back({*a->durable, a->seq});
   auto saved = co_await states_.save(states);
   while (!saved && saved.error().code != errc::lease_lost && !abandoned_) {
     last_error_ = saved.error().text;
@@ -92,8 +91,7 @@ task<result<void>> settlement::write_states() {
   last_error_.clear();
   for (std::size_t i = 0; i < accounts.size(); ++i) {
     accounts[i]->seq = (*saved)[i];
-    accounts[i]->dirty = false;
-    accounts[i]->durable = {};  // frees memory: nothing reads it again
+    accounts[i]->durable.reset();
   }
   counters_.add("states_written", {}, accounts.size());
   co_return result<void>{};

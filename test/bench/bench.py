@@ -8,88 +8,13 @@ import argparse
 import json
 import os
 import pathlib
-import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "test" / "oracle"))
-from nats_wire import Connection, Failure  # noqa: E402
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Rig:
-    """A nats-server in a directory of its own, and what runs against it; all of it gone at the end."""
-
-    def __init__(self, build):
-        self.build = pathlib.Path(build)
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="recordkv-bench-"))
-        self.children = []
-        self.url = f"nats://127.0.0.1:{free_port()}"
-
-    def start(self, *command, **how):
-        child = subprocess.Popen([str(c) for c in command], **how)
-        self.children.append(child)
-        return child
-
-    def start_nats(self):
-        config = self.dir / "nats.conf"
-        config.write_text(f'listen: "{self.url[7:]}"\nmax_payload: 8MB\n'
-                          f'jetstream {{ store_dir: "{self.dir}/js", sync_interval: "10s" }}\n')
-        server = self.start(os.environ.get("RECORDKV_NATS_SERVER") or "nats-server", "-c", config,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                Connection(self.url).close()
-                return server
-            except (OSError, Failure):
-                time.sleep(0.05)
-        raise SystemExit("bench: nats-server did not start")
-
-    def end(self):
-        for child in reversed(self.children):
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
-                try:
-                    child.wait(15)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mb(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0
-
-
-def bare(build, events, size):
-    rig = Rig(build)
-    try:
-        rig.start_nats()
-        done = subprocess.run([rig.build / "test" / "bench-bare-pipe", rig.url, str(events), str(size)],
-                              capture_output=True, text=True, check=True, timeout=300)
-        return float(done.stdout)
-    finally:
-        rig.end()
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from bench_rig import Connection, ROOT, Rig, bare, cpu_seconds, free_port, messages_in, resident_mb  # noqa: E402
 
 
 def likes_sequence(database):
@@ -111,13 +36,10 @@ def pipe(build, events, accounts, seed):
                         "--port", sim_port, "--truth", truth, "--die-with-parent", stdout=subprocess.PIPE, text=True)
         sim.stdout.readline()  # "listening …": the history is made, the clock begins after it
         server = rig.start_nats()
-        log = open(rig.dir / "recordkv.log", "w", encoding="utf-8")
         began = time.monotonic()
-        kv = rig.start(rig.build / "src" / "cli" / "recordkv", "--set", f"nats.url={rig.url}", "--set",
-                       "source.kind=jetstream",
-                       "--set", f"source.url=ws://127.0.0.1:{sim_port}", "--set", "source.start=oldest", "--set",
-                       f"state.dir={rig.dir}/state", "--set", "nats.sync_interval=10s", "--set",
-                       'index.views=["config/views/likes.toml"]', "--set", "http.listen=", "run", cwd=ROOT, stderr=log)
+        kv = rig.recordkv({"source.kind": "jetstream", "source.url": f"ws://127.0.0.1:{sim_port}",
+                           "source.start": "oldest", "nats.sync_interval": "10s",
+                           "index.views": '["config/views/likes.toml"]'}, "run")
         check = [sys.executable, "-B", str(ROOT / "test" / "oracle" / "check_store.py"), "--url", rig.url, "--truth",
                  str(truth),
                  "--sqlite", f"{rig.dir}/state/likes.db", "--no-headers"]
@@ -137,9 +59,6 @@ def wait_until_folded(rig, truth, began, kv):
     """Seconds until the buffer is empty, the store stands still and the likes table has reached its last like."""
     client = Connection(rig.url)
 
-    def info(stream):
-        return json.loads(client.request(f"$JS.API.STREAM.INFO.{stream}").payload)
-
     def last_like():
         query = json.dumps({"last_by_subj": "$KV.record.*.app.bsky.feed.like.*.*"}).encode()
         return json.loads(client.request("$JS.API.STREAM.MSG.GET.KV_record", query).payload).get("message",
@@ -148,10 +67,8 @@ def wait_until_folded(rig, truth, began, kv):
     records = sum(1 for line in open(truth, encoding="utf-8") if not line.startswith("#"))
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
-        if kv.poll() is not None:
-            raise SystemExit("bench: recordkv ended\n" + (rig.dir / "recordkv.log").read_text())
-        keys = info("KV_record").get("state", {}).get("messages", 0)
-        if keys >= records and info("ingest").get("state", {}).get("messages", 1) == 0:
+        rig.must_run(kv)
+        if messages_in(client, "KV_record") >= records and messages_in(client, "ingest", 1) == 0:
             now = time.monotonic() - began
             if likes_sequence(rig.dir / "state" / "likes.db") >= last_like():
                 client.close()

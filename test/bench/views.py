@@ -19,10 +19,9 @@ import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "test" / "oracle"), str(ROOT / "test" / "e2e"), str(ROOT / "test" / "bench")]
-from nats_wire import Connection  # noqa: E402
 from record_place import Place, key_of  # noqa: E402
 from postgres import Postgres  # noqa: E402
-from bench import Rig, cpu_seconds, free_port, resident_mb  # noqa: E402
+from bench_rig import Connection, Rig, cpu_seconds, resident_mb  # noqa: E402
 
 LIKES = "$KV.record.*.app.bsky.feed.like.*.*"
 
@@ -42,12 +41,8 @@ class Store(Rig):
         return float(done.stdout)
 
     def index(self, database, views, http="") -> subprocess.Popen:
-        self.log = open(self.dir / "index.log", "ab")
-        return self.start(self.build / "src" / "cli" / "recordkv", "--set", f"nats.url={self.url}", "--set",
-                          f"state.dir={self.dir}/state", "--set", f"index.database={database}", "--set",
-                          f"index.views={json.dumps(views)}", "--set", f"http.listen={http}", "--stages=index", "run",
-                          cwd=ROOT,
-                          stderr=self.log)
+        return self.recordkv({"index.database": database, "index.views": json.dumps(views), "http.listen": http},
+                             "--stages=index", "run")
 
     def command(self, database, views, *words):
         return subprocess.run([self.build / "src" / "cli" / "recordkv", "--set", f"nats.url={self.url}", "--set",
@@ -89,7 +84,7 @@ def rebuilds(store, rows, postgres):
                 done = store.command(database, likes_only(), "view", "rebuild", "likes")
             took = time.monotonic() - began
             if done.returncode:
-                raise SystemExit(f"bench: {done.stderr}\n{(store.dir / 'index.log').read_text()}")
+                raise SystemExit(f"bench: {done.stderr}\n{store.log().read_text()}")
             there = rows_in(database, store.dir / "state", "likes", postgres)
             if there != rows:
                 raise SystemExit(f"bench: {there} rows, must be {rows}")

@@ -60,6 +60,9 @@ void describe_signed(CLI::App& app, options& o) {
   add("--records", o.network.records, "records that such an account has at the start")
       ->capture_default_str()
       ->check(CLI::Range(0, 100'000));
+  add("--alike", o.network.alike, "such accounts start with one of N sets of records; 0: each with its own")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1'000'000));
   add("--p256", o.network.p256, "percent of accounts with a P-256 key; the others have K-256")
       ->capture_default_str()
       ->check(CLI::Range(0, 100));

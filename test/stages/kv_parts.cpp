@@ -131,7 +131,7 @@ TEST_CASE("an account may be held again as soon as it was released, and an unkno
   CHECK(popped(order) == words{step(alice, 1), step(alice, 2)});
 }
 
-TEST_CASE("X9: the cache forgets the account that was not used for longest, and none that is held or dirty") {
+TEST_CASE("X9: the cache forgets the account that was not used for longest, and none that is held or unwritten") {
   stages::account_cache cache(2);
   for (const auto& did : {alice, bob, carol}) cache.add(did, {});
   cache.use(alice);
@@ -139,7 +139,7 @@ TEST_CASE("X9: the cache forgets the account that was not used for longest, and 
   CHECK_FALSE(cache.contains(bob));
   CHECK(cache.contains(alice));
   cache.use(carol).in_flight = 1;
-  cache.use(alice).dirty = true;
+  cache.use(alice).durable = std::make_unique<kv::repo_state>();
   cache.add(bob, {});
   cache.evict();
   CHECK_FALSE(cache.contains(bob));
@@ -176,7 +176,7 @@ TEST_CASE("X9: an event settles once its puts are durable and its account's stat
   REQUIRE(becomes(rig.io, [&] { return rig.settles.unsettled() == 0; }));
   CHECK(rig.in.settled == numbers{1});
   CHECK(rig.alice_.in_flight == 0);
-  CHECK_FALSE(rig.alice_.dirty);
+  CHECK_FALSE(rig.alice_.durable);
   rig.settles.finish();
   CHECK(becomes(rig.io, [&] { return rig.ended.has_value(); }));
 }
@@ -191,7 +191,7 @@ TEST_CASE("an event that changes no state settles without a write") {
 TEST_CASE("the settlement ends with lease_lost, and acknowledges nothing then") {
   settle_rig rig;
   rig.states.stand(state_at(alice, 1));
-  rig.alice_.newest = rig.alice_.durable = state_at(alice, 2);
+  rig.alice_.newest = state_at(alice, 2);
   rig.alice_.seq = 77;  // another process has written since
   rig.settles.add(rig.out.skip(), event_for(alice, 1), &rig.alice_);
   REQUIRE(becomes(rig.io, [&] { return rig.ended.has_value(); }));

@@ -21,7 +21,7 @@ std::string_view name(curve c) noexcept;  ///< "p256", "k256"
 
 inline constexpr std::size_t signature_size = 64;  ///< r and s, 32 bytes each, big endian
 
-/// A point on its curve, in 34 bytes, so that a million of them can be kept.
+/// A point on its curve, in 66 bytes. Half as many would do, but then each check would compute a square root.
 class public_key {
  public:
   /// "zQ3s…" or "zDn…": base58btc of a codec prefix and a compressed point. errc::malformed with a word: "multibase"
@@ -44,10 +44,10 @@ class public_key {
   bool operator==(const public_key&) const = default;
 
  private:
-  public_key(curve c, const std::array<unsigned char, 33>& point) noexcept : curve_(c), point_(point) {}
+  public_key(curve c, const std::array<unsigned char, 65>& point) noexcept : curve_(c), point_(point) {}
 
   curve curve_;
-  std::array<unsigned char, 33> point_;  // compressed; checked to be on the curve
+  std::array<unsigned char, 65> point_;  // uncompressed; checked to be on the curve
 };
 
 }  // namespace recordkv::atproto

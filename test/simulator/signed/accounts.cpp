@@ -21,7 +21,11 @@ collection early_collection(draw& d) {
 }  // namespace
 
 accounts::accounts(const world& w, signed_parameters p)
-    : seed_(w.rules().seed), base_us_(w.rules().base_us), rules_(std::move(p)), all_(w.rules().accounts) {
+    : seed_(w.rules().seed),
+      base_us_(w.rules().base_us),
+      rules_(std::move(p)),
+      all_(w.rules().accounts),
+      shared_trees_(rules_.alike) {
   by_did_.reserve(all_.size());
   for (std::uint32_t n = 0; n < size(); ++n) {
     account& a = all_[n];
@@ -79,8 +83,19 @@ std::string accounts::document(account& a) {
 void accounts::settle(account& a) {
   // before everything in the stream; bridged accounts count from 1970
   const std::uint64_t rev = a.bridged ? (5'000'000 + std::uint64_t{a.number}) << 10 : (base_us_ - 1'000'000) << 10;
-  a.repo = commit({}, early_records(a, rev), rev, author_of(a)).after;
+  a.repo = commit({.records = early_tree(a, rev)}, {}, rev, author_of(a)).after;
   a.generations = {{0, 0}};
+}
+
+// A tree shares its nodes with its copies, so accounts that start alike cost little time and memory. A bridged account
+// has other revs, and so its own records.
+tree accounts::early_tree(const account& a, std::uint64_t rev) {
+  tree own;
+  const bool shares = !a.bridged && !shared_trees_.empty();
+  tree& made = shares ? shared_trees_[a.number % shared_trees_.size()] : own;
+  if (!made.empty()) return made;
+  for (change& c : early_records(a, rev)) made.put(std::move(c.value));
+  return made;
 }
 
 std::vector<change> accounts::early_records(const account& a, std::uint64_t rev) {

@@ -20,6 +20,7 @@ namespace recordkv::sim {
 struct signed_parameters {
   std::uint32_t settled = 0;          ///< percent of accounts whose repo is older than the stream
   std::uint32_t records = 20;         ///< of such an account at the start
+  std::uint32_t alike = 0;            ///< such accounts start with one of so many sets of records; 0: each with its own
   std::uint32_t p256 = 20;            ///< percent of accounts
   std::vector<std::string> pds;       ///< URLs of the hosts; at least one
   std::vector<std::string> web_dids;  ///< of accounts 0 …
@@ -76,6 +77,7 @@ class accounts {
 
  private:
   void settle(account& a);
+  tree early_tree(const account& a, std::uint64_t rev);
   std::vector<change> early_records(const account& a, std::uint64_t rev);
 
   std::uint64_t seed_;
@@ -83,6 +85,7 @@ class accounts {
   signed_parameters rules_;
   std::vector<account> all_;
   std::unordered_map<std::string_view, std::uint32_t> by_did_;
+  std::vector<tree> shared_trees_;  // rules_.alike of them, each empty until it is wanted
 };
 
 /// As a DID document, for anything that knows the three.
