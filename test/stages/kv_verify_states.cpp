@@ -287,3 +287,16 @@ TEST_CASE("a frame that comes without a proof is not applied") {
   CHECK(rig.states.written.empty());
   CHECK(rig.skipped("bad_signature") + rig.skipped("invalid") == 1);
 }
+
+TEST_CASE("a #sync without a proof changes nothing, whether the data are the same or not") {
+  verify_rig rig;
+  rig.states.stand(verified_at(alice, 5));
+  rig.decode = stages::decode_unverified;
+  rig.start();
+  rig.in.deliver({signed_frame{.n = 7, .tree = 5}.sync(), signed_frame{.n = 8}.sync()});
+  REQUIRE(rig.settles(2));
+  CHECK(rig.skipped("invalid") == 2);
+  CHECK(rig.stored(alice, 5));
+  CHECK(rig.states.written.empty());
+  CHECK(rig.apply->desynchronised() == 0);
+}
