@@ -137,6 +137,12 @@ class CheckAccounts(unittest.TestCase):
         self.finds("is marked for ['gap']")
         self.assertEqual(self.scene.faults(quiet=False), "")
 
+    def test_records_from_before_a_second_beginning(self):
+        self.scene.fault("rotation")
+        self.scene.state |= {"complete": False, "begun": SECOND}
+        self.finds("extra")
+        self.assertEqual(self.scene.faults(quiet=False), "")
+
     def test_each_field_of_the_state(self):
         for field in ("rev", "data", "key", "pds", "handle"):
             with self.subTest(field=field):
