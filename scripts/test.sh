@@ -77,9 +77,10 @@ lint() {
 }
 
 run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committed seeds
-  build fuzz
-  local name
-  for name in cbor car did_document frame jetstream key record_key tree url view; do
+  local name names=(test/fuzz/seeds/*)
+  names=("${names[@]##*/}")
+  build fuzz "${names[@]/#/test/fuzz-}"
+  for name in "${names[@]}"; do
     say "dev: fuzzing $name for $1 s"
     mkdir -p "$build_dir/corpus-$name"
     "$build_dir/test/fuzz-$name" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$build_dir/" \
@@ -87,6 +88,16 @@ run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committ
       { tail -n 30 "$build_dir/fuzz-$name.log" >&2; die "fuzz target $name found an input; it is in $build_dir"; }
     grep -E 'number_of_executed_units' "$build_dir/fuzz-$name.log"
   done
+}
+
+# The tests of everything that has threads: signatures, the pool of workers, views in SQLite, names of hosts, and the
+# whole program behind the signed network. No more is built than these need.
+run_tsan() {
+  local programs=(unit-atproto unit-view-store stages-kv stages-http-get stages-identity recordkv-sim)
+  build tsan src/cli/recordkv "${programs[@]/#/test/}"
+  TSAN_OPTIONS=halt_on_error=1 RECORDKV_NATS_SERVER=$(command -v nats-server) \
+    python3 scripts/run_tests.py "$build_dir" --only unit/atproto --only unit/view_store --only stages/kv \
+    --only stages/http_get --only stages/identity --only e2e/look_ups --only e2e/verify
 }
 
 # Several processes, the long form: kills for three minutes, and ten ingesters suspended for a minute each.
