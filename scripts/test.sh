@@ -90,16 +90,6 @@ run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committ
   done
 }
 
-# The tests of everything that has threads: signatures, the pool of workers, views in SQLite, names of hosts, and the
-# whole program behind the signed network. No more is built than these need.
-run_tsan() {
-  local programs=(unit-atproto unit-view-store stages-kv stages-http-get stages-identity recordkv-sim)
-  build tsan src/cli/recordkv "${programs[@]/#/test/}"
-  TSAN_OPTIONS=halt_on_error=1 RECORDKV_NATS_SERVER=$(command -v nats-server) \
-    python3 scripts/run_tests.py "$build_dir" --only unit/atproto --only unit/view_store --only stages/kv \
-    --only stages/http_get --only stages/identity --only e2e/look_ups --only e2e/verify
-}
-
 # Several processes, the long form: kills for three minutes, and ten ingesters suspended for a minute each.
 run_system() {
   build release
@@ -109,6 +99,16 @@ run_system() {
 }
 
 run_mutants() { build test; python3 test/mutants/run.py "$build_dir"; }
+
+# The tests of everything that has threads: signatures, the pool of workers, views in SQLite, names of hosts, and the
+# whole program behind the signed network. No more is built than these need.
+run_tsan() {
+  local programs=(unit-atproto unit-view-store stages-kv stages-http-get stages-identity recordkv-sim)
+  build tsan src/cli/recordkv "${programs[@]/#/test/}"
+  TSAN_OPTIONS=halt_on_error=1 RECORDKV_NATS_SERVER=$(command -v nats-server) \
+    python3 scripts/run_tests.py "$build_dir" --only unit/atproto --only unit/view_store --only stages/kv \
+    --only stages/http_get --only stages/identity --only e2e/look_ups --only e2e/verify
+}
 
 run_bench() {  # run_bench [pipe|views] [OPTIONS]: both if none is named
   local what=${1:-all}
