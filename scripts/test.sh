@@ -77,9 +77,10 @@ lint() {
 }
 
 run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committed seeds
-  build fuzz
-  local name
-  for name in cbor car did_document frame jetstream key record_key tree url view; do
+  local name names=(test/fuzz/seeds/*)
+  names=("${names[@]##*/}")
+  build fuzz "${names[@]/#/test/fuzz-}"
+  for name in "${names[@]}"; do
     say "dev: fuzzing $name for $1 s"
     mkdir -p "$build_dir/corpus-$name"
     "$build_dir/test/fuzz-$name" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$build_dir/" \
@@ -99,6 +100,16 @@ run_system() {
 }
 
 run_mutants() { build test; python3 test/mutants/run.py "$build_dir"; }
+
+# The tests of everything that has threads: signatures, the pool of workers, views in SQLite, names of hosts, and the
+# whole program behind the signed network. No more is built than these need.
+run_tsan() {
+  local programs=(unit-atproto unit-view-store stages-kv stages-http-get stages-identity recordkv-sim)
+  build tsan src/cli/recordkv "${programs[@]/#/test/}"
+  TSAN_OPTIONS=halt_on_error=1 RECORDKV_NATS_SERVER=$(command -v nats-server) \
+    python3 scripts/run_tests.py "$build_dir" --only unit/atproto --only unit/view_store --only stages/kv \
+    --only stages/http_get --only stages/identity --only e2e/look_ups --only e2e/verify
+}
 
 run_bench() {  # run_bench [pipe|verify|views] [OPTIONS]: all if none is named
   local what=${1:-all}

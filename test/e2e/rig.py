@@ -30,7 +30,7 @@ import nats_wire  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
-SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
+SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
 TAIL = 50
 FIRST_PORT, PORTS = 10_000, 64
 offered = itertools.count(random.randrange(PORTS))

@@ -35,8 +35,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   demand_sound(bytes);
   if (size < 4) return 0;
 
-  // The first two bytes choose what is changed, the third how the rest is cut into blocks.
-  const std::size_t cut = 1 + data[2];
+  // The first two bytes choose what is changed, the third how the rest is cut into blocks. They are few, because
+  // find() looks at one after the other.
+  const auto cut = std::max<std::size_t>(1 + data[2], size / 64);
   std::vector<std::string_view> blocks;
   for (auto rest = bytes.substr(3); !rest.empty(); rest.remove_prefix(std::min(cut, rest.size()))) {
     blocks.push_back(rest.substr(0, cut));
