@@ -126,8 +126,8 @@ void publish_plan::refused(ordinal o, error why, time now) {
   const bool storage_failed = why.code == errc::full && has_room(window_.at(o));
   if (storage_failed) why.code = errc::no_space;
   counters_.add("errors", name(why.code));
-  // Everything before the message at the floor is stored, and this message was sent only once. A wrong sequence
-  // therefore means another writer (X1).
+  // If the message is the one at the floor, everything before it is stored. If it was also sent only once, a wrong
+  // sequence means another writer (X1).
   if (rules_.fenced && why.code == errc::conflict && o == floor() && window_.at(o).tries == 1) foreign_ = true;
   suspect(std::move(why), now);
   judged_by_room_ = storage_failed;
@@ -159,9 +159,9 @@ void publish_plan::denied(const denial& d, std::string_view reply_prefix, time n
 }
 
 // Something that was sent may be lost.
-// Unfenced: the whole window is sent again, and late answers to the old attempt are ignored (X10). Suppose that
-// a late answer counted: its message would not be sent again. An older value of the same key would be sent again, and
-// would overwrite that message's value.
+// Unfenced: the whole window is sent again, and late answers to the old attempt are ignored (X10). If a late
+// answer counted, its message would not be sent again. But an older message of the same key could be sent again, and
+// would overwrite it.
 // Fenced: late answers still tell which messages were stored.
 void publish_plan::suspect(error why, time now) {
   if (halt_ != halt::none) return;

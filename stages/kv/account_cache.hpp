@@ -39,13 +39,13 @@ struct state_port {
 /// One account. Its address stays the same while it is in use.
 struct account {
   kv::repo_state newest;  ///< after the last event that was applied
-  /// What is to be written: the state after the last event whose puts are durable (X9). Null: it is written.
+  /// What is to be written: the state after the last event whose puts are durable (X9). Null: nothing is to be written.
   std::unique_ptr<kv::repo_state> durable;
   std::uint64_t seq = 0;                   ///< sequence of its key in bucket `repo`
   std::size_t in_flight = 0;               ///< applied events whose puts are not durable yet
-  std::size_t chosen = 0;                  ///< events that were taken from the order, and are not applied yet
+  std::size_t chosen = 0;                  ///< events that were taken from account_order, and are not applied yet
   std::size_t look_ups = 0;                ///< look-ups of its identity that are under way or waiting
-  std::uint64_t announced = 0;             ///< number of the last #identity event that a look-up answers for
+  std::uint64_t announced = 0;             ///< #identity events up to this number share a look-up that was started
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
   bool key_unsaved = false;  ///< a look-up has changed the key since the state was last handed to the settlement
   /// Why the last look-up failed, in one word. Cleared once an event is given up for it.

@@ -14,8 +14,8 @@ using atproto::verdict;
 applier::applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters)
     : out_(out), accounts_(accounts), settles_(settles), rules_(std::move(rules)), counters_(counters) {}
 
-// Commits and #syncs of a firehose are signed. An unsigned event of a firehose therefore proves nothing about an
-// account.
+// True: the event comes from a firehose, and signatures are checked. An unreadable frame, a late #account or a rev from
+// the future then does not mark the account, because none of them carries a verified signature.
 bool applier::strict(const kv_event& e) const { return rules_.verify && of_firehose(e); }
 
 bool applier::needs_verdict(const account& a, const kv_event& e) const {
@@ -53,7 +53,8 @@ task<result<void>> applier::apply(kv_event e) {
   co_return result<void>{};
 }
 
-// The event has no effect. Nothing is lost by that, unless its rev is from the future: our own clock may be wrong.
+// The event has no effect. Nothing is lost by that, with one exception. A rev that seems to be from the future may be
+// good, because our own clock may be wrong.
 void applier::dismiss(kv_event e, std::string_view why) {
   if (why != "future_rev") return ignore(std::move(e), why);
   if (strict(e)) return drop(std::move(e), why);
@@ -86,7 +87,7 @@ task<result<void>> applier::apply_commit(kv_event e) {
   co_return result<void>{};
 }
 
-// The commit is accepted as the account's, but its records can't be applied.
+// The commit is accepted as one of this account, but its records can't be applied.
 void applier::skip_commit(kv_event e) {
   if (e.worth != verdict::discontinuity) {
     auto why = fmt::format("rev {} came after newer ones", e.what.rev);

@@ -26,7 +26,7 @@ struct apply_rules {
   std::string bucket = "record";
   std::vector<std::string> collections{"*"};
   std::string filter;   ///< hash of collections, kept in each state
-  bool verify = false;  ///< an event of a firehose has no effect before its signature is known
+  bool verify = false;  ///< a commit or #sync of a firehose has no effect before its signature was checked
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 };
 

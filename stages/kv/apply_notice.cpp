@@ -120,7 +120,8 @@ void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
-// A payload that the decoder refused is handed on as `unreadable` if its DID could be read, else as `unknown`.
+// A payload that the decoder refused becomes an event. Its kind is `unreadable` if at least its DID was found, else
+// `unknown`.
 void applier::count_undecoded(const kv_event& e) {
   const auto& reason = e.what.reason;
   const bool bad_did = reason == "bad_did" || reason == "did_too_long";

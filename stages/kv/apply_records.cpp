@@ -15,7 +15,8 @@ using atproto::repo_event;
 
 namespace {
 
-// An account has a few dozen collections. Beyond this bound, the account's state would outgrow a NATS message.
+// An account has a few dozen collections. Without a bound, the list could make the account's state too large
+// for a NATS message.
 constexpr std::size_t max_collection_bytes = std::size_t{16} << 10;
 
 }  // namespace
@@ -99,8 +100,9 @@ task<result<nats::ordinal>> applier::erase_record(const repo_event& e, const rec
   co_return put;
 }
 
-// Skips one record of a commit, whose other records are applied. The record's key keeps its old value here: an
-// unreadable record does not prove that the old one is gone.
+// Skips one record of a commit, whose other records are applied. This function leaves the key's old value alone: an
+// unreadable record does not prove that the old one is gone. If a record is too large, the caller deletes the old
+// value.
 void applier::skip_record(account& a, const kv_event& e, const record_change& c, std::string_view reason) {
   counters_.add("skipped", reason);
   const auto collection = c.collection.empty() ? std::string("?") : c.collection;

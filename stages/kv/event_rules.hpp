@@ -20,9 +20,9 @@ bool of_firehose(const kv_event& e);
 /// The source sent the event after newer ones.
 bool came_late(const event_handle& from);
 
-/// The commit came late, and is older than the account's first applied commit (`begun`). It was never applied, and no
-/// later prev_data shows this. Any other late commit was either applied before, or its absence already showed in a
-/// prev_data.
+/// The commit came late, and is older than the account's first applied commit (`begun`). So it was never applied. The
+/// chain of prev_data was only compared from `begun` on, so the chain does not show that this commit is missing.
+/// Any other late commit was either applied before, or the chain has already shown a gap.
 bool lost_by_lateness(const account& a, const kv_event& e);
 
 /// Several Jetstream events of one rev make up a commit, so with Jetstream only an older rev is a repetition (X8).

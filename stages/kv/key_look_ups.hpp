@@ -32,7 +32,7 @@ struct identity_port {
 
 struct look_up_rules {
   std::size_t at_once = 64;                              ///< look-ups under way; more wait in a queue
-  std::chrono::milliseconds confirm_after{2'000};        ///< ask again after this: the directory may lag (F §7.3)
+  std::chrono::milliseconds confirm_after{2'000};        ///< ask again after this: the directory may lag
   std::chrono::milliseconds between_doubts{60'000};      ///< between look-ups of one account for bad signatures
   std::chrono::seconds max_age{std::chrono::hours(24)};  ///< an older key is looked up again, one at a time
   std::chrono::milliseconds between_renewals{100};       ///< between look-ups of old keys
@@ -53,7 +53,8 @@ class key_look_ups {
   /// sets its key, PDS, handle and key_checked. Failure sets its look_up_failure for no_key and bad_signature. For the
   /// other causes, failure changes nothing: the old key stays.
   void start(account& a, look_up_cause cause, nursery& into);
-  /// Starts a look-up for old_key if the key is old, no other such look-up has begun, and no look-up waits.
+  /// Starts a look-up for old_key if the key is old. Does nothing while another look-up for old_key or of this account
+  /// is under way, or while any look-up waits.
   void renew_if_old(account& a, nursery& into);
 
   /// Whether a bad signature is a reason to look the account up. True at most once per account within between_doubts.

@@ -107,9 +107,9 @@ class kv_stage final : public stage {
     return spec;
   }
 
-  // A put into the store carries no expected sequence, so the server can't refuse one from a process that has lost the
-  // lease. Nothing is therefore sent while another process may hold the lease. An old value that is put after a newer
-  // one would stay (X7).
+  // A put into the store carries no expected sequence, so the server also accepts puts from a process that has lost the
+  // lease. Such a put could overwrite a newer value, and would stay (X7). Therefore nothing is sent while another
+  // process may hold the lease.
   nats::publisher_spec store_writer() {
     return {.name = "kv",
             .stream = ctx_.names().store(),

@@ -5,8 +5,8 @@
 namespace recordkv::stages {
 namespace {
 
-// accounts_at_once: so many missing accounts make a batch. events_between_loads: after so many events, a smaller batch
-// is read, too.
+// A batch of states is read once accounts_at_once accounts are wanted. It is read even if fewer are wanted, after
+// events_between_loads events, or when no event is left to take.
 constexpr std::size_t accounts_at_once = 256, events_between_loads = 256;
 // At most this many events go to the check of signatures together.
 constexpr std::size_t events_in_chunk = 128;
@@ -76,7 +76,7 @@ task<> kv_pipeline::apply_events(result<void>& ended) {
   nursery waits(co_await asio::this_coro::executor);
   for (;;) {
     ended = co_await apply_ready(waits);
-    // Events that still wait for a key then stay unacknowledged: a directory that is down must not delay the end.
+    // At the end, events that still wait for a key stay unacknowledged: a directory that is down must not delay it.
     if (!ended || abandoned_ || (!taking_ && loads_.idle())) break;
     co_await changed_.wait();
   }
@@ -102,7 +102,7 @@ task<result<void>> kv_pipeline::apply_ready(nursery& waits) {
   co_return result<void>{};
 }
 
-// Takes events from the order. If the state of an event's account is not in memory, the event is put aside. These
+// Takes events from account_order. If the state of an event's account is not in memory, the event is put aside. These
 // states are read in batches. A state that was read never replaces one in memory (X9).
 kv_pipeline::chunk kv_pipeline::choose(nursery& waits) {
   chunk events;
@@ -114,7 +114,8 @@ kv_pipeline::chunk kv_pipeline::choose(nursery& waits) {
     if (due) accounts_.evict();
     if (last) break;
     if (due) loads_.start(waits);
-    if (e) choose_one(std::move(*e), events, waits);  // no event: a load may have ended without suspending
+    // Without an event, go round again: the load may already have ended, and released events.
+    if (e) choose_one(std::move(*e), events, waits);
   }
   return events;
 }

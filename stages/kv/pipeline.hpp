@@ -7,8 +7,8 @@
 // Does not know: NATS and directories. It is given an inbox, an outbox, a decoder, and the functions of a state_port
 // and an identity_port. Tests give it fakes.
 //
-// To add a step before the order, wrap the decoder. To add a step that waits for something about an account, hold the
-// account in the order, as the reading of states does.
+// To add a step before account_order, wrap the decoder. To add a step that waits for something about an account, hold
+// the account in account_order, as the reading of states does.
 #pragma once
 
 #include "account_cache.hpp"
@@ -29,9 +29,10 @@
 
 namespace recordkv::stages {
 
-/// Once a limit is reached, no further batch is taken. A limit is therefore exceeded by at most one batch.
+/// Once unsettled_events or unsettled_bytes is reached, no further batch is taken. Each of the two is therefore
+/// exceeded by at most one batch.
 struct pipeline_limits {
-  std::size_t cached_accounts = 50'000;  ///< about 1.5 kB each; another one is read from NATS again
+  std::size_t cached_accounts = 50'000;  ///< about 1.5 kB each; a forgotten account is read from NATS again
   std::size_t unsettled_events = 10'000;
   std::size_t unsettled_bytes = std::size_t{64} << 20;  ///< of their messages
   std::chrono::milliseconds gather{0};                  ///< pause after a write of states
@@ -50,9 +51,9 @@ class kv_pipeline {
   kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode, apply_rules rules,
               verification verify, pipeline_limits limits, meters& counters);
 
-  /// Takes messages and applies their events, until the inbox closes. Events that still wait for a key then
-  /// stay unacknowledged. Run it at the same time as settle(). errc::closed: the inbox or the outbox was closed. Any
-  /// other error is the inbox's or the outbox's. Call abandon() then, because what was sent may never become durable.
+  /// Takes messages and applies their events, until the inbox closes. At the end, events that still wait for a key stay
+  /// unacknowledged. Run it at the same time as settle(). errc::closed: the inbox or the outbox was closed. Any other
+  /// error is the inbox's or the outbox's. After such an error call abandon(): what was sent may never become durable.
   task<result<void>> take();
   /// Writes states and acknowledges messages, until take() has ended and nothing is left. errc::lease_lost ends it
   /// early.
@@ -105,12 +106,12 @@ class kv_pipeline {
   state_loads loads_;
   key_look_ups keys_;
   std::size_t popped_ = 0;
-  std::size_t chosen_ = 0;  // events that were taken from the order, and are neither applied nor put back
+  std::size_t chosen_ = 0;  // events that were taken from account_order, and are neither applied nor put back
   std::size_t chosen_bytes_ = 0;
   std::optional<settlement::clock::time_point> applying_since_;
   bool taking_ = true;  // false: no more messages are taken
   bool abandoned_ = false;
-  event changed_;  // the order, taking_ or abandoned_ has changed
+  event changed_;  // order_, taking_ or abandoned_ has changed
 };
 
 }  // namespace recordkv::stages

@@ -15,7 +15,7 @@ bool kv_pipeline::judge(chunk& events, std::size_t at, nursery& waits) {
   if (c.e.what.kind == event_kind::identity && c.of->known() && !c.e.looked_up) {
     c.e.looked_up = true;  // when the event comes again, its look-up has ended
     if (c.e.number <= c.of->announced) return true;
-    c.of->announced = order_.pushed();  // the look-up answers for all that have come by now
+    c.of->announced = order_.pushed();  // the look-up answers all #identity events of this account until now
     wait_for_key(events, at, look_up_cause::identity_event, waits);
     return false;
   }
@@ -35,7 +35,8 @@ bool kv_pipeline::judge_signed(chunk& events, std::size_t at, nursery& waits) {
     return false;
   }
   // The event was not checked with the account's present key. Either the key has changed since the event was taken from
-  // the order, or an earlier event has begun the account.
+  // account_order. Or the event needed no check when it was taken, and needs one now, because an earlier event has
+  // changed the account (has begun it, for example).
   if (c.key != a.key) {
     hold_from(events, at);
     release(a.newest.did);
@@ -61,8 +62,8 @@ void kv_pipeline::wait_for_key(chunk& events, std::size_t at, look_up_cause caus
   keys_.start(a, cause, waits);
 }
 
-// Puts the event back into the order, then the later events of its account in the chunk. The account can't be released
-// in between.
+// Puts the event back into account_order, then the later events of its account in the chunk. The account can't be
+// released in between.
 void kv_pipeline::hold_from(chunk& events, std::size_t at) {
   const auto* of = events[at].of;
   for (auto i = at; i < events.size(); ++i)

@@ -27,8 +27,9 @@ class repo_states {
             .save = [this](std::vector<state_port::stored> s) { return save(std::move(s)); }};
   }
 
-  /// Reads the list of accounts that have a state. Once it is complete, load() answers for all others without asking
-  /// NATS: only stage `kv` adds to it. If the reading fails, load() asks NATS for every account.
+  /// Reads the list of accounts that have a state. Once the list is complete, load() asks NATS only for accounts on it.
+  /// No other account can have a state, because only stage `kv` writes states and adds to the list. If the reading
+  /// fails, load() asks NATS for every account.
   task<> learn_known_accounts(std::function<bool()> go_on);
 
   /// How many accounts have a state; nullopt: not read yet.

@@ -17,7 +17,7 @@ namespace recordkv::stages {
 /// atproto::verify. Pure, and safe on any thread.
 using verify_function = std::function<atproto::verdict(const atproto::repo_event& e, const atproto::public_key& key)>;
 
-/// An event that was taken from the order, and will be applied, put back or dropped.
+/// An event that was taken from account_order, and will be applied, put back or dropped.
 struct chosen_event {
   kv_event e;
   account* of = nullptr;                     ///< null: the event has no account

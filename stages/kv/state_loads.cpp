@@ -36,8 +36,8 @@ task<> state_loads::load(std::vector<std::string> dids) {
 std::vector<std::string> state_loads::keep(const std::vector<std::string>& dids,
                                            std::vector<result<state_port::stored>> found) {
   std::vector<std::string> again;
-  // loaded_() puts an account's events at the front of the order. The loop goes backwards, so that the first account's
-  // events end up first.
+  // loaded_() puts an account's events at the front of account_order. The loop goes backwards, so that the first
+  // account's events end up first.
   for (std::size_t i = dids.size(); i-- > 0;) {
     if (!found[i]) {
       error_ = found[i].error().text;

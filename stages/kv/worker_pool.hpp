@@ -26,8 +26,8 @@ class worker_pool {
   worker_pool(const worker_pool&) = delete;
   worker_pool& operator=(const worker_pool&) = delete;
 
-  /// Does all jobs, in any order and at the same time. Returns on the caller's loop once the last has ended. A hop to a
-  /// thread and back takes about 42 µs: a job should take clearly longer.
+  /// Does all jobs, in any order and at the same time. Returns on the caller's loop once the last has ended. A hop to
+  /// the pool and back takes about 42 µs: a job should take clearly longer.
   task<> run(std::vector<job> jobs);
 
   unsigned workers() const noexcept { return workers_; }
@@ -39,7 +39,7 @@ class worker_pool {
   std::optional<asio::thread_pool> threads_;
 };
 
-/// kv.workers as a number of threads: -1 stands for all cores but one, but at least one thread.
+/// kv.workers as a number of threads. -1: one thread less than there are cores, and at least one.
 unsigned worker_count(int configured);
 
 }  // namespace recordkv::stages

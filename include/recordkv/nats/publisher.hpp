@@ -38,7 +38,7 @@ struct publisher_spec {
   pipe::window_limits limits;
   bool fenced = false;
   std::chrono::milliseconds answer_limit{5000};  ///< an acknowledgement that takes longer counts as lost
-  write_permit permit;           ///< checked before anything is sent that could overwrite another process's newer value
+  write_permit permit;           ///< checked before each message: it could overwrite another process's newer value
   histogram* latency = nullptr;  ///< of seconds from sending to acknowledgement; outlives the publisher
 };
 

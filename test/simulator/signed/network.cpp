@@ -58,7 +58,7 @@ void network::post(account& a) {
   publish(a, {{r->path, r}}, rev);
 }
 
-// The order of events is the one of the reference PDS (F §9.7).
+// The order of events is the one of the reference PDS.
 void network::create(account& a) {
   a.exists = true;
   a.generations = {{0, 0}};
