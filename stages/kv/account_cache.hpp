@@ -46,6 +46,7 @@ struct account {
   std::size_t chosen = 0;                  ///< events that were taken from account_order, and are not applied yet
   std::size_t look_ups = 0;                ///< look-ups of its identity that are under way or waiting
   std::uint64_t announced = 0;             ///< #identity events up to this number share a look-up that was started
+  bool put_back = false;                   ///< an event of it went back into account_order, and will be taken again
   std::optional<atproto::public_key> key;  ///< newest.key, parsed
   bool key_unsaved = false;  ///< a look-up has changed the key since the state was last handed to the settlement
   /// Why the last look-up failed, in one word. Cleared once an event is given up for it.
@@ -56,7 +57,7 @@ struct account {
   /// The account has a state: its records are stored from some rev on, or something is known to be missing.
   bool known() const noexcept { return !newest.rev.empty() || newest.stale(); }
   /// Its newest state exists nowhere else, or something waits for it.
-  bool in_use() const noexcept { return in_flight > 0 || durable || chosen > 0 || look_ups > 0; }
+  bool in_use() const noexcept { return in_flight > 0 || durable || chosen > 0 || look_ups > 0 || put_back; }
 };
 
 /// Stores the key in the account, as text and parsed. False: the text is no key, and the account is unchanged.

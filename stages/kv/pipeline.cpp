@@ -133,6 +133,7 @@ void kv_pipeline::choose_one(kv_event e, chunk& into, nursery& waits) {
   if (c.e.what.did.empty()) return;
   c.of = &accounts_.use(c.e.what.did);
   ++c.of->chosen;
+  c.of->put_back = false;
   if (!verifying_ || !apply_.needs_verdict(*c.of, c.e)) return;
   c.key = c.of->key;
   keys_.renew_if_old(*c.of, waits);

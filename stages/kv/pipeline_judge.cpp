@@ -63,9 +63,10 @@ void kv_pipeline::wait_for_key(chunk& events, std::size_t at, look_up_cause caus
 }
 
 // Puts the event back into account_order, then the later events of its account in the chunk. The account can't be
-// released in between.
+// released in between. It stays in memory until the event is taken again: a new key may be written nowhere else yet.
 void kv_pipeline::hold_from(chunk& events, std::size_t at) {
-  const auto* of = events[at].of;
+  auto* of = events[at].of;
+  of->put_back = true;
   for (auto i = at; i < events.size(); ++i)
     if (!events[i].moved && events[i].of == of) order_.hold(put_down(events[i]));
 }
