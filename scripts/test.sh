@@ -21,7 +21,8 @@ demo() {
   local rate=${RECORDKV_DEMO_RATE:-200} step=2
   [ "$rate" -eq 0 ] || step=$((1000000 / rate > 2 ? 1000000 / rate : 2))
   "$build_dir/test/recordkv-sim" --network signed --accounts 2000 --settled 100 --die-with-parent --events 0 \
-    --past 20000 --rate "$rate" --step "$step" --base "$(($(date +%s) * 1000000 - 20000 * step))" --print 3 >"$sim_out" 2>&1 &
+    --past 20000 --rate "$rate" --step "$step" --base "$(($(date +%s) * 1000000 - 20000 * step))" \
+    --print 3 >"$sim_out" 2>&1 &
   sim_pid=$! main_pid=
   trap 'kill $sim_pid 2>/dev/null || true; wait $sim_pid 2>/dev/null || true; rm -f "$sim_out"' EXIT
   while [ -z "$url" ]; do
