@@ -90,6 +90,7 @@ task<result<std::vector<read_frame>>> frame_input::next_live() {
   }
   if (!got) co_return lost(got.error());
   std::vector<read_frame> out;
+  out.reserve(messages.size());
   for (auto& m : messages) out.push_back(as_frame(std::move(m)));
   co_return out;
 }

@@ -51,19 +51,20 @@ std::uint64_t number_at(const json::object& o, std::string_view name) {
 result<key_file> key_file::open(const std::string& path) {
   const auto all = read_json(path);
   if (!all) return all.error();
-  const auto wrong =
-      fail(errc::bad_config,
-           "--keys {}: write a JSON array of DID documents, or an object with a document for each DID", path);
+  const auto wrong = [&path] {
+    return fail(errc::bad_config,
+                "--keys {}: write a JSON array of DID documents, or an object with a document for each DID", path);
+  };
   key_file out;
   if (const auto* documents = all->if_array()) {
     for (const auto& d : *documents) {
       const auto did = text_at(d, "id");
-      if (did.empty()) return wrong;
+      if (did.empty()) return wrong();
       out.keys_[std::string(did)] = {{0, key_in(did, d)}};
     }
     return out;
   }
-  if (!all->is_object()) return wrong;
+  if (!all->is_object()) return wrong();
   for (const auto& [did, d] : all->get_object()) {
     auto& versions = out.keys_[std::string(did)];
     if (d.is_object()) versions = {{0, key_in(did, d)}};
@@ -71,7 +72,7 @@ result<key_file> key_file::open(const std::string& path) {
     for (const auto& v : d.get_array()) {
       const auto* one = v.if_object();
       const auto* document = one ? one->if_contains("doc") : nullptr;
-      if (!document) return wrong;
+      if (!document) return wrong();
       versions.push_back({number_at(*one, "fromSeq"), key_in(did, *document)});
     }
   }

@@ -83,7 +83,7 @@ class key_look_ups {
   std::deque<waiting> queue_;
   std::size_t under_way_ = 0;
   bool renewing_ = false;  // a look-up for old_key is under way or waiting
-  std::chrono::steady_clock::time_point next_renewal_{};
+  std::chrono::steady_clock::time_point next_renewal_;
   bool closed_ = false;
   event closing_;
 };

@@ -41,9 +41,9 @@ struct pipeline_limits {
 /// How events get their verdicts. Used only if apply_rules::verify is set.
 struct verification {
   worker_pool* pool = nullptr;  ///< outlives the pipeline
-  verify_function verify{};
-  identity_port identity{};
-  look_up_rules look_ups{};
+  verify_function verify;
+  identity_port identity;
+  look_up_rules look_ups;
 };
 
 class kv_pipeline {

@@ -20,9 +20,9 @@ using verify_function = std::function<atproto::verdict(const atproto::repo_event
 /// An event that was taken from account_order, and will be applied, put back or dropped.
 struct chosen_event {
   kv_event e;
-  account* of = nullptr;                     ///< null: the event has no account
-  std::optional<atproto::public_key> key{};  ///< for the check of the signature; empty: no check
-  bool moved = false;                        ///< `e` is gone: it was applied, put back or dropped
+  account* of = nullptr;                   ///< null: the event has no account
+  std::optional<atproto::public_key> key;  ///< for the check of the signature; empty: no check
+  bool moved = false;                      ///< `e` is gone: it was applied, put back or dropped
 };
 
 /// Sets kv_event::worth of each event that has a key. Returns at once if none has.
