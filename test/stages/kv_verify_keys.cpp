@@ -350,3 +350,15 @@ TEST_CASE("a key that changes while signatures are checked with the old one: the
   REQUIRE(rig.settles(2));
   CHECK(rig.stored(alice, 2));
 }
+
+TEST_CASE("#identity of a Jetstream causes no look-up: nothing of it is signed") {
+  verify_rig rig;
+  rig.states.stand(verified_at(alice, 1));
+  rig.start();
+  rig.in.deliver(fmt::format(R"({{"did":"{0}","time_us":1767225600000000,"kind":"identity",)"
+                             R"("identity":{{"did":"{0}","seq":1,"time":"2026-01-01T00:00:00Z"}}}})",
+                             alice));
+  REQUIRE(rig.settles(1));
+  CHECK(rig.ignored("identity") == 1);
+  CHECK(rig.directory.times_asked(alice) == 0);
+}
