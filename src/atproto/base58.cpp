@@ -3,22 +3,16 @@
 // Owns: the alphabet and the arithmetic, digit by digit. Does not know: multibase prefixes.
 #include "base58.hpp"
 
+#include "recordkv/core/alphabet.hpp"
+
 #include <algorithm>
-#include <array>
 
 namespace recordkv::atproto {
 namespace {
 
 constexpr std::string_view alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
-constexpr auto values = [] {
-  std::array<signed char, 256> table{};
-  table.fill(-1);
-  for (std::size_t i = 0; i < alphabet.size(); ++i) {
-    table[static_cast<unsigned char>(alphabet[i])] = static_cast<signed char>(i);
-  }
-  return table;
-}();
+constexpr auto values = values_of(alphabet);
 
 /// Makes `number` (lowest digit first) `number * factor + add`, in digits to the base `base`.
 void multiply_add(std::string& number, unsigned base, unsigned factor, unsigned add) {

@@ -4,6 +4,8 @@
 // Does not know: documents; these are names of bytes.
 #include "recordkv/atproto/cid.hpp"
 
+#include "recordkv/core/alphabet.hpp"
+
 #include <openssl/evp.h>
 
 #include <cstdint>
@@ -17,12 +19,7 @@ namespace {
 
 constexpr std::string_view base32 = "abcdefghijklmnopqrstuvwxyz234567";
 
-constexpr auto base32_values = [] {
-  std::array<signed char, 256> table{};
-  table.fill(-1);
-  for (std::size_t i = 0; i < base32.size(); ++i) table[static_cast<unsigned char>(base32[i])] = static_cast<char>(i);
-  return table;
-}();
+constexpr auto base32_values = values_of(base32);
 
 /// Takes an unsigned varint off the front: at most 9 bytes, shortest form.
 bool take_varint(std::string_view& s, std::uint64_t& value) {

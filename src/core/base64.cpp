@@ -1,6 +1,7 @@
 #include "recordkv/core/base64.hpp"
 
-#include <array>
+#include "recordkv/core/alphabet.hpp"
+
 #include <cstdint>
 
 namespace recordkv {
@@ -9,14 +10,7 @@ namespace {
 
 constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-constexpr auto values = [] {
-  std::array<signed char, 256> table{};
-  table.fill(-1);
-  for (std::size_t i = 0; i < alphabet.size(); ++i) {
-    table[static_cast<unsigned char>(alphabet[i])] = static_cast<signed char>(i);
-  }
-  return table;
-}();
+constexpr auto values = values_of(alphabet);
 
 }  // namespace
 

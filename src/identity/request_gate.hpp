@@ -35,7 +35,6 @@ class request_gate {
   void leave_failed(std::optional<ms> stay_away);
 
   clock::time_point patience_ends(clock::time_point since) const;
-  std::size_t under_way() const noexcept { return used_; }
   void close() noexcept;
 
  private:

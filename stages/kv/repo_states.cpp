@@ -46,7 +46,7 @@ task<std::vector<result<state_port::stored>>> repo_states::load(std::vector<std:
   for (std::size_t k = 0; k < asked.size(); ++k) {
     auto& into = out[asked[k]];
     into = found ? stored_state(dids[asked[k]], (*found)[k]) : result<state_port::stored>(found.error());
-    // learn_known_accounts() reads only up to the sequence that was the last one when the reading began.
+    // learn_known_accounts() may have ended before it came to this state.
     if (into && into->seq != 0) known_.add(kv::encode_part(dids[asked[k]]));
   }
   co_return out;

@@ -85,10 +85,10 @@ def did(number: int) -> str:
     return "did:plc:" + "".join("abcdefghij"[int(c)] for c in f"{number:024}")
 
 
-def document(who: str, pds: str) -> bytes:
+def document(subject: str, pds: str) -> bytes:
     return http(200, json.dumps({
-        "id": who, "verificationMethod": [{"id": f"{who}#atproto", "type": "Multikey", "controller": who,
-                                           "publicKeyMultibase": KEY}],
+        "id": subject, "verificationMethod": [{"id": f"{subject}#atproto", "type": "Multikey", "controller": subject,
+                                               "publicKeyMultibase": KEY}],
         "service": [{"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": pds}]}))
 
 

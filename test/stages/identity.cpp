@@ -39,12 +39,12 @@ reply document(std::string_view target, std::string_view host = "pds.example.com
 
 struct identity_rig {
   explicit identity_rig(identity::resolver_options options = {})
-      : server(io), who(io.get_executor(), at(options), counters) {
+      : server(io), under_test(io.get_executor(), at(options), counters) {
     server.answer = [](std::string_view target) { return document(target); };
   }
   ~identity_rig() {
-    who.close();
-    CHECK(comes_true(io, [this] { return who.under_way() == 0; }));
+    under_test.close();
+    CHECK(comes_true(io, [this] { return under_test.under_way() == 0; }));
   }
 
   identity::resolver_options at(identity::resolver_options options) const {
@@ -53,7 +53,7 @@ struct identity_rig {
   }
 
   result<account_identity> look_up(std::string_view did) {
-    auto out = finish(io, who.look_up(std::string(did)));
+    auto out = finish(io, under_test.look_up(std::string(did)));
     REQUIRE(out.has_value());
     return std::move(*out);
   }
@@ -64,7 +64,7 @@ struct identity_rig {
     return out.error().code;
   }
   void begin(std::string_view did) {
-    asio::co_spawn(io, who.look_up(std::string(did)), [this](std::exception_ptr e, result<account_identity> r) {
+    asio::co_spawn(io, under_test.look_up(std::string(did)), [this](std::exception_ptr e, result<account_identity> r) {
       if (e) std::rethrow_exception(e);
       ends.push_back(std::move(r));
     });
@@ -82,7 +82,7 @@ struct identity_rig {
   meters counters;
   fake_http_server server;
   std::vector<result<account_identity>> ends;
-  resolver who;
+  resolver under_test;
 };
 
 const identity::resolver_options impatient{.timeout = 150ms, .patience = 400ms};
@@ -96,7 +96,7 @@ TEST_CASE("identity: the directory's document") {
   CHECK((*out == account_identity{std::string(key), "https://pds.example.com", "a.example.com"}));
   CHECK(rig.server.targets == std::vector<std::string>{'/' + std::string(alice)});
   CHECK(rig.requests("found") == 1);
-  CHECK(rig.who.last_error().empty());
+  CHECK(rig.under_test.last_error().empty());
 }
 
 TEST_CASE("identity: a mirror of the directory may have a path") {
@@ -104,8 +104,8 @@ TEST_CASE("identity: a mirror of the directory may have a path") {
   meters counters;
   fake_http_server server(io);
   server.answer = [](std::string_view target) { return document(target.substr(4)); };
-  resolver who(io.get_executor(), {.plc_url = server.url() + "/plc/"}, counters);
-  CHECK(finish(io, who.look_up(std::string(alice)))->has_value());
+  resolver under_test(io.get_executor(), {.plc_url = server.url() + "/plc/"}, counters);
+  CHECK(finish(io, under_test.look_up(std::string(alice)))->has_value());
   CHECK(server.targets.at(0) == "/plc/" + std::string(alice));
 }
 
@@ -166,7 +166,7 @@ TEST_CASE("identity: 404 and 410 are answers, and are not remembered") {
   for (const int status : {404, 410}) {
     rig.server.answer = [=](std::string_view) { return http_reply(status, R"({"message":"no"})"); };
     CHECK(rig.failure(alice) == errc::not_found);
-    CHECK(rig.who.last_error().empty());
+    CHECK(rig.under_test.last_error().empty());
   }
   CHECK(rig.server.targets.size() == 2);
   CHECK(rig.requests("not_found") == 2);
@@ -185,14 +185,14 @@ TEST_CASE("identity: a failure is tried again, and shown until it has passed") {
   identity_rig rig;
   std::string shown;
   rig.server.answer = [&](std::string_view target) {
-    shown = rig.who.last_error();
+    shown = rig.under_test.last_error();
     return rig.server.targets.size() == 1 ? http_reply(500, "oops") : document(target);
   };
   CHECK(rig.look_up(alice).has_value());
   CHECK(rig.server.targets.size() == 2);
   CHECK(shown.find("answered HTTP 500") != std::string::npos);
   CHECK(shown.find(rig.server.url()) != std::string::npos);
-  CHECK(rig.who.last_error().empty());
+  CHECK(rig.under_test.last_error().empty());
   CHECK(rig.requests("status") == 1);
 }
 
@@ -216,7 +216,7 @@ TEST_CASE("identity: every kind of failure has its name, and is tried again") {
     identity_rig rig({.timeout = outcome == "timed_out" ? 50ms : 10s});
     std::string shown;
     rig.server.answer = [&](std::string_view target) {
-      shown = rig.who.last_error();
+      shown = rig.under_test.last_error();
       return rig.requests(outcome) > 0 ? document(target) : what;
     };
     CHECK(rig.look_up(alice).has_value());
@@ -249,7 +249,7 @@ TEST_CASE("identity: a failure is remembered until the document changes") {
   CHECK(rig.failure(did) == errc::unreachable);
   CHECK(rig.server.targets.size() == before);
   CHECK(rig.look_ups("remembered") == 1);
-  rig.who.changed(did);
+  rig.under_test.changed(did);
   CHECK(rig.look_up(did).has_value());
 }
 
@@ -273,7 +273,7 @@ TEST_CASE("identity: nothing listens at the directory") {
   }
   identity_rig rig(options);
   CHECK(rig.failure(alice) == errc::unreachable);
-  CHECK(rig.who.last_error().find(options.plc_url) != std::string::npos);
+  CHECK(rig.under_test.last_error().find(options.plc_url) != std::string::npos);
 }
 
 TEST_CASE("identity: a directory that is down is asked by one at a time") {
@@ -292,13 +292,13 @@ TEST_CASE("identity: 429 slows all look-ups down") {
   };
   rig.begin(alice);
   REQUIRE(comes_true(rig.io, [&] { return rig.requests("rate_limited") == 1; }));
-  CHECK(rig.who.last_error().find("429") != std::string::npos);
+  CHECK(rig.under_test.last_error().find("429") != std::string::npos);
   rig.begin(bob);
   REQUIRE(rig.ended(2));
   for (const auto& end : rig.ends) CHECK(end.has_value());
   REQUIRE(rig.server.times.size() == 3);
   CHECK(rig.server.times[1] - rig.server.times[0] >= 1s);  // by anyone
-  CHECK(rig.who.last_error().empty());
+  CHECK(rig.under_test.last_error().empty());
 }
 
 TEST_CASE("identity: a request that began before a change is repeated") {
@@ -311,7 +311,7 @@ TEST_CASE("identity: a request that began before a change is repeated") {
   };
   rig.begin(alice);
   REQUIRE(comes_true(rig.io, [&] { return rig.server.waiting == 1; }));
-  rig.who.changed(alice);
+  rig.under_test.changed(alice);
   rig.server.release.notify();
   REQUIRE(rig.ended(1));
   CHECK(rig.ends[0]->pds == "https://new.example.com");
@@ -320,7 +320,7 @@ TEST_CASE("identity: a request that began before a change is repeated") {
 TEST_CASE("identity: endless changes don't keep a look-up from its end") {
   identity_rig rig;
   rig.server.answer = [&](std::string_view target) {
-    rig.who.changed(alice);
+    rig.under_test.changed(alice);
     return document(target);
   };
   CHECK(rig.look_up(alice).has_value());
@@ -332,8 +332,8 @@ TEST_CASE("identity: close() ends what is asked and what waits") {
   rig.server.answer = [](std::string_view) { return reply{.bytes = {}, .after = then::mute}; };
   for (int i = 0; i < 20; ++i) rig.begin(did_of(i));
   REQUIRE(rig.asked(2));
-  CHECK(rig.who.under_way() == 20);
-  rig.who.close();
+  CHECK(rig.under_test.under_way() == 20);
+  rig.under_test.close();
   REQUIRE(rig.ended(20));
   for (const auto& end : rig.ends) CHECK(end.error().code == errc::closed);
   CHECK(rig.failure(alice) == errc::closed);
@@ -347,8 +347,8 @@ TEST_CASE("identity: a resolver may go while look-ups wait") {
   std::optional<errc> end;
   {
     meters counters;
-    resolver who(io.get_executor(), {.plc_url = server.url()}, counters);
-    asio::co_spawn(io, who.look_up(std::string(alice)),
+    resolver under_test(io.get_executor(), {.plc_url = server.url()}, counters);
+    asio::co_spawn(io, under_test.look_up(std::string(alice)),
                    [&](std::exception_ptr, result<account_identity> r) { end = r.error().code; });
     REQUIRE(comes_true(io, [&] { return server.targets.size() == 1; }));
   }
@@ -395,5 +395,5 @@ TEST_CASE("identity: did:web hosts that are silent don't hold up the directory")
   REQUIRE(rig.ended(10));
   for (const auto& end : rig.ends) CHECK(end.has_value());
   CHECK(silent.targets.size() + another.targets.size() == 1);
-  CHECK(rig.who.last_error().empty());
+  CHECK(rig.under_test.last_error().empty());
 }
