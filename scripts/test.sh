@@ -77,18 +77,26 @@ lint() {
   say "dev: clean"
 }
 
-run_fuzz() {  # run_fuzz SECONDS: each target in turn, starting with its committed seeds
+run_fuzz() {  # run_fuzz SECONDS: each target for that time, as many at once as there are cores, from its committed seeds
   local name names=(test/fuzz/seeds/*)
   names=("${names[@]##*/}")
   build fuzz "${names[@]/#/test/fuzz-}"
-  for name in "${names[@]}"; do
-    say "dev: fuzzing $name for $1 s"
-    mkdir -p "$build_dir/corpus-$name"
-    "$build_dir/test/fuzz-$name" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$build_dir/" \
-      "$build_dir/corpus-$name" "test/fuzz/seeds/$name" 2>"$build_dir/fuzz-$name.log" ||
-      { tail -n 30 "$build_dir/fuzz-$name.log" >&2; die "fuzz target $name found an input; it is in $build_dir"; }
-    grep -E 'number_of_executed_units' "$build_dir/fuzz-$name.log"
-  done
+  say "dev: fuzzing ${#names[@]} targets for $1 s each"
+  export -f fuzz_one say
+  export build_dir
+  printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I{} bash -c 'fuzz_one {} '"$1" ||
+    die "a fuzz target found an input; it is in $build_dir"
+}
+
+fuzz_one() {  # fuzz_one NAME SECONDS
+  mkdir -p "$build_dir/corpus-$1"
+  "$build_dir/test/fuzz-$1" -max_total_time="$2" -print_final_stats=1 -artifact_prefix="$build_dir/$1-" \
+    "$build_dir/corpus-$1" "test/fuzz/seeds/$1" 2>"$build_dir/fuzz-$1.log" || {
+    tail -n 30 "$build_dir/fuzz-$1.log" >&2
+    say "dev: $1 found an input"
+    return 1
+  }
+  say "dev: $1 $(sed -n 's/^stat::number_of_executed_units: *//p' "$build_dir/fuzz-$1.log") inputs, no finding"
 }
 
 # The long forms. Several processes: kills for three minutes, and ten ingesters suspended for a minute each. Then every

@@ -1,6 +1,7 @@
 #include "dial.hpp"
 
 #include "address.hpp"
+#include "library.hpp"
 #include "nkey.hpp"
 #include "recordkv/nats/greeting.hpp"
 #include "trust.hpp"
@@ -93,6 +94,7 @@ natsStatus set_behaviour(natsOptions* o, const nats_config& c, int read_size) {
 }  // namespace
 
 result<options> options_for(const nats_config& config, int read_size) {
+  open_library();
   natsOptions* raw = nullptr;
   if (natsOptions_Create(&raw) != NATS_OK) throw std::bad_alloc();
   options made(raw, &natsOptions_Destroy);

@@ -1,5 +1,6 @@
 #include "recordkv/nats/message.hpp"
 
+#include "library.hpp"
 #include "recordkv/core/parse_number.hpp"
 
 #include <nats/nats.h>
@@ -21,8 +22,7 @@ message& message::operator=(message&& other) noexcept {
 
 message message::make(const std::string& subject, const std::string& reply, std::string_view data,
                       const header_list& headers) {
-  // nats.c's collector frees messages. Normally the first connection starts it; without one it is started here.
-  [[maybe_unused]] static const natsStatus library = nats_Open(-1);
+  open_library();  // nats.c's collector frees messages, also where there was no connection
   natsMsg* raw = nullptr;
   if (natsMsg_Create(&raw, subject.c_str(), reply.empty() ? nullptr : reply.c_str(), data.data(),
                      static_cast<int>(data.size())) != NATS_OK)

@@ -2,9 +2,13 @@
 #include "../support/nats_process.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
 
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <boost/asio/steady_timer.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
+#include <filesystem>
 #include <thread>
 
 using namespace recordkv;
@@ -81,6 +85,19 @@ TEST_CASE("a request is answered, or timed out") {
   REQUIRE(none.has_error());
   CHECK(none.error().code == errc::timed_out);
   CHECK(none.error().text.find("nobody.listens") != std::string::npos);
+}
+
+TEST_CASE("no thread of nats.c preempts the loop, and the loop's own policy stays") {
+  nats_rig rig;
+  REQUIRE(rig.run(rig.nc.request({.subject = "$JS.API.INFO"})).has_value());
+  const auto loop = static_cast<pid_t>(::syscall(SYS_gettid));
+  std::size_t batch = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    const auto id = static_cast<pid_t>(std::stol(thread.path().filename().string()));
+    if (id != loop && sched_getscheduler(id) == SCHED_BATCH) ++batch;
+  }
+  CHECK(batch >= 2);  // among them the thread that frees messages
+  CHECK(sched_getscheduler(loop) == SCHED_OTHER);
 }
 
 TEST_CASE("many requests at once come back in the order asked, whatever order they were answered in") {
