@@ -18,6 +18,7 @@ MAY = {
     "nats": {"core", "pipe"},
     "http": {"core"},
     "identity": {"core", "atproto", "http"},
+    "xrpc": {"core", "http"},
     "firehose": {"core", "atproto", "http"},
     "config": {"core", "atproto", "firehose"},
     "kv": {"core", "pipe", "atproto", "nats"},
@@ -25,8 +26,8 @@ MAY = {
     "stage": {"core", "pipe", "atproto", "nats", "kv", "config"},
     "projection": {"core", "pipe", "atproto", "nats", "kv", "view", "config"},
     "indexer": {"core", "pipe", "atproto", "nats", "kv", "config", "stage"},
-    "stages": {"core", "pipe", "atproto", "identity", "nats", "firehose", "kv", "view", "config", "stage",
-               "projection"},
+    "stages": {"core", "pipe", "atproto", "http", "identity", "xrpc", "nats", "firehose", "kv", "view", "config",
+               "stage", "projection"},
     "cli": {"core", "pipe", "atproto", "http", "identity", "nats", "firehose", "kv", "view", "config", "stage",
             "projection", "stages", "indexer"},
 }

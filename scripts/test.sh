@@ -77,7 +77,7 @@ lint() {
   say "dev: clean"
 }
 
-run_fuzz() {  # run_fuzz SECONDS: each target for that time, as many at once as there are cores, from its committed seeds
+run_fuzz() {  # run_fuzz SECONDS: each target for that time, one on each core, from its committed seeds
   local name names=(test/fuzz/seeds/*)
   names=("${names[@]##*/}")
   build fuzz "${names[@]/#/test/fuzz-}"

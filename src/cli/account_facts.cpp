@@ -37,7 +37,7 @@ task<std::optional<stale_accounts>> count_stale(session s, std::uint64_t max) {
   meters counters;
   stale_accounts stale;
   auto count = [&](std::string_view encoded_did, const nats::message& m) {
-    if (!m.header_value("status").empty()) stale.add(encoded_did, m.header_value("reasons"));
+    if (m.header_value("status") == "desynchronised") stale.add(encoded_did, m.header_value("reasons"));
   };
   auto read = co_await kv::read_states(s.nc, s.names(), s.facts.api_level, counters, kv::state_parts::headers,
                                        std::move(count));

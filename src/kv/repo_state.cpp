@@ -10,6 +10,34 @@
 namespace recordkv::kv {
 namespace json = boost::json;
 
+namespace {
+
+// {"source": ["epoch", number]}
+json::object numbers_to_json(const std::vector<account_number>& numbers) {
+  json::object o;
+  for (const auto& n : numbers) o[n.source] = json::array{n.epoch, n.seq};
+  return o;
+}
+
+std::vector<account_number> numbers_from_json(const json::object& o) {
+  std::vector<account_number> out;
+  for (const auto& [source, value] : o) {
+    const auto* pair = value.if_array();
+    if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_string()) continue;
+    const auto& number = (*pair)[1];
+    const auto seq = number.is_uint64() ? number.get_uint64()
+                                        : static_cast<std::uint64_t>(number.is_int64() ? number.get_int64() : 0);
+    out.push_back({std::string(source), std::string((*pair)[0].get_string()), seq});
+  }
+  return out;
+}
+
+std::int64_t seconds_field(const json::object& o, std::string_view key) {
+  return static_cast<std::int64_t>(unsigned_field(o, key));
+}
+
+}  // namespace
+
 std::string repo_key(std::string_view did, unsigned partitions) {
   return partition_of(did, partitions) + "." + encode_part(did);
 }
@@ -49,6 +77,12 @@ std::string to_json(const repo_state& s) {
   if (!s.handle.empty()) o["handle"] = s.handle;
   if (!s.error.empty()) o["error"] = s.error;
   if (!s.reasons.empty()) o["reasons"] = json::value_from(s.reasons);
+  if (!s.account_seq.empty()) o["account_seq"] = numbers_to_json(s.account_seq);
+  if (s.followed) o["followed"] = true;
+  if (s.tries != 0) o["tries"] = s.tries;
+  if (s.next_try != 0) o["next_try"] = s.next_try;
+  if (s.resynced != 0) o["resynced"] = s.resynced;
+  if (s.removing_since != 0) o["removing_since"] = s.removing_since;
   return json::serialize(o);
 }
 
@@ -73,7 +107,13 @@ result<repo_state> parse_repo_state(std::string_view text) {
                .begun = field("begun"),
                .error = field("error")};
   s.at = unsigned_field(o, "at");
-  s.key_checked = static_cast<std::int64_t>(unsigned_field(o, "key_checked"));
+  s.key_checked = seconds_field(o, "key_checked");
+  if (const auto* numbers = object_field(o, "account_seq")) s.account_seq = numbers_from_json(*numbers);
+  s.followed = flag_field(o, "followed");
+  s.tries = static_cast<unsigned>(unsigned_field(o, "tries"));
+  s.next_try = seconds_field(o, "next_try");
+  s.resynced = seconds_field(o, "resynced");
+  s.removing_since = seconds_field(o, "removing_since");
   s.collections = texts_field(o, "collections");
   s.reasons = texts_field(o, "reasons");
   if (s.did.empty()) return fail(errc::malformed, "an account's state has no did");

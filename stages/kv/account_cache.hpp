@@ -55,7 +55,7 @@ struct account {
   std::list<std::string>::iterator recent;
 
   /// The account has a state: its records are stored from some rev on, or something is known to be missing.
-  bool known() const noexcept { return !newest.rev.empty() || newest.stale(); }
+  bool known() const noexcept { return !newest.rev.empty() || newest.status != "synchronised"; }
   /// Its newest state exists nowhere else, or something waits for it.
   bool in_use() const noexcept { return in_flight > 0 || durable || chosen > 0 || look_ups > 0 || put_back; }
 };

@@ -74,9 +74,10 @@ std::vector<kv::write> repo_states::writes_of(const std::vector<state_port::stor
     kv::write w{
         .key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
     if (s.seq == 0) known_.add(kv::encode_part(s.state.did));
-    if (s.state.stale()) {  // `status` counts stale accounts by these headers
+    if (s.state.status != "synchronised") {  // `status` counts accounts by these headers, and repair finds them
       w.headers.push_back({"status", s.state.status});
       w.headers.push_back({"reasons", fmt::format("{}", fmt::join(s.state.reasons, ","))});
+      if (s.state.next_try != 0) w.headers.push_back({"next", fmt::format("{}", s.state.next_try)});
     }
     out.push_back(std::move(w));
   }

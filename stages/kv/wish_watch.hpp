@@ -1,0 +1,44 @@
+// The wishes of persons for accounts (recordkv/kv/wishes.hpp), as the stage kv of their partition reads them.
+//
+// Owns: the consumer of the keys `want.>`, which wishes are of this process's partitions, and removing those that were
+// fulfilled.
+// Does not know: what a wish changes.
+#pragma once
+
+#include "recordkv/core/event.hpp"
+#include "recordkv/kv/bucket.hpp"
+#include "recordkv/kv/wishes.hpp"
+#include "recordkv/stage.hpp"
+
+#include <functional>
+#include <string>
+
+namespace recordkv::stages {
+
+class wish_watch {
+ public:
+  /// Fulfils a wish, and returns once its first effect is durable in the account's state: a crash after that loses
+  /// nothing. Called for one wish at a time. errc::closed: the stage stops; the wish stays.
+  using fulfil_function = std::function<task<result<void>>(kv::wish)>;
+
+  /// `mine`: whether the account is of this process's partitions.
+  wish_watch(stage_context& ctx, std::function<bool(const std::string& did)> mine, fulfil_function fulfil);
+
+  /// Reads all wishes that exist, and then each new one, until close(). Survives reconnects, and a bucket that is away.
+  /// A key that can't be read is reported once, with what to do, and left alone.
+  task<> run();
+  void close() noexcept;
+
+  /// Wishes that were fulfilled since the start.
+  std::uint64_t fulfilled() const noexcept { return fulfilled_; }
+
+ private:
+  stage_context& ctx_;
+  std::function<bool(const std::string& did)> mine_;
+  fulfil_function fulfil_;
+  std::uint64_t fulfilled_ = 0;
+  bool closed_ = false;
+  event woken_;
+};
+
+}  // namespace recordkv::stages
