@@ -69,6 +69,9 @@ struct config {
     std::string mode = "live";
     std::vector<std::string> dids;
     std::string signal_collection;
+    bool repair = true;
+    std::chrono::milliseconds retry{60'000};
+    std::int64_t memory = 256'000'000;
   } repos;
   struct {
     std::vector<std::string> views{"builtin:*"};

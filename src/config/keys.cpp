@@ -69,7 +69,7 @@ constexpr auto rows = std::to_array<key_row>({
      .remedy = "a store is one stream so far; write kv.streams = 1"},
     {.name = "kv.verify", .at = AT(kv.verify), .choices = "full|none"},
     {.name = "kv.workers", .at = AT(kv.workers), .min = -1, .max = 256},
-    {.name = "kv.on_inactive", .at = AT(kv.on_inactive), .choices = "remove|keep", .is = to_come},
+    {.name = "kv.on_inactive", .at = AT(kv.on_inactive), .choices = "remove|keep"},
     {.name = "kv.max_keys", .at = AT(kv.max_keys)},
     {.name = "kv.assign", .at = AT(kv.assign), .wrong = check_kv_assign},
 
@@ -83,6 +83,9 @@ constexpr auto rows = std::to_array<key_row>({
      .remedy = R"(backfill is still to come; write repos.mode = "live")"},
     {.name = "repos.dids", .at = AT(repos.dids), .is = to_come, .wrong = check_dids},
     {.name = "repos.signal_collection", .at = AT(repos.signal_collection), .is = to_come},
+    {.name = "repos.repair", .at = AT(repos.repair)},
+    {.name = "repos.retry", .at = AT(repos.retry), .min = 100, .max = 3'600'000},
+    {.name = "repos.memory", .at = AT(repos.memory), .min = 16'000'000, .bytes = true},
 
     {.name = "index.views", .at = AT(index.views)},
     {.name = "index.database", .at = AT(index.database), .wrong = check_database},

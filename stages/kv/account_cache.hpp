@@ -4,6 +4,7 @@
 // Does not know: NATS (repo_states.hpp), and what an event changes in a state.
 #pragma once
 
+#include "commit_journal.hpp"
 #include "recordkv/atproto/signature.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
@@ -41,13 +42,16 @@ struct account {
   kv::repo_state newest;  ///< after the last event that was applied
   /// What is to be written: the state after the last event whose puts are durable (X9). Null: nothing is to be written.
   std::unique_ptr<kv::repo_state> durable;
-  std::uint64_t seq = 0;                   ///< sequence of its key in bucket `repo`
-  std::size_t in_flight = 0;               ///< applied events whose puts are not durable yet
-  std::size_t chosen = 0;                  ///< events that were taken from account_order, and are not applied yet
-  std::size_t look_ups = 0;                ///< look-ups of its identity that are under way or waiting
-  std::uint64_t announced = 0;             ///< #identity events up to this number share a look-up that was started
-  bool put_back = false;                   ///< an event of it went back into account_order, and will be taken again
-  std::optional<atproto::public_key> key;  ///< newest.key, parsed
+  std::uint64_t seq = 0;        ///< sequence of its key in bucket `repo`
+  std::size_t in_flight = 0;    ///< applied events whose puts are not durable yet
+  std::size_t chosen = 0;       ///< events that were taken from account_order, and are not applied yet
+  std::size_t look_ups = 0;     ///< look-ups of its identity that are under way or waiting
+  std::uint64_t announced = 0;  ///< #identity events up to this number share a look-up that was started
+  bool put_back = false;        ///< an event of it went back into account_order, and will be taken again
+  std::size_t pins = 0;         ///< repairs that work on it (account_holds.hpp)
+  enum class hold { none, wanted, held } held = hold::none;  ///< whether its events wait for a repair
+  std::unique_ptr<commit_journal> journal;  ///< of what is applied while its repo is being fetched; null: it is not
+  std::optional<atproto::public_key> key;   ///< newest.key, parsed
   bool key_unsaved = false;  ///< a look-up has changed the key since the state was last handed to the settlement
   /// Why the last look-up failed, in one word. Cleared once an event is given up for it.
   std::string_view look_up_failure;
@@ -57,7 +61,9 @@ struct account {
   /// The account has a state: its records are stored from some rev on, or something is known to be missing.
   bool known() const noexcept { return !newest.rev.empty() || newest.status != "synchronised"; }
   /// Its newest state exists nowhere else, or something waits for it.
-  bool in_use() const noexcept { return in_flight > 0 || durable || chosen > 0 || look_ups > 0 || put_back; }
+  bool in_use() const noexcept {
+    return in_flight > 0 || durable || chosen > 0 || look_ups > 0 || put_back || pins > 0;
+  }
 };
 
 /// Stores the key in the account, as text and parsed. False: the text is no key, and the account is unchanged.

@@ -30,6 +30,9 @@ class account_order {
   /// the account were popped, pass them to hold() next, in their order, before any pop(), release() or suspension.
   void hold(kv_event first);
 
+  /// Holds an account of which no event was popped and not yet applied.
+  void hold_account(const std::string& account) { held_.try_emplace(account); }
+
   /// Puts the account's events back at the front of the queue, in their order.
   void release(const std::string& account);
 

@@ -11,8 +11,15 @@ namespace recordkv::stages {
 using atproto::event_kind;
 using atproto::verdict;
 
-applier::applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters)
-    : out_(out), accounts_(accounts), settles_(settles), rules_(std::move(rules)), counters_(counters) {}
+applier::applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules,
+                 std::function<void(const account&)> changed, meters& counters)
+    : out_(out),
+      accounts_(accounts),
+      settles_(settles),
+      rules_(std::move(rules)),
+      changed_(std::move(changed)),
+      counters_(counters),
+      writer_(out, rules_.bucket, rules_.partitions, counters) {}
 
 // True: the event comes from a firehose, and signatures are checked. An unreadable frame, a late #account or a rev from
 // the future then does not mark the account, because none of them carries a verified signature.
@@ -27,7 +34,7 @@ bool applier::needs_verdict(const account& a, const kv_event& e) const {
 std::string_view applier::without_effect(const account& a, const kv_event& e) const {
   const auto& what = e.what;
   const bool commit = what.kind == event_kind::commit;
-  if (inactive(a.newest) && strict(e)) return "inactive";
+  if (is_away(a.newest) && (strict(e) || !inactive(a.newest))) return "inactive";
   if (commit ? is_repetition(a, what) && !lost_by_lateness(a, e) : what.rev <= a.newest.rev) return "older";
   if (!commit && !a.known()) return "not_begun";
   if (commit && a.newest.rev.empty() &&
@@ -62,6 +69,16 @@ void applier::dismiss(kv_event e, std::string_view why) {
   skip_event(std::move(e), why, std::move(text));
 }
 
+namespace {
+
+commit_journal::commit journal_entry(const atproto::repo_event& e) {
+  commit_journal::commit out{.rev = e.rev, .data = e.data, .prev_data = e.prev_data, .paths = {}};
+  for (const auto& c : e.changes) out.paths.push_back(c.collection + "/" + c.rkey);
+  return out;
+}
+
+}  // namespace
+
 task<result<void>> applier::apply_commit(kv_event e) {
   account& a = accounts_.use(e.what.did);
   if (const auto why = without_effect(a, e); !why.empty()) {
@@ -78,9 +95,10 @@ task<result<void>> applier::apply_commit(kv_event e) {
     co_return result<void>{};
   }
   if (const auto why = broken_chain(a, e.what); !why.empty())
-    desynchronise(a, e.from, why, "a commit is missing before rev " + e.what.rev);
+    desynchronise(a, e, why, "a commit is missing before rev " + e.what.rev);
   auto last = co_await apply_changes(a, e);
   if (!last) co_return last.error();
+  if (a.journal) a.journal->add(journal_entry(e.what));
   note_progress(a, e);
   counters_.add("commits");
   settles_.add(*last ? **last : out_.skip(), std::move(e), &a);
@@ -112,7 +130,7 @@ void applier::note_verdict(account& a, const kv_event& e) {
   counters_.add("verdicts", atproto::name(e.worth));
   s.seen = std::max(s.seen, e.what.rev);
   if (!s.rev.empty() && !s.verified && !marked(s, "unverified"))
-    mark(a, "unverified", fmt::format("its records up to rev {} were stored without verification", s.rev));
+    mark(a, e.what.rev, "unverified", fmt::format("its records up to rev {} were stored without verification", s.rev));
 }
 
 void applier::note_progress(account& a, kv_event& e) {

@@ -8,6 +8,7 @@
 
 #include "account_cache.hpp"
 #include "kv_event.hpp"
+#include "record_writer.hpp"
 #include "recordkv/core/meter.hpp"
 #include "recordkv/core/rate_limited.hpp"
 #include "settle.hpp"
@@ -27,12 +28,16 @@ struct apply_rules {
   std::vector<std::string> collections{"*"};
   std::string filter;   ///< hash of collections, kept in each state
   bool verify = false;  ///< a commit or #sync of a firehose has no effect before its signature was checked
+  /// Accounts are repaired: #account is believed once the account's PDS confirms it (X11, X15).
+  bool repairs = false;
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 };
 
 class applier {
  public:
-  applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules, meters& counters);
+  /// `changed` is called when an account may need a repair.
+  applier(nats::outbox& out, account_cache& accounts, settlement& settles, apply_rules rules,
+          std::function<void(const account&)> changed, meters& counters);
 
   /// Whether the event is a commit or #sync with a proof, and its effect depends on its signature. The cheap checks
   /// come first and need no signature: inactive account, repetition, not begun, no wanted collection, future rev.
@@ -66,10 +71,11 @@ class applier {
   task<result<std::optional<nats::ordinal>>> apply_change(account& a, const kv_event& e,
                                                           const atproto::record_change& c);
   task<result<nats::ordinal>> write_record(account& a, const kv_event& e, const atproto::record_change& c);
-  task<result<nats::ordinal>> erase_record(const atproto::repo_event& e, const atproto::record_change& c);
 
   void apply_sync(kv_event e);
+  void advance(account& a, const atproto::repo_event& e);
   void apply_account(kv_event e);
+  void apply_account_to_confirm(kv_event e, account& a);
   void apply_identity(kv_event e);
   void apply_notice(kv_event e);
 
@@ -79,17 +85,18 @@ class applier {
   void count_undecoded(const kv_event& e);
   void count_skipped(const kv_event& e, std::string_view reason, std::string_view detail);
   void tell_skipped(const kv_event& e, const std::string& host, std::string_view reason);
-  void desynchronise(account& a, const event_handle& from, std::string_view reason, const std::string& why);
-  void mark(account& a, std::string_view reason, std::string why);
+  void desynchronise(account& a, const kv_event& e, std::string_view reason, const std::string& why);
+  void mark(account& a, std::string_view rev, std::string_view reason, std::string why);
 
   bool wants(const std::string& collection) const;
-  bool note_collection(account& a, const std::string& collection);
 
   nats::outbox& out_;
   account_cache& accounts_;
   settlement& settles_;
   apply_rules rules_;
+  std::function<void(const account&)> changed_;
   meters& counters_;
+  record_writer writer_;
   std::uint64_t desynchronised_ = 0;
   rate_limited told_;
 };

@@ -39,12 +39,18 @@ void applier::apply_sync(kv_event e) {
   if (strict(e) && !has_verdict(e)) return drop(std::move(e), "invalid");
   if (has_verdict(e)) note_verdict(a, e);
   if (e.worth == verdict::discontinuity)
-    desynchronise(a, e.from, e.what.proof->flaw, detail_of("sync", e.what));
+    desynchronise(a, e, e.what.proof->flaw, detail_of("sync", e.what));
   else if (same)
-    a.newest.rev = e.what.rev;
+    advance(a, e.what);
   else
-    desynchronise(a, e.from, "sync", detail_of("sync", e.what));
+    desynchronise(a, e, "sync", detail_of("sync", e.what));
   settles_.add(out_.skip(), std::move(e), &a);
+}
+
+// The account has made commits that lead back to the same tree.
+void applier::advance(account& a, const repo_event& e) {
+  if (a.journal) a.journal->add({.rev = e.rev, .data = e.data, .prev_data = e.data, .paths = {}});
+  a.newest.rev = e.rev;
 }
 
 void applier::apply_account(kv_event e) {
@@ -54,11 +60,37 @@ void applier::apply_account(kv_event e) {
   if (came_late(e.from))  // a newer #account may have come before it
     return strict(e) ? drop(std::move(e), "late")
                      : skip_event(std::move(e), "late", "#account came after newer events");
+  if (rules_.repairs && strict(e)) return apply_account_to_confirm(std::move(e), a);
   const bool was_inactive = inactive(a.newest);
   a.newest.upstream_status = e.what.active ? "" : e.what.status.empty() ? "inactive" : e.what.status;
   if (strict(e) && was_inactive && !inactive(a.newest))
-    desynchronise(a, e.from, "reactivated", "commits of the time when it was inactive are missing");
-  if (!strict(e) && !e.what.active) desynchronise(a, e.from, "account", detail_of("account", e.what));
+    desynchronise(a, e, "reactivated", "commits of the time when it was inactive are missing");
+  if (!strict(e) && !e.what.active) desynchronise(a, e, "account", detail_of("account", e.what));
+  settles_.add(out_.skip(), std::move(e), &a);
+}
+
+// The account's PDS is asked before records go (X11, X15). Until it has answered, commits have no effect. Should it say
+// that the account is active, the account is fetched anew, which brings them.
+void applier::apply_account_to_confirm(kv_event e, account& a) {
+  auto& s = a.newest;
+  if (!note_account_number(s, e.from)) return ignore(std::move(e), "older");
+  const auto before = s.upstream_status;
+  const bool was_away = is_away(s);
+  s.upstream_status = !e.what.status.empty() ? e.what.status : e.what.active ? "" : "inactive";
+  if (e.what.active && inactive(s)) s.upstream_status.clear();  // active, for whatever reason
+  if (s.upstream_status != before && s.status != "removed") {   // else a person has removed it
+    s.tries = 0;
+    s.next_try = 0;
+    if (was_away && !inactive(s)) {
+      s.status = "synchronised";
+      desynchronise(a, e, "reactivated", "commits of the time when it was inactive are missing");
+    } else if (s.upstream_status == "deleted" && s.status != "deleted") {
+      s.status = "removing";
+      s.removing_since = std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
+    }
+    if (a.journal) a.journal->need({});
+    changed_(a);
+  }
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
@@ -86,7 +118,7 @@ void applier::apply_notice(kv_event e) {
     return settles_.add(out_.skip(), std::move(e), nullptr);
   }
   account& a = accounts_.use(e.what.did);
-  desynchronise(a, e.from, reason, detail_of(word, e.what));
+  desynchronise(a, e, reason, detail_of(word, e.what));
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
@@ -108,7 +140,7 @@ void applier::give_up(kv_event e, std::string_view failure) {
   counters_.add("skipped", failure);
   account& a = accounts_.use(e.what.did);
   if (!a.known()) return settles_.add(out_.skip(), std::move(e), nullptr);
-  mark(a, failure, fmt::format("rev {} is not verified: {}", e.what.rev, text_of_failure(failure)));
+  mark(a, e.what.rev, failure, fmt::format("rev {} is not verified: {}", e.what.rev, text_of_failure(failure)));
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
@@ -116,7 +148,7 @@ void applier::give_up(kv_event e, std::string_view failure) {
 void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
   counters_.add("skipped", reason);
   account& a = accounts_.use(e.what.did);
-  desynchronise(a, e.from, reason, why);
+  desynchronise(a, e, reason, why);
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
@@ -144,15 +176,20 @@ void applier::tell_skipped(const kv_event& e, const std::string& host, std::stri
               e.what.did.empty() ? "unknown" : e.what.did);
 }
 
-void applier::desynchronise(account& a, const event_handle& from, std::string_view reason, const std::string& why) {
-  const auto host = host_of(from);
+void applier::desynchronise(account& a, const kv_event& e, std::string_view reason, const std::string& why) {
+  const auto host = host_of(e.from);
   counters_.add_of_host("account_faults", host, reason);
-  mark(a, reason, fmt::format("{} (from {})", why, host));
+  mark(a, e.what.rev, reason, fmt::format("{} (from {})", why, host));
 }
 
-void applier::mark(account& a, std::string_view reason, std::string why) {
+// `rev`: everything that is missing is of this rev or an earlier one; empty: not known.
+void applier::mark(account& a, std::string_view rev, std::string_view reason, std::string why) {
+  const auto& status = a.newest.status;
+  if (status != "synchronised" && status != "desynchronised") return;  // its records are gone, or will be
+  if (a.journal) a.journal->need(rev);
   if (!a.newest.stale()) ++desynchronised_;
   a.newest.desynchronise(reason, std::move(why));
+  changed_(a);
 }
 
 }  // namespace recordkv::stages

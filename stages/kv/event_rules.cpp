@@ -1,5 +1,6 @@
 #include "event_rules.hpp"
 
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 #include <algorithm>
@@ -39,5 +40,47 @@ bool inactive(const kv::repo_state& s) {
 bool marked(const kv::repo_state& s, std::string_view reason) {
   return std::ranges::find(s.reasons, reason) != s.reasons.end();
 }
+
+bool note_collection(kv::repo_state& s, const std::string& collection) {
+  // An account has a few dozen collections. Without a bound, the list could make the account's state too large for a
+  // NATS message.
+  constexpr std::size_t max_collection_bytes = std::size_t{16} << 10;
+  std::size_t bytes = collection.size();
+  for (const auto& c : s.collections) {
+    if (c == collection) return true;
+    bytes += c.size();
+  }
+  if (bytes > max_collection_bytes) return false;
+  s.collections.push_back(collection);
+  return true;
+}
+
+bool note_account_number(kv::repo_state& s, const event_handle& from) {
+  constexpr std::size_t max_sources = 4;
+  const auto source = from.header("source");
+  const auto seq = parse_number<std::uint64_t>(from.header("seq"));
+  if (source.empty() || !seq) return true;
+  kv::account_number now{.source = std::string(source), .epoch = std::string(from.header("epoch")), .seq = *seq};
+  const auto known = std::ranges::find(s.account_seq, now.source, &kv::account_number::source);
+  if (known == s.account_seq.end()) {
+    if (s.account_seq.size() == max_sources) s.account_seq.erase(s.account_seq.begin());
+    s.account_seq.push_back(std::move(now));
+    return true;
+  }
+  if (known->epoch == now.epoch && known->seq >= now.seq) return false;
+  *known = std::move(now);
+  return true;
+}
+
+bool is_away(const kv::repo_state& s) {
+  return inactive(s) || s.status == "inactive" || s.status == "removing" || s.status == "deleted" ||
+         s.status == "removed";
+}
+
+bool is_unconfirmed(const kv::repo_state& s) {
+  return s.status == "removing" || (inactive(s) && (s.status == "synchronised" || s.status == "desynchronised"));
+}
+
+bool is_to_be_cleared(const kv::repo_state& s) { return s.status == "removed" && !s.reasons.empty(); }
 
 }  // namespace recordkv::stages

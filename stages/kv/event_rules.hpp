@@ -38,4 +38,18 @@ bool inactive(const kv::repo_state& s);
 /// The account has been marked for this reason.
 bool marked(const kv::repo_state& s, std::string_view reason);
 
+/// Adds the collection to those in which the account has, or once had, records. False: the list is full.
+bool note_collection(kv::repo_state& s, const std::string& collection);
+
+/// Notes the number of an #account in the state. False: the state has this number already, or a greater one (X11). A
+/// source without numbers, or with another epoch, is believed.
+bool note_account_number(kv::repo_state& s, const event_handle& from);
+
+/// The account's events have no effect: it is inactive, is being removed, or was removed.
+bool is_away(const kv::repo_state& s);
+/// #account said that it is inactive or deleted, and its PDS has not confirmed that yet.
+bool is_unconfirmed(const kv::repo_state& s);
+/// A person has removed the account, and its keys are still there.
+bool is_to_be_cleared(const kv::repo_state& s);
+
 }  // namespace recordkv::stages

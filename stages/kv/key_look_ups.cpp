@@ -4,9 +4,8 @@
 #include <utility>
 
 namespace recordkv::stages {
-namespace {
 
-std::string_view word_for(const error& e) {
+std::string_view word_of_look_up(const error& e) noexcept {
   switch (e.code) {
     case errc::not_found: return "did_not_found";
     case errc::malformed: return "did_document";
@@ -14,7 +13,12 @@ std::string_view word_for(const error& e) {
   }
 }
 
-}  // namespace
+void keep_identity(account& a, const identity::account_identity& found, std::int64_t now) {
+  a.newest.pds = found.pds;
+  a.newest.handle = found.handle;
+  a.newest.key_checked = now;
+  a.look_up_failure = {};
+}
 
 std::string_view name(look_up_cause c) noexcept {
   constexpr std::array<std::string_view, 4> words{"no_key", "identity_event", "bad_signature", "old_key"};
@@ -85,25 +89,19 @@ task<bool> key_look_ups::look_up(account& a, look_up_cause cause) {
   if (closed_) co_return false;
   if (found && !set_key(a, found->key)) found = fail(errc::malformed, "no_key");
   if (found) {
-    keep(a, *found);
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
+    keep_identity(a, *found, now);
     co_return true;
   }
-  counters_.add("key_look_ups_failed", word_for(found.error()));
+  counters_.add("key_look_ups_failed", word_of_look_up(found.error()));
   if (cause == look_up_cause::no_key || cause == look_up_cause::bad_signature)
-    a.look_up_failure = word_for(found.error());
+    a.look_up_failure = word_of_look_up(found.error());
   co_return true;
 }
 
 task<result<identity::account_identity>> key_look_ups::ask(const account& a, look_up_cause cause) {
   counters_.add("key_look_ups", name(cause));
   co_return co_await port_.look_up(a.newest.did);
-}
-
-void key_look_ups::keep(account& a, const identity::account_identity& found) const {
-  a.newest.pds = found.pds;
-  a.newest.handle = found.handle;
-  a.newest.key_checked = std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
-  a.look_up_failure = {};
 }
 
 }  // namespace recordkv::stages

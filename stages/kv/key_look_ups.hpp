@@ -30,6 +30,11 @@ struct identity_port {
   std::function<std::string()> last_error;
 };
 
+/// Why a look-up failed, in one word: "did_not_found", "did_document", "identity".
+std::string_view word_of_look_up(const error& e) noexcept;
+/// Stores PDS and handle in the account, and that its identity is right at this time (seconds since 1970).
+void keep_identity(account& a, const identity::account_identity& found, std::int64_t now);
+
 struct look_up_rules {
   std::size_t at_once = 64;                              ///< look-ups under way; more wait in a queue
   std::chrono::milliseconds confirm_after{2'000};        ///< ask again after this: the directory may lag
@@ -74,7 +79,6 @@ class key_look_ups {
   task<> work();
   task<bool> look_up(account& a, look_up_cause cause);
   task<result<identity::account_identity>> ask(const account& a, look_up_cause cause);
-  void keep(account& a, const identity::account_identity& found) const;
 
   identity_port port_;
   look_up_rules rules_;

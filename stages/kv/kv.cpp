@@ -9,6 +9,7 @@
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/identity/resolver.hpp"
+#include "recordkv/kv/account_keys.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/publisher.hpp"
@@ -16,8 +17,10 @@
 #include "recordkv/stage/buffer_stream.hpp"
 #include "recordkv/stage/lifecycle.hpp"
 #include "recordkv/stage/partition_assignment.hpp"
+#include "recordkv/xrpc/pds_client.hpp"
 #include "repo_states.hpp"
 #include "store_watch.hpp"
+#include "wish_watch.hpp"
 #include "worker_pool.hpp"
 
 #include <boost/json.hpp>
@@ -48,9 +51,13 @@ class kv_stage final : public stage {
         states_(life_),
         inbox_(ctx_.nc, consumer(), stats_.counted, ctx_.facts.api_level),
         outbox_(ctx_.nc, store_writer(), stats_.counted),
-        pool_(verifies() ? worker_count(ctx_.cfg.kv.workers) : 0),
-        pipeline_(inbox_, outbox_, states_.port(), decoder(), rules(), verification_by_resolver(),
+        pool_(worker_count(ctx_.cfg.kv.workers)),
+        repo_bytes_(static_cast<std::size_t>(ctx_.cfg.repos.memory)),
+        pipeline_(inbox_, outbox_, states_.port(), decoder(), rules(), verification_by_resolver(), repair_by_fetching(),
                   {.gather = gather_states}, stats_.counted),
+        wishes_(
+            ctx_, [this](const std::string& did) { return is_assigned(did); },
+            [this](kv::wish w) { return pipeline_.fulfil(std::move(w)); }),
         store_(ctx_) {}
 
   std::string_view name() const override { return "kv"; }
@@ -125,7 +132,51 @@ class kv_stage final : public stage {
             .bucket = c.kv.bucket,
             .collections = c.source.collections,
             .filter = filter_hash(c.source.collections),
-            .verify = verifies()};
+            .verify = verifies(),
+            .repairs = c.repos.repair};
+  }
+
+  repair repair_by_fetching() {
+    const auto& c = ctx_.cfg;
+    if (!c.repos.repair) return {};
+    const bool every_account = verifies() && firehose::source_kind_named(c.source.kind).signed_commits;
+    return {.port = {
+                .get_repo = [this](std::string pds,
+                                   std::string did) { return pds_->get_repo(std::move(pds), std::move(did)); },
+                .get_status = [this](std::string pds,
+                                     std::string did) { return pds_->get_repo_status(std::move(pds), std::move(did)); },
+                .keys = [this](std::string did,
+                               std::vector<std::string> in) { return keys_of(std::move(did), std::move(in)); },
+                .close =
+                    [this] {
+                      if (pds_) pds_->close();
+                    }},
+            .rules = {.every_account = every_account,
+                      .remove_inactive = c.kv.on_inactive == "remove",
+                      .collections = c.source.collections,
+                      .filter = filter_hash(c.source.collections),
+                      .first_retry = c.repos.retry,
+                      .between = c.repos.retry}};
+  }
+
+  // If other programs write into the store, an account may have keys in collections that its state does not name.
+  task<result<std::vector<kv::stored_key>>> keys_of(std::string did, std::vector<std::string> collections) {
+    auto meta = co_await kv::read_meta(ctx_.nc, ctx_.names());
+    if (!meta) co_return meta.error();
+    const auto& made = meta->made;
+    const bool ours = !meta->put_used && std::ranges::find(made, ctx_.names().store()) != made.end();
+    if (ours && collections.empty()) co_return std::vector<kv::stored_key>{};
+    if (!ours) collections.clear();
+    auto go_on = [this] { return !settled_ && !life_.lost(); };
+    co_return co_await kv::read_account_keys(ctx_.nc, ctx_.names(), ctx_.facts.api_level, stats_.counted,
+                                             std::move(did), ctx_.cfg.kv.partitions, std::move(collections),
+                                             std::move(go_on));
+  }
+
+  bool is_assigned(const std::string& did) const {
+    const auto& labels = spec_.assigned->labels();
+    return spec_.assigned->all() ||
+           std::ranges::find(labels, kv::partition_of(did, ctx_.cfg.kv.partitions)) != labels.end();
   }
 
   bool verifies() const { return ctx_.cfg.kv.verify == "full"; }
@@ -145,13 +196,16 @@ class kv_stage final : public stage {
     return {.pool = &pool_, .verify = atproto::verify, .identity = std::move(directory)};
   }
 
-  void start_verification(asio::any_io_executor loop) {
+  void start_requests(asio::any_io_executor loop) {
     const auto& c = ctx_.cfg;
-    if (!verifies()) return;
+    pds_ = std::make_unique<xrpc::pds_client>(
+        loop, xrpc::pds_options{.allow_private_hosts = c.identity.allow_private_hosts, .max_repo = repo_bytes_.total()},
+        repo_bytes_, stats_.counted);
     identity::resolver_options options;
     options.plc_url = c.identity.plc_url;
     options.allow_private_hosts = c.identity.allow_private_hosts;
     resolver_ = std::make_unique<identity::resolver>(std::move(loop), std::move(options), stats_.counted);
+    if (!verifies()) return;
     if (const auto& kind = firehose::source_kind_named(c.source.kind); kind.signed_commits)
       log::info("kv", "every commit is verified, on {} thread{}", pool_.workers(), pool_.workers() == 1 ? "" : "s");
     else
@@ -163,14 +217,18 @@ class kv_stage final : public stage {
     if (auto attached = co_await life_.while_starting([this] { return attach(); }); !attached) co_return attached;
     stats_.running = true;
     result<void> taken, settled;
-    start_verification(co_await asio::this_coro::executor);
+    start_requests(co_await asio::this_coro::executor);
     nursery parts(co_await asio::this_coro::executor);
     outbox_.start(children);
     parts.spawn(take(taken));
     parts.spawn(settle(settled));
     parts.spawn(watch_progress());
     parts.spawn(watch_consumer());
-    parts.spawn(states_.learn_known_accounts([this] { return !settled_; }));
+    parts.spawn(states_.learn_known_accounts([this] { return !settled_; },
+                                             [this](const std::string& did, std::int64_t next_try) {
+                                               if (is_assigned(did)) pipeline_.consider_stored(did, next_try);
+                                             }));
+    if (ctx_.cfg.repos.repair) parts.spawn(wishes_.run());
     store_.start(parts);
     co_await parts.join();
     outbox_.close();
@@ -191,6 +249,7 @@ class kv_stage final : public stage {
     if (ended.has_error()) stop_at_once();  // take() may be waiting in the outbox
     inbox_.close();
     settled_ = true;
+    wishes_.close();
     store_.close();
     done_.notify();
   }
@@ -255,6 +314,8 @@ class kv_stage final : public stage {
     report["verify"] = ctx_.cfg.kv.verify;
     report["workers"] = pool_.workers();
     if (const auto known = states_.known()) report["accounts"] = *known;
+    report["repairs_waiting"] = pipeline_.repairs_waiting();
+    report["repairs_under_way"] = pipeline_.repairs_under_way();
     store_.growth().describe(report);
   }
 
@@ -266,8 +327,11 @@ class kv_stage final : public stage {
   nats::pull_consumer inbox_;
   nats::publisher outbox_;
   worker_pool pool_;
-  std::unique_ptr<identity::resolver> resolver_;  // made once the loop is known
+  xrpc::byte_budget repo_bytes_;
+  std::unique_ptr<identity::resolver> resolver_;  // these two are made once the loop is known
+  std::unique_ptr<xrpc::pds_client> pds_;
   kv_pipeline pipeline_;
+  wish_watch wishes_;
   store_watch store_;
   std::string stall_reason_;
   nats::ordinal last_floor_ = 0;

@@ -14,17 +14,31 @@ constexpr std::size_t events_in_chunk = 128;
 }  // namespace
 
 kv_pipeline::kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode,
-                         apply_rules rules, verification verify, pipeline_limits limits, meters& counters)
+                         apply_rules rules, verification verify, repair repaired, pipeline_limits limits,
+                         meters& counters)
     : in_(in),
+      out_(out),
       decode_(std::move(decode)),
       limits_(limits),
       verifying_(rules.verify),
       verify_(std::move(verify)),
       accounts_(limits.cached_accounts),
       settles_(in, out, states, limits.gather, limits.unsettled_events, counters),
-      apply_(out, accounts_, settles_, std::move(rules), counters),
+      apply_(
+          out, accounts_, settles_, rules,
+          [this](const account& a) {
+            if (repairs_) repairs_->consider(a);
+          },
+          counters),
       loads_(states.load, accounts_, [this](const std::string& did) { release(did); }),
-      keys_(verify_.identity, verify_.look_ups, [this](const std::string& did) { release(did); }, counters) {}
+      keys_(
+          verify_.identity, verify_.look_ups, [this](const std::string& did) { release(did); }, counters),
+      holds_(accounts_, order_, loads_, settles_, [this] { changed_.notify(); }) {
+  if (!repaired.port.get_repo) return;
+  record_writer writer(out, rules.bucket, rules.partitions, counters);
+  repairs_.emplace(holds_, settles_, std::move(writer), *verify_.pool, verify_.identity, std::move(repaired.port),
+                   std::move(repaired.rules), counters);
+}
 
 std::optional<settlement::clock::time_point> kv_pipeline::oldest() const noexcept {
   const auto applied = settles_.oldest();
@@ -42,6 +56,7 @@ bool kv_pipeline::full() const noexcept {
 
 void kv_pipeline::release(const std::string& did) {
   order_.release(did);
+  holds_.moved();
   changed_.notify();
 }
 
@@ -74,6 +89,8 @@ task<> kv_pipeline::take_messages(result<void>& ended) {
 
 task<> kv_pipeline::apply_events(result<void>& ended) {
   nursery waits(co_await asio::this_coro::executor);
+  children_ = &waits;
+  if (repairs_) waits.spawn(repairs_->run(waits));
   for (;;) {
     ended = co_await apply_ready(waits);
     // At the end, events that still wait for a key stay unacknowledged: a directory that is down must not delay it.
@@ -82,12 +99,15 @@ task<> kv_pipeline::apply_events(result<void>& ended) {
   }
   taking_ = false;
   keys_.close();
+  holds_.close();
+  if (repairs_) repairs_->close();
   if (ended) {
     settles_.finish();
   } else {  // the outbox has failed, so no further message is taken
     in_.close();
     settles_.progress().notify();
   }
+  children_ = nullptr;
   co_await waits.join();
 }
 
@@ -97,7 +117,9 @@ task<result<void>> kv_pipeline::apply_ready(nursery& waits) {
     auto events = choose(waits);
     if (events.empty()) break;
     if (verifying_) co_await check_signatures(*verify_.pool, verify_.verify, events);
-    if (auto applied = co_await apply_chunk(events, waits); !applied) co_return applied;
+    auto applied = co_await apply_chunk(events, waits);
+    holds_.moved();
+    if (!applied) co_return applied;
   }
   co_return result<void>{};
 }
@@ -120,10 +142,23 @@ kv_pipeline::chunk kv_pipeline::choose(nursery& waits) {
   return events;
 }
 
+// Whether this event and those after it wait until the account is repaired. No event of the account is chosen then.
+bool kv_pipeline::held_for_repair(account& a) {
+  if (a.held != account::hold::wanted || a.chosen > 0) return false;
+  a.held = account::hold::held;
+  a.put_back = false;
+  holds_.moved();
+  return true;
+}
+
 void kv_pipeline::choose_one(kv_event e, chunk& into, nursery& waits) {
   const auto& did = e.what.did;
   if (!did.empty() && !accounts_.contains(did)) {
     loads_.want(did);
+    order_.hold(std::move(e));
+    return;
+  }
+  if (!did.empty() && held_for_repair(accounts_.use(did))) {
     order_.hold(std::move(e));
     return;
   }
@@ -151,6 +186,46 @@ task<result<void>> kv_pipeline::apply_chunk(chunk& events, nursery& waits) {
   co_return result<void>{};
 }
 
+void kv_pipeline::consider_stored(const std::string& did, std::int64_t next_try) {
+  if (repairs_) repairs_->consider_stored(did, next_try);
+}
+
+task<result<void>> kv_pipeline::fulfil(kv::wish w) {
+  if (!repairs_) co_return fail(errc::unsupported, "accounts are not repaired (repos.repair = false)");
+  const auto closed = [] { return fail(errc::closed, "kv: stopped"); };
+  if (children_ == nullptr) co_return closed();
+  auto* const a = co_await holds_.pin(w.did, *children_);
+  if (a == nullptr) co_return closed();
+  change(*a, w.what);
+  settles_.add_state(out_.skip(), *a);
+  while (taking_ && (a->in_flight > 0 || a->durable)) co_await settles_.progress().wait();
+  const bool durable = a->in_flight == 0 && !a->durable;
+  holds_.unpin(*a);
+  if (!durable) co_return closed();
+  repairs_->consider(*a);
+  co_return result<void>{};
+}
+
+void kv_pipeline::change(account& a, kv::wish_kind wanted) {
+  auto& s = a.newest;
+  if (a.journal) a.journal->need({});
+  s.tries = 0;
+  s.next_try = 0;
+  s.resynced = 0;  // a person need not wait
+  if (wanted == kv::wish_kind::remove) {
+    s.followed = false;
+    s.status = "removed";
+    s.reasons = {"asked"};  // until its keys are gone
+    return;
+  }
+  if (wanted == kv::wish_kind::add) s.followed = true;
+  const bool away = s.status != "synchronised" && s.status != "desynchronised" && s.status != "removed";
+  if (wanted == kv::wish_kind::resync && s.status == "removed") return;  // only `add` brings it back
+  if (away) return;                                                      // its repo can't be fetched
+  s.status = "synchronised";
+  s.desynchronise(wanted == kv::wish_kind::add ? "added" : "asked", "its repo is being fetched");
+}
+
 task<result<void>> kv_pipeline::settle() {
   auto settled = co_await settles_.run();
   if (settled.has_error()) abandon();  // take() may be waiting for room
@@ -163,6 +238,8 @@ void kv_pipeline::abandon() noexcept {
   settles_.abandon();
   loads_.abandon();
   keys_.close();
+  holds_.close();
+  if (repairs_) repairs_->close();
   changed_.notify();
 }
 

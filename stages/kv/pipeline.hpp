@@ -12,12 +12,15 @@
 #pragma once
 
 #include "account_cache.hpp"
+#include "account_holds.hpp"
 #include "account_order.hpp"
 #include "apply.hpp"
 #include "decode.hpp"
 #include "key_look_ups.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/nursery.hpp"
+#include "recordkv/kv/wishes.hpp"
+#include "repairs.hpp"
 #include "settle.hpp"
 #include "signature_checks.hpp"
 #include "state_loads.hpp"
@@ -46,10 +49,16 @@ struct verification {
   look_up_rules look_ups;
 };
 
+/// How accounts are repaired. Without `port.get_repo` they are not.
+struct repair {
+  repair_port port;
+  repair_rules rules;
+};
+
 class kv_pipeline {
  public:
   kv_pipeline(nats::inbox& in, nats::outbox& out, const state_port& states, event_decoder decode, apply_rules rules,
-              verification verify, pipeline_limits limits, meters& counters);
+              verification verify, repair repaired, pipeline_limits limits, meters& counters);
 
   /// Takes messages and applies their events, until the inbox closes. At the end, events that still wait for a key stay
   /// unacknowledged. Run it at the same time as settle(). errc::closed: the inbox or the outbox was closed. Any other
@@ -58,6 +67,12 @@ class kv_pipeline {
   /// Writes states and acknowledges messages, until take() has ended and nothing is left. errc::lease_lost ends it
   /// early.
   task<result<void>> settle();
+  /// An account whose stored state says that it needs a repair, not before `next_try` (seconds since 1970).
+  void consider_stored(const std::string& did, std::int64_t next_try);
+  /// Changes the account's state as the wish says. Returns once the changed state is durable; the repair follows.
+  /// errc::closed: the stage stops. errc::unsupported: accounts are not repaired.
+  task<result<void>> fulfil(kv::wish w);
+
   /// Makes take() and settle() end without waiting for what is not durable. Close the outbox, too: take() may be
   /// waiting in it.
   void abandon() noexcept;
@@ -75,6 +90,9 @@ class kv_pipeline {
   const std::string& last_error() const noexcept;
   /// Why keys can't be looked up now; empty: they can, or no look-up is under way.
   std::string look_up_error() const { return keys_.last_error(); }
+  /// Accounts that are being repaired, and those that are due or will be.
+  std::size_t repairs_under_way() const noexcept { return repairs_ ? repairs_->under_way() : 0; }
+  std::size_t repairs_waiting() const noexcept { return repairs_ ? repairs_->waiting() : 0; }
 
  private:
   using chunk = std::vector<chosen_event>;
@@ -85,6 +103,7 @@ class kv_pipeline {
   task<result<void>> apply_ready(nursery& waits);
   chunk choose(nursery& waits);
   void choose_one(kv_event e, chunk& into, nursery& waits);
+  bool held_for_repair(account& a);
   task<result<void>> apply_chunk(chunk& events, nursery& waits);
   bool judge(chunk& events, std::size_t at, nursery& waits);
   bool judge_signed(chunk& events, std::size_t at, nursery& waits);
@@ -93,8 +112,10 @@ class kv_pipeline {
   bool directory_overwhelmed() const;
   kv_event put_down(chosen_event& c);
   void release(const std::string& did);
+  void change(account& a, kv::wish_kind wanted);
 
   nats::inbox& in_;
+  nats::outbox& out_;
   event_decoder decode_;
   pipeline_limits limits_;
   bool verifying_;
@@ -105,6 +126,9 @@ class kv_pipeline {
   applier apply_;
   state_loads loads_;
   key_look_ups keys_;
+  account_holds holds_;
+  std::optional<repairs> repairs_;
+  nursery* children_ = nullptr;  // while take() runs: for what it starts
   std::size_t popped_ = 0;
   std::size_t chosen_ = 0;  // events that were taken from account_order, and are neither applied nor put back
   std::size_t chosen_bytes_ = 0;

@@ -1,6 +1,8 @@
 #include "repo_states.hpp"
 
+#include "event_rules.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/parse_number.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 #include <numeric>
@@ -9,6 +11,7 @@ namespace recordkv::stages {
 namespace {
 
 constexpr std::chrono::milliseconds retry_pause{200};  // while NATS does not answer
+constexpr auto repair_header = "repair";               // the account needs a repair, not before this time
 
 result<state_port::stored> stored_state(const std::string& did, const kv::entry& e) {
   state_port::stored out{.state = {}, .seq = e.seq};
@@ -21,9 +24,15 @@ result<state_port::stored> stored_state(const std::string& did, const kv::entry&
 
 }  // namespace
 
-task<> repo_states::learn_known_accounts(std::function<bool()> go_on) {
-  auto read = co_await kv::read_known_accounts(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters, known_,
-                                               std::move(go_on));
+task<> repo_states::learn_known_accounts(std::function<bool()> go_on,
+                                         std::function<void(const std::string& did, std::int64_t next_try)> to_repair) {
+  auto show = [this, &to_repair](std::string_view encoded_did, const nats::message& m) {
+    known_.add(encoded_did);
+    const auto next = parse_number<std::uint64_t>(m.header_value(repair_header));
+    if (next) to_repair(kv::decode_part(encoded_did), static_cast<std::int64_t>(*next));
+  };
+  auto read = co_await kv::read_states(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters,
+                                       kv::state_parts::headers, std::move(show), std::move(go_on));
   accounts_known_ = read.has_value();
   if (accounts_known_)
     log::info("kv", "{} account{} a state", known_.size(), known_.size() == 1 ? " has" : "s have");
@@ -77,8 +86,9 @@ std::vector<kv::write> repo_states::writes_of(const std::vector<state_port::stor
     if (s.state.status != "synchronised") {  // `status` counts accounts by these headers, and repair finds them
       w.headers.push_back({"status", s.state.status});
       w.headers.push_back({"reasons", fmt::format("{}", fmt::join(s.state.reasons, ","))});
-      if (s.state.next_try != 0) w.headers.push_back({"next", fmt::format("{}", s.state.next_try)});
     }
+    if (s.state.stale() || is_unconfirmed(s.state) || is_to_be_cleared(s.state))
+      w.headers.push_back({repair_header, fmt::format("{}", s.state.next_try)});
     out.push_back(std::move(w));
   }
   return out;

@@ -36,6 +36,13 @@ void settlement::add(nats::ordinal last, kv_event&& e, account* changed) {
     out_.moved().notify();  // durable already: run() need not wait for the next rise of the floor
 }
 
+void settlement::add_state(nats::ordinal last, account& changed) {
+  ++changed.in_flight;
+  changed.key_unsaved = false;
+  waiting_.push_back({last, std::nullopt, &changed, 0, changed.newest, clock::now()});
+  if (out_.floor() > last) out_.moved().notify();
+}
+
 std::optional<settlement::clock::time_point> settlement::oldest() const noexcept {
   if (settling_ > 0) return settling_since_;
   return waiting_.empty() ? std::nullopt : std::optional(waiting_.front().since);
@@ -61,7 +68,8 @@ settlement::durable_events settlement::take_durable() {
   if (!waiting_.empty()) settling_since_ = waiting_.front().since;
   for (; !waiting_.empty() && waiting_.front().last < floor; waiting_.pop_front()) {
     auto& e = waiting_.front();
-    out.handles.push_back(std::move(e.from));
+    ++out.events;
+    if (e.from) out.handles.push_back(std::move(*e.from));
     out.bytes += e.bytes;
     if (!e.changed) continue;
     --e.changed->in_flight;
@@ -100,12 +108,12 @@ task<result<void>> settlement::write_states() {
 task<result<void>> settlement::run() {
   while (!abandoned_) {
     auto durable = take_durable();
-    if (durable.handles.empty()) {
+    if (durable.events == 0) {
       if (finished_ && waiting_.empty()) break;
       co_await out_.moved().wait_for(max_wait);
       continue;
     }
-    settling_ = durable.handles.size();
+    settling_ = durable.events;
     if (auto written = co_await write_states(); !written) co_return written;
     for (auto& handle : durable.handles) handle.settle(in_);
     settling_ = 0;

@@ -32,6 +32,9 @@ class settlement {
   /// the account whose state changes; null: none.
   void add(nats::ordinal last, kv_event&& e, account* changed);
 
+  /// The account's state has changed without an event. It is written once `last` is durable.
+  void add_state(nats::ordinal last, account& changed);
+
   /// Settles until finish() was called and nothing is left. errc::lease_lost ends it early.
   task<result<void>> run();
 
@@ -52,7 +55,7 @@ class settlement {
  private:
   struct applied {
     nats::ordinal last;
-    event_handle from;
+    std::optional<event_handle> from;  // empty: the state has changed without an event
     account* changed;
     std::size_t bytes;
     kv::repo_state after;
@@ -61,6 +64,7 @@ class settlement {
 
   struct durable_events {
     std::vector<event_handle> handles;
+    std::size_t events = 0;  // changes of a state without an event included
     std::size_t bytes = 0;
   };
   durable_events take_durable();

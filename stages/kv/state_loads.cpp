@@ -45,7 +45,7 @@ std::vector<std::string> state_loads::keep(const std::vector<std::string>& dids,
       continue;
     }
     accounts_.add(dids[i], std::move(*found[i]));
-    --open_;
+    open_.erase(dids[i]);
     loaded_(dids[i]);
   }
   if (const auto n = again.empty() ? 0 : told_.count("states", rate_limited::clock::now()))

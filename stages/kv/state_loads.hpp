@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace recordkv::stages {
@@ -22,17 +23,16 @@ class state_loads {
   state_loads(load_function load, account_cache& accounts, std::function<void(const std::string& did)> loaded)
       : load_(std::move(load)), accounts_(accounts), loaded_(std::move(loaded)) {}
 
-  /// Asks for the account's state. Do not ask again before `loaded` was called for it.
-  void want(std::string did) {
-    ++open_;
-    wanted_.push_back(std::move(did));
+  /// Asks for the account's state, unless it is being read already.
+  void want(const std::string& did) {
+    if (open_.insert(did).second) wanted_.push_back(did);
   }
   std::size_t wanted() const noexcept { return wanted_.size(); }
   /// Reads the wanted states, as one batch.
   void start(nursery& into);
 
   /// No account waits.
-  bool idle() const noexcept { return open_ == 0; }
+  bool idle() const noexcept { return open_.empty(); }
   /// The error of the load that failed last; empty: no load fails now.
   const std::string& last_error() const noexcept { return failed_ > 0 ? error_ : none_; }
   /// Ends all loads. `loaded` is not called any more.
@@ -49,8 +49,8 @@ class state_loads {
   account_cache& accounts_;
   std::function<void(const std::string& did)> loaded_;
   std::vector<std::string> wanted_;
-  std::size_t open_ = 0;  // accounts wanted and not yet loaded
-  int failed_ = 0;        // loads that have failed and are being tried again
+  std::unordered_set<std::string> open_;  // accounts wanted and not yet loaded
+  int failed_ = 0;                        // loads that have failed and are being tried again
   std::string error_;
   const std::string none_;
   rate_limited told_;

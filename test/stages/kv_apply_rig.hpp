@@ -107,7 +107,8 @@ struct kv_rig {
   void start() {
     auto port = states.port();
     if (load) port.load = load;
-    apply = std::make_unique<stages::kv_pipeline>(in, out, std::move(port), decode, rules, verify, limits, counters);
+    apply = std::make_unique<stages::kv_pipeline>(in, out, std::move(port), decode, rules, verify, std::move(repair),
+                                                  limits, counters);
     asio::co_spawn(io, apply->take(), [this](std::exception_ptr e, result<void> r) {
       if (e) std::rethrow_exception(e);
       took = r;
@@ -154,6 +155,7 @@ struct kv_rig {
   decltype(stages::state_port::load) load;  // instead of that of `states`
   stages::event_decoder decode = stages::decode_unverified;
   stages::verification verify;
+  stages::repair repair;
   meters counters;
   words lines;
   journal happened;

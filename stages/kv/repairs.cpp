@@ -1,0 +1,267 @@
+#include "repairs.hpp"
+
+#include "event_rules.hpp"
+#include "host_place.hpp"
+#include "recordkv/core/log.hpp"
+#include "recordkv/core/timestamp.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace recordkv::stages {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t max_queued = 10'000;
+// How long an account waits before it asks again for a place at a host that has none.
+constexpr auto place_pause = 250ms;
+// After a request that failed because of NATS or of this process's own bounds.
+constexpr auto own_pause = 5s;
+// A DID document that is older than this is asked for again before an account is fetched.
+constexpr auto max_identity_age = std::chrono::hours(24);
+
+}  // namespace
+
+repairs::repairs(account_holds& holds, settlement& settles, record_writer writer, worker_pool& pool,
+                 identity_port identity, repair_port port, repair_rules rules, meters& counters)
+    : holds_(holds),
+      settles_(settles),
+      writer_(std::move(writer)),
+      pool_(pool),
+      identity_(std::move(identity)),
+      port_(std::move(port)),
+      rules_(std::move(rules)),
+      counters_(counters),
+      queue_(max_queued),
+      hosts_(rules_.hosts) {}
+
+std::int64_t repairs::seconds_now() const {
+  return std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
+}
+
+bool repairs::needs_repair(const kv::repo_state& s) const {
+  if (is_to_be_cleared(s)) return true;
+  if (!rules_.every_account && !s.followed) return false;
+  return s.stale() || is_unconfirmed(s);
+}
+
+void repairs::consider(const account& a) {
+  const auto& s = a.newest;
+  if (closed_ || !needs_repair(s)) return;
+  auto at = clock::time_point(std::chrono::seconds(s.next_try));
+  if (s.stale() && s.resynced != 0 && !is_unconfirmed(s))
+    at = std::max(at, clock::time_point(std::chrono::seconds(s.resynced)) + rules_.between);
+  queue_.add(s.did, at);
+  woken_.notify();
+}
+
+void repairs::consider_stored(const std::string& did, std::int64_t next_try) {
+  queue_.add(did, clock::time_point(std::chrono::seconds(next_try)));
+  woken_.notify();
+}
+
+task<> repairs::run(nursery& into) {
+  while (!closed_) {
+    while (queue_.under_repair() < rules_.at_once) {
+      auto did = queue_.take(rules_.now());
+      if (!did) break;
+      into.spawn(repair(std::move(*did), into));
+    }
+    const auto next = queue_.next();
+    if (!next || queue_.under_repair() >= rules_.at_once)
+      co_await woken_.wait();
+    else
+      co_await woken_.wait_for(std::clamp<clock::duration>(*next - rules_.now(), 1ms, 1h));
+  }
+}
+
+task<> repairs::repair(std::string did, nursery& into) {
+  if (const auto waits = waits_for_.find(did); waits != waits_for_.end()) {
+    const auto host = waits->second;
+    waits_for_.erase(waits);
+    if (host_place free(hosts_, host, woken_); !free.taken()) {
+      if (waits_for_.size() < max_queued) waits_for_.emplace(did, host);
+      queue_.done(did);
+      queue_.add(did, rules_.now() + place_pause);
+      co_return;
+    }
+  }
+  auto* const a = co_await holds_.pin(did, into);
+  if (a != nullptr) {
+    if (needs_repair(a->newest)) {
+      auto out = co_await attempt(*a);
+      finish(*a, out);
+    }
+    holds_.unpin(*a);
+  }
+  queue_.done(did);
+  woken_.notify();
+}
+
+void repairs::finish(account& a, const outcome& out) {
+  using kind = outcome::kind;
+  a.journal.reset();
+  if (a.held != account::hold::none) holds_.let_go(a);
+  if (closed_ || out.what == kind::stopped) return;
+  if (out.what == kind::later) {
+    counters_.add("repairs", "later");
+    queue_.add(a.newest.did, rules_.now() + out.pause);
+    return;
+  }
+  if (out.what == kind::failed) note_failure(a, out);
+  consider(a);  // it may have been marked anew, or has failed
+}
+
+void repairs::note_failure(account& a, const outcome& out) {
+  auto& s = a.newest;
+  ++s.tries;
+  s.error = out.text;
+  s.next_try =
+      std::chrono::duration_cast<std::chrono::seconds>((rules_.now() + retry_pause(s.tries)).time_since_epoch())
+          .count() +
+      1;
+  counters_.add("repairs", out.word);
+  settles_.add_state(writer_.out().skip(), a);
+  if (const auto n = told_.count(std::string(out.word), rate_limited::clock::now()))
+    log::warn("kv", "{} repair{} failed for {}, the last of {}: {}; tried again", n, n == 1 ? "" : "s", out.word, s.did,
+              out.text);
+}
+
+// Between three quarters and all of first_retry · 2^(tries - 1), at most 60 times first_retry.
+repairs::clock::duration repairs::retry_pause(unsigned tries) {
+  const auto doubled = rules_.first_retry * (std::int64_t{1} << std::min(tries - 1, 6U));
+  const auto whole = std::min<std::chrono::milliseconds>(doubled, rules_.first_retry * 60);
+  return whole - whole / 4 * static_cast<std::int64_t>(random_() % 1000) / 1000;
+}
+
+task<repairs::outcome> repairs::attempt(account& a) {
+  if (is_to_be_cleared(a.newest)) co_return co_await clear(a, "removed");
+  if (is_unconfirmed(a.newest)) {
+    auto confirmed = co_await confirm(a);
+    if (confirmed.what != outcome::kind::done || !a.newest.stale()) co_return confirmed;
+  }
+  co_return co_await resync(a);
+}
+
+// Gets the account's key and PDS. `afresh`: also if they are known.
+task<repairs::outcome> repairs::identify(account& a, bool afresh) {
+  const auto age = rules_.now() - clock::time_point(std::chrono::seconds(a.newest.key_checked));
+  if (!afresh && a.key && !a.newest.pds.empty() && age < max_identity_age && a.newest.tries == 0) co_return outcome{};
+  auto found = co_await identity_.look_up(a.newest.did);
+  if (closed_ || (!found && found.error().code == errc::closed)) co_return stopped();
+  if (!found) co_return failed(word_of_look_up(found.error()), "looking up its DID document: " + found.error().text);
+  if (!set_key(a, found->key)) co_return failed("did_document", "its DID document names no usable signing key");
+  keep_identity(a, *found, seconds_now());
+  if (a.newest.pds.empty()) co_return failed("no_pds", "its DID document names no PDS");
+  co_return outcome{};
+}
+
+// --- accounts that go (X11, X15) ---
+
+task<repairs::outcome> repairs::confirm(account& a) {
+  const bool removing = a.newest.status == "removing";
+  const bool late = removing && seconds_now() - a.newest.removing_since >= rules_.patience.count();
+  auto known = co_await identify(a, true);
+  if (known.what == outcome::kind::stopped) co_return known;
+  if (known.what == outcome::kind::failed) {
+    if (known.word == "did_not_found" || late) co_return co_await clear(a, "deleted");
+    co_return known;
+  }
+  const auto pds = a.newest.pds;
+  auto said = xrpc::pds_client::answer<xrpc::repo_status>(xrpc::repo_status{});
+  {
+    host_place place(hosts_, pds, woken_);
+    if (!place.taken()) {
+      waits_for_.emplace(a.newest.did, pds);
+      co_return outcome{.what = outcome::kind::later, .pause = place_pause};
+    }
+    said = co_await port_.get_status(pds, a.newest.did);
+  }
+  if (closed_) co_return stopped();
+  if (!is_unconfirmed(a.newest)) co_return outcome{};  // #account has said that it is active, meanwhile
+  const bool answered = said || said.error().code == errc::not_found || said.error().code == errc::refused;
+  if (!answered && late) co_return co_await clear(a, "deleted");
+  auto out = after_status(a, said);
+  if (out.what != outcome::kind::done || a.newest.stale()) co_return out;
+  const bool gone = a.newest.status == "removing";
+  if (!gone && !rules_.remove_inactive) {
+    a.newest.status = "inactive";
+    settles_.add_state(writer_.out().skip(), a);
+    co_return outcome{};
+  }
+  co_return co_await clear(a, gone ? "deleted" : "inactive");
+}
+
+// What the account's PDS says of it decides. Done: the account is `removing`, inactive upstream, or desynchronised.
+repairs::outcome repairs::after_status(account& a, const xrpc::pds_client::answer<xrpc::repo_status>& said) {
+  auto& s = a.newest;
+  if (said && said->active) {
+    s.status = "synchronised";
+    s.upstream_status.clear();
+    s.removing_since = 0;
+    s.desynchronise("account_active", "its PDS says that it is active, although #account said that it is not");
+    settles_.add_state(writer_.out().skip(), a);
+    return {};
+  }
+  if (!said && said.error().code != errc::not_found && said.error().code != errc::refused)
+    return outcome_of(s.pds, said.error());
+  const auto status = said ? said->status : said.error().code == errc::not_found ? "deleted" : s.upstream_status;
+  if (status == "deleted" && s.status == "removing") return {};
+  if (s.status == "removing") s.status = "synchronised";  // it is inactive, and not deleted
+  s.removing_since = 0;
+  if (said && !said->status.empty() && said->status != "deleted") s.upstream_status = said->status;
+  return {};
+}
+
+repairs::outcome repairs::outcome_of(const std::string& host, const xrpc::pds_client::failure& f) {
+  if (f.code == errc::closed) return stopped();
+  if (f.stay_away.count() > 0) hosts_.pause(host, xrpc::host_budget::clock::now() + f.stay_away);
+  if (f.word == "rate_limited")
+    return {.what = outcome::kind::later, .pause = std::max<clock::duration>(f.stay_away, place_pause)};
+  if (f.word == "no_memory") return {.what = outcome::kind::later, .pause = own_pause};
+  return failed(f.word, f.text);
+}
+
+// Deletes every key of the account.
+task<repairs::outcome> repairs::clear(account& a, std::string_view status) {
+  if (!co_await holds_.hold(a)) co_return stopped();
+  auto keys = co_await port_.keys(a.newest.did, a.newest.collections);
+  if (closed_) co_return stopped();
+  if (!keys) co_return outcome{.what = outcome::kind::later, .pause = own_pause};
+  auto last = writer_.out().skip();
+  const atproto::repo_event of{.did = a.newest.did, .rev = a.newest.rev, .time = timestamp_now()};
+  for (auto& k : *keys) {
+    auto erased = co_await erase(of, std::move(k.collection), std::move(k.rkey), std::move(k.cid), last);
+    if (!erased) co_return stopped();  // the outbox was closed
+  }
+  auto& s = a.newest;
+  s.status = status;
+  s.reasons.clear();
+  s.error.clear();
+  s.tries = 0;
+  s.next_try = 0;
+  s.removing_since = 0;
+  s.complete = false;
+  if (status != "inactive") {  // nothing but what protects against an older repo stays (X12)
+    s.handle.clear();
+    s.pds.clear();
+    s.key.clear();
+    s.key_checked = 0;
+    a.key.reset();
+    s.collections.clear();
+  }
+  counters_.add("repairs", status);
+  counters_.add("repair_records", "deleted", keys->size());
+  settles_.add_state(last, a);
+  co_return outcome{};
+}
+
+void repairs::close() noexcept {
+  closed_ = true;
+  if (port_.close) port_.close();
+  woken_.notify();
+}
+
+}  // namespace recordkv::stages

@@ -1,0 +1,187 @@
+// The part of repairs that fetches a repo and makes the store equal to it.
+#include "event_rules.hpp"
+#include "host_place.hpp"
+#include "recordkv/atproto/json.hpp"
+#include "recordkv/config.hpp"
+#include "recordkv/core/timestamp.hpp"
+#include "repairs.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace recordkv::stages {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto own_pause = 5s;  // after NATS did not answer
+constexpr auto place_pause = 250ms;
+constexpr std::size_t records_in_chunk = 256, records_in_job = 64;
+
+// errc of a record that can't be stored, as the word of a flaw.
+std::string_view flaw_of(const error& e) {
+  if (e.code == errc::too_large) return "too_large";
+  return e.text == "float" ? "float" : "malformed";
+}
+
+}  // namespace
+
+task<repairs::outcome> repairs::resync(account& a) {
+  auto known = co_await identify(a, false);
+  if (known.what != outcome::kind::done) co_return known;
+  const auto pds = a.newest.pds;
+  a.journal = std::make_unique<commit_journal>(std::max(a.newest.rev, a.newest.seen));
+  std::optional<xrpc::pds_client::answer<xrpc::fetched_repo>> fetched;
+  {
+    host_place place(hosts_, pds, woken_);
+    if (!place.taken()) {
+      waits_for_.emplace(a.newest.did, pds);
+      co_return outcome{.what = outcome::kind::later, .pause = place_pause};
+    }
+    fetched.emplace(co_await port_.get_repo(pds, a.newest.did));
+  }
+  if (closed_) co_return stopped();
+  if (!*fetched) co_return outcome_of(pds, fetched->error());
+  auto repo = co_await read_export((**fetched).take_car(), a.newest.did);
+  if (closed_) co_return stopped();
+  if (!repo)
+    co_return failed(repo.error().code == errc::not_found ? "torn" : "bad_export",
+                     fmt::format("its repo, as {} gives it: {}", pds, repo.error().text));
+  co_return co_await resync_from(a, std::move(*repo));
+}
+
+task<result<atproto::repo_export>> repairs::read_export(std::string car, std::string did) {
+  auto read = result<atproto::repo_export>(fail(errc::closed, "not read"));
+  std::vector<worker_pool::job> job;
+  job.emplace_back([&read, &car, &did] { read = atproto::repo_export::read(std::move(car), did); });
+  co_await pool_.run(std::move(job));
+  co_return read;
+}
+
+task<repairs::outcome> repairs::resync_from(account& a, atproto::repo_export repo) {
+  if (!repo.signed_by(*a.key)) {
+    auto renewed = co_await identify(a, true);
+    if (renewed.what != outcome::kind::done) co_return renewed;
+    if (!repo.signed_by(*a.key)) co_return failed("bad_signature", "its repo is not signed with its key");
+  }
+  if (is_away(a.newest)) co_return outcome{};
+  co_return co_await make_equal(a, repo);
+}
+
+task<repairs::outcome> repairs::make_equal(account& a, const atproto::repo_export& repo) {
+  if (!co_await holds_.hold(a)) co_return stopped();
+  if (is_away(a.newest)) co_return outcome{};  // #account came meanwhile
+  auto now = a.journal->after(repo.rev(), repo.data());
+  if (!now) {
+    counters_.add("repair_exports", now.error().text);
+    if (now.error().code == errc::conflict) co_return outcome{.what = outcome::kind::later, .pause = 1s};
+    co_return failed(now.error().text, fmt::format("its PDS gave rev {}, which is {}", repo.rev(), now.error().text));
+  }
+  auto keys = co_await port_.keys(a.newest.did, a.newest.collections);
+  if (closed_) co_return stopped();
+  if (!keys) co_return outcome{.what = outcome::kind::later, .pause = own_pause};
+  const auto wanted = [this](const std::string& c) { return wants_collection(rules_.collections, c); };
+  auto diff = compare(repo.records(), *keys, wanted, now->newer);
+  counters_.add("repair_records", "unchanged", diff.unchanged);
+  auto last = co_await write_diff(a, repo, std::move(diff));
+  if (!last) co_return stopped();
+  if (is_away(a.newest)) co_return outcome{};  // a person has removed it meanwhile
+  note_repaired(a, *now);
+  settles_.add_state(*last, a);
+  co_return outcome{};
+}
+
+void repairs::note_repaired(account& a, const commit_journal::continuation& now) {
+  auto& s = a.newest;
+  s.rev = now.rev;
+  s.data = now.data;
+  s.seen = std::max(s.seen, now.rev);
+  s.status = "synchronised";
+  s.reasons.clear();
+  s.error.clear();
+  s.verified = true;
+  s.complete = true;
+  s.begun.clear();
+  s.filter = rules_.filter;
+  s.tries = 0;
+  s.next_try = 0;
+  s.resynced = seconds_now();
+  counters_.add("repairs", "done");
+}
+
+task<result<nats::ordinal>> repairs::write_diff(account& a, const atproto::repo_export& repo, repo_diff diff) {
+  auto last = writer_.out().skip();
+  const atproto::repo_event of{.did = a.newest.did, .rev = repo.rev(), .time = timestamp_now()};
+  counters_.add("repair_records", "deleted", diff.deletes.size());
+  for (auto& k : diff.deletes) {
+    auto erased = co_await erase(of, std::move(k.collection), std::move(k.rkey), std::move(k.cid), last);
+    if (!erased) co_return erased.error();
+  }
+  auto put = co_await write_puts(a, repo, diff.puts, last);
+  if (!put) co_return put.error();
+  co_return last;
+}
+
+// Records become JSON on the pool, a chunk at a time, so that memory holds only one chunk of them.
+task<result<void>> repairs::write_puts(account& a, const atproto::repo_export& repo, std::vector<repo_diff::put>& puts,
+                                       nats::ordinal& last) {
+  const atproto::repo_event of{.did = a.newest.did, .rev = repo.rev(), .time = timestamp_now()};
+  for (std::size_t begin = 0; begin < puts.size(); begin += records_in_chunk) {
+    const auto end = std::min(puts.size(), begin + records_in_chunk);
+    std::vector<result<std::string>> json(end - begin, std::string());
+    std::vector<worker_pool::job> jobs;
+    for (auto from = begin; from < end; from += records_in_job)
+      jobs.emplace_back([&, from, to = std::min(end, from + records_in_job)] {
+        for (auto n = from; n < to; ++n) json[n - begin] = atproto::json_of(repo.records()[puts[n].record].data);
+      });
+    co_await pool_.run(std::move(jobs));
+    for (auto n = begin; n < end; ++n) {
+      auto put = co_await write_put(a, of, puts[n], std::move(json[n - begin]), last);
+      if (!put) co_return put;
+    }
+  }
+  co_return result<void>{};
+}
+
+// A record that can't be stored is left out. An older value of its key would look current, and is deleted.
+task<result<void>> repairs::write_put(account& a, const atproto::repo_event& of, repo_diff::put& p,
+                                      result<std::string> json, nats::ordinal& last) {
+  std::string_view flaw;
+  if (!json) flaw = flaw_of(json.error());
+  if (flaw.empty() && !note_collection(a.newest, p.collection)) flaw = "too_many_collections";
+  if (flaw.empty()) {
+    atproto::record_change c{.what = p.replaces ? atproto::action::update : atproto::action::create,
+                             .collection = p.collection,
+                             .rkey = p.rkey,
+                             .cid = std::move(p.cid),
+                             .json = std::move(*json)};
+    auto put = co_await writer_.put(of, c);
+    if (put) {
+      last = *put;
+      counters_.add("repair_records", "put");
+      co_return result<void>{};
+    }
+    if (put.error().code != errc::too_large) co_return put.error();
+    flaw = "too_large";
+  }
+  counters_.add("repair_records", "left_out");
+  counters_.add("skipped", flaw);
+  if (!p.replaces) co_return result<void>{};
+  co_return co_await erase(of, p.collection, p.rkey, {}, last);
+}
+
+task<result<void>> repairs::erase(const atproto::repo_event& of, std::string collection, std::string rkey,
+                                  std::string cid, nats::ordinal& last) {
+  const atproto::record_change c{.what = atproto::action::remove,
+                                 .collection = std::move(collection),
+                                 .rkey = std::move(rkey),
+                                 .prev = std::move(cid)};
+  auto put = co_await writer_.erase(of, c);
+  if (!put && put.error().code == errc::too_large) co_return result<void>{};  // no such key can have been stored
+  if (!put) co_return put.error();
+  last = *put;
+  co_return result<void>{};
+}
+
+}  // namespace recordkv::stages
