@@ -91,7 +91,9 @@ task<result<answer>> client::impl::ask_on(std::shared_ptr<connection> line, cons
                                           cut_off& ending) {
   const cut_off::wait wait(ending, [line] { line->drop(); });
   if (ending.ended()) co_return fail(errc::timed_out, "{}: not asked in time", what.origin());
-  auto said = co_await line->ask(what, limits);
+  ending.heard();  // a connection stands
+  const std::function<void()> heard = [&ending] { ending.heard(); };
+  auto said = co_await line->ask(what, limits, heard);
   if (said && line->reusable() && !ending.ended()) keep(line);
   co_return said;
 }
@@ -126,13 +128,15 @@ task<result<answer>> client::impl::get(url what, get_limits limits) {
   if (closed_) co_return closed();
   const auto ending = std::make_shared<cut_off>(loop_);
   under_way_.insert(ending);
-  ending->begin(limits.timeout);
+  ending->begin(limits.timeout, limits.stalled);
   auto said = co_await follow(what, limits, *ending);
   ending->finish();
   under_way_.erase(ending);
   if (ending->why() == cut_off::reason::closed) co_return closed();
   if (!said && ending->why() == cut_off::reason::late)
     co_return fail(errc::timed_out, "{}: no answer within {} ms", what.origin(), limits.timeout.count());
+  if (!said && ending->why() == cut_off::reason::silent)
+    co_return fail(errc::timed_out, "{}: silent for {} ms", what.origin(), limits.stalled->count());
   co_return said;
 }
 

@@ -10,6 +10,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 
 #include <chrono>
+#include <functional>
 #include <optional>
 
 namespace recordkv::http {
@@ -23,8 +24,9 @@ class connection {
   /// The TLS handshake, which checks the certificate and that it names the host.
   task<result<>> secure(asio::ssl::context& authorities);
 
-  /// One GET. errc::closed: the host ended the connection before the first byte of an answer.
-  task<result<answer>> ask(const url& what, const get_limits& limits);
+  /// One GET. errc::closed: the host ended the connection before the first byte of an answer. `heard` is called
+  /// whenever a part of the answer has come.
+  task<result<answer>> ask(const url& what, const get_limits& limits, const std::function<void()>& heard);
 
   const std::string& origin() const noexcept { return origin_; }
   /// The last answer is complete, the host has not announced an end, and nothing has come since.
@@ -35,7 +37,8 @@ class connection {
 
  private:
   template <class Stream>
-  task<result<answer>> exchange(Stream& stream, const url& what, const get_limits& limits);
+  task<result<answer>> exchange(Stream& stream, const url& what, const get_limits& limits,
+                                const std::function<void()>& heard);
   error lost(std::string_view during, const boost::system::error_code& ec) const;
 
   asio::ip::tcp::socket socket_;

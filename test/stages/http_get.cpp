@@ -94,6 +94,29 @@ TEST_CASE("GET: an answer over a limit is too large, however it grows") {
   CHECK(rig.get_path("/", small)->body.size() == 2000);
 }
 
+TEST_CASE("GET: a body's memory is asked for before it grows") {
+  get_rig rig;
+  std::vector<std::size_t> asked;
+  std::size_t allowed = 5;
+  const http::get_limits limits{.admit = [&](std::size_t more) {
+    asked.push_back(more);
+    return more <= allowed;
+  }};
+  rig.server.answer = [](std::string_view) { return http_reply(404, "12345"); };
+  CHECK(rig.get_path("/", limits)->body == "12345");
+  CHECK(asked == std::vector<std::size_t>{5});
+
+  asked.clear();
+  const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  rig.server.answer = [&](std::string_view) { return reply{.bytes = head + "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"}; };
+  CHECK(rig.get_path("/", limits)->body == "abcde");
+  CHECK(asked == std::vector<std::size_t>{3, 2});
+
+  allowed = 4;
+  CHECK(rig.failure(http_reply(200, "12345"), limits) == errc::full);
+  CHECK(rig.failure({.bytes = head + "5\r\nabcde\r\n", .after = then::mute}, limits) == errc::full);
+}
+
 TEST_CASE("GET: a server that is silent or slow ends with the time") {
   get_rig rig;
   const http::get_limits brief{.timeout = 100ms};

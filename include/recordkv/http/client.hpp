@@ -13,7 +13,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace recordkv::http {
@@ -25,6 +27,11 @@ struct get_limits {
   std::size_t head = 16 << 10;                ///< bytes of the answer's head
   std::size_t body = 256 << 10;               ///< bytes of its body
   int redirects = 0;                          ///< how many are followed, each checked anew
+  /// Asked before the body's memory grows by `more` bytes; false ends the get(). A body whose length is announced is
+  /// asked for at once. The bodies of redirects are asked for, too. Empty: only `body` limits.
+  std::function<bool(std::size_t more)> admit{};
+  /// For so long nothing may come: no connection, no whole head, no byte of the body. Empty: only `timeout` limits.
+  std::optional<std::chrono::milliseconds> stalled{};
 };
 
 /// Which hosts may be asked.
@@ -36,9 +43,10 @@ enum class host_rule {
 struct answer {
   unsigned status = 0;
   std::string body;
-  std::string retry_after;  ///< the header, as sent; empty: absent. The same for the two below.
+  std::string retry_after;  ///< the header, as sent; empty: absent. The same for those below.
   std::string content_type;
   std::string location;
+  std::string rate_limit_reset;
 };
 
 class client {
@@ -52,7 +60,8 @@ class client {
   ///   errc::malformed    the URL, or a redirect, names a host, scheme, port or address that may not be asked. No
   ///                      connection to such an address was opened.
   ///   errc::too_large    the head or the body exceeds its limit.
-  ///   errc::timed_out    limits.timeout has passed.
+  ///   errc::full         limits.admit said no.
+  ///   errc::timed_out    limits.timeout has passed, or limits.stalled without progress.
   ///   errc::unreachable  DNS, connection, TLS, or an answer that is not HTTP.
   ///   errc::closed       close() was called.
   task<result<answer>> get(url what, get_limits limits = {});

@@ -46,6 +46,7 @@ class host_budget {
   host_limits limits_;
   std::unordered_map<std::string, host_state> hosts_;
   std::size_t used_ = 0;
+  clock::time_point next_end_ = clock::time_point::max();  // of the pauses of hosts without a place
 };
 
 }  // namespace recordkv::xrpc

@@ -103,4 +103,7 @@ class pds_client {
   std::shared_ptr<impl> impl_;
 };
 
+/// Called by answer<T>::value() on a failure. That is a bug, because callers check first.
+[[noreturn]] void throw_exception_from_error(const pds_client::failure& e, const boost::source_location& where);
+
 }  // namespace recordkv::xrpc

@@ -1,0 +1,32 @@
+// The meaning of a PDS host's answer.
+//
+// Owns: which failure an answer is, the pause that it asks for, the reading of getRepoStatus.
+// Does not know: requests, budgets, counters. Pure, except for the time of day that a header is compared with.
+// Sources: XRPC specification (errors); lexicons com.atproto.sync.getRepo, com.atproto.sync.getRepoStatus.
+#pragma once
+
+#include "recordkv/xrpc/pds_client.hpp"
+
+#include <optional>
+
+namespace recordkv::xrpc {
+
+/// A failure, and the word of its counter.
+struct judgement {
+  std::string_view outcome;
+  pds_client::failure why;
+};
+
+/// nullopt: the answer has status 200. `who` begins the text: the host and the method.
+std::optional<judgement> failure_in(const std::string& who, const result<http::answer>& said);
+
+/// The URL may not be asked.
+judgement forbidden(const std::string& who, std::string_view why);
+
+/// nullopt: the body is no JSON object with a boolean `active`.
+std::optional<repo_status> read_repo_status(std::string_view body);
+
+/// Text of a host, for a person: printable ASCII, at most `max` bytes.
+std::string printable(std::string_view text, std::size_t max);
+
+}  // namespace recordkv::xrpc
