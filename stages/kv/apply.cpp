@@ -95,7 +95,7 @@ task<result<void>> applier::apply_commit(kv_event e) {
     co_return result<void>{};
   }
   if (const auto why = broken_chain(a, e.what); !why.empty())
-    desynchronise(a, e, why, "a commit is missing before rev " + e.what.rev);
+    desynchronise(a, e, why, "a commit is missing before rev " + e.what.rev, lacking::of_older);
   auto last = co_await apply_changes(a, e);
   if (!last) co_return last.error();
   if (a.journal) a.journal->add(journal_entry(e.what));
@@ -130,7 +130,7 @@ void applier::note_verdict(account& a, const kv_event& e) {
   counters_.add("verdicts", atproto::name(e.worth));
   s.seen = std::max(s.seen, e.what.rev);
   if (!s.rev.empty() && !s.verified && !marked(s, "unverified"))
-    mark(a, e.what.rev, "unverified", fmt::format("its records up to rev {} were stored without verification", s.rev));
+    mark(a, "unverified", fmt::format("its records up to rev {} were stored without verification", s.rev));
 }
 
 void applier::note_progress(account& a, kv_event& e) {

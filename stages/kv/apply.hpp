@@ -85,8 +85,11 @@ class applier {
   void count_undecoded(const kv_event& e);
   void count_skipped(const kv_event& e, std::string_view reason, std::string_view detail);
   void tell_skipped(const kv_event& e, const std::string& host, std::string_view reason);
-  void desynchronise(account& a, const kv_event& e, std::string_view reason, const std::string& why);
-  void mark(account& a, std::string_view rev, std::string_view reason, std::string why);
+  /// What the store lacks: something of this event, or only something older.
+  enum class lacking { of_this, of_older };
+  void desynchronise(account& a, const kv_event& e, std::string_view reason, const std::string& why,
+                     lacking what = lacking::of_this);
+  void mark(account& a, std::string_view reason, std::string why);
 
   bool wants(const std::string& collection) const;
 

@@ -140,7 +140,8 @@ void applier::give_up(kv_event e, std::string_view failure) {
   counters_.add("skipped", failure);
   account& a = accounts_.use(e.what.did);
   if (!a.known()) return settles_.add(out_.skip(), std::move(e), nullptr);
-  mark(a, e.what.rev, failure, fmt::format("rev {} is not verified: {}", e.what.rev, text_of_failure(failure)));
+  if (a.journal) a.journal->need(e.what.rev);
+  mark(a, failure, fmt::format("rev {} is not verified: {}", e.what.rev, text_of_failure(failure)));
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
@@ -176,17 +177,19 @@ void applier::tell_skipped(const kv_event& e, const std::string& host, std::stri
               e.what.did.empty() ? "unknown" : e.what.did);
 }
 
-void applier::desynchronise(account& a, const kv_event& e, std::string_view reason, const std::string& why) {
+// If a repair is under way, an export makes up for what is lacking only if it is new enough. For a broken chain the
+// journal sees that itself.
+void applier::desynchronise(account& a, const kv_event& e, std::string_view reason, const std::string& why,
+                            lacking what) {
   const auto host = host_of(e.from);
   counters_.add_of_host("account_faults", host, reason);
-  mark(a, e.what.rev, reason, fmt::format("{} (from {})", why, host));
+  if (a.journal && what == lacking::of_this) a.journal->need(e.what.rev);
+  mark(a, reason, fmt::format("{} (from {})", why, host));
 }
 
-// `rev`: everything that is missing is of this rev or an earlier one; empty: not known.
-void applier::mark(account& a, std::string_view rev, std::string_view reason, std::string why) {
+void applier::mark(account& a, std::string_view reason, std::string why) {
   const auto& status = a.newest.status;
   if (status != "synchronised" && status != "desynchronised") return;  // its records are gone, or will be
-  if (a.journal) a.journal->need(rev);
   if (!a.newest.stale()) ++desynchronised_;
   a.newest.desynchronise(reason, std::move(why));
   changed_(a);

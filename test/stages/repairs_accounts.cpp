@@ -1,6 +1,8 @@
 // Accounts that go and return, and what persons want of accounts.
 #include "repairs_rig.hpp"
 
+#include <catch2/generators/catch_generators.hpp>
+
 using namespace recordkv;
 using namespace recordkv::test;
 
