@@ -29,13 +29,15 @@ class repo_export {
  public:
   /// Reads and checks an export of this account. Does not check the signature.
   ///
-  /// errc::malformed with one word: those of car_reader; "commit" (the root is no signed commit of version 3); "did" (a
-  /// commit of another account); those of walk_tree.
+  /// errc::malformed with one word: those of car_reader; "commit" (the root is no signed commit of version 3, or its
+  /// rev is no TID); "did" (a commit of another account); those of walk_tree.
   /// errc::not_found with one word: the export is torn, as it may be if the repo changed while it was made.
   /// "missing_commit", "missing_node", "missing_record". The same request may succeed later.
-  /// errc::too_large: a limit of `limits` is exceeded.
+  /// errc::too_large: a limit of `limits` is exceeded. Or the keys were chosen to make a tree that is costly to read:
+  /// "node" (a node over 256 KiB), "paths" (paths of over four times the bytes of the CAR, and 1 MiB).
   ///
-  /// Memory: the CAR, and less than as much again for repos of ordinary records.
+  /// Memory: the CAR, and half as much again for repos of ordinary records. At worst it is ten times the CAR and 100
+  /// MB.
   static result<repo_export> read(std::string car, std::string_view did, car_limits limits = {});
 
   repo_export(repo_export&&) noexcept = default;
