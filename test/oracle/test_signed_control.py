@@ -174,7 +174,8 @@ class Control(unittest.TestCase):
             self.assertEqual(self.network.accounts()[self.did]["repaired"], "inactive")
             self.network.control("fault", kind="reactivated", did=self.did)
         self.network.control("fault", kind="false_deleted", did=self.did)
-        self.assertEqual(self.status_at(pds), "active")
+        relay = f"http://127.0.0.1:{self.network.port}"
+        self.assertEqual((self.status_at(pds), self.status_at(relay)), ("active", "RepoNotFound"))
         a = self.network.accounts()[self.did]
         self.assertEqual((a["expect"], a["repaired"]), ("desynchronised", "equal"))
         self.network.control("fault", kind="deleted", did=self.did)

@@ -8,8 +8,8 @@ import json
 import shutil
 import unittest
 
-from atproto_repo import (EMPTY, Malformed, decode, is_low, read_car, read_commit, read_multikey, root_of, roots_before,
-                          verifies)
+from atproto_repo import (EMPTY, Malformed, decode, is_low, load, read_car, read_commit, read_multikey, records_of,
+                          root_of, roots_before, verifies)
 from signed_network import SignedNetwork, document_key, fetch
 
 BEFORE = ("forged", "mutated", "future_rev")  # a message more, which a mirror ignores
@@ -242,6 +242,33 @@ class Faults(unittest.TestCase):
             if a["expect"] != "desynchronised":
                 self.assertEqual(a["repaired"], a["expect"], a)
 
+    def true_records(self):
+        truth = collections.defaultdict(dict)
+        for line in self.network.get("/control/truth").split("\n")[1:-1]:
+            _, state, uri, cid, *_ = line.split("\t")
+            if state == "live":
+                did, path = uri.removeprefix("at://").split("/", 1)
+                truth[did][path] = cid
+        return truth
+
+    @unittest.skipUnless(shutil.which("openssl"), "wants the command openssl")
+    def test_exports_are_the_truth(self):
+        """A mirror that fetches every repo has what it must reach."""
+        truth = self.true_records()
+        for did, a in self.accounts.items():
+            status, body = fetch(f"{a['pds']}/xrpc/com.atproto.sync.getRepo", did=did)
+            if a["repaired"] != "equal":
+                error = "RepoNotFound" if a["status"] == "deleted" else "Repo" + a["status"].capitalize()
+                self.assertEqual((status, json.loads(body)["error"], truth[did]), (400, error, {}), a)
+                continue
+            root, blocks = read_car(body)
+            commit = read_commit(blocks[root])
+            self.assertEqual((commit.did, commit.rev, str(commit.data)), (did, a["rev"], a["data"]))
+            self.assertTrue(not a["faults"] or verifies(a["key"], commit.signed, commit.sig), a)
+            records = records_of(load(blocks, commit.data))
+            self.assertEqual({p.decode(): str(c) for p, c in records.items() if CarefulMirror.is_record(blocks[c])},
+                             truth[did], a)
+
     @unittest.skipUnless(shutil.which("openssl"), "wants the command openssl")
     def test_a_careful_mirror_ends_as_expected(self):
         valid_from = {i["did"]: 1 for i in self.report["injected"] if i["kind"] in ("forged", "wrong_key")}
@@ -251,12 +278,7 @@ class Faults(unittest.TestCase):
         mirror = CarefulMirror(self.accounts, valid_from)
         for m in self.messages:
             mirror.take(m)
-        truth = collections.defaultdict(dict)
-        for line in self.network.get("/control/truth").split("\n")[1:-1]:
-            _, state, uri, cid, *_ = line.split("\t")
-            if state == "live":
-                did, path = uri.removeprefix("at://").split("/", 1)
-                truth[did][path] = cid
+        truth = self.true_records()
         for did, a in self.accounts.items():
             if a["expect"] == "equal":
                 self.assertNotIn(did, mirror.lost, a)
