@@ -114,7 +114,7 @@ class Battle:
         self.part = rig.recordkv("ingest,kv", name="recordkv")
         self.kills = 0
         self.armed: list[tuple[str, str]] = []  # (kind, DID) of outages
-        wait_for("accounts are known", lambda: len(self.fresh()) > 2 * len(OUTAGES))
+        wait_for("accounts are known", lambda: len(self.fresh()) > 2 * len(OUTAGES), meanwhile=self.alive)
 
     def fresh(self) -> list[str]:
         """Accounts that are known, and that no fault has touched."""
@@ -123,9 +123,12 @@ class Battle:
                       if a["status"] == "active" and not a["faults"]
                       and states.get(did, {}).get("status") == "synchronised")
 
-    def kill(self) -> None:
+    def alive(self) -> None:
         if not self.part.running():
             raise AssertionError(f"recordkv ended by itself: {self.part.state()}")
+
+    def kill(self) -> None:
+        self.alive()
         self.part.kill()
         self.kills += 1
         time.sleep(self.random.uniform(0, 0.4))  # what happens meanwhile is tried, no fact is waited for
@@ -185,13 +188,13 @@ class RepairTest(unittest.TestCase):
             battle = Battle(rig, seed)
             battle.run()
             battle.finish()
-            self.wait_repaired(rig)
+            self.wait_repaired(rig, battle)
             counts = rig.counts()
             print(f"seed {seed}: {time.monotonic() - began:.0f} s, {battle.kills} kills, {sum(counts.values())} "
                   f"faults: {counts}")
             self.assert_happened(battle, counts)
 
-    def wait_repaired(self, rig: RepairRig) -> None:
+    def wait_repaired(self, rig: RepairRig, battle: Battle) -> None:
         """Until every account is what a mirror that repairs must reach, and a user is told of none that is not."""
         told = ["nothing was compared"]
 
@@ -206,7 +209,7 @@ class RepairTest(unittest.TestCase):
             told[0] = page(wrong, truth, mirror)
             return not wrong and rig.drained()
         try:
-            wait_for("everything is repaired", repaired, 120, every=1)
+            wait_for("everything is repaired", repaired, 120, every=1, meanwhile=battle.alive)
         except AssertionError as e:
             raise AssertionError(f"{e}\n{told[0]}") from None
 

@@ -55,6 +55,10 @@ class ChainRig(Rig):
             env = {**(env or {}), "RECORDKV_REPAIR_BACKOFF_MS": str(BACKOFF_MS)}
         return super().add(name, command, env)
 
+    def alive(self) -> None:
+        if not self.part.running():
+            raise AssertionError(f"recordkv ended by itself: {self.part.state()}")
+
     def states(self) -> dict[str, dict]:
         found = (json.loads(payload) for _, _, payload, _ in nats_wire.read_stream(self.url, "KV_repo", "$KV.repo.>"))
         return {s["did"]: s for s in found if "did" in s}
@@ -70,7 +74,7 @@ class ChainRig(Rig):
             told[0] = self.states().get(did, {})
             return self.cursor() == seq and told[0].get("status") == status
         try:
-            wait_for(f"{did} is {status} after {seq}", reached, 30, every=0.2)
+            wait_for(f"{did} is {status} after {seq}", reached, 30, every=0.2, meanwhile=self.alive)
         except AssertionError as e:
             raise AssertionError(f"{e}\nthe cursor is {self.cursor()}, the state {told[0]}, the PDS gave "
                                  f"{self.network.given}") from None
@@ -112,7 +116,7 @@ class ChainRig(Rig):
             told[0] = ["the buffer is not empty"] if not self.drained() else self.differences()
             return not told[0]
         try:
-            wait_for("the end of the recording", reached, 60, every=0.3)
+            wait_for("the end of the recording", reached, 60, every=0.3, meanwhile=self.alive)
         except AssertionError as e:
             text = "\n".join([str(e), f"{len(told[0])} differences, among them:", *told[0][:SHOWN]])
             raise AssertionError(text) from None
@@ -163,14 +167,14 @@ class SignedChainTest(unittest.TestCase):
         everywhere = os.environ.get("RECORDKV_CHAIN_KILLS") == "all"
         for prefix in range(1, FRAMES + 1) if everywhere else SOME:
             with self.subTest(frames=prefix), self.rig() as rig:
-                wait_for("it has connected", lambda: rig.network.client)
+                wait_for("it has connected", lambda: rig.network.client, meanwhile=rig.alive)
                 rig.network.tell(prefix)
                 # what happens meanwhile is tried, no fact is waited for
                 time.sleep(random.Random(prefix).uniform(0, 0.5))
                 rig.part.kill()
                 before = rig.network.client
                 rig.part.start()
-                wait_for("it has connected again", lambda: rig.network.client is not before)
+                wait_for("it has connected again", lambda: rig.network.client is not before, meanwhile=rig.alive)
                 rig.network.tell(FRAMES)
                 rig.wait_end()
 
