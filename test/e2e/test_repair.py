@@ -137,6 +137,7 @@ class Battle:
     def arm_outages(self) -> None:
         """Each for an account of its own, which then loses a commit: its repo must be asked for. An old copy wants some
         commits before that."""
+        wait_for("accounts without a fault", lambda: len(self.fresh()) >= len(OUTAGES), meanwhile=self.alive)
         for outage, did in zip(OUTAGES, self.random.sample(self.fresh(), len(OUTAGES))):
             self.rig.commit(did, 4)
             self.rig.control("pds", did=did, count=COUNT.get(outage["mode"], 2), **outage)
