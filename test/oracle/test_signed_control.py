@@ -1,13 +1,17 @@
 """The signed network on command: faults, outages, cursors, recordings, files."""
 
+import http.client
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 
-from atproto_repo import Malformed, load, read_car, read_commit, records_of
+from atproto_repo import Malformed, load, read_car, read_commit, records_of, verifies
 from signed_network import SignedNetwork, document_key, fetch
 
 BASE = ("--seed", "5", "--accounts", "60", "--churn", "60000")
@@ -15,7 +19,7 @@ BASE = ("--seed", "5", "--accounts", "60", "--churn", "60000")
 
 class Control(unittest.TestCase):
     def setUp(self):
-        self.network = self.enterContext(SignedNetwork(*BASE, "--events", "300"))
+        self.network = self.enterContext(SignedNetwork(*BASE, "--events", "300", "--pds", "2"))
         self.network.control("emit", count=300)
         self.did = next(d for d, a in self.network.accounts().items() if a["records"] > 3)
         self.stream = self.enterContext(self.network.stream(""))
@@ -36,7 +40,7 @@ class Control(unittest.TestCase):
         self.assertEqual(self.network.accounts()[self.did]["expect"], "desynchronised")
 
     def test_away_and_back(self):
-        url = f"{self.network.pds[0]}/xrpc/com.atproto.sync.getRepoStatus"
+        url = f"{self.network.accounts()[self.did]['pds']}/xrpc/com.atproto.sync.getRepoStatus"
         self.network.control("fault", kind="deactivated", did=self.did)
         self.assertEqual(json.loads(fetch(url, did=self.did)[1])["active"], False)
         self.assertIn(b"RepoDeactivated", fetch(url.replace("RepoStatus", "Repo"), did=self.did)[1])
@@ -77,6 +81,113 @@ class Control(unittest.TestCase):
         with self.assertRaises(Malformed):
             records_of(load(blocks, read_commit(blocks[root]).data))
 
+    def export(self, did=None, **query):
+        a = self.network.accounts()[did or self.did]
+        return fetch(f"{a['pds']}/xrpc/com.atproto.sync.getRepo", did=a["did"], **query)
+
+    def follow(self):
+        """The export, wherever redirects lead."""
+        pds = self.network.accounts()[self.did]["pds"]
+        return urllib.request.urlopen(f"{pds}/xrpc/com.atproto.sync.getRepo?did={self.did}", timeout=20)
+
+    def status_at(self, pds):
+        status, body = fetch(f"{pds}/xrpc/com.atproto.sync.getRepoStatus", did=self.did)
+        return json.loads(body)["error"] if status != 200 else json.loads(body).get("status", "active")
+
+    def test_an_export_that_is_cut(self):
+        """One account's host promises a length, another's sends chunks. Neither comes to an end."""
+        whole = {did: self.export(did)[1] for did, a in self.network.accounts().items() if a["status"] == "active"}
+        self.network.control("pds", mode="half")
+        partial = {}
+        for did in whole:
+            with self.assertRaises(http.client.IncompleteRead) as caught:
+                self.export(did)
+            partial[did] = caught.exception
+        self.network.control("pds", mode="ok")
+        for did, e in partial.items():
+            self.assertEqual(e.partial, whole[did][:len(whole[did]) // 2])
+        self.assertEqual({e.expected is None for e in partial.values()}, {True, False})
+        self.assertEqual(self.counts(), {"pds_half": len(whole)})
+
+    def test_an_export_elsewhere(self):
+        other = next(url for url in self.network.pds if url != self.network.accounts()[self.did]["pds"])
+        whole = self.export()
+        self.network.control("pds", mode="redirect", did=self.did, count=1)
+        with self.follow() as answer:
+            self.assertTrue(answer.url.startswith(other), answer.url)
+            self.assertEqual(answer.read(), whole[1])
+        self.assertEqual(self.export(), whole)
+        self.assertEqual(self.counts(), {"pds_redirect": 1})
+
+    def test_an_export_of_before(self):
+        self.network.control("commit", did=self.did, count=5)
+        self.network.control("pds", mode="old", did=self.did, count=1)
+        self.assertEqual(self.status_at(self.network.accounts()[self.did]["pds"]), "active")
+        self.assertEqual(self.counts(), {}, "it waits for an export")
+        old, new = (read_car(self.export()[1]) for _ in range(2))
+        commits = [read_commit(blocks[root]) for root, blocks in (old, new)]
+        self.assertLess(commits[0].rev, commits[1].rev)
+        self.assertEqual(commits[1].rev, self.network.accounts()[self.did]["rev"])
+        lists = [records_of(load(blocks, c.data)) for (_, blocks), c in zip((old, new), commits)]
+        self.assertEqual(len(lists[0]) + 3, len(lists[1]))
+        if shutil.which("openssl"):
+            self.assertTrue(verifies(self.network.accounts()[self.did]["key"], commits[0].signed, commits[0].sig))
+        self.assertEqual(self.counts(), {"pds_old": 1})
+
+    def test_a_host_that_refuses(self):
+        for mode, expected in (("429", 429), ("401", 401), ("500", 500), ("404", 404)):
+            self.network.control("pds", mode=mode, count=1, did=self.did, retry_after=7)
+            if mode == "429":
+                with self.assertRaises(urllib.error.HTTPError) as caught:
+                    self.follow()
+                self.assertEqual(caught.exception.headers["Retry-After"], "7")
+                caught.exception.close()
+            else:
+                self.assertEqual(self.export()[0], expected)
+            self.assertEqual(self.export()[0], 200)
+        self.assertEqual(self.counts(), {f"pds_{m}": 1 for m in ("429", "401", "500", "404")})
+
+    def test_an_export_that_trickles(self):
+        whole = self.export()
+        self.network.control("pds", mode="slow", ms=400, count=1, did=self.did)
+        begin = time.monotonic()
+        self.assertEqual(self.export(), whole)
+        self.assertGreaterEqual(time.monotonic() - begin, 0.3)
+
+    def test_an_account_that_moves(self):
+        before = self.network.accounts()[self.did]["pds"]
+        self.network.control("fault", kind="migrated", did=self.did)
+        a = self.network.accounts()[self.did]
+        self.assertNotEqual(a["pds"], before)
+        self.assertEqual((self.status_at(a["pds"]), self.status_at(before)), ("active", "deactivated"))
+        self.assertEqual(self.export()[0], 200)
+        self.assertIn(b"RepoDeactivated", fetch(f"{before}/xrpc/com.atproto.sync.getRepo", did=self.did)[1])
+        self.assertEqual((a["expect"], a["repaired"]), ("equal", "equal"))
+
+    def test_an_account_that_is_away(self):
+        pds = self.network.accounts()[self.did]["pds"]
+        for kind, error in (("takendown", b"RepoTakendown"), ("suspended", b"RepoSuspended"),
+                            ("deactivated", b"RepoDeactivated")):
+            self.network.control("fault", kind=kind, did=self.did)
+            self.assertEqual(self.status_at(pds), kind)
+            self.assertIn(error, self.export()[1])
+            self.assertEqual(self.network.accounts()[self.did]["repaired"], "inactive")
+            self.network.control("fault", kind="reactivated", did=self.did)
+        self.network.control("fault", kind="false_deleted", did=self.did)
+        relay = f"http://127.0.0.1:{self.network.port}"
+        self.assertEqual((self.status_at(pds), self.status_at(relay)), ("active", "RepoNotFound"))
+        a = self.network.accounts()[self.did]
+        self.assertEqual((a["expect"], a["repaired"]), ("desynchronised", "equal"))
+        self.network.control("fault", kind="deleted", did=self.did)
+        self.assertEqual(self.status_at(pds), "RepoNotFound")
+        self.network.control("fault", kind="recreated", did=self.did)
+        self.network.control("commit", did=self.did)
+        self.assertEqual(self.status_at(pds), "active")
+        root, blocks = read_car(self.export()[1])
+        self.assertEqual(len(records_of(load(blocks, read_commit(blocks[root]).data))), 1)
+        a = self.network.accounts()[self.did]
+        self.assertEqual((a["records"], a["expect"], a["repaired"]), (1, "equal", "equal"))
+
     def test_cursors(self):
         with self.network.stream("cursor=1000000") as stream:
             self.assertEqual([(m.kind, m.body) for m in stream.rest()], [("error", {"error": "FutureCursor"})])
@@ -92,7 +203,7 @@ class Control(unittest.TestCase):
 
     def test_mistakes(self):
         for route in ("fault?kind=nonsense", "fault?kind=gap&did=did:plc:none", "commit?did=none", "plc?mode=bad",
-                      "emit?count=x", "truth?did=none"):
+                      "plc?mode=torn", "emit?count=x", "truth?did=none"):
             status, body = fetch(f"http://127.0.0.1:{self.network.port}/control/{route}")
             self.assertEqual((status, json.loads(body)["error"]), (400, "InvalidRequest"), route)
 

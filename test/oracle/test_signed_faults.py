@@ -4,18 +4,20 @@ A careful mirror in Python reads the whole stream: accounts that no fault should
 """
 
 import collections
+import json
 import shutil
 import unittest
 
-from atproto_repo import (EMPTY, Malformed, decode, is_low, read_car, read_commit, read_multikey, root_of, roots_before,
-                          verifies)
+from atproto_repo import (EMPTY, Malformed, decode, is_low, load, read_car, read_commit, read_multikey, records_of,
+                          root_of, roots_before, verifies)
 from signed_network import SignedNetwork, document_key, fetch
 
 BEFORE = ("forged", "mutated", "future_rev")  # a message more, which a mirror ignores
 AFTER = ("replay", "repeat", "sync")
 INSTEAD = ("corrupted", "wrong_key", "high_s", "wrong_prev_data", "no_prev_data", "op_left_out", "seq_back", "gap")
 OTHERS = ("foreign", "bad_record", "sync_moved", "rotation", "rotation_silent", "rotation_late", "handle",
-          "deactivated", "deleted")
+          "deactivated", "deleted", "takendown", "suspended", "migrated", "recreated", "false_deleted")
+AWAY = ("deactivated", "takendown", "suspended")
 
 
 class CarefulMirror:
@@ -32,9 +34,20 @@ class CarefulMirror:
             return
         self.last_seq = m.body["seq"]
         if m.kind == "#account":
-            self.away[m.did] = m.body.get("status")
+            self.take_account(m)
         elif m.kind in ("#commit", "#sync") and not self.away.get(m.did):
             self.take_signed(m)
+
+    def take_account(self, m):
+        """A deletion is final, until the account is there again. The old host of an account that has moved is not
+        believed: the new one says that it is active."""
+        faults = self.accounts[m.did]["faults"]
+        status = m.body.get("status")
+        if status == "deactivated" and "migrated" in faults and self.accounts[m.did]["status"] == "active":
+            return
+        if self.away.get(m.did) == "deleted" and status is None:
+            self.records.pop(m.did, None), self.root.pop(m.did, None), self.lost.pop(m.did, None)
+        self.away[m.did] = status
 
     def take_signed(self, m):
         try:
@@ -98,7 +111,7 @@ class Faults(unittest.TestCase):
         kinds = BEFORE + AFTER + INSTEAD + OTHERS
         wanted = ",".join(f"{kind}=2" for kind in kinds)
         cls.network = cls.enterClassContext(SignedNetwork("--seed", "9", "--accounts", "150", "--churn", "60000",
-                                                          "--events", "4000", "--fault", wanted))
+                                                          "--pds", "2", "--events", "4000", "--fault", wanted))
         with cls.network.stream() as stream:
             cls.messages = stream.messages(4000)
         cls.report = cls.network.control("faults")
@@ -195,6 +208,67 @@ class Faults(unittest.TestCase):
                 self.assertEqual(second, self.accounts[i["did"]]["key"])
                 self.assertNotEqual(first, second)
 
+    def after(self, i, count):
+        """The account's messages from an injection on, as kind and status."""
+        own = [m for m in self.messages[self.by_seq[i["seq"]]:] if m.did == i["did"]]
+        return [(m.kind, m.body.get("status")) for m in own[:count]]
+
+    def test_accounts_go(self):
+        for kind in (*AWAY, "deleted", "false_deleted"):
+            for i, _ in self.of_kind(kind):
+                self.assertEqual(self.after(i, 1), [("#account", kind.removeprefix("false_"))])
+
+    def test_accounts_move(self):
+        for i, _ in self.of_kind("migrated"):
+            self.assertEqual(self.after(i, 4), [("#identity", None), ("#account", None), ("#sync", None),
+                                                ("#account", "deactivated")])
+            document = json.loads(fetch(f"{self.network.plc}/{i['did']}")[1])
+            self.assertEqual(document["service"][0]["serviceEndpoint"], self.accounts[i["did"]]["pds"])
+
+    def test_accounts_begin_anew(self):
+        for i, _ in self.of_kind("recreated"):
+            self.assertEqual(self.after(i, 5), [("#account", "deleted"), ("#identity", None), ("#account", None),
+                                                ("#commit", None), ("#sync", None)])
+            first = next(m for m in self.messages[self.by_seq[i["seq"]]:] if m.did == i["did"] and m.kind == "#commit")
+            self.assertEqual((first.body.get("prevData"), first.body["ops"]), (None, []))
+            revs = [m.body["rev"] for m in self.messages if m.did == i["did"] and m.body["seq"] < i["seq"]
+                    and m.kind == "#commit" and "future_rev" not in self.accounts[i["did"]]["faults"]]
+            self.assertGreater(first.body["rev"], max(revs, default=""))
+
+    def test_what_repair_must_reach(self):
+        expected = {"active": "equal", "deleted": "gone", **{s: "inactive" for s in AWAY}}
+        for a in self.accounts.values():
+            self.assertEqual(a["repaired"], expected[a["status"]], a)
+            if a["expect"] != "desynchronised":
+                self.assertEqual(a["repaired"], a["expect"], a)
+
+    def true_records(self):
+        truth = collections.defaultdict(dict)
+        for line in self.network.get("/control/truth").split("\n")[1:-1]:
+            _, state, uri, cid, *_ = line.split("\t")
+            if state == "live":
+                did, path = uri.removeprefix("at://").split("/", 1)
+                truth[did][path] = cid
+        return truth
+
+    @unittest.skipUnless(shutil.which("openssl"), "wants the command openssl")
+    def test_exports_are_the_truth(self):
+        """A mirror that fetches every repo has what it must reach."""
+        truth = self.true_records()
+        for did, a in self.accounts.items():
+            status, body = fetch(f"{a['pds']}/xrpc/com.atproto.sync.getRepo", did=did)
+            if a["repaired"] != "equal":
+                error = "RepoNotFound" if a["status"] == "deleted" else "Repo" + a["status"].capitalize()
+                self.assertEqual((status, json.loads(body)["error"], truth[did]), (400, error, {}), a)
+                continue
+            root, blocks = read_car(body)
+            commit = read_commit(blocks[root])
+            self.assertEqual((commit.did, commit.rev, str(commit.data)), (did, a["rev"], a["data"]))
+            self.assertTrue(not a["faults"] or verifies(a["key"], commit.signed, commit.sig), a)
+            records = records_of(load(blocks, commit.data))
+            self.assertEqual({p.decode(): str(c) for p, c in records.items() if CarefulMirror.is_record(blocks[c])},
+                             truth[did], a)
+
     @unittest.skipUnless(shutil.which("openssl"), "wants the command openssl")
     def test_a_careful_mirror_ends_as_expected(self):
         valid_from = {i["did"]: 1 for i in self.report["injected"] if i["kind"] in ("forged", "wrong_key")}
@@ -204,12 +278,7 @@ class Faults(unittest.TestCase):
         mirror = CarefulMirror(self.accounts, valid_from)
         for m in self.messages:
             mirror.take(m)
-        truth = collections.defaultdict(dict)
-        for line in self.network.get("/control/truth").split("\n")[1:-1]:
-            _, state, uri, cid, *_ = line.split("\t")
-            if state == "live":
-                did, path = uri.removeprefix("at://").split("/", 1)
-                truth[did][path] = cid
+        truth = self.true_records()
         for did, a in self.accounts.items():
             if a["expect"] == "equal":
                 self.assertNotIn(did, mirror.lost, a)

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <charconv>
 
 namespace recordkv::sim {
@@ -19,6 +20,11 @@ collection early_collection(draw& d) {
 }
 
 }  // namespace
+
+std::string_view name(account_status s) noexcept {
+  constexpr std::array<std::string_view, 5> names = {"active", "deactivated", "takendown", "suspended", "deleted"};
+  return names[static_cast<std::size_t>(s)];
+}
 
 accounts::accounts(const world& w, signed_parameters p)
     : seed_(w.rules().seed),
@@ -78,6 +84,13 @@ std::string accounts::document(account& a) {
   std::uint32_t generation = a.generation;
   if (a.late_answers > 0) --a.late_answers, --generation;
   return did_document(a.did, handle_of(a), key_of(a, generation).multikey(), pds_url(a));
+}
+
+std::optional<account_status> accounts::status_at(std::size_t pds, const account& a) const noexcept {
+  if (!a.exists || a.status == account_status::deleted) return std::nullopt;
+  if (pds == pds_of(a)) return a.status;
+  if (a.moves > 0 && pds == pds_after(a, a.moves - 1)) return account_status::deactivated;
+  return std::nullopt;
 }
 
 void accounts::settle(account& a) {

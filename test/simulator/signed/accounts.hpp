@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -26,7 +27,8 @@ struct signed_parameters {
   std::vector<std::string> web_dids;  ///< of accounts 0 …
 };
 
-enum class account_status : std::uint8_t { active, deactivated, deleted };
+enum class account_status : std::uint8_t { active, deactivated, takendown, suspended, deleted };
+std::string_view name(account_status s) noexcept;
 
 struct account {
   std::uint32_t number = 0;
@@ -37,6 +39,8 @@ struct account {
   bool exists = false;             ///< it has a repo, whether or not the stream has told of it
   bool heard = false;              ///< the stream has carried a good commit of it
   bool lost = false;               ///< a mirror must have found it desynchronised, or will
+  bool disowned = false;           ///< the relay calls it deleted, and its PDS does not
+  std::uint32_t moves = 0;         ///< how often it went to the next PDS
   std::uint32_t handles = 0;       ///< how often the handle changed
   std::uint32_t generation = 0;    ///< of its key
   std::uint32_t late_answers = 0;  ///< so often the directory still gives the key before
@@ -68,14 +72,19 @@ class accounts {
   signing_key forgers_key(const account& a) const;
   commit_author author_of(const account& a) const;
   std::string handle_of(const account& a) const;
-  std::size_t pds_of(const account& a) const noexcept { return a.number % rules_.pds.size(); }
+  std::size_t pds_of(const account& a) const noexcept { return pds_after(a, a.moves); }
   const std::string& pds_url(const account& a) const noexcept { return rules_.pds[pds_of(a)]; }
+  /// What the host says of the account: the one that it left calls it deactivated. None: it was never there.
+  std::optional<account_status> status_at(std::size_t pds, const account& a) const noexcept;
   const signed_parameters& rules() const noexcept { return rules_; }
 
   /// The DID document as its host gives it now.
   std::string document(account& a);
 
  private:
+  std::size_t pds_after(const account& a, std::uint32_t moves) const noexcept {
+    return (a.number + moves) % rules_.pds.size();
+  }
   void settle(account& a);
   tree early_tree(const account& a, std::uint64_t rev);
   std::vector<change> early_records(const account& a, std::uint64_t rev);

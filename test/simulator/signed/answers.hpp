@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -26,13 +27,22 @@ struct request {
   std::string host;
 };
 
+/// How an answer ends: whole, or in the middle of the body, where the connection is cut.
+enum class answer_end : std::uint8_t {
+  whole,
+  short_body,  ///< Content-Length promises more
+  no_chunk,    ///< chunked, and the last chunk never comes
+};
+
 struct answer {
   unsigned status = 200;
   std::string body;
   std::string type = "application/json";
-  std::string headers = {};            ///< further ones, each with its line end
-  std::chrono::milliseconds delay{0};  ///< before the answer is sent
-  bool drop = false;                   ///< the connection is cut instead
+  std::string headers = {};              ///< further ones, each with its line end
+  std::chrono::milliseconds delay{0};    ///< before the answer is sent
+  std::chrono::milliseconds trickle{0};  ///< the body takes so long, a piece at a time
+  answer_end end = answer_end::whole;
+  bool drop = false;  ///< the connection is cut instead
 };
 
 inline answer refusal(unsigned status, std::string_view error, std::string_view message) {

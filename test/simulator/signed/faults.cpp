@@ -13,11 +13,12 @@ namespace {
 
 constexpr std::size_t max_injections = 100'000;
 
-constexpr std::array<std::string_view, 25> names = {
-    "forged",      "mutated",     "future_rev",      "replay",       "repeat",          "foreign",       "corrupted",
-    "wrong_key",   "high_s",      "wrong_prev_data", "no_prev_data", "op_left_out",     "seq_back",      "gap",
-    "bad_record",  "sync",        "sync_moved",      "rotation",     "rotation_silent", "rotation_late", "handle",
-    "deactivated", "reactivated", "deleted",         "disconnect"};
+constexpr std::array<std::string_view, 30> names = {
+    "forged",        "mutated",     "future_rev",      "replay",       "repeat",          "foreign",       "corrupted",
+    "wrong_key",     "high_s",      "wrong_prev_data", "no_prev_data", "op_left_out",     "seq_back",      "gap",
+    "bad_record",    "sync",        "sync_moved",      "rotation",     "rotation_silent", "rotation_late", "handle",
+    "deactivated",   "reactivated", "deleted",         "takendown",    "suspended",       "migrated",      "recreated",
+    "false_deleted", "disconnect"};
 static_assert(names.size() == static_cast<std::size_t>(fault::disconnect) + 1);
 
 bool read(std::string_view text, std::uint64_t& out) {
@@ -35,7 +36,9 @@ std::optional<fault> fault_named(std::string_view name) noexcept {
   return static_cast<fault>(at - names.begin());
 }
 
-bool concerns_account(fault f) noexcept { return f >= fault::rotation && f <= fault::deleted; }
+bool concerns_account(fault f) noexcept { return f >= fault::rotation && f <= fault::false_deleted; }
+
+bool sends_away(fault f) noexcept { return f == fault::deactivated || f == fault::takendown || f == fault::suspended; }
 
 bool shows_after(fault f) noexcept {
   return f == fault::replay || f == fault::repeat || f == fault::sync || f == fault::sync_moved || concerns_account(f);
@@ -54,7 +57,8 @@ bool loses_commit(fault f) noexcept {
 }
 
 bool desynchronises(fault f) noexcept {
-  return loses_commit(f) || f == fault::wrong_prev_data || f == fault::no_prev_data || f == fault::op_left_out;
+  return loses_commit(f) || f == fault::wrong_prev_data || f == fault::no_prev_data || f == fault::op_left_out ||
+         f == fault::false_deleted;
 }
 
 result<> fault_plan::add(std::string_view list) {

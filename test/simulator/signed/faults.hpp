@@ -44,6 +44,11 @@ enum class fault : std::uint8_t {
   deactivated,
   reactivated,
   deleted,
+  takendown,
+  suspended,
+  migrated,
+  recreated,
+  false_deleted,
   disconnect,
 };
 
@@ -56,6 +61,8 @@ bool concerns_account(fault f) noexcept;
 bool shows_after(fault f) noexcept;
 /// The mirror misses a change, so the fault wants a commit that changes data.
 bool loses_commit(fault f) noexcept;
+/// The account is away until it is told to come back.
+bool sends_away(fault f) noexcept;
 /// A mirror that hears of the account again must call it desynchronised.
 bool desynchronises(fault f) noexcept;
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace recordkv::sim {
 namespace {
@@ -17,9 +18,12 @@ record_ptr record_of(const op& o, std::string path, std::uint64_t rev, std::uint
 }  // namespace
 
 std::string_view expectation(const account& a) noexcept {
+  return a.status == account_status::active && a.lost ? "desynchronised" : repaired_expectation(a);
+}
+
+std::string_view repaired_expectation(const account& a) noexcept {
   if (a.status == account_status::deleted) return "gone";
-  if (a.status == account_status::deactivated) return "inactive";
-  return a.lost ? "desynchronised" : "equal";
+  return a.status == account_status::active ? "equal" : "inactive";
 }
 
 network::network(const parameters& p, signed_parameters q, fault_plan plan, sink to)
@@ -65,6 +69,10 @@ void network::create(account& a) {
   send_identity(a);
   send_account(a, {});
   const std::uint64_t rev = a.bridged ? std::uint64_t{1} << 10 : (now_us_ - 500'000) << 10 | a.number % 1021;
+  begin_repo(a, rev);
+}
+
+void network::begin_repo(account& a, std::uint64_t rev) {
   const committed made = commit(a.repo, {}, rev, accounts_.author_of(a));
   const commit_message m = message_of(a, made, {});
   adopt(a, made, {});
@@ -129,7 +137,7 @@ void network::adopt(account& a, const committed& made, std::span<const change> c
     else if (!a.removed.empty())
       a.removed.erase(c.path);
   }
-  a.repo = made.after;
+  old_repos_.keep(a.number, std::exchange(a.repo, made.after));
 }
 
 void network::empty_commit(account& a) {
@@ -144,7 +152,7 @@ void network::about_account(const step& s, account& a) {
   if (s.kind == step_kind::identity)
     send_identity(a);
   else
-    send_account(a, {});
+    send_account(a, {}), a.disowned = false;
 }
 
 void network::act_while_away(account& a, std::span<const change> changes, std::uint64_t rev) {

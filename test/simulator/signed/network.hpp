@@ -7,6 +7,7 @@
 #include "accounts.hpp"
 #include "faults.hpp"
 #include "messages.hpp"
+#include "old_repos.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -32,6 +33,9 @@ class network {
   /// A fault that concerns nothing else here has happened.
   void note(injection i) { log_.add(std::move(i)); }
 
+  /// The account's repo as it was some commits ago, signed with its key of today; null: it is not kept.
+  const repo* older(const account& a) const { return old_repos_.find(a.number); }
+
   sim::accounts& accounts() noexcept { return accounts_; }
   const parameters& rules() const noexcept { return world_.rules(); }
   fault_plan& plan() noexcept { return plan_; }
@@ -47,6 +51,7 @@ class network {
   };
 
   void create(account& a);
+  void begin_repo(account& a, std::uint64_t rev);
   std::vector<change> changes_of(const account& a, const step& s, std::uint64_t rev) const;
   std::uint64_t next_rev(const account& a, std::uint64_t wanted) const;
   void publish(account& a, std::vector<change> changes, std::uint64_t rev);
@@ -66,6 +71,8 @@ class network {
   void rotate(fault f, account& a);
   bool leave(fault f, account& a, int steps);
   bool come_back(account& a);
+  bool migrate(account& a);
+  bool recreate(account& a);
   void happened(fault f, account& a, std::uint64_t rev, std::uint64_t seq);
 
   std::uint64_t take_seq() noexcept { return ++seq_; }
@@ -79,6 +86,7 @@ class network {
 
   world world_;
   sim::accounts accounts_;
+  old_repos old_repos_;
   fault_plan plan_;
   fault_log log_;
   sink sink_;
@@ -90,5 +98,7 @@ class network {
 
 /// What a correct mirror has of the account in the end: "equal", "desynchronised", "inactive" or "gone".
 std::string_view expectation(const account& a) noexcept;
+/// The same of a mirror that repairs what it finds desynchronised, and that asks each account's PDS.
+std::string_view repaired_expectation(const account& a) noexcept;
 
 }  // namespace recordkv::sim

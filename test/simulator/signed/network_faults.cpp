@@ -27,6 +27,15 @@ std::string false_record(std::string_view text) {
   return w.cbor();
 }
 
+account_status status_after(fault f) {
+  switch (f) {
+    case fault::deactivated: return account_status::deactivated;
+    case fault::takendown: return account_status::takendown;
+    case fault::suspended: return account_status::suspended;
+    default: return account_status::deleted;
+  }
+}
+
 change false_post(std::uint64_t rev, std::string_view text) {
   auto r = std::make_shared<record>();
   r->path = fmt::format("{}/{}", nsid(collection::post), tid_text(rev));
@@ -49,13 +58,15 @@ bool network::fits(fault f, const account& a, std::span<const change> changes) c
   if (!a.heard) return false;
   if (loses_commit(f) || f == fault::op_left_out || f == fault::no_prev_data) return !changes.empty();
   if (f == fault::bad_record) return std::ranges::any_of(changes, [&](const change& c) { return is_fresh(a, c); });
+  if (f == fault::migrated) return accounts_.rules().pds.size() > 1;
   return f != fault::reactivated;
 }
 
 void network::happened(fault f, account& a, std::uint64_t rev, std::uint64_t seq) {
   a.faults |= 1U << static_cast<unsigned>(f);
   if (desynchronises(f)) a.lost = true;
-  const bool equal = !desynchronises(f) && f != fault::deactivated && f != fault::deleted;
+  if (f == fault::false_deleted) a.disowned = true;
+  const bool equal = !desynchronises(f) && !sends_away(f) && f != fault::deleted;
   log_.add({.kind = name(f),
             .did = a.did,
             .seq = seq,
@@ -101,8 +112,13 @@ void network::show_after(fault f, const offer& o) {
     case fault::rotation_silent:
     case fault::rotation_late: return rotate(f, o.who);
     case fault::handle: return ++o.who.handles, send_identity(o.who);
-    case fault::deactivated: leave(f, o.who, 3); return;
+    case fault::deactivated:
+    case fault::takendown:
+    case fault::suspended: leave(f, o.who, 3); return;
     case fault::deleted: leave(f, o.who, -1); return;
+    case fault::migrated: migrate(o.who); return;
+    case fault::recreated: recreate(o.who); return;
+    case fault::false_deleted: return send_account(o.who, name(fault::deleted));
     default: return;
   }
 }
@@ -148,12 +164,12 @@ void network::rotate(fault f, account& a) {
   a.late_answers = f == fault::rotation_late ? 1 : 0;
   if (f != fault::rotation_silent) send_identity(a);
   empty_commit(a);
+  old_repos_.forget(a.number);  // the older ones have the older key
 }
 
 bool network::leave(fault f, account& a, int steps) {
   if (a.status != account_status::active) return false;
-  const bool deleted = f == fault::deleted;
-  a.status = deleted ? account_status::deleted : account_status::deactivated;
+  a.status = status_after(f);
   a.away = steps;
   a.data_when_left = a.repo.data;
   send_account(a, name(f));
@@ -161,7 +177,7 @@ bool network::leave(fault f, account& a, int steps) {
 }
 
 bool network::come_back(account& a) {
-  if (a.status != account_status::deactivated) return false;
+  if (a.status == account_status::active || a.status == account_status::deleted) return false;
   happened(fault::reactivated, a, a.repo.rev, seq_ + 1);
   a.status = account_status::active;
   a.away = 0;
@@ -172,17 +188,50 @@ bool network::come_back(account& a) {
   return true;
 }
 
+// The new PDS speaks first, then the old one, which deactivates what has left it.
+bool network::migrate(account& a) {
+  ++a.moves;
+  send_identity(a);
+  send_account(a, {});
+  send_sync(a);
+  send_account(a, name(fault::deactivated));
+  return true;
+}
+
+// Every record of before is gone. The revs go on, as a clock does.
+bool network::recreate(account& a) {
+  if (a.status != account_status::deleted) leave(fault::deleted, a, -1);
+  a.repo.records.visit([&](const record& r) { a.removed[r.path] = {a.repo.rev, now_us_}; });
+  const std::uint64_t rev = next_rev(a, now_us_ << 10 | a.number % 1021);
+  a.repo = {};
+  old_repos_.forget(a.number);
+  a.status = account_status::active;
+  a.away = 0;
+  a.lost = a.disowned = false;
+  send_identity(a);
+  send_account(a, {});
+  begin_repo(a, rev);
+  return true;
+}
+
 bool network::inject(fault f, account& a) {
   now_us_ += 1'000;
   if (f == fault::reactivated) return come_back(a);
-  if (a.status != account_status::active || !concerns_account(f)) return false;
+  const bool returns = f == fault::recreated && a.status == account_status::deleted;
+  if ((a.status != account_status::active && !returns) || !concerns_account(f)) return false;
+  if (f == fault::migrated && accounts_.rules().pds.size() < 2) return false;
   if (!a.exists) create(a);
   happened(f, a, 0, seq_ + 1);
-  if (f == fault::deactivated || f == fault::deleted) return leave(f, a, -1);
-  if (f == fault::handle)
-    ++a.handles, send_identity(a);
-  else
-    rotate(f, a);
+  switch (f) {
+    case fault::handle: ++a.handles, send_identity(a); return true;
+    case fault::migrated: return migrate(a);
+    case fault::recreated: return recreate(a);
+    case fault::false_deleted: send_account(a, name(fault::deleted)); return true;
+    case fault::deleted: return leave(f, a, -1);
+    default: break;
+  }
+  if (sends_away(f)) return leave(f, a, -1);
+  rotate(f, a);
   return true;
 }
 

@@ -23,19 +23,19 @@ answer network_hosts::respond(const place& at, const request& r) {
 
 answer network_hosts::document(std::string_view did) {
   ++plc_requests_;
-  const outage_mode met = plc_.meet(did);
+  const outage_met met = plc_.meet(did);
   if (auto instead = plc_.instead(met)) return *instead;
   account* a = network_.accounts().find(did);
   if (a == nullptr || !did.starts_with("did:plc:"))
     return {.status = 404, .body = R"({"message":"DID not registered"})"};
-  return {.body = network_.accounts().document(*a), .type = "application/did+ld+json", .delay = plc_.delay(met)};
+  return {.body = network_.accounts().document(*a), .type = "application/did+ld+json", .delay = delay_of(met)};
 }
 
 answer network_hosts::web_document(const place& at) {
   account& a = network_.accounts().at(static_cast<std::uint32_t>(at.index));
-  const outage_mode met = plc_.meet(a.did);
+  const outage_met met = plc_.meet(a.did);
   if (auto instead = plc_.instead(met)) return *instead;
-  return {.body = network_.accounts().document(a), .delay = plc_.delay(met)};
+  return {.body = network_.accounts().document(a), .delay = delay_of(met)};
 }
 
 answer network_hosts::handle_owner(const request& r) {

@@ -54,10 +54,6 @@ std::string text_of(const cid& c) {
   return out;
 }
 
-std::string_view name_of(account_status s) {
-  return s == account_status::active ? "active" : s == account_status::deactivated ? "deactivated" : "deleted";
-}
-
 std::string faults_json(const account& a) {
   std::string out = "[";
   for (unsigned i = 0; i <= static_cast<unsigned>(fault::disconnect); ++i) {
@@ -119,9 +115,10 @@ std::string account_json(const accounts& all, const account& a, bool with_record
   });
   std::string out = fmt::format(
       R"({{"did":"{}","handle":"{}","pds":"{}","key":"{}","status":"{}","rev":"{}","data":"{}","commit":"{}",)", a.did,
-      all.handle_of(a), all.pds_url(a), all.key_of(a).multikey(), name_of(a.status), tid_text(a.repo.rev),
+      all.handle_of(a), all.pds_url(a), all.key_of(a).multikey(), name(a.status), tid_text(a.repo.rev),
       text_of(a.repo.data), text_of(a.repo.commit));
-  out += fmt::format(R"("expect":"{}","faults":{},"records":)", expectation(a), faults_json(a));
+  out += fmt::format(R"("expect":"{}","repaired":"{}","faults":{},"records":)", expectation(a), repaired_expectation(a),
+                     faults_json(a));
   return out + (with_records ? "[" + records + "]}" : fmt::format("{}}}", count));
 }
 

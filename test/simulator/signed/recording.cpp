@@ -100,7 +100,7 @@ bool player::next() {
 
 answer player::document(std::string_view did) {
   ++plc_requests_;
-  const outage_mode met = plc_.meet(did);
+  const outage_met met = plc_.meet(did);
   if (auto instead = plc_.instead(met)) return *instead;
   const auto found = accounts_.find(std::string(did));
   if (found == accounts_.end()) return {.status = 404, .body = R"({"message":"DID not registered"})"};
@@ -108,7 +108,7 @@ answer player::document(std::string_view did) {
   std::string_view key = k.keys.front().second;
   for (const auto& [from, later] : k.keys)
     if (from <= feed_.last_seq()) key = later;
-  return {.body = did_document(did, k.handle, key, pds_[k.number % pds_.size()]), .delay = plc_.delay(met)};
+  return {.body = did_document(did, k.handle, key, pds_[k.number % pds_.size()]), .delay = delay_of(met)};
 }
 
 answer player::respond(const place& at, const request& r) {

@@ -20,6 +20,30 @@ namespace http = boost::beast::http;
 using asio::ip::tcp;
 using namespace std::chrono_literals;
 
+namespace {
+
+constexpr std::size_t max_pieces = 16;  // of an answer that comes slowly
+
+std::string head_of(const answer& a, bool keep) {
+  const std::string length =
+      a.end == answer_end::no_chunk ? "Transfer-Encoding: chunked" : fmt::format("Content-Length: {}", a.body.size());
+  return fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\n{}\r\n{}Connection: {}\r\n\r\n", a.status,
+                     http::obsolete_reason(static_cast<http::status>(a.status)), a.type, length, a.headers,
+                     keep ? "keep-alive" : "close");
+}
+
+/// The body, or the half of it that is sent before the connection is cut.
+void append_body(std::string& to, const answer& a) {
+  if (a.end == answer_end::whole) {
+    to += a.body;
+    return;
+  }
+  const std::string_view half = std::string_view(a.body).substr(0, a.body.size() / 2);
+  to += a.end == answer_end::short_body ? half : fmt::format("{:x}\r\n{}\r\n", half.size(), half);
+}
+
+}  // namespace
+
 signed_server::signed_server(asio::io_context& io, signed_feed& f, conduct c)
     : io_(io), feed_(f), conduct_(std::move(c)) {}
 
@@ -82,12 +106,22 @@ task<bool> signed_server::send_answer(tcp::socket& socket, answer a, bool keep) 
     co_await timer.async_wait(use_task);
   }
   if (a.drop) co_return false;
-  std::string text = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}Connection: {}\r\n\r\n",
-                                 a.status, http::obsolete_reason(static_cast<http::status>(a.status)), a.type,
-                                 a.body.size(), a.headers, keep ? "keep-alive" : "close");
-  text += a.body;
-  auto [ec, n] = co_await asio::async_write(socket, asio::buffer(text), use_task);
-  co_return !ec && keep;
+  const bool whole = a.end == answer_end::whole;
+  std::string text = head_of(a, keep && whole);
+  append_body(text, a);
+  // slowly: the head and the first piece are there at once
+  const std::size_t pieces = a.trickle > 0ms ? max_pieces : 1;
+  const std::size_t size = text.size() / pieces + 1;
+  for (std::size_t at = 0; at < text.size(); at += size) {
+    if (at > 0) {
+      asio::steady_timer timer(io_, a.trickle / pieces);
+      co_await timer.async_wait(use_task);
+    }
+    const std::string_view piece = std::string_view(text).substr(at, size);
+    auto [ec, n] = co_await asio::async_write(socket, asio::buffer(piece), use_task);
+    if (ec) co_return false;
+  }
+  co_return keep&& whole;
 }
 
 task<> signed_server::serve_stream(stream_session& s, std::string target, std::string key) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 namespace recordkv::sim {
 namespace {
@@ -38,17 +39,45 @@ answer repo_error(const place& at, std::string_view error, std::string_view did)
   return refusal(!relay ? 400 : error == "RepoNotFound" ? 404 : 403, error, fmt::format("no repo to give: {}", did));
 }
 
-std::string status_of(const account& a) {
-  return a.status == account_status::active ? R"("active":true)" : R"("active":false,"status":"deactivated")";
+std::string members_of(account_status s) {
+  if (s == account_status::active) return R"("active":true)";
+  return fmt::format(R"("active":false,"status":"{}")", name(s));
+}
+
+std::string_view error_of(account_status s) {
+  return s == account_status::takendown   ? "RepoTakendown"
+         : s == account_status::suspended ? "RepoSuspended"
+                                          : "RepoDeactivated";
+}
+
+answer redirect(std::string_view pds, std::string_view did, std::string_view more) {
+  answer out{.status = 302};
+  out.headers = fmt::format("Location: {}/xrpc/com.atproto.sync.getRepo?did={}{}\r\n", pds, did, more);
+  return out;
 }
 
 answer car(std::string bytes) { return {.body = std::move(bytes), .type = "application/vnd.ipld.car"}; }
 
 }  // namespace
 
-bool xrpc::is_here(const place& at, const account& a) const {
-  if (!a.exists || a.status == account_status::deleted) return false;
-  return at.role == role::relay || network_.accounts().pds_of(a) == at.index;
+std::optional<account_status> xrpc::status_at(const place& at, const account& a) const {
+  if (at.role == role::pds) return network_.accounts().status_at(at.index, a);
+  if (!a.exists || a.disowned || a.status == account_status::deleted) return std::nullopt;
+  return a.status;
+}
+
+// What only an export can meet waits for one, and an old copy for an account of which there is one. A guest meets
+// nothing, or a redirect would lead to the next.
+outage_met xrpc::meet(const call& c) {
+  if (c.at.role != role::pds || c.guest) return {};
+  const std::string_view did = value_of(c.parameters, "did");
+  const bool exports = c.method == "com.atproto.sync.getRepo";
+  return outage_.meet(did, [&](outage_mode m) {
+    if (!concerns_export(m)) return true;
+    const account* a = exports ? network_.accounts().find(did) : nullptr;
+    if (a == nullptr || status_at(c.at, *a) != account_status::active) return false;
+    return m != outage_mode::old || network_.older(*a) != nullptr;
+  });
 }
 
 answer xrpc::respond(const place& at, const request& r) {
@@ -57,15 +86,13 @@ answer xrpc::respond(const place& at, const request& r) {
   call c{.at = at,
          .method = path.substr(std::string_view("/xrpc/").size()),
          .parameters = parse_query(r.target),
-         .torn = false};
-  outage_mode met = outage_mode::ok;
-  if (at.role == role::pds) {
-    met = outage_.meet(value_of(c.parameters, "did"));
-    if (auto instead = outage_.instead(met)) return *instead;
-  }
-  c.torn = met == outage_mode::torn;
+         .met = {},
+         .guest = false};
+  c.guest = value_of(c.parameters, "guest") == "1";
+  c.met = meet(c);
+  if (auto instead = outage::instead(c.met)) return *instead;
   answer out = route(c);
-  out.delay = outage_.delay(met);
+  out.trickle = delay_of(c.met);
   return out;
 }
 
@@ -83,10 +110,16 @@ answer xrpc::route(const call& c) {
 answer xrpc::of_account(const call& c) {
   const std::string_view did = value_of(c.parameters, "did");
   account* a = network_.accounts().find(did);
-  if (a == nullptr || !is_here(c.at, *a)) return repo_error(c.at, "RepoNotFound", did);
-  if (c.method == "com.atproto.sync.getRepoStatus")
-    return {.body = fmt::format(R"({{"did":"{}",{},"rev":"{}"}})", did, status_of(*a), tid_text(a->repo.rev))};
-  if (a->status != account_status::active) return repo_error(c.at, "RepoDeactivated", did);
+  std::optional<account_status> status;
+  if (a != nullptr)
+    status = c.guest ? network_.accounts().status_at(network_.accounts().pds_of(*a), *a) : status_at(c.at, *a);
+  if (!status) return repo_error(c.at, "RepoNotFound", did);
+  if (c.method == "com.atproto.sync.getRepoStatus") {
+    const std::string rev =
+        *status == account_status::active ? fmt::format(R"(,"rev":"{}")", tid_text(a->repo.rev)) : "";
+    return {.body = fmt::format(R"({{"did":"{}",{}{}}})", did, members_of(*status), rev)};
+  }
+  if (*status != account_status::active) return repo_error(c.at, error_of(*status), did);
   return of_active(c, *a);
 }
 
@@ -102,13 +135,15 @@ answer xrpc::of_active(const call& c, account& a) {
 }
 
 answer xrpc::repo_car(const call& c, const account& a) {
-  if (c.at.role == role::relay) {
-    answer out{.status = 302};
-    out.headers =
-        fmt::format("Location: {}/xrpc/com.atproto.sync.getRepo?did={}\r\n", network_.accounts().pds_url(a), a.did);
-    return out;
-  }
-  return car(car_of_repo(a.repo, a.number % 2 == 1, c.torn));
+  const accounts& all = network_.accounts();
+  if (c.at.role == role::relay) return redirect(all.pds_url(a), a.did, "");
+  if (c.met.mode == outage_mode::redirect)
+    return redirect(all.rules().pds[(c.at.index + 1) % all.rules().pds.size()], a.did, "&guest=1");
+  const bool reversed = a.number % 2 == 1;
+  const repo& given = c.met.mode == outage_mode::old ? *network_.older(a) : a.repo;
+  answer out = car(car_of_repo(given, reversed, c.met.mode == outage_mode::torn));
+  if (c.met.mode == outage_mode::half) out.end = reversed ? answer_end::no_chunk : answer_end::short_body;
+  return out;
 }
 
 answer xrpc::list_repos(const call& c) {
@@ -116,10 +151,11 @@ answer xrpc::list_repos(const call& c) {
   std::string repos;
   for (std::uint32_t n = p.from; n < p.to; ++n) {
     const account& a = network_.accounts().at(n);
-    if (!is_here(c.at, a) || (c.at.role == role::relay && a.status != account_status::active)) continue;
+    const auto status = status_at(c.at, a);
+    if (!status || (c.at.role == role::relay && *status != account_status::active)) continue;
     repos.append(repos.empty() ? "" : ",");
     repos += fmt::format(R"({{"did":"{}","head":"{}","rev":"{}",{}}})", a.did, text_of(a.repo.commit),
-                         tid_text(a.repo.rev), status_of(a));
+                         tid_text(a.repo.rev), members_of(*status));
   }
   return {.body = fmt::format(R"({{{}"repos":[{}]}})", p.cursor, repos)};
 }
@@ -130,7 +166,7 @@ answer xrpc::list_by_collection(const call& c) {
   std::string repos;
   for (std::uint32_t n = p.from; n < p.to; ++n) {
     const account& a = network_.accounts().at(n);
-    if (!is_here(c.at, a) || a.status != account_status::active) continue;
+    if (status_at(c.at, a) != account_status::active) continue;
     const record* first = a.repo.records.after(prefix);
     if (first == nullptr || !first->path.starts_with(prefix)) continue;
     repos.append(repos.empty() ? "" : ",");

@@ -9,6 +9,8 @@
 #include "outage.hpp"
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 namespace recordkv::sim {
 
@@ -24,7 +26,8 @@ class xrpc {
     const place& at;
     std::string method;  ///< without /xrpc/
     query parameters;
-    bool torn;  ///< an export lacks a block
+    outage_met met;
+    bool guest;  ///< another PDS has sent it here
   };
   answer route(const call& c);
   answer of_account(const call& c);
@@ -34,7 +37,9 @@ class xrpc {
   answer list_by_collection(const call& c);
   answer list_hosts() const;
   answer resolve_handle(const call& c);
-  bool is_here(const place& at, const account& a) const;
+  outage_met meet(const call& c);
+  /// What the host says of the account; none: it has no such account.
+  std::optional<account_status> status_at(const place& at, const account& a) const;
 
   network& network_;
   outage& outage_;
