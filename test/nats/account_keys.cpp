@@ -246,7 +246,7 @@ TEST_CASE("how fast keys are read", "[.speed]") {
       auto found = rig.run(rig.read(did, of), 100s);
       const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begun;
       fmt::print("{}: {} keys, {:.1f} ms, {:.0f} keys/s\n", what, found->size(), took.count(),
-                 1000. * found->size() / took.count());
+                 1000. * static_cast<double>(found->size()) / took.count());
     }
   };
   measure(alice, collections, "5 collections");
