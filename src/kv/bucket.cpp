@@ -96,6 +96,19 @@ task<std::vector<result<std::uint64_t>>> bucket::update_many(std::vector<write> 
   co_return out;
 }
 
+task<result<std::uint64_t>> bucket::put(std::string key, std::string value) {
+  nats::request_spec ask{.subject = subject(key), .data = std::move(value)};
+  auto answer = co_await nc_.request(std::move(ask), std::chrono::seconds(5));
+  if (!answer) co_return answer.error();
+  co_return nats::parse_pub_ack(answer->data());
+}
+
+task<result<std::uint64_t>> bucket::remove(std::string key, std::uint64_t expected) {
+  write marker{.key = std::move(key), .expected = expected};
+  marker.headers.push_back({"KV-Operation", "DEL"});
+  co_return co_await update(std::move(marker));
+}
+
 task<result<void>> remove_stream(nats::connection& nc, std::string stream) {
   auto gone = co_await nats::api(nc, "STREAM.DELETE." + stream);
   if (!gone) co_return gone.error();

@@ -6,11 +6,15 @@
 #pragma once
 
 #include "recordkv/core/event.hpp"
+#include "recordkv/core/rate_limited.hpp"
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/wishes.hpp"
+#include "recordkv/nats/pull_consumer.hpp"
 #include "recordkv/stage.hpp"
 
+#include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 
 namespace recordkv::stages {
@@ -33,10 +37,20 @@ class wish_watch {
   std::uint64_t fulfilled() const noexcept { return fulfilled_; }
 
  private:
+  task<result<void>> take_all(nats::pull_consumer& wishes);
+  task<> act_on(const nats::message& m, std::uint64_t seq);
+  task<result<void>> fulfil(const kv::wish& wish, std::uint64_t seq);
+  task<> pause(std::string what, error e);
+  void report(const std::string& key, std::uint64_t seq, const error& e);
+
   stage_context& ctx_;
   std::function<bool(const std::string& did)> mine_;
   fulfil_function fulfil_;
-  std::uint64_t fulfilled_ = 0;
+  kv::bucket repo_;
+  nats::pull_consumer* wishes_ = nullptr;  // while run() reads
+  rate_limited told_;
+  std::set<std::uint64_t> reported_;  // sequences of keys that can't be read
+  std::uint64_t fulfilled_ = 0, fulfilled_seq_ = 0;
   bool closed_ = false;
   event woken_;
 };

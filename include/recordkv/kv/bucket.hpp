@@ -1,4 +1,4 @@
-// A NATS key-value bucket, as far as recordkv uses one: get, compare-and-set, many at once.
+// A NATS key-value bucket, as far as recordkv uses one: get, put, delete, compare-and-set, many at once.
 //
 // Owns: subjects and headers of KV operations (ADR-8); it keeps nothing in memory.
 // Does not know: what the values mean.
@@ -54,6 +54,12 @@ class bucket {
   /// errc::conflict: another process wrote first. errc::timed_out: it is not known whether the value was stored.
   task<result<std::uint64_t>> update(write w);
   task<std::vector<result<std::uint64_t>>> update_many(std::vector<write> ws);
+
+  /// Stores the value whatever the key holds. Returns its sequence.
+  task<result<std::uint64_t>> put(std::string key, std::string value);
+
+  /// Deletes the key by a delete marker, while its newest sequence is `expected`. Errors as in update().
+  task<result<std::uint64_t>> remove(std::string key, std::uint64_t expected);
 
  private:
   nats::connection& nc_;
