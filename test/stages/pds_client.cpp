@@ -91,7 +91,7 @@ TEST_CASE("PDS: any other status, with what the host says") {
 TEST_CASE("PDS: a host's words are printable and short") {
   pds_rig rig;
   const std::string most(1000, 'x');
-  const auto f = rig.failure(xrpc_error(400, "A\\u001b[31m\\n\\u00e9" + most), "status");
+  const auto f = rig.failure(xrpc_error(400, "A\\u001b[31m\\u007f\\u00e9" + most), "status");
   const auto said = f.text.substr(f.text.find("400: ") + 5);
   CHECK(said.starts_with("A?[31m???xxx"));
   CHECK(said.size() == 200);

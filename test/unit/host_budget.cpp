@@ -82,6 +82,8 @@ TEST_CASE("Host budget: a place that was not taken is not given back") {
   budget.end("a");
   REQUIRE(budget.begin("a", start));
   budget.end("b");
+  budget.pause("c", start + 1s);
+  budget.end("c");
   CHECK(budget.used() == 1);
   budget.end("a");
   budget.end("a");
