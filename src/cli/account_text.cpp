@@ -29,18 +29,47 @@ std::string age(double seconds) {
   return fmt::format("{:.0f} days ago", std::floor(seconds / 86'400));
 }
 
+std::string until(double seconds) {
+  if (seconds <= 0) return "due";
+  if (seconds < 120) return fmt::format("in {:.0f} s", std::ceil(seconds));
+  return fmt::format("in {:.0f} min", std::ceil(seconds / 60));
+}
+
+std::string to_the_second(std::int64_t at) { return timestamp_of(double(at)).substr(0, 19) + "Z"; }
+
+std::string ago(std::int64_t at, double now) {
+  return fmt::format("{} ({})", age(now - double(at)), to_the_second(at));
+}
+
+// What a status means for the account's records. Empty: the word says it.
+std::string_view meaning(std::string_view status) {
+  if (status == "desynchronised") return "records may be missing or stale";
+  if (status == "inactive") return "its PDS says that it is not active; its events are ignored";
+  if (status == "removing") return "the account was deleted; its records are being removed";
+  if (status == "deleted") return "the account was deleted, and all its records are removed";
+  if (status == "removed") return "by `recordkv repo remove`; its events are ignored until `recordkv repo add`";
+  return {};
+}
+
 std::string status_line(const kv::repo_state& s, account_rules rules) {
   std::string out(status_of(s, rules));
-  if (out == s.status) return s.stale() ? out + ": records may be missing or stale" : out;
-  return out + ": none of its commits was verified, and kv.verify is \"full\"";
+  if (out != s.status && !s.status.empty())
+    return out + ": none of its commits was verified, and kv.verify is \"full\"";
+  const auto means = meaning(out);
+  return means.empty() ? out : fmt::format("{}: {}", out, means);
+}
+
+bool may_have_records(const kv::repo_state& s) { return s.status != "deleted" && s.status != "removed"; }
+
+bool is_inactive(const kv::repo_state& s) {
+  return !s.upstream_status.empty() || s.status == "inactive" || s.status == "removing" || s.status == "deleted";
 }
 
 std::string key_line(const kv::repo_state& s, double now) {
   if (s.key.empty())
     return s.key_checked == 0 ? "not known" : "not known; asked for " + age(now - double(s.key_checked));
   if (s.key_checked == 0) return s.key + ", never looked up";
-  return fmt::format("{}, looked up {} ({})", s.key, age(now - double(s.key_checked)),
-                     timestamp_of(double(s.key_checked)).substr(0, 19) + "Z");
+  return fmt::format("{}, looked up {}", s.key, ago(s.key_checked, now));
 }
 
 // Named lines, one below the other.
@@ -58,6 +87,14 @@ class page {
   std::string text_;
 };
 
+void add_repair(page& p, const kv::repo_state& s, double now) {
+  if (s.removing_since != 0) p.line("deletion event", ago(s.removing_since, now));
+  p.line("last resync", s.resynced == 0 ? "never" : ago(s.resynced, now));
+  if (s.tries != 0) p.line("failed tries", fmt::format("{} since the last success", s.tries));
+  if (s.next_try != 0)
+    p.line("next try", fmt::format("{} ({})", until(double(s.next_try) - now), to_the_second(s.next_try)));
+}
+
 }  // namespace
 
 std::string_view status_of(const kv::repo_state& s, account_rules rules) noexcept {
@@ -67,9 +104,10 @@ std::string_view status_of(const kv::repo_state& s, account_rules rules) noexcep
 
 bool selects(std::string_view word, const kv::repo_state& s, account_rules rules) noexcept {
   if (word.empty()) return true;
-  if (word == "incomplete") return !s.complete;
-  if (word == "unverified") return !s.verified;
-  if (word == "inactive") return !s.upstream_status.empty();
+  if (word == "incomplete") return !s.complete && may_have_records(s);
+  if (word == "unverified") return !s.verified && may_have_records(s);
+  if (word == "inactive") return is_inactive(s);
+  if (word == "followed") return s.followed;
   return status_of(s, rules) == word;
 }
 
@@ -90,7 +128,9 @@ std::string account_page(const kv::repo_state& s, account_rules rules, std::stri
   p.line("status", status_line(s, rules));
   p.known("error", s.error);
   if (!s.reasons.empty()) p.line("reasons", fmt::format("{}", fmt::join(s.reasons, ", ")));
+  add_repair(p, s, now);
   p.line("upstream", s.upstream_status.empty() ? "active" : s.upstream_status);
+  p.line("followed", s.followed ? "yes: in full" : "no: only what comes");
   p.line("verified", s.verified ? "yes" : "no: as the source sent it");
   p.line("complete", s.complete ? "yes" : "no: only what has come since its records begin");
   p.known("begun with rev", s.begun);
@@ -119,15 +159,23 @@ std::string on_one_line(std::string_view text) {
 
 void account_counts::add(const kv::repo_state& s, account_rules rules) noexcept {
   ++accounts;
-  if (status_of(s, rules) == "desynchronised") ++desynchronised;
-  if (!s.complete) ++incomplete;
-  if (!s.verified) ++unverified;
-  if (!s.upstream_status.empty()) ++inactive;
+  for (const auto& [word, n] : {std::pair{"desynchronised", &desynchronised},
+                                {"incomplete", &incomplete},
+                                {"unverified", &unverified},
+                                {"inactive", &inactive},
+                                {"followed", &followed},
+                                {"removing", &removing},
+                                {"deleted", &deleted},
+                                {"removed", &removed}})
+    if (selects(word, s, rules)) ++*n;
 }
 
 std::string account_counts::text() const {
   auto out = fmt::format("{}: {} desynchronised, {} incomplete, {} unverified, {} inactive", counted_accounts(accounts),
                          desynchronised, incomplete, unverified, inactive);
+  for (const auto& [n, word] :
+       {std::pair{followed, "followed"}, {removing, "removing"}, {deleted, "deleted"}, {removed, "removed"}})
+    if (n > 0) out += fmt::format(", {} {}", n, word);
   if (unreadable > 0) out += fmt::format("; {} more can't be read", unreadable);
   return out;
 }

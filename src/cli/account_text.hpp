@@ -13,9 +13,14 @@
 
 namespace recordkv::cli {
 
-/// The words of `repo list --status`.
-inline constexpr std::array<std::string_view, 5> account_words{"synchronised", "desynchronised", "incomplete",
-                                                               "unverified", "inactive"};
+/// The words of `repo list --status`. Some overlap:
+///
+///   inactive     not active at its host, whatever the store has of it. Includes removing and deleted.
+///   incomplete, unverified   only accounts that may have records: not those that are deleted or removed.
+///   followed     in full: `repo add`, or a list.
+inline constexpr std::array<std::string_view, 9> account_words{"synchronised", "desynchronised", "incomplete",
+                                                               "unverified",   "inactive",       "followed",
+                                                               "removing",     "deleted",        "removed"};
 
 /// How states are judged. If every commit has to be verified (kv.verify = "full"), a state that is not verified counts
 /// as desynchronised.
@@ -46,10 +51,11 @@ std::string on_one_line(std::string_view text);
 /// What `repo list` has read.
 struct account_counts {
   std::uint64_t accounts = 0, desynchronised = 0, incomplete = 0, unverified = 0, inactive = 0;
+  std::uint64_t followed = 0, removing = 0, deleted = 0, removed = 0;
   std::uint64_t unreadable = 0;  ///< not in `accounts`
 
   void add(const kv::repo_state& s, account_rules rules) noexcept;
-  /// "3 accounts: 1 desynchronised, 2 incomplete, 0 unverified, 0 inactive"
+  /// "3 accounts: 1 desynchronised, 2 incomplete, 0 unverified, 0 inactive". The others follow where there are any.
   std::string text() const;
 };
 

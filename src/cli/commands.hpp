@@ -36,9 +36,10 @@ struct frames_options {
 };
 
 struct repo_options {
-  std::string account;      ///< show: a DID or a handle
-  std::string status;       ///< list: one of account_words; empty: all
-  std::uint64_t limit = 0;  ///< list: end after this many; 0: never
+  std::string account;                ///< show: a DID or a handle
+  std::vector<std::string> accounts;  ///< add, remove, resync: the same
+  std::string status;                 ///< list: one of account_words; empty: all
+  std::uint64_t limit = 0;            ///< list: end after this many; 0: never
 };
 
 /// The parsed command line of any command; each command reads its own fields.
@@ -55,7 +56,7 @@ struct invocation {
   std::vector<std::string> files;  ///< view check
   std::string directory = ".";     ///< init
   bool toml = false;               ///< view show: the definition alone
-  bool wait = false;               ///< put, del
+  bool wait = false;               ///< put, del; repo add, remove, resync
   bool meta = false, json = false, yes = false, watch = false, quiet = false, list_stages = false;
   std::size_t limit = 1000;
   tail_options tail;

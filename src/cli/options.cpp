@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <functional>
 #include <map>
 #include <sstream>
 
@@ -89,14 +90,35 @@ void add_view_commands(CLI::App& app, invocation& i) {
       command(app, i, "view", "The views: list, definition, rebuild, tests", "recordkv view rebuild likes"), i);
 }
 
+// They leave a wish for stage kv, which acts on it.
+void add_repo_changes(const std::function<CLI::App*(const char*, const char*, const char*)>& action, invocation& i) {
+  for (auto* change : {action("add", "Follow accounts in full: fetch their repos, and keep them complete",
+                              "recordkv repo add jay.example.com --wait"),
+                       action("remove", "Remove the records of accounts, and ignore their events until `repo add`",
+                              "recordkv repo remove did:plc:…"),
+                       action("resync", "Fetch the repos of accounts, and make the store equal to them",
+                              "recordkv repo resync did:plc:… --wait")}) {
+    change
+        ->add_option("account", i.repo.accounts, "DIDs, or handles: of a known account, or as its host or DNS names it")
+        ->required();
+    change->add_flag("--wait", i.wait,
+                     "Return once it is done. Exit code 1: a try has failed, or the account is inactive; 3: no process "
+                     "runs stage kv for it");
+    change->add_flag("--json", i.json, "One JSON object for each account");
+  }
+}
+
 void add_repo_commands(CLI::App& app, invocation& i) {
-  const auto action = actions_of(
-      command(app, i, "repo", "The accounts: which are known, and in which state", "recordkv repo show did:plc:…"), i);
+  auto* repo = command(app, i, "repo", "The accounts: their states; follow, remove and repair them",
+                       "recordkv repo show did:plc:…");
+  const auto action = actions_of(repo, i);
   auto* list = action("list", "One line for each account that has a state; counts on standard error",
                       "recordkv repo list --status desynchronised");
-  list->add_option("--status", i.repo.status,
-                   "Only these: synchronised, desynchronised (records may be missing or stale), incomplete (not "
-                   "fetched in full), unverified, inactive (upstream)")
+  list->add_option(
+          "--status", i.repo.status,
+          "Only these: synchronised, desynchronised (records may be missing or stale), incomplete (not "
+          "fetched in full), unverified, inactive (at their host), followed (`repo add`), removing and deleted "
+          "(deleted at their host), removed (`repo remove`)")
       ->type_name("S")
       ->check(CLI::IsMember(std::vector<std::string>(account_words.begin(), account_words.end())));
   list->add_flag("--json", i.json, "One JSON object a line, as stored");
@@ -104,6 +126,7 @@ void add_repo_commands(CLI::App& app, invocation& i) {
   auto* show = action("show", "All that is known of one account", "recordkv repo show jay.example.com");
   show->add_option("account", i.repo.account, "Its DID, or the handle that its DID document names")->required();
   show->add_flag("--json", i.json, "The state as stored");
+  add_repo_changes(action, i);
 }
 
 void add_tail_command(CLI::App& app, invocation& i) {

@@ -1,72 +1,29 @@
 // `repo`: the accounts, as bucket `repo` has them.
 //
-// Owns: reading the states, the search by handle, the actions and their exit codes.
-// Does not know: how a state is worded (account_text.hpp). It changes none: only stage kv writes states (X17).
+// Owns: the actions `list` and `show`, and their exit codes.
+// Does not know: how states are found (account_search.hpp) and worded (account_text.hpp), and the other actions
+// (repo_change.hpp).
+#include "account_search.hpp"
 #include "account_text.hpp"
 #include "commands.hpp"
 #include "output.hpp"
-#include "progress.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/bucket.hpp"
-#include "recordkv/kv/known_accounts.hpp"
-#include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/repo_state.hpp"
+#include "repo_change.hpp"
 #include "stores_there.hpp"
 
 #include <unistd.h>
 
-#include <boost/beast/core/string.hpp>
-
 #include <algorithm>
 #include <chrono>
-#include <functional>
 
 namespace recordkv::cli {
 namespace {
 
 account_rules rules_of(const config& cfg) {
   return {.verified_only = cfg.kv.verify == "full" && firehose::source_kind_named(cfg.source.kind).signed_commits};
-}
-
-/// What becomes of the states of a store, one by one.
-struct state_visitor {
-  std::function<void(const kv::repo_state& state, std::string_view stored)> take;
-  std::function<void(const std::string& did, const error& why)> unreadable;
-  std::function<bool()> enough;  ///< true: no further one is wanted
-};
-
-void visit(const state_visitor& to, std::string_view encoded_did, std::string_view stored) {
-  if (auto state = kv::parse_repo_state(stored))
-    to.take(*state, stored);
-  else
-    to.unreadable(kv::decode_part(encoded_did), state.error());
-}
-
-// Keeps only which accounts it has seen. An account is shown again if its state is written meanwhile: the first showing
-// counts.
-task<result<void>> visit_states(session s, state_visitor to, bool with_progress) {
-  auto repo = co_await nats::stream_info(s.nc, kv::store_names::stream_of(s.names().repo()));
-  if (!repo && repo.error().code == errc::not_found)
-    co_return fail(errc::not_found, "no account has a state: there is no bucket {}; run recordkv first",
-                   s.names().repo());
-  if (!repo) co_return repo.error();
-  progress bar("accounts");
-  const double total = std::max(1.0, static_cast<double>(repo->messages));
-  kv::known_accounts seen;
-  auto show = [&](std::string_view encoded_did, const nats::message& m) {
-    if (to.enough() || seen.contains(encoded_did) || !m.header_value("KV-Operation").empty()) return;
-    seen.add(encoded_did);
-    visit(to, encoded_did, m.data());
-    if (with_progress && seen.size() % 5000 == 0)
-      bar.show(static_cast<double>(seen.size()) / total, fmt::format("{} read", seen.size()));
-  };
-  meters counters;
-  auto go_on = [&to] { return !to.enough(); };
-  auto read = co_await kv::read_states(s.nc, s.names(), s.facts.api_level, counters, kv::state_parts::headers_and_value,
-                                       std::move(show), std::move(go_on));
-  if (!read && read.error().code == errc::closed && to.enough()) co_return result<void>{};
-  co_return read;
 }
 
 // A line break between JSON tokens becomes a space; within a token there is none.
@@ -142,21 +99,6 @@ task<int> show_account(session s, std::string did, bool as_json) {
   co_return done;
 }
 
-constexpr std::size_t max_of_handle = 10;
-
-// The accounts whose DID documents name a handle. Any number may: the documents are not checked against the handle.
-task<result<std::vector<std::string>>> accounts_of_handle(session s, std::string handle) {
-  std::vector<std::string> dids;
-  auto take = [&](const kv::repo_state& state, std::string_view) {
-    if (boost::beast::iequals(state.handle, handle)) dids.push_back(state.did);
-  };
-  state_visitor to{.take = std::move(take),
-                   .unreadable = [](const auto&, const auto&) {},
-                   .enough = [&] { return dids.size() >= max_of_handle; }};
-  if (auto read = co_await visit_states(s, std::move(to), true); !read) co_return read.error();
-  co_return dids;
-}
-
 task<int> show_handle(session s, std::string handle, bool as_json) {
   auto dids = co_await accounts_of_handle(s, handle);
   if (!dids) co_return complain(dids.error());
@@ -184,6 +126,7 @@ task<int> show(session s, invocation i) {
 }  // namespace
 
 int repo_command(const invocation& i, const config& cfg) {
+  if (i.action != "list" && i.action != "show") return change_accounts(i, cfg);
   if (i.action == "list") return with_nats(cfg, [&](session s) { return list(s, i); });
   auto one = i;
   if (one.repo.account.starts_with('@')) one.repo.account.erase(0, 1);
