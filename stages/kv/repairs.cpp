@@ -124,7 +124,7 @@ void repairs::note_failure(account& a, const outcome& out) {
       1;
   counters_.add("repairs", out.word);
   settles_.add_state(writer_.out().skip(), a);
-  if (const auto n = told_.count(std::string(out.word), rate_limited::clock::now()))
+  if (const auto n = told_.count(out.word, rate_limited::clock::now()))
     log::warn("kv", "{} repair{} failed for {}, the last of {}: {}; tried again", n, n == 1 ? "" : "s", out.word, s.did,
               out.text);
 }

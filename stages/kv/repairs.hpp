@@ -72,12 +72,12 @@ class repairs {
   /// How an attempt ended.
   struct outcome {
     enum class kind { done, failed, later, stopped } what = kind::done;
-    std::string_view word;    ///< failed: the reason, as in counters
+    std::string word;         ///< failed: the reason, as in counters
     std::string text;         ///< failed: for a person
     clock::duration pause{};  ///< later: when it may be tried again; such an attempt counts as no failure
   };
   static outcome failed(std::string_view word, std::string text) {
-    return {.what = outcome::kind::failed, .word = word, .text = std::move(text)};
+    return {.what = outcome::kind::failed, .word = std::string(word), .text = std::move(text)};
   }
   static outcome stopped() { return {.what = outcome::kind::stopped}; }
 

@@ -52,7 +52,7 @@ class ChainRig(Rig):
     def add(self, name: str, command: list, env: dict | None = None):
         """A minute between two tries is too long for a test."""
         if name == "recordkv":
-            env = {**(env or {}), "RECORDKV_REPAIR_BACKOFF_MS": str(BACKOFF_MS)}
+            env = {**(env or {}), "RECORDKV_REPOS_RETRY": f"{BACKOFF_MS}ms"}
         return super().add(name, command, env)
 
     def alive(self) -> None:
