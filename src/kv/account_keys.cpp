@@ -3,10 +3,10 @@
 // Owns: how the account's filters are divided among consumers, the end of a reading, which keys count.
 // Does not know: what the keys should be.
 //
-// Measured on nats-server 2.15.2. A consumer with several filters looks through a whole block of the stream for each
-// message: milliseconds per key. A consumer with one filter delivers many times faster. Its creation costs about a
-// millisecond. So a consumer with several filters only tells whether there is a key at all, and is then divided.
-// The server compares every filter with every other one: 500 filters take 50 ms, 3000 take three seconds.
+// Measured on nats-server 2.15.2, on a busy machine: a consumer with several filters took 6 to 40 ms for each of 100
+// scattered keys, one with a single filter 1 to 10 ms. Making a consumer takes a millisecond. So a consumer with
+// several filters only tells whether there is a key at all, and is then divided. The server compares every filter with
+// every other one: 500 filters take 50 ms, 3000 take three seconds.
 #include "recordkv/kv/account_keys.hpp"
 
 #include "recordkv/atproto/syntax.hpp"
