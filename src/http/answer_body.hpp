@@ -41,7 +41,7 @@ struct answer_body {
     bool make_room(std::size_t more) {
       const auto needed = bytes.size() + more;
       if (!admit(needed)) return false;
-      if (needed > std::max(bytes.capacity(), small)) reserve(limits->body);
+      if (!grows_by_copying_ && needed > std::max(bytes.capacity(), small)) reserve(limits->body);
       return true;
     }
 
@@ -52,16 +52,18 @@ struct answer_body {
       if (!refused_) admitted_ = needed;
       return !refused_;
     }
-    /// A system that does not give that much address space is no failure: then the string grows by copying.
+    /// It is no failure if the system does not give that much address space.
     void reserve(std::size_t size) noexcept {
       try {
         bytes.reserve(size);
       } catch (const std::exception&) {
+        grows_by_copying_ = true;
       }
     }
 
     std::size_t admitted_ = 0;
     bool refused_ = false;
+    bool grows_by_copying_ = false;
   };
 
   class reader {

@@ -29,9 +29,9 @@ struct get_limits {
   int redirects = 0;                          ///< how many are followed, each checked anew
   /// Asked before the body's memory grows by `more` bytes; false ends the get(). A body whose length is announced is
   /// asked for at once. The bodies of redirects are asked for, too. Empty: only `body` limits.
-  std::function<bool(std::size_t more)> admit{};
+  std::function<bool(std::size_t more)> admit;
   /// For so long nothing may come: no connection, no whole head, no byte of the body. Empty: only `timeout` limits.
-  std::optional<std::chrono::milliseconds> stalled{};
+  std::optional<std::chrono::milliseconds> stalled;
 };
 
 /// Which hosts may be asked.
