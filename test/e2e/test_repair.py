@@ -11,6 +11,7 @@ import os
 import random
 import time
 import unittest
+from types import SimpleNamespace
 
 from rig import answer, wait_for
 from signed_rig import SignedRig
