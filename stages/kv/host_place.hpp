@@ -1,6 +1,6 @@
 // A place at a host, for the time of one request.
 //
-// Owns: giving the place back, and waking who waits for one.
+// Owns: giving the place back, and waking the repair that waits for one.
 // Does not know: what is requested.
 #pragma once
 

@@ -38,6 +38,10 @@ SHOWN = 5
 
 
 class RepairRig(SignedRig):
+    def __init__(self, *options):
+        super().__init__(*options)
+        self.settings["repos.repair"] = True
+
     def add(self, name: str, command: list, env: dict | None = None):
         """A minute between two tries is too long for a test."""
         if name.startswith("recordkv"):

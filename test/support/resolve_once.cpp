@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr http::get_limits limits{.timeout = 3s, .redirects = 3};
+const http::get_limits limits{.timeout = 3s, .redirects = 3};
 
 std::string shown(const error& e) { return fmt::format("{}\t{}", name(e.code), e.text); }
 

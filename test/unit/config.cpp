@@ -133,15 +133,14 @@ TEST_CASE("the process's own variables") {
 
 TEST_CASE("a key without effect so far is accepted with one warning, unless it has its default") {
   const temporary file(
-      "[kv]\non_inactive = \"keep\"\n[repos]\nsignal_collection = \"com.example.app\"\ndids = [\"did:plc:a\"]\n"
+      "[repos]\nsignal_collection = \"com.example.app\"\ndids = [\"did:plc:a\"]\n"
       "[http]\nadmin_token = \"t\"\n");
   auto c = must({.files = {file.path()}, .environment = {}, .sets = {"http.admin_token=u"}});
   for (auto& w : c.warnings) w = file.neutral(w);
   const std::string rest = ": accepted, but has no effect yet: its feature is still to come";
-  CHECK(c.warnings == std::vector<std::string>{"FILE:2: kv.on_inactive" + rest, "FILE:5: repos.dids" + rest,
-                                               "FILE:4: repos.signal_collection" + rest,
+  CHECK(c.warnings == std::vector<std::string>{"FILE:3: repos.dids" + rest, "FILE:2: repos.signal_collection" + rest,
                                                "--set: http.admin_token" + rest});
-  CHECK(c.kv.on_inactive == "keep");
+  CHECK(c.repos.signal_collection == "com.example.app");
   CHECK(must({{}, {}, {"http.listen=0.0.0.0:2580"}}).warnings.empty());
   CHECK(must({{}, {}, {"source.kind=jetstream", "source.url=ws://h", R"(repos.dids=["did:plc:a"])"}}).warnings.empty());
 }
