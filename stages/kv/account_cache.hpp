@@ -50,6 +50,7 @@ struct account {
   bool put_back = false;        ///< an event of it went back into account_order, and will be taken again
   std::size_t pins = 0;         ///< repairs that work on it (account_holds.hpp)
   enum class hold { none, wanted, held } held = hold::none;  ///< whether its events wait for a repair
+  std::chrono::system_clock::time_point fetched, confirmed;  ///< when its PDS was last asked for its repo, its status
   std::unique_ptr<commit_journal> journal;  ///< of what is applied while its repo is being fetched; null: it is not
   std::optional<atproto::public_key> key;   ///< newest.key, parsed
   bool key_unsaved = false;  ///< a look-up has changed the key since the state was last handed to the settlement

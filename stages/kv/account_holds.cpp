@@ -26,6 +26,7 @@ task<bool> account_holds::hold(account& a) {
     }
     co_await moved_.wait();
   }
+  if (a.in_flight > 0) settles_.hurry();
   while (!closed_ && a.in_flight > 0) co_await settles_.progress().wait();
   co_return !closed_;
 }

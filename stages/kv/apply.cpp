@@ -25,6 +25,11 @@ applier::applier(nats::outbox& out, account_cache& accounts, settlement& settles
 // the future then does not mark the account, because none of them carries a verified signature.
 bool applier::strict(const kv_event& e) const { return rules_.verify && of_firehose(e); }
 
+// True: #account takes effect once the account's PDS has confirmed it. Otherwise it only marks the account.
+bool applier::believes_account(const account& a, const kv_event& e) const {
+  return rules_.repairs && (strict(e) || a.newest.followed);
+}
+
 bool applier::needs_verdict(const account& a, const kv_event& e) const {
   const bool has_signature = e.what.kind == event_kind::commit || e.what.kind == event_kind::sync;
   return rules_.verify && e.framed && has_signature && without_effect(a, e).empty();
@@ -34,7 +39,7 @@ bool applier::needs_verdict(const account& a, const kv_event& e) const {
 std::string_view applier::without_effect(const account& a, const kv_event& e) const {
   const auto& what = e.what;
   const bool commit = what.kind == event_kind::commit;
-  if (is_away(a.newest) && (strict(e) || !inactive(a.newest))) return "inactive";
+  if (is_away(a.newest) && (believes_account(a, e) || strict(e) || !inactive(a.newest))) return "inactive";
   if (commit ? is_repetition(a, what) && !lost_by_lateness(a, e) : what.rev <= a.newest.rev) return "older";
   if (!commit && !a.known()) return "not_begun";
   if (commit && a.newest.rev.empty() &&

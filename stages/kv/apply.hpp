@@ -61,6 +61,7 @@ class applier {
   std::string_view without_effect(const account& a, const kv_event& e) const;
   void dismiss(kv_event e, std::string_view why);
   bool strict(const kv_event& e) const;
+  bool believes_account(const account& a, const kv_event& e) const;
   static bool has_verdict(const kv_event& e);
 
   task<result<void>> apply_commit(kv_event e);

@@ -60,7 +60,7 @@ void applier::apply_account(kv_event e) {
   if (came_late(e.from))  // a newer #account may have come before it
     return strict(e) ? drop(std::move(e), "late")
                      : skip_event(std::move(e), "late", "#account came after newer events");
-  if (rules_.repairs && strict(e)) return apply_account_to_confirm(std::move(e), a);
+  if (believes_account(a, e)) return apply_account_to_confirm(std::move(e), a);
   const bool was_inactive = inactive(a.newest);
   a.newest.upstream_status = e.what.active ? "" : e.what.status.empty() ? "inactive" : e.what.status;
   if (strict(e) && was_inactive && !inactive(a.newest))
@@ -78,11 +78,13 @@ void applier::apply_account_to_confirm(kv_event e, account& a) {
   const bool was_away = is_away(s);
   s.upstream_status = !e.what.status.empty() ? e.what.status : e.what.active ? "" : "inactive";
   if (e.what.active && inactive(s)) s.upstream_status.clear();  // active, for whatever reason
-  if (s.upstream_status != before && s.status != "removed") {   // else a person has removed it
+  const bool returns = was_away && !inactive(s);
+  if ((returns || s.upstream_status != before) && s.status != "removed") {  // removed: a person has decided
     s.tries = 0;
     s.next_try = 0;
-    if (was_away && !inactive(s)) {
+    if (returns) {
       s.status = "synchronised";
+      s.removing_since = 0;
       desynchronise(a, e, "reactivated", "commits of the time when it was inactive are missing");
     } else if (s.upstream_status == "deleted" && s.status != "deleted") {
       s.status = "removing";
@@ -98,7 +100,7 @@ void applier::apply_account_to_confirm(kv_event e, account& a) {
 void applier::apply_identity(kv_event e) {
   if (!rules_.verify) return ignore(std::move(e), "identity");
   account& a = accounts_.use(e.what.did);
-  if (!e.looked_up) {
+  if (!e.looked_up && a.pins == 0) {  // a repair looks the key up by itself
     a.key.reset();
     a.newest.key.clear();
     return ignore(std::move(e), "identity");

@@ -21,6 +21,7 @@ void commit_journal::need(std::string_view rev) {
 result<commit_journal::continuation> commit_journal::after(std::string_view rev, std::string_view data) const {
   if (spoiled_) return fail(errc::conflict, "changed");
   if (rev < needed_) return fail(errc::cursor_stale, "stale");
+  if (rev == rev_ && !data_.empty() && data != data_) return fail(errc::mismatch, "faulty_host");
   continuation out{.rev = std::string(rev), .data = std::string(data), .newer = {}};
   for (const auto& c : commits_) {
     if (c.rev < rev) continue;

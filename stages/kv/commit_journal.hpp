@@ -24,8 +24,9 @@ class commit_journal {
     std::vector<std::string> paths;    ///< "{collection}/{rkey}" that it put or deleted
   };
 
-  /// `rev`: the newest rev that was applied or seen when the fetch began.
-  explicit commit_journal(std::string rev) : needed_(std::move(rev)) {}
+  /// `seen`: the newest rev that was applied or seen when the fetch began. `rev` and `data`: where the account stood.
+  commit_journal(std::string seen, std::string rev, std::string data)
+      : needed_(std::move(seen)), rev_(std::move(rev)), data_(std::move(data)) {}
 
   /// A commit, or a #sync without paths, was applied. Revs must not fall.
   void add(commit c);
@@ -47,6 +48,7 @@ class commit_journal {
   static constexpr std::size_t max_paths = 20'000;
 
   std::string needed_;
+  std::string rev_, data_;  // at the start; `data` may be unknown
   std::vector<commit> commits_;
   std::size_t paths_ = 0;
   bool spoiled_ = false;  // no export makes up for it

@@ -48,7 +48,7 @@ class kv_stage final : public stage {
   kv_stage(stage_context& outer, kv::lease_spec spec)
       : spec_(std::move(spec)),
         life_(outer, "kv", spec_, hooks()),
-        states_(life_),
+        states_(life_, repairs_every_account()),
         inbox_(ctx_.nc, consumer(), stats_.counted, ctx_.facts.api_level),
         outbox_(ctx_.nc, store_writer(), stats_.counted),
         pool_(worker_count(ctx_.cfg.kv.workers)),
@@ -139,7 +139,6 @@ class kv_stage final : public stage {
   repair repair_by_fetching() {
     const auto& c = ctx_.cfg;
     if (!c.repos.repair) return {};
-    const bool every_account = verifies() && firehose::source_kind_named(c.source.kind).signed_commits;
     return {.port = {
                 .get_repo = [this](std::string pds,
                                    std::string did) { return pds_->get_repo(std::move(pds), std::move(did)); },
@@ -151,12 +150,16 @@ class kv_stage final : public stage {
                     [this] {
                       if (pds_) pds_->close();
                     }},
-            .rules = {.every_account = every_account,
+            .rules = {.every_account = repairs_every_account(),
                       .remove_inactive = c.kv.on_inactive == "remove",
                       .collections = c.source.collections,
                       .filter = filter_hash(c.source.collections),
                       .first_retry = c.repos.retry,
                       .between = c.repos.retry}};
+  }
+
+  bool repairs_every_account() const {
+    return verifies() && firehose::source_kind_named(ctx_.cfg.source.kind).signed_commits;
   }
 
   // If other programs write into the store, an account may have keys in collections that its state does not name.
@@ -171,6 +174,13 @@ class kv_stage final : public stage {
     co_return co_await kv::read_account_keys(ctx_.nc, ctx_.names(), ctx_.facts.api_level, stats_.counted,
                                              std::move(did), ctx_.cfg.kv.partitions, std::move(collections),
                                              std::move(go_on));
+  }
+
+  task<> find_accounts(std::function<void(const std::string& did, std::int64_t next_try)> to_repair) {
+    auto show = [this, &to_repair](const std::string& did, std::int64_t next_try) {
+      if (is_assigned(did)) to_repair(did, next_try);
+    };
+    co_await states_.learn_known_accounts([this] { return !settled_; }, std::move(show));
   }
 
   bool is_assigned(const std::string& did) const {
@@ -224,10 +234,8 @@ class kv_stage final : public stage {
     parts.spawn(settle(settled));
     parts.spawn(watch_progress());
     parts.spawn(watch_consumer());
-    parts.spawn(states_.learn_known_accounts([this] { return !settled_; },
-                                             [this](const std::string& did, std::int64_t next_try) {
-                                               if (is_assigned(did)) pipeline_.consider_stored(did, next_try);
-                                             }));
+    parts.spawn(
+        find_accounts([this](const std::string& did, std::int64_t next) { pipeline_.consider_stored(did, next); }));
     if (ctx_.cfg.repos.repair) parts.spawn(wishes_.run());
     store_.start(parts);
     co_await parts.join();

@@ -84,7 +84,14 @@ task<> kv_pipeline::take_messages(result<void>& ended) {
     changed_.notify();
   }
   taking_ = false;
+  stop_repairs();
   changed_.notify();
+}
+
+// What a repair has not ended begins again at the next start.
+void kv_pipeline::stop_repairs() noexcept {
+  holds_.close();
+  if (repairs_) repairs_->close();
 }
 
 task<> kv_pipeline::apply_events(result<void>& ended) {
@@ -99,14 +106,13 @@ task<> kv_pipeline::apply_events(result<void>& ended) {
   }
   taking_ = false;
   keys_.close();
-  holds_.close();
-  if (repairs_) repairs_->close();
+  stop_repairs();
   if (ended) {
     settles_.finish();
   } else {  // the outbox has failed, so no further message is taken
     in_.close();
-    settles_.progress().notify();
   }
+  settles_.progress().notify();
   children_ = nullptr;
   co_await waits.join();
 }
@@ -197,12 +203,12 @@ task<result<void>> kv_pipeline::fulfil(kv::wish w) {
   auto* const a = co_await holds_.pin(w.did, *children_);
   if (a == nullptr) co_return closed();
   change(*a, w.what);
-  settles_.add_state(out_.skip(), *a);
-  while (taking_ && (a->in_flight > 0 || a->durable)) co_await settles_.progress().wait();
-  const bool durable = a->in_flight == 0 && !a->durable;
-  holds_.unpin(*a);
-  if (!durable) co_return closed();
+  const auto number = settles_.add_state(out_.skip(), *a);
   repairs_->consider(*a);
+  settles_.hurry();
+  while (taking_ && !abandoned_ && !settles_.is_written(number)) co_await settles_.progress().wait();
+  holds_.unpin(*a);
+  if (!settles_.is_written(number)) co_return closed();
   co_return result<void>{};
 }
 
@@ -238,8 +244,7 @@ void kv_pipeline::abandon() noexcept {
   settles_.abandon();
   loads_.abandon();
   keys_.close();
-  holds_.close();
-  if (repairs_) repairs_->close();
+  stop_repairs();
   changed_.notify();
 }
 

@@ -98,6 +98,7 @@ class kv_pipeline {
   using chunk = std::vector<chosen_event>;
 
   bool full() const noexcept;
+  void stop_repairs() noexcept;
   task<> take_messages(result<void>& ended);
   task<> apply_events(result<void>& ended);
   task<result<void>> apply_ready(nursery& waits);

@@ -43,17 +43,26 @@ std::int64_t repairs::seconds_now() const {
 
 bool repairs::needs_repair(const kv::repo_state& s) const {
   if (is_to_be_cleared(s)) return true;
-  if (!rules_.every_account && !s.followed) return false;
+  const bool asked = marked(s, "asked") || marked(s, "added");
+  if (!rules_.every_account && !s.followed && !asked) return false;
   return s.stale() || is_unconfirmed(s);
 }
 
-void repairs::consider(const account& a) {
+// When the account may be repaired: not before its next try, and its PDS is asked for the same thing at most once
+// within `between` (X14).
+repairs::clock::time_point repairs::due(const account& a) const {
   const auto& s = a.newest;
-  if (closed_ || !needs_repair(s)) return;
   auto at = clock::time_point(std::chrono::seconds(s.next_try));
-  if (s.stale() && s.resynced != 0 && !is_unconfirmed(s))
-    at = std::max(at, clock::time_point(std::chrono::seconds(s.resynced)) + rules_.between);
-  queue_.add(s.did, at);
+  if (is_to_be_cleared(s)) return at;
+  if (is_unconfirmed(s)) return std::max(at, a.confirmed + rules_.between);
+  if (marked(s, "asked") || marked(s, "added")) return at;
+  const auto resynced = clock::time_point(std::chrono::seconds(s.resynced));
+  return std::max({at, a.fetched + rules_.between, resynced + rules_.between});
+}
+
+void repairs::consider(const account& a) {
+  if (closed_ || !needs_repair(a.newest)) return;
+  queue_.add(a.newest.did, due(a));
   woken_.notify();
 }
 
@@ -69,12 +78,24 @@ task<> repairs::run(nursery& into) {
       if (!did) break;
       into.spawn(repair(std::move(*did), into));
     }
+    overflow_ = queue_.overflowed() || overflow_;
+    if (overflow_ && !reading_ && queue_.waiting() < max_queued / 2) into.spawn(find_more());
     const auto next = queue_.next();
     if (!next || queue_.under_repair() >= rules_.at_once)
       co_await woken_.wait();
     else
       co_await woken_.wait_for(std::clamp<clock::duration>(*next - rules_.now(), 1ms, 1h));
   }
+}
+
+// The states are the queue: what did not fit into memory is read again.
+task<> repairs::find_more() {
+  reading_ = true;
+  overflow_ = false;
+  if (port_.stored)
+    co_await port_.stored([this](const std::string& did, std::int64_t next_try) { consider_stored(did, next_try); });
+  reading_ = false;
+  woken_.notify();
 }
 
 task<> repairs::repair(std::string did, nursery& into) {
@@ -90,9 +111,11 @@ task<> repairs::repair(std::string did, nursery& into) {
   }
   auto* const a = co_await holds_.pin(did, into);
   if (a != nullptr) {
-    if (needs_repair(a->newest)) {
+    if (needs_repair(a->newest) && due(*a) <= rules_.now()) {
       auto out = co_await attempt(*a);
       finish(*a, out);
+    } else {
+      consider(*a);  // it was not due yet
     }
     holds_.unpin(*a);
   }
@@ -105,7 +128,8 @@ void repairs::finish(account& a, const outcome& out) {
   a.journal.reset();
   if (a.held != account::hold::none) holds_.let_go(a);
   if (closed_ || out.what == kind::stopped) return;
-  if (out.what == kind::later) {
+  if (out.what == kind::later) {  // no request was answered
+    a.fetched = a.confirmed = {};
     counters_.add("repairs", "later");
     queue_.add(a.newest.did, rules_.now() + out.pause);
     return;
@@ -137,11 +161,12 @@ repairs::clock::duration repairs::retry_pause(unsigned tries) {
 }
 
 task<repairs::outcome> repairs::attempt(account& a) {
-  if (is_to_be_cleared(a.newest)) co_return co_await clear(a, "removed");
+  if (is_to_be_cleared(a.newest)) co_return co_await clear(a, "removed", is_to_be_cleared);
   if (is_unconfirmed(a.newest)) {
     auto confirmed = co_await confirm(a);
-    if (confirmed.what != outcome::kind::done || !a.newest.stale()) co_return confirmed;
+    if (confirmed.what != outcome::kind::done) co_return confirmed;
   }
+  if (!a.newest.stale() || is_away(a.newest) || due(a) > rules_.now()) co_return outcome{};
   co_return co_await resync(a);
 }
 
@@ -166,32 +191,33 @@ task<repairs::outcome> repairs::confirm(account& a) {
   auto known = co_await identify(a, true);
   if (known.what == outcome::kind::stopped) co_return known;
   if (known.what == outcome::kind::failed) {
-    if (known.word == "did_not_found" || late) co_return co_await clear(a, "deleted");
+    if (known.word == "did_not_found" || late) co_return co_await clear(a, "deleted", is_unconfirmed);
     co_return known;
   }
   const auto pds = a.newest.pds;
   auto said = xrpc::pds_client::answer<xrpc::repo_status>(xrpc::repo_status{});
   {
     host_place place(hosts_, pds, woken_);
-    if (!place.taken()) {
-      waits_for_.emplace(a.newest.did, pds);
-      co_return outcome{.what = outcome::kind::later, .pause = place_pause};
-    }
+    if (!place.taken()) co_return wait_for_place(a);
+    a.confirmed = rules_.now();
     said = co_await port_.get_status(pds, a.newest.did);
   }
   if (closed_) co_return stopped();
   if (!is_unconfirmed(a.newest)) co_return outcome{};  // #account has said that it is active, meanwhile
   const bool answered = said || said.error().code == errc::not_found || said.error().code == errc::refused;
-  if (!answered && late) co_return co_await clear(a, "deleted");
+  if (!answered && late) co_return co_await clear(a, "deleted", is_unconfirmed);
   auto out = after_status(a, said);
-  if (out.what != outcome::kind::done || a.newest.stale()) co_return out;
+  if (out.what != outcome::kind::done || !is_unconfirmed(a.newest)) co_return out;
   const bool gone = a.newest.status == "removing";
-  if (!gone && !rules_.remove_inactive) {
-    a.newest.status = "inactive";
-    settles_.add_state(writer_.out().skip(), a);
-    co_return outcome{};
-  }
-  co_return co_await clear(a, gone ? "deleted" : "inactive");
+  if (gone || rules_.remove_inactive) co_return co_await clear(a, gone ? "deleted" : "inactive", is_unconfirmed);
+  a.newest.status = "inactive";
+  settles_.add_state(writer_.out().skip(), a);
+  co_return outcome{};
+}
+
+repairs::outcome repairs::wait_for_place(const account& a) {
+  if (waits_for_.size() < max_queued) waits_for_.emplace(a.newest.did, a.newest.pds);
+  return {.what = outcome::kind::later, .pause = place_pause};
 }
 
 // What the account's PDS says of it decides. Done: the account is `removing`, inactive upstream, or desynchronised.
@@ -224,18 +250,34 @@ repairs::outcome repairs::outcome_of(const std::string& host, const xrpc::pds_cl
   return failed(f.word, f.text);
 }
 
-// Deletes every key of the account.
-task<repairs::outcome> repairs::clear(account& a, std::string_view status) {
+// Deletes every key of the account, as long as its state demands that. If the state has changed meanwhile, the keys
+// that are gone return by a repair.
+task<repairs::outcome> repairs::clear(account& a, std::string_view status, condition still) {
+  if (!still(a.newest)) co_return outcome{};
   if (!co_await holds_.hold(a)) co_return stopped();
   auto keys = co_await port_.keys(a.newest.did, a.newest.collections);
   if (closed_) co_return stopped();
   if (!keys) co_return outcome{.what = outcome::kind::later, .pause = own_pause};
+  if (!still(a.newest)) co_return outcome{};
   auto last = writer_.out().skip();
   const atproto::repo_event of{.did = a.newest.did, .rev = a.newest.rev, .time = timestamp_now()};
   for (auto& k : *keys) {
+    if (closed_) co_return stopped();
     auto erased = co_await erase(of, std::move(k.collection), std::move(k.rkey), std::move(k.cid), last);
     if (!erased) co_return stopped();  // the outbox was closed
   }
+  counters_.add("repair_records", "deleted", keys->size());
+  if (still(a.newest)) {
+    counters_.add("repairs", status);
+    note_cleared(a, status);
+  } else if (!is_away(a.newest)) {
+    a.newest.desynchronise("cleared", "its keys were being removed when it returned");
+  }
+  settles_.add_state(last, a);
+  co_return outcome{};
+}
+
+void repairs::note_cleared(account& a, std::string_view status) {
   auto& s = a.newest;
   s.status = status;
   s.reasons.clear();
@@ -244,18 +286,14 @@ task<repairs::outcome> repairs::clear(account& a, std::string_view status) {
   s.next_try = 0;
   s.removing_since = 0;
   s.complete = false;
-  if (status != "inactive") {  // nothing but what protects against an older repo stays (X12)
-    s.handle.clear();
-    s.pds.clear();
-    s.key.clear();
-    s.key_checked = 0;
-    a.key.reset();
-    s.collections.clear();
-  }
-  counters_.add("repairs", status);
-  counters_.add("repair_records", "deleted", keys->size());
-  settles_.add_state(last, a);
-  co_return outcome{};
+  if (status == "inactive") return;
+  // Nothing stays but what protects against an older repo (X12).
+  s.handle.clear();
+  s.pds.clear();
+  s.key.clear();
+  s.key_checked = 0;
+  a.key.reset();
+  s.collections.clear();
 }
 
 void repairs::close() noexcept {

@@ -30,6 +30,8 @@ struct repair_port {
   std::function<task<xrpc::pds_client::answer<xrpc::repo_status>>(std::string pds, std::string did)> get_status;
   /// The account's keys in the store. `collections`: those of its state.
   std::function<task<result<std::vector<kv::stored_key>>>(std::string did, std::vector<std::string> collections)> keys;
+  /// Calls `show` for each account whose stored state says that it needs a repair.
+  std::function<task<>(std::function<void(const std::string& did, std::int64_t next_try)> show)> stored;
   /// Ends all of these with errc::closed.
   std::function<void()> close;
 };
@@ -82,6 +84,8 @@ class repairs {
   static outcome stopped() { return {.what = outcome::kind::stopped}; }
 
   bool needs_repair(const kv::repo_state& s) const;
+  clock::time_point due(const account& a) const;
+  task<> find_more();
   task<> repair(std::string did, nursery& into);
   task<outcome> attempt(account& a);
   void finish(account& a, const outcome& out);
@@ -103,9 +107,13 @@ class repairs {
                                nats::ordinal& last);
   task<result<void>> erase(const atproto::repo_event& of, std::string collection, std::string rkey, std::string cid,
                            nats::ordinal& last);
+  task<bool> note_collections(account& a, const repo_diff& diff);
   void note_repaired(account& a, const commit_journal::continuation& now);
 
-  task<outcome> clear(account& a, std::string_view status);
+  using condition = bool (*)(const kv::repo_state& s);
+  task<outcome> clear(account& a, std::string_view status, condition still);
+  void note_cleared(account& a, std::string_view status);
+  outcome wait_for_place(const account& a);
 
   std::int64_t seconds_now() const;
   clock::duration retry_pause(unsigned tries);
@@ -123,6 +131,8 @@ class repairs {
   std::unordered_map<std::string, std::string> waits_for_;  // accounts whose host had no place, with that host
   std::minstd_rand random_{std::random_device{}()};
   rate_limited told_;
+  bool reading_ = false;   // find_more() is under way
+  bool overflow_ = false;  // the queue has dropped accounts
   bool closed_ = false;
   event woken_;
 };

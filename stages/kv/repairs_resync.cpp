@@ -16,10 +16,15 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto own_pause = 5s;  // after NATS did not answer
-constexpr auto place_pause = 250ms;
 constexpr std::size_t records_in_chunk = 256, records_in_job = 64;
 
-// errc of a record that can't be stored, as the word of a flaw.
+std::string_view text_of(const error& e) {
+  if (e.code == errc::cursor_stale) return "older than what is known of the account";
+  if (e.code == errc::mismatch) return "another tree than the commit of this rev has";
+  return "the account has changed meanwhile";
+}
+
+// The word of a record's flaw.
 std::string_view flaw_of(const error& e) {
   if (e.code == errc::too_large) return "too_large";
   return e.text == "float" ? "float" : "malformed";
@@ -31,14 +36,12 @@ task<repairs::outcome> repairs::resync(account& a) {
   auto known = co_await identify(a, false);
   if (known.what != outcome::kind::done) co_return known;
   const auto pds = a.newest.pds;
-  a.journal = std::make_unique<commit_journal>(std::max(a.newest.rev, a.newest.seen));
+  a.journal = std::make_unique<commit_journal>(std::max(a.newest.rev, a.newest.seen), a.newest.rev, a.newest.data);
   std::optional<xrpc::pds_client::answer<xrpc::fetched_repo>> fetched;
   {
     host_place place(hosts_, pds, woken_);
-    if (!place.taken()) {
-      waits_for_.emplace(a.newest.did, pds);
-      co_return outcome{.what = outcome::kind::later, .pause = place_pause};
-    }
+    if (!place.taken()) co_return wait_for_place(a);
+    a.fetched = rules_.now();
     fetched.emplace(co_await port_.get_repo(pds, a.newest.did));
   }
   if (closed_) co_return stopped();
@@ -60,10 +63,10 @@ task<result<atproto::repo_export>> repairs::read_export(std::string car, std::st
 }
 
 task<repairs::outcome> repairs::resync_from(account& a, atproto::repo_export repo) {
-  if (!repo.signed_by(*a.key)) {
+  if (!a.key || !repo.signed_by(*a.key)) {
     auto renewed = co_await identify(a, true);
     if (renewed.what != outcome::kind::done) co_return renewed;
-    if (!repo.signed_by(*a.key)) co_return failed("bad_signature", "its repo is not signed with its key");
+    if (!a.key || !repo.signed_by(*a.key)) co_return failed("bad_signature", "its repo is not signed with its key");
   }
   if (is_away(a.newest)) co_return outcome{};
   co_return co_await make_equal(a, repo);
@@ -75,21 +78,33 @@ task<repairs::outcome> repairs::make_equal(account& a, const atproto::repo_expor
   auto now = a.journal->after(repo.rev(), repo.data());
   if (!now) {
     counters_.add("repair_exports", now.error().text);
-    if (now.error().code == errc::conflict) co_return outcome{.what = outcome::kind::later, .pause = 1s};
-    co_return failed(now.error().text, fmt::format("its PDS gave rev {}, which is {}", repo.rev(), now.error().text));
+    co_return failed(now.error().text, fmt::format("its PDS gave rev {}: {}", repo.rev(), text_of(now.error())));
   }
   auto keys = co_await port_.keys(a.newest.did, a.newest.collections);
   if (closed_) co_return stopped();
   if (!keys) co_return outcome{.what = outcome::kind::later, .pause = own_pause};
   const auto wanted = [this](const std::string& c) { return wants_collection(rules_.collections, c); };
   auto diff = compare(repo.records(), *keys, wanted, now->newer);
+  if (is_away(a.newest) || !co_await note_collections(a, diff)) co_return closed_ ? stopped() : outcome{};
   counters_.add("repair_records", "unchanged", diff.unchanged);
   auto last = co_await write_diff(a, repo, std::move(diff));
   if (!last) co_return stopped();
-  if (is_away(a.newest)) co_return outcome{};  // a person has removed it meanwhile
-  note_repaired(a, *now);
+  // A person may have removed the account meanwhile, or wished for a repo that is newer than this one.
+  if (!is_away(a.newest) && a.journal->after(repo.rev(), repo.data())) note_repaired(a, *now);
   settles_.add_state(*last, a);
   co_return outcome{};
+}
+
+// A repair finds an account's keys by the collections of its state. So that none is missed after a crash, the state is
+// written before the first put into a new collection. False: the stage stops.
+task<bool> repairs::note_collections(account& a, const repo_diff& diff) {
+  const auto before = a.newest.collections.size();
+  for (const auto& p : diff.puts) note_collection(a.newest, p.collection);
+  if (a.newest.collections.size() == before) co_return true;
+  const auto number = settles_.add_state(writer_.out().skip(), a);
+  settles_.hurry();
+  while (!closed_ && !settles_.is_written(number)) co_await settles_.progress().wait();
+  co_return !closed_;
 }
 
 void repairs::note_repaired(account& a, const commit_journal::continuation& now) {
@@ -100,7 +115,7 @@ void repairs::note_repaired(account& a, const commit_journal::continuation& now)
   s.status = "synchronised";
   s.reasons.clear();
   s.error.clear();
-  s.verified = true;
+  s.verified = !now.data.empty();  // else events without a proof have followed
   s.complete = true;
   s.begun.clear();
   s.filter = rules_.filter;
@@ -115,11 +130,13 @@ task<result<nats::ordinal>> repairs::write_diff(account& a, const atproto::repo_
   const atproto::repo_event of{.did = a.newest.did, .rev = repo.rev(), .time = timestamp_now()};
   counters_.add("repair_records", "deleted", diff.deletes.size());
   for (auto& k : diff.deletes) {
+    if (closed_ || is_away(a.newest)) break;
     auto erased = co_await erase(of, std::move(k.collection), std::move(k.rkey), std::move(k.cid), last);
     if (!erased) co_return erased.error();
   }
   auto put = co_await write_puts(a, repo, diff.puts, last);
   if (!put) co_return put.error();
+  if (closed_) co_return fail(errc::closed, "kv: stopped");
   co_return last;
 }
 
@@ -127,7 +144,7 @@ task<result<nats::ordinal>> repairs::write_diff(account& a, const atproto::repo_
 task<result<void>> repairs::write_puts(account& a, const atproto::repo_export& repo, std::vector<repo_diff::put>& puts,
                                        nats::ordinal& last) {
   const atproto::repo_event of{.did = a.newest.did, .rev = repo.rev(), .time = timestamp_now()};
-  for (std::size_t begin = 0; begin < puts.size(); begin += records_in_chunk) {
+  for (std::size_t begin = 0; begin < puts.size() && !closed_ && !is_away(a.newest); begin += records_in_chunk) {
     const auto end = std::min(puts.size(), begin + records_in_chunk);
     std::vector<result<std::string>> json(end - begin, std::string());
     std::vector<worker_pool::job> jobs;

@@ -11,7 +11,12 @@ namespace recordkv::stages {
 namespace {
 
 constexpr std::chrono::milliseconds retry_pause{200};  // while NATS does not answer
-constexpr auto repair_header = "repair";               // the account needs a repair, not before this time
+// The account needs a repair, not before this time. With the second, only if every account is repaired.
+constexpr auto repair_header = "repair", repair_of_any_header = "repair_of_any";
+
+bool is_repaired_anyway(const kv::repo_state& s) {
+  return s.followed || is_to_be_cleared(s) || marked(s, "asked") || marked(s, "added");
+}
 
 result<state_port::stored> stored_state(const std::string& did, const kv::entry& e) {
   state_port::stored out{.state = {}, .seq = e.seq};
@@ -28,7 +33,8 @@ task<> repo_states::learn_known_accounts(std::function<bool()> go_on,
                                          std::function<void(const std::string& did, std::int64_t next_try)> to_repair) {
   auto show = [this, &to_repair](std::string_view encoded_did, const nats::message& m) {
     known_.add(encoded_did);
-    const auto next = parse_number<std::uint64_t>(m.header_value(repair_header));
+    auto next = parse_number<std::uint64_t>(m.header_value(repair_header));
+    if (!next && every_account_) next = parse_number<std::uint64_t>(m.header_value(repair_of_any_header));
     if (next) to_repair(kv::decode_part(encoded_did), static_cast<std::int64_t>(*next));
   };
   auto read = co_await kv::read_states(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters,
@@ -88,7 +94,8 @@ std::vector<kv::write> repo_states::writes_of(const std::vector<state_port::stor
       w.headers.push_back({"reasons", fmt::format("{}", fmt::join(s.state.reasons, ","))});
     }
     if (s.state.stale() || is_unconfirmed(s.state) || is_to_be_cleared(s.state))
-      w.headers.push_back({repair_header, fmt::format("{}", s.state.next_try)});
+      w.headers.push_back(
+          {is_repaired_anyway(s.state) ? repair_header : repair_of_any_header, fmt::format("{}", s.state.next_try)});
     out.push_back(std::move(w));
   }
   return out;

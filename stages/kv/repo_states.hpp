@@ -20,7 +20,9 @@ namespace recordkv::stages {
 
 class repo_states {
  public:
-  explicit repo_states(lifecycle& life) : life_(life), ctx_(life.context()), repo_(ctx_.nc, ctx_.names().repo()) {}
+  /// `every_account`: whether accounts are repaired that are not followed.
+  repo_states(lifecycle& life, bool every_account)
+      : life_(life), ctx_(life.context()), every_account_(every_account), repo_(ctx_.nc, ctx_.names().repo()) {}
 
   state_port port() {
     return {.load = [this](std::vector<std::string> dids) { return load(std::move(dids)); },
@@ -54,6 +56,7 @@ class repo_states {
 
   lifecycle& life_;
   stage_context& ctx_;
+  bool every_account_;
   kv::bucket repo_;
   kv::known_accounts known_;
   bool accounts_known_ = false;

@@ -30,17 +30,18 @@ void settlement::add(nats::ordinal last, kv_event&& e, account* changed) {
     changed->key_unsaved = false;
   }
   bytes_ += e.bytes;
-  waiting_.push_back(
-      {last, std::move(e.from), changed, e.bytes, changed ? changed->newest : kv::repo_state{}, clock::now()});
+  waiting_.push_back({last, std::move(e.from), changed, e.bytes, changed ? changed->newest : kv::repo_state{},
+                      clock::now(), ++added_});
   if (out_.floor() > last)
     out_.moved().notify();  // durable already: run() need not wait for the next rise of the floor
 }
 
-void settlement::add_state(nats::ordinal last, account& changed) {
+std::uint64_t settlement::add_state(nats::ordinal last, account& changed) {
   ++changed.in_flight;
   changed.key_unsaved = false;
-  waiting_.push_back({last, std::nullopt, &changed, 0, changed.newest, clock::now()});
+  waiting_.push_back({last, std::nullopt, &changed, 0, changed.newest, clock::now(), ++added_});
   if (out_.floor() > last) out_.moved().notify();
+  return added_;
 }
 
 std::optional<settlement::clock::time_point> settlement::oldest() const noexcept {
@@ -69,6 +70,7 @@ settlement::durable_events settlement::take_durable() {
   for (; !waiting_.empty() && waiting_.front().last < floor; waiting_.pop_front()) {
     auto& e = waiting_.front();
     ++out.events;
+    out.last = e.number;
     if (e.from) out.handles.push_back(std::move(*e.from));
     out.bytes += e.bytes;
     if (!e.changed) continue;
@@ -117,6 +119,7 @@ task<result<void>> settlement::run() {
     if (auto written = co_await write_states(); !written) co_return written;
     for (auto& handle : durable.handles) handle.settle(in_);
     settling_ = 0;
+    written_ = durable.last;
     bytes_ -= durable.bytes;
     progress_.notify();
     // A short pause gathers several events of an account into one write. Only acknowledgements are delayed by it.

@@ -32,8 +32,12 @@ class settlement {
   /// the account whose state changes; null: none.
   void add(nats::ordinal last, kv_event&& e, account* changed);
 
-  /// The account's state has changed without an event. It is written once `last` is durable.
-  void add_state(nats::ordinal last, account& changed);
+  /// The account's state has changed without an event. It is written once `last` is durable. Returns its number.
+  std::uint64_t add_state(nats::ordinal last, account& changed);
+  /// The state with this number, or a newer one of its account, is in bucket `repo`.
+  bool is_written(std::uint64_t number) const noexcept { return number <= written_; }
+  /// Ends the pause after a round, because something waits for a state.
+  void hurry() noexcept { pause_.notify(); }
 
   /// Settles until finish() was called and nothing is left. errc::lease_lost ends it early.
   task<result<void>> run();
@@ -60,12 +64,14 @@ class settlement {
     std::size_t bytes;
     kv::repo_state after;
     clock::time_point since;
+    std::uint64_t number;
   };
 
   struct durable_events {
     std::vector<event_handle> handles;
     std::size_t events = 0;  // changes of a state without an event included
     std::size_t bytes = 0;
+    std::uint64_t last = 0;  // the number of the last of them
   };
   durable_events take_durable();
   task<result<void>> write_states();
@@ -77,6 +83,7 @@ class settlement {
   std::size_t max_unsettled_;
   meters& counters_;
   std::deque<applied> waiting_;
+  std::uint64_t added_ = 0, written_ = 0;  // numbers of what was added last, and of what was written last
   std::vector<account*> dirty_;
   std::size_t settling_ = 0;  // events whose puts are durable and whose states are being written
   clock::time_point settling_since_;

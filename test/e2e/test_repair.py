@@ -38,8 +38,8 @@ SHOWN = 5
 
 
 class RepairRig(SignedRig):
-    def __init__(self, *options):
-        super().__init__(*options)
+    def __init__(self, *options, **settings):
+        super().__init__(*options, **settings)
         self.settings["repos.repair"] = True
 
     def add(self, name: str, command: list, env: dict | None = None):

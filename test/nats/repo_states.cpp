@@ -23,7 +23,7 @@ struct states_rig : nats_rig {
   stats_board board;
   stage_context ctx{nc, cfg, counted, {.api_level = api_level()}, &board};
   stages::lifecycle life{ctx, "kv", kv::lease_spec{.base = "kv"}, {}};
-  stages::repo_states states{life};
+  stages::repo_states states{life, true};
 };
 
 const std::string alice = "did:plc:44ybard66vv44zksje25o7dz", bob = "did:plc:abcdefghijklmnopqrstuvwx";

@@ -42,7 +42,7 @@ const auto t0 = repair_queue::clock::time_point(1000s);
 // --- the journal ---
 
 TEST_CASE("without commits meanwhile, the account stands where the export does") {
-  const commit_journal j("3a");
+  const commit_journal j("3a", "", "");
   auto now = j.after("3c", "tree c");
   REQUIRE(now.has_value());
   CHECK(now->rev == "3c");
@@ -51,16 +51,16 @@ TEST_CASE("without commits meanwhile, the account stands where the export does")
 }
 
 TEST_CASE("X12: an export that is older than what is known is stale") {
-  CHECK(word(commit_journal("3c").after("3b", "tree b")) == "stale");
-  CHECK(word(commit_journal("3c").after("3c", "tree c")).empty());
-  commit_journal j("3a");
+  CHECK(word(commit_journal("3c", "", "").after("3b", "tree b")) == "stale");
+  CHECK(word(commit_journal("3c", "", "").after("3c", "tree c")).empty());
+  commit_journal j("3a", "", "");
   j.need("3d");
   CHECK(word(j.after("3c", "tree c")) == "stale");
   CHECK(word(j.after("3d", "tree d")).empty());
 }
 
 TEST_CASE("commits behind the export continue from its tree, and their paths are newer") {
-  commit_journal j("3a");
+  commit_journal j("3a", "", "");
   j.add(commit("3b", "tree a", "tree b", {"c/1"}));
   j.add(commit("3c", "tree b", "tree c", {"c/2"}));
   j.add(commit("3d", "tree c", "tree d", {"c/3"}));
@@ -72,19 +72,25 @@ TEST_CASE("commits behind the export continue from its tree, and their paths are
 }
 
 TEST_CASE("an export that none of the commits continues is asked for again") {
-  commit_journal j("3a");
+  commit_journal j("3a", "", "");
   j.add(commit("3c", "tree x", "tree c"));
   CHECK(word(j.after("3b", "tree b")) == "changed");
 }
 
 TEST_CASE("a host that gives another tree for a rev is at fault") {
-  commit_journal j("3a");
+  commit_journal j("3a", "", "");
   j.add(commit("3b", "tree a", "tree b"));
   CHECK(word(j.after("3b", "tree z")) == "faulty_host");
 }
 
+TEST_CASE("a host that gives another tree for the rev at which the account stood is at fault") {
+  CHECK(word(commit_journal("3a", "3a", "tree a").after("3a", "tree z")) == "faulty_host");
+  CHECK(word(commit_journal("3a", "3a", "tree a").after("3a", "tree a")).empty());
+  CHECK(word(commit_journal("3a", "3a", "").after("3a", "tree z")).empty());
+}
+
 TEST_CASE("events without proofs continue from any tree") {
-  commit_journal j("3a");
+  commit_journal j("3a", "", "");
   j.add(commit("3b", "", "", {"c/1"}));
   j.add(commit("3c", "", "", {"c/2"}));
   auto now = j.after("3b", "tree b");
@@ -94,10 +100,10 @@ TEST_CASE("events without proofs continue from any tree") {
 }
 
 TEST_CASE("what is missing of an unknown rev, and too many commits, need a new export") {
-  commit_journal unknown("3a");
+  commit_journal unknown("3a", "", "");
   unknown.need("");
   CHECK(word(unknown.after("3z", "tree z")) == "changed");
-  commit_journal many("3a");
+  commit_journal many("3a", "", "");
   for (int i = 0; i < 30; ++i) many.add(commit("3b", "", "", paths(1000, "c/1")));
   CHECK(word(many.after("3a", "tree a")) == "changed");
 }

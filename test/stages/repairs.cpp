@@ -42,7 +42,7 @@ TEST_CASE("an account that a state says is desynchronised is repaired without an
   auto s = rig.stored_state(alice, 4);
   s.desynchronise("gap", "from an earlier run");
   rig.states.stand(s);
-  rig.pds.repos[alice] = repo_of(alice, 4, {"a"});
+  rig.pds.repos[alice] = repo_of(alice, 5, {"a"});
   rig.start();
   settle_down(rig.io);
   rig.apply->consider_stored(alice, 0);
@@ -60,9 +60,9 @@ TEST_CASE("X12: an export that is older than what is known is never applied") {
   REQUIRE(rig.waits_for([&] { return rig.state(alice).tries == 1; }));
   CHECK_FALSE(rig.store(alice).contains(like + "/old"));
   CHECK(rig.state(alice).status == "desynchronised");
-  CHECK(rig.state(alice).error.find("stale") != std::string::npos);
+  CHECK(rig.state(alice).error.find("older than") != std::string::npos);
   CHECK(rig.counters.value("repairs", "stale") == 1);
-  rig.pds.repos[alice] = repo_of(alice, 5, {"new"});
+  rig.pds.repos[alice] = repo_of(alice, 6, {"new"});
   rig.later(61s);
   REQUIRE(rig.becomes_status(alice, "synchronised"));
   CHECK(rig.store(alice) == rig.cids(rig.pds.repos[alice]));
@@ -207,6 +207,27 @@ TEST_CASE("X9: the repaired state is written only after its puts are durable") {
   CHECK(rig.finish());
 }
 
+TEST_CASE("a collection stands in the state before the first record of it is put") {
+  repair_rig rig;
+  auto s = rig.stored_state(alice, 1);
+  s.collections.clear();
+  s.desynchronise("gap", "");
+  rig.states.stand(s);
+  rig.pds.repos[alice] = repo_of(alice, 6, {"b"});
+  rig.start();
+  settle_down(rig.io);
+  rig.states.hold();
+  rig.apply->consider_stored(alice, 0);
+  REQUIRE(rig.waits_for([&] { return rig.states.saves_begun == 1; }));
+  settle_down(rig.io);
+  CHECK(rig.out.sent.empty());
+  rig.states.release();
+  REQUIRE(rig.becomes_status(alice, "synchronised"));
+  CHECK(rig.states.written.front().collections == words{like});
+  CHECK(rig.states.written.front().status == "desynchronised");
+  CHECK(rig.finish());
+}
+
 TEST_CASE("a record that can't be stored is left out, and an older value of it goes") {
   repair_rig rig;
   rig.states.stand(rig.stored_state(alice, 1));
@@ -246,7 +267,7 @@ TEST_CASE("X14: an account is fetched at most once a minute") {
   REQUIRE(rig.becomes_status(alice, "desynchronised"));
   settle_down(rig.io);
   CHECK(rig.pds.asked.size() == 1);
-  rig.pds.repos[alice] = repo_of(alice, 9, {"b", "c"});
+  rig.pds.repos[alice] = repo_of(alice, 10, {"b", "c"});
   rig.later(61s);
   REQUIRE(rig.becomes_status(alice, "synchronised"));
   CHECK(rig.pds.asked.size() == 2);

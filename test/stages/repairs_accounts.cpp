@@ -115,7 +115,7 @@ TEST_CASE("deactivated: the keys go and return, or stay") {
 TEST_CASE("X11: a former PDS is not believed, because the present one is asked") {
   repair_rig rig;
   begin(rig);
-  rig.pds.repos[alice] = repo_of(alice, 3, {"a", "b"});  // active at the present PDS
+  rig.pds.repos[alice] = repo_of(alice, 4, {"a", "b"});  // active at the present PDS
   deliver_account(rig, 10, false, "deactivated");
   REQUIRE(rig.waits_for([&] { return rig.state(alice).resynced != 0; }));
   CHECK(rig.state(alice).status == "synchronised");
@@ -161,6 +161,66 @@ TEST_CASE("a tombstone confirms a deletion") {
   CHECK(rig.finish());
 }
 
+TEST_CASE("an account that was desynchronised already is confirmed inactive, too") {
+  repair_rig rig;
+  auto s = rig.stored_state(alice, 3);
+  s.desynchronise("gap", "");
+  s.upstream_status = "deactivated";
+  rig.states.stand(s);
+  rig.pds.statuses[alice] = {.active = false, .status = "deactivated", .rev = {}};
+  rig.start();
+  settle_down(rig.io);
+  rig.apply->consider_stored(alice, 0);
+  REQUIRE(rig.becomes_status(alice, "inactive"));
+  CHECK(rig.pds.asked == words{"status " + alice});
+  CHECK(rig.finish());
+}
+
+TEST_CASE("an account that returns while its keys are being removed is fetched") {
+  repair_rig rig;
+  begin(rig);
+  rig.pds.statuses[alice] = {.active = false, .status = "deactivated", .rev = {}};
+  rig.pds.hold();
+  deliver_account(rig, 10, false, "deactivated");
+  REQUIRE(rig.waits_for([&] { return !rig.pds.asked.empty(); }));
+  rig.out.cork();  // the removal waits for this commit's put
+  deliver_account(rig, 11, true);
+  rig.pds.repos[alice] = repo_of(alice, 5, {"c"});
+  rig.pds.release();
+  settle_down(rig.io);
+  rig.out.uncork();
+  rig.pds.statuses.clear();
+  REQUIRE(rig.waits_for([&] { return rig.state(alice).resynced != 0; }));
+  CHECK(rig.store(alice) == rig.cids(rig.pds.repos[alice]));
+  CHECK(rig.finish());
+}
+
+TEST_CASE("an account that is active although its state says otherwise returns with the next #account") {
+  repair_rig rig;
+  auto s = rig.stored_state(alice, 3);
+  s.status = "inactive";  // and no upstream status
+  rig.states.stand(s);
+  rig.pds.repos[alice] = repo_of(alice, 5, {"c"});
+  rig.start();
+  deliver_account(rig, 11, true);
+  REQUIRE(rig.becomes_status(alice, "synchronised"));
+  CHECK(rig.store(alice) == rig.cids(rig.pds.repos[alice]));
+  CHECK(rig.finish());
+}
+
+TEST_CASE("X14: #account that goes to and fro makes the PDS be asked once a minute") {
+  repair_rig rig;
+  begin(rig);
+  rig.pds.repos[alice] = repo_of(alice, 4, {"a"});
+  for (std::uint64_t n = 10; n < 20; ++n) {
+    deliver_account(rig, n, n % 2 == 1, n % 2 == 1 ? "" : "deactivated");
+    REQUIRE(rig.settles(2 + n - 9));
+    settle_down(rig.io);
+  }
+  CHECK(rig.pds.asked.size() <= 2);
+  CHECK(rig.finish());
+}
+
 // --- wishes ---
 
 TEST_CASE("add: an account that is not known is fetched, and followed from then on") {
@@ -196,10 +256,39 @@ TEST_CASE("remove: the keys go, and events are ignored until the account is adde
   CHECK(rig.finish());
 }
 
+TEST_CASE("an account that is added while it is being removed stays") {
+  repair_rig rig;
+  begin(rig);
+  rig.pds.repos[alice] = repo_of(alice, 5, {"c"});
+  rig.key_gate.emplace();  // the removal waits before it reads the keys
+  REQUIRE(done(rig, rig.apply->fulfil({.did = alice, .what = kv::wish_kind::remove})));
+  REQUIRE(rig.waits_for([&] { return rig.key_reads == 1; }));
+  REQUIRE(done(rig, rig.apply->fulfil({.did = alice, .what = kv::wish_kind::add})));
+  rig.open_keys();
+  REQUIRE(rig.waits_for([&] { return rig.state(alice).resynced != 0; }));
+  CHECK(rig.state(alice).status == "synchronised");
+  CHECK(rig.store(alice) == rig.cids(rig.pds.repos[alice]));
+  CHECK(rig.finish());
+}
+
+TEST_CASE("an account that is removed while its repo is compared goes") {
+  repair_rig rig;
+  begin(rig);
+  rig.pds.repos[alice] = repo_of(alice, 5, {"c", "d"});
+  rig.key_gate.emplace();
+  REQUIRE(done(rig, rig.apply->fulfil({.did = alice, .what = kv::wish_kind::resync})));
+  REQUIRE(rig.waits_for([&] { return rig.key_reads == 1; }));
+  REQUIRE(done(rig, rig.apply->fulfil({.did = alice, .what = kv::wish_kind::remove})));
+  rig.open_keys();
+  REQUIRE(rig.waits_for([&] { return rig.state(alice).status == "removed" && rig.state(alice).reasons.empty(); }));
+  CHECK(rig.store(alice).empty());
+  CHECK(rig.finish());
+}
+
 TEST_CASE("resync: the repo is fetched at once, and what is wrong in the store becomes right") {
   repair_rig rig;
   begin(rig);
-  rig.pds.repos[alice] = repo_of(alice, 3, {"b"});
+  rig.pds.repos[alice] = repo_of(alice, 4, {"b"});
   REQUIRE(done(rig, rig.apply->fulfil({.did = alice, .what = kv::wish_kind::resync})));
   REQUIRE(rig.waits_for([&] { return rig.state(alice).resynced != 0; }));
   CHECK(rig.store(alice) == rig.cids(rig.pds.repos[alice]));

@@ -148,11 +148,18 @@ struct repair_rig : verify_rig {
   fake_pds pds;
   std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
   std::size_t key_reads = 0;
+  std::optional<event> key_gate;  ///< while it is there, readings of keys wait
+  void open_keys() {
+    gate_open_ = true;
+    key_gate->notify();
+  }
 
  private:
+  bool gate_open_ = false;
   const std::vector<fake_outbox::sent_message>& out_box() const { return out.sent; }
   task<result<std::vector<kv::stored_key>>> keys(std::string did) {
     ++key_reads;
+    while (key_gate && !gate_open_) co_await key_gate->wait();
     std::vector<kv::stored_key> found;
     for (const auto& [path, cid] : store(did)) {
       const auto slash = path.find('/');
