@@ -13,6 +13,7 @@
 #include "direct_keys.hpp"
 
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
@@ -88,8 +89,10 @@ class reading {
         return note(subject, seq, m, m.data().empty());
       };
       auto read = co_await take_directly(nc_, stream_, all, go_on_, std::move(take));
-      if (!read) co_return read.error();
-      if (*read) co_return result<void>{};
+      if (read && *read) co_return result<void>{};
+      if (!read && read.error().code != errc::timed_out) co_return read.error();
+      // An account that imports JetStream's API may get one answer to a request and no more.
+      if (!read) log::warn("kv", "{}; consumers are asked instead", read.error().text);
       found_.clear();
     }
     co_return co_await read_with_consumers(std::move(all));

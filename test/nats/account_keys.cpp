@@ -8,6 +8,7 @@
 #include <catch2/generators/catch_generators.hpp>
 
 #include <algorithm>
+#include <fstream>
 
 using namespace recordkv;
 using namespace recordkv::test;
@@ -19,7 +20,8 @@ const std::string alice = "did:plc:44ybard66vv44zksje25o7dz";
 enum class way { direct, consumers };
 
 struct keys_rig : nats_rig {
-  explicit keys_rig(way by = way::direct) : by_consumers(by == way::consumers) {
+  explicit keys_rig(way by = way::direct, words arguments = {})
+      : nats_rig(std::move(arguments)), by_consumers(by == way::consumers) {
     REQUIRE(run(kv::open_store(nc, "record", 16, 1)).has_value());
     made = *nc.subscribe("$JS.API.CONSUMER.CREATE.>");  // copies of the requests
     asked = *nc.subscribe("$JS.API.DIRECT.GET.KV_record");
@@ -230,14 +232,15 @@ TEST_CASE("a reading that is stopped ends, also while the server is away") {
 
 TEST_CASE("while other keys are overwritten, none that stands still is missing") {
   keys_rig rig(GENERATE(way::direct, way::consumers));
-  fill(rig, alice, "a.b.c", 5000);
+  const int n = rig.by_consumers ? 5000 : 1000;
+  fill(rig, alice, "a.b.c", n);
   std::optional<result<std::vector<kv::stored_key>>> found;
   asio::co_spawn(rig.io, rig.read(alice, {"a.b.c"}),
                  [&](std::exception_ptr, result<std::vector<kv::stored_key>> r) { found = std::move(r); });
-  for (int i = 0; i < 5000 && !found; i += 2) rig.put(alice, "a.b.c", fmt::format("3k{:011}", i));
+  for (int i = 0; i < n && !found; i += 2) rig.put(alice, "a.b.c", fmt::format("3k{:011}", i));
   REQUIRE(rig.waits_for([&] { return found.has_value(); }));
   if (!*found) FAIL(found->error().text);
-  CHECK(odd_ones(**found) == 2500);
+  CHECK(odd_ones(**found) == static_cast<std::size_t>(n) / 2);
 }
 
 TEST_CASE("up to 1024 keys are read without a consumer, more with one") {
@@ -308,19 +311,29 @@ TEST_CASE("a stream without direct get is read with consumers") {
   CHECK(rig.count(rig.made) > 0);
 }
 
-TEST_CASE("a value that carries the headers of an answer does not hide a key") {
+TEST_CASE("where direct get is never answered, consumers read") {
+  const auto file = std::filesystem::temp_directory_path() / fmt::format("recordkv-silent-{}.conf", ::getpid());
+  std::ofstream(file) << R"(mappings { "$JS.API.DIRECT.GET.KV_record": "nowhere" })";
+  keys_rig rig(way::direct, {"-c", file.string()});
+  std::filesystem::remove(file);
+  rig.put(alice, "a.b.c", "x");
+  CHECK(rig.paths() == words{"a.b.c/x"});
+  CHECK(rig.count(rig.made) > 0);
+  CHECK(rig.logged("consumers are asked instead"));
+}
+
+TEST_CASE("a value that carries the headers of an answer neither hides a key nor adds one") {
   keys_rig rig;
-  const auto first = rig.put(alice, "a.b.c", "x");
-  const nats::header_list copied{{"Nats-Stream", "KV_record"},
-                                 {"Nats-Subject", rig.subject(alice, "a.b.c", "x")},
-                                 {"Nats-Sequence", std::to_string(first)},
-                                 {"Nats-Num-Pending", "0"},
-                                 {"Nats-Last-Sequence", "0"},
-                                 {"Status", "204"}};
-  rig.put(alice, "a.b.c", "gone");
-  rig.publish(rig.subject(alice, "a.b.c", "y"), "{}", copied);
-  CHECK(rig.paths() == words{"a.b.c/gone", "a.b.c/x", "a.b.c/y"});
-  CHECK(rig.paths(alice, {"a.b.c"}) == words{"a.b.c/gone", "a.b.c/x", "a.b.c/y"});
+  const auto before = rig.put(alice, "a.b.c", "x");
+  rig.publish(rig.subject(alice, "a.b.c", "y"), "{}",
+              {{"Status", "204"},
+               {"Nats-Stream", "KV_record"},
+               {"Nats-Subject", rig.subject(alice, "a.b.c", "no-key")},
+               {"Nats-Sequence", std::to_string(before + 100)},
+               {"Nats-Num-Pending", "0"},
+               {"Nats-Last-Sequence", std::to_string(before)}});
+  CHECK(rig.paths(alice, {"a.b.c"}) == words{"a.b.c/x", "a.b.c/y"});
+  CHECK(rig.count(rig.asked) == 1);
 }
 
 // Not a test: ./nats-account-keys "[.speed]" -s
@@ -353,6 +366,8 @@ TEST_CASE("how fast keys are read", "[.speed]") {
   };
   (void)rig.run(rig.nc.request_all(std::exchange(puts, {}), 60s), 60s);
   rig.restart_server();
+  REQUIRE(rig.waits_for([&] { return rig.nc.up(); }));
+  (void)rig.info("KV_record");  // the server has recovered
   measure(alice, collections, "5 collections");
   measure(alice, {collections[0]}, "1 collection");
   measure(alice, {}, "any collection");
