@@ -116,7 +116,7 @@ class direct_reading {
     const auto seq = number(m, "Nats-Sequence"), pending = number(m, "Nats-Num-Pending");
     const bool first = last_ == 0;
     // A stored message may hold such headers itself, and hide what the server appends. The chain of sequences then
-    // breaks: at this message, at the next one, or at the end.
+    // breaks: at this message, at the next one, or at the end. A stored Nats-Subject alone is not noticed.
     const bool follows = seq && pending && *seq >= from_ && *seq > last_ &&
                          number(m, "Nats-Last-Sequence") == std::optional(last_) &&
                          (first ? *pending < max_subjects : *pending + 1 == pending_);

@@ -158,8 +158,8 @@ TEST_CASE("a reading that is stopped between answers ends") {
 
 TEST_CASE("a user who may not ask by direct get reads otherwise") {
   const auto file = std::filesystem::temp_directory_path() / fmt::format("recordkv-denied-{}.conf", ::getpid());
-  std::ofstream(file) << R"(authorization { user: u, password: p, permissions: {
-    publish: { allow: ["$JS.API.STREAM.>"] }, subscribe: { allow: ["_INBOX.>"] } } })";
+  std::ofstream(file) << R"(authorization { users: [ { user: u, password: p, permissions: {
+    publish: { allow: ["$JS.API.STREAM.>"] }, subscribe: { allow: ["_INBOX.>"] } } } ] })";
   captured_log log;
   nats_process server({"-c", file.string()});
   asio::io_context io(1);
@@ -172,6 +172,7 @@ TEST_CASE("a user who may not ask by direct get reads otherwise") {
   auto found = run_coroutine(io, kv::take_directly(nc, "KV_x", {"x.a"}, go_on, take));
   REQUIRE(found);
   CHECK(distrusted(*found));
+  CHECK(nc.denied().find("DIRECT.GET.KV_x") != std::string::npos);
   server.kill_9();
   CHECK(becomes(io, [&] { return !nc.up(); }));
   std::filesystem::remove(file);
