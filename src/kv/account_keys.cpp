@@ -213,14 +213,14 @@ std::vector<std::string> account_subjects(const store_names& names, std::string_
   const auto after = "." + encode_part(did) + ".*";
   std::vector<std::string> out;
   for (const auto& c : collections)
-    if (atproto::is_nsid(c)) out.push_back(before + c + after);  // no other text can be a part of a key
+    if (atproto::is_nsid(c)) out.push_back(fmt::format("{}{}{}", before, c, after));  // no other text can be a part of a key
   std::ranges::sort(out);
   out.erase(std::ranges::unique(out).begin(), out.end());
   if (!collections.empty()) return out;
   std::string any = "*.*";
   for (int segments = min_segments; segments <= max_segments; ++segments) {
     any += ".*";
-    out.push_back(before + any + after);
+    out.push_back(fmt::format("{}{}{}", before, any, after));
   }
   return out;
 }

@@ -10,7 +10,6 @@ namespace recordkv::stages {
 
 using atproto::record_change;
 using atproto::record_flaw;
-using atproto::repo_event;
 
 bool applier::wants(const std::string& collection) const { return wants_collection(rules_.collections, collection); }
 
