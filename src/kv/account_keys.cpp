@@ -212,8 +212,8 @@ std::vector<std::string> account_subjects(const store_names& names, std::string_
   const auto before = names.prefix() + partition_of(did, partitions) + ".";
   const auto after = "." + encode_part(did) + ".*";
   std::vector<std::string> out;
-  for (const auto& c : collections)
-    if (atproto::is_nsid(c)) out.push_back(fmt::format("{}{}{}", before, c, after));  // no other text can be a part of a key
+  for (const auto& c : collections)  // only an NSID can be a part of a key
+    if (atproto::is_nsid(c)) out.push_back(fmt::format("{}{}{}", before, c, after));
   std::ranges::sort(out);
   out.erase(std::ranges::unique(out).begin(), out.end());
   if (!collections.empty()) return out;
