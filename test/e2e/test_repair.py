@@ -2,7 +2,7 @@
 asked, kills in between; and at the end no account is desynchronised, and the store is the truth.
 
 Owns: the schedule of faults and kills, the proof that each fault happened, and the comparison of each account with what
-a mirror that repairs must reach. RECORDKV_REPAIR_SEEDS (3) is the number of seeds; 20 make the long form.
+a mirror that repairs must reach. RECORDKV_REPAIR_SEEDS (3) is the number of seeds; the long form has 200.
 Does not know: how a repair is done.
 """
 
@@ -19,7 +19,7 @@ import check_accounts  # from test/oracle, which rig has put into the path
 import check_store
 from record_place import place_of
 
-SEEDS = int(os.environ.get("RECORDKV_REPAIR_SEEDS", "3"))
+SEEDS = int(os.environ.get("RECORDKV_REPAIR_SEEDS", "200" if os.environ.get("RECORDKV_LONG") else "3"))
 EVENTS, RATE, ACCOUNTS = 1_200, 150, 120
 BACKOFF_MS = 200  # between two tries; the maximum is 60 times as long
 DESYNCHRONISING = ["corrupted", "wrong_key", "high_s", "wrong_prev_data", "no_prev_data", "op_left_out", "seq_back",

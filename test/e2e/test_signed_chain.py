@@ -164,7 +164,7 @@ class SignedChainTest(unittest.TestCase):
         rig.wait_end()
 
     def test_killed_after_a_frame(self):
-        everywhere = os.environ.get("RECORDKV_CHAIN_KILLS") == "all"
+        everywhere = os.environ.get("RECORDKV_CHAIN_KILLS") == "all" or bool(os.environ.get("RECORDKV_LONG"))
         for prefix in range(1, FRAMES + 1) if everywhere else SOME:
             with self.subTest(frames=prefix), self.rig() as rig:
                 wait_for("it has connected", lambda: rig.network.client, meanwhile=rig.alive)
