@@ -57,9 +57,9 @@ export class PdsNetwork {
     return this.network.pds.ctx;
   }
 
-  /** The accounts of which a mirror without repair lacks nothing. */
-  get whole() {
-    return this.accounts.filter((account) => !account.broken);
+  /** The accounts that are active. */
+  get present() {
+    return this.accounts.filter((account) => account.active);
   }
 
   /**
@@ -67,7 +67,7 @@ export class PdsNetwork {
    * @param {Account[]} [accounts]
    * @returns {Promise<Map<string, import('./store.mjs').Expected>>}
    */
-  async records(accounts = this.whole) {
+  async records(accounts = this.present) {
     const all = new Map();
     for (const { did } of accounts) {
       const { collections } = await this.#ask('com.atproto.repo.describeRepo', { repo: did });
@@ -84,8 +84,8 @@ export class PdsNetwork {
     return all;
   }
 
-  /** Is this key a whole account's? */
-  mine = (/** @type {string} */ key) => this.whole.some((account) => account.owns(key));
+  /** Is this key a present account's? */
+  mine = (/** @type {string} */ key) => this.present.some((account) => account.owns(key));
 
   async close() {
     await this.network.close();
@@ -95,8 +95,7 @@ export class PdsNetwork {
 /** One account and what it does. Every act is over when the PDS has sequenced it. */
 export class Account {
   #count = 0;
-  /** Whether a mirror without repair lacks something of it. */
-  broken = false;
+  active = true;
 
   /** @param {PdsNetwork} network @param {AtpAgent} agent */
   constructor(network, agent) {
@@ -157,14 +156,14 @@ export class Account {
     await sequencer.sequenceSyncEvt(this.did, commit);
   }
 
-  /** What the account does until it is active again is missing in a mirror afterwards. */
   async deactivate() {
-    this.broken = true;
+    this.active = false;
     await this.agent.com.atproto.server.deactivateAccount({});
   }
 
   async reactivate() {
     await this.agent.com.atproto.server.activateAccount();
+    this.active = true;
   }
 
   /** A post of a deactivated account. The PDS would refuse it, so meanwhile it takes the account for an active one. */
