@@ -146,6 +146,7 @@ class kv_stage final : public stage {
                                      std::string did) { return pds_->get_repo_status(std::move(pds), std::move(did)); },
                 .keys = [this](std::string did,
                                std::vector<std::string> in) { return keys_of(std::move(did), std::move(in)); },
+                .stored = [this](to_repair show) { return find_accounts(std::move(show)); },
                 .close =
                     [this] {
                       if (pds_) pds_->close();
@@ -176,9 +177,10 @@ class kv_stage final : public stage {
                                              std::move(go_on));
   }
 
-  task<> find_accounts(std::function<void(const std::string& did, std::int64_t next_try)> to_repair) {
-    auto show = [this, &to_repair](const std::string& did, std::int64_t next_try) {
-      if (is_assigned(did)) to_repair(did, next_try);
+  using to_repair = std::function<void(const std::string& did, std::int64_t next_try)>;
+  task<> find_accounts(to_repair found) {
+    auto show = [this, &found](const std::string& did, std::int64_t next_try) {
+      if (is_assigned(did)) found(did, next_try);
     };
     co_await states_.learn_known_accounts([this] { return !settled_; }, std::move(show));
   }

@@ -14,7 +14,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t max_queued = 10'000;
 // How long an account waits before it asks again for a place at a host that has none.
 constexpr auto place_pause = 250ms;
 // After a request that failed because of NATS or of this process's own bounds.
@@ -34,7 +33,7 @@ repairs::repairs(account_holds& holds, settlement& settles, record_writer writer
       port_(std::move(port)),
       rules_(std::move(rules)),
       counters_(counters),
-      queue_(max_queued),
+      queue_(rules_.max_waiting),
       hosts_(rules_.hosts) {}
 
 std::int64_t repairs::seconds_now() const {
@@ -79,7 +78,7 @@ task<> repairs::run(nursery& into) {
       into.spawn(repair(std::move(*did), into));
     }
     overflow_ = queue_.overflowed() || overflow_;
-    if (overflow_ && !reading_ && queue_.waiting() < max_queued / 2) into.spawn(find_more());
+    if (overflow_ && !reading_ && queue_.waiting() < rules_.max_waiting / 2) into.spawn(find_more());
     const auto next = queue_.next();
     if (!next || queue_.under_repair() >= rules_.at_once)
       co_await woken_.wait();
@@ -92,8 +91,7 @@ task<> repairs::run(nursery& into) {
 task<> repairs::find_more() {
   reading_ = true;
   overflow_ = false;
-  if (port_.stored)
-    co_await port_.stored([this](const std::string& did, std::int64_t next_try) { consider_stored(did, next_try); });
+  co_await port_.stored([this](const std::string& did, std::int64_t next_try) { consider_stored(did, next_try); });
   reading_ = false;
   woken_.notify();
 }
@@ -103,7 +101,7 @@ task<> repairs::repair(std::string did, nursery& into) {
     const auto host = waits->second;
     waits_for_.erase(waits);
     if (host_place free(hosts_, host, woken_); !free.taken()) {
-      if (waits_for_.size() < max_queued) waits_for_.emplace(did, host);
+      if (waits_for_.size() < rules_.max_waiting) waits_for_.emplace(did, host);
       queue_.done(did);
       queue_.add(did, rules_.now() + place_pause);
       co_return;
@@ -128,8 +126,7 @@ void repairs::finish(account& a, const outcome& out) {
   a.journal.reset();
   if (a.held != account::hold::none) holds_.let_go(a);
   if (closed_ || out.what == kind::stopped) return;
-  if (out.what == kind::later) {  // no request was answered
-    a.fetched = a.confirmed = {};
+  if (out.what == kind::later) {
     counters_.add("repairs", "later");
     queue_.add(a.newest.did, rules_.now() + out.pause);
     return;
@@ -199,7 +196,6 @@ task<repairs::outcome> repairs::confirm(account& a) {
   {
     host_place place(hosts_, pds, woken_);
     if (!place.taken()) co_return wait_for_place(a);
-    a.confirmed = rules_.now();
     said = co_await port_.get_status(pds, a.newest.did);
   }
   if (closed_) co_return stopped();
@@ -207,6 +203,7 @@ task<repairs::outcome> repairs::confirm(account& a) {
   const bool answered = said || said.error().code == errc::not_found || said.error().code == errc::refused;
   if (!answered && late) co_return co_await clear(a, "deleted", is_unconfirmed);
   auto out = after_status(a, said);
+  if (out.what != outcome::kind::later) a.confirmed = rules_.now();
   if (out.what != outcome::kind::done || !is_unconfirmed(a.newest)) co_return out;
   const bool gone = a.newest.status == "removing";
   if (gone || rules_.remove_inactive) co_return co_await clear(a, gone ? "deleted" : "inactive", is_unconfirmed);
@@ -216,7 +213,7 @@ task<repairs::outcome> repairs::confirm(account& a) {
 }
 
 repairs::outcome repairs::wait_for_place(const account& a) {
-  if (waits_for_.size() < max_queued) waits_for_.emplace(a.newest.did, a.newest.pds);
+  if (waits_for_.size() < rules_.max_waiting) waits_for_.emplace(a.newest.did, a.newest.pds);
   return {.what = outcome::kind::later, .pause = place_pause};
 }
 

@@ -41,11 +41,13 @@ task<repairs::outcome> repairs::resync(account& a) {
   {
     host_place place(hosts_, pds, woken_);
     if (!place.taken()) co_return wait_for_place(a);
-    a.fetched = rules_.now();
     fetched.emplace(co_await port_.get_repo(pds, a.newest.did));
   }
   if (closed_) co_return stopped();
-  if (!*fetched) co_return outcome_of(pds, fetched->error());
+  auto answered = *fetched ? outcome{} : outcome_of(pds, fetched->error());
+  if (answered.what == outcome::kind::later) co_return answered;
+  a.fetched = rules_.now();
+  if (!*fetched) co_return answered;
   auto repo = co_await read_export((**fetched).take_car(), a.newest.did);
   if (closed_) co_return stopped();
   if (!repo)

@@ -301,3 +301,23 @@ TEST_CASE("accounts of a source without proofs are fetched only if they are foll
   CHECK(rig.pds.asked == words{"repo " + alice});
   CHECK(rig.finish());
 }
+
+TEST_CASE("accounts for which there was no place in memory are found again in the bucket, and repaired") {
+  repair_rig rig;
+  rig.repair.rules.max_waiting = 2;
+  rig.repair.rules.at_once = 1;
+  rig.in_bucket = {alice, bob, carol, "did:plc:dddddddddddddddddddddddd", "did:plc:eeeeeeeeeeeeeeeeeeeeeeee"};
+  for (const auto& did : rig.in_bucket) {
+    rig.directory.says.insert_or_assign(did, rig.identity_of(1));
+    auto s = rig.stored_state(did, 1);
+    s.desynchronise("gap", "");
+    rig.states.stand(s);
+    rig.pds.repos[did] = repo_of(did, 2, {"a"});
+  }
+  rig.start();
+  settle_down(rig.io);
+  for (const auto& did : rig.in_bucket) rig.apply->consider_stored(did, 0);
+  for (const auto& did : rig.in_bucket) REQUIRE(rig.becomes_status(did, "synchronised"));
+  CHECK(rig.state_reads > 0);
+  CHECK(rig.finish());
+}

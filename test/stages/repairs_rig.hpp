@@ -26,11 +26,10 @@ inline xrpc::pds_client::failure failure(errc code, std::string_view word, std::
 
 class fake_pds {
  public:
-  std::map<std::string, made_export> repos;                 ///< without one: repo_not_found
-  std::map<std::string, xrpc::repo_status> statuses;        ///< without one: by `repos`
-  std::deque<xrpc::pds_client::failure> next_failures;      ///< of any request, before all else
-  std::vector<std::string> asked;                           ///< "repo DID", "status DID"
-  std::function<void(const std::string& did)> while_asked;  ///< before a repo is given
+  std::map<std::string, made_export> repos;             ///< without one: repo_not_found
+  std::map<std::string, xrpc::repo_status> statuses;    ///< without one: by `repos`
+  std::deque<xrpc::pds_client::failure> next_failures;  ///< of any request, before all else
+  std::vector<std::string> asked;                       ///< "repo DID", "status DID"
   xrpc::byte_budget bytes{std::size_t{64} << 20};
 
   void hold() noexcept { held_ = true; }
@@ -95,6 +94,7 @@ struct repair_rig : verify_rig {
     repair.port = {.get_repo = [this](std::string, std::string did) { return pds.repo(std::move(did)); },
                    .get_status = [this](std::string, std::string did) { return pds.status(std::move(did)); },
                    .keys = [this](std::string did, std::vector<std::string>) { return keys(std::move(did)); },
+                   .stored = [this](auto show) { return stored(std::move(show)); },
                    .close = [this] { pds.close(); }};
   }
 
@@ -148,6 +148,8 @@ struct repair_rig : verify_rig {
   fake_pds pds;
   std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
   std::size_t key_reads = 0;
+  std::vector<std::string> in_bucket;  ///< accounts whose stored states ask for a repair
+  std::size_t state_reads = 0;
   std::optional<event> key_gate;  ///< while it is there, readings of keys wait
   void open_keys() {
     gate_open_ = true;
@@ -157,6 +159,12 @@ struct repair_rig : verify_rig {
  private:
   bool gate_open_ = false;
   const std::vector<fake_outbox::sent_message>& out_box() const { return out.sent; }
+  task<> stored(std::function<void(const std::string& did, std::int64_t next_try)> show) {
+    ++state_reads;
+    for (const auto& did : in_bucket)
+      if (states.find(did)->stale()) show(did, 0);
+    co_return;
+  }
   task<result<std::vector<kv::stored_key>>> keys(std::string did) {
     ++key_reads;
     while (key_gate && !gate_open_) co_await key_gate->wait();
