@@ -6,10 +6,9 @@
 // * `batch` and `max_bytes` end the answers early. The message that exceeds `max_bytes` is still sent. A request with
 //   `seq` continues. The server looks up all filters again.
 // * More than 1024 subjects, delete markers included: 413, without any message. No subject: 404.
-// * A continuation with `up_to_seq` would miss a key that is overwritten meanwhile: its old message is gone, its new
-// one
-//   is too late. Without `up_to_seq` the new message is part of a later answer.
-// * Any replica answers, and any mirror with mirror_direct. `min_last_seq` (ADR-53) is not implemented.
+// * A continuation with `up_to_seq` would miss a key that is overwritten meanwhile. The old message is gone, and the
+//   new one is too late. Without `up_to_seq` the new message is part of a later answer.
+// * Any replica answers, and any mirror with mirror_direct. The server does not know `min_last_seq` (ADR-53).
 #include "direct_keys.hpp"
 
 #include "recordkv/core/json_fields.hpp"

@@ -60,12 +60,12 @@ seconds pause_asked_for(const http::answer& said) {
   return said.status == 429 ? until_reset(said.rate_limit_reset) : seconds(0);
 }
 
-judgement of_request(const std::string& who, const error& e) {
+judgement of_request(const std::string& asked, const error& e) {
   const auto as = [&](errc code, std::string_view word) {
-    return judgement{word, failure{code, word, who + ": " + printable(e.text, 2 * max_shown)}};
+    return judgement{word, failure{code, word, asked + ": " + printable(e.text, 2 * max_shown)}};
   };
   switch (e.code) {
-    case errc::malformed: return forbidden(who, e.text);
+    case errc::malformed: return forbidden(asked, e.text);
     case errc::too_large: return as(errc::too_large, "too_large");
     case errc::full: return as(errc::full, "no_memory");
     case errc::timed_out: return as(errc::timed_out, "timed_out");
@@ -74,9 +74,9 @@ judgement of_request(const std::string& who, const error& e) {
   }
 }
 
-judgement of_status(const std::string& who, const http::answer& said) {
+judgement of_status(const std::string& asked, const http::answer& said) {
   const auto named = said.status >= 400 ? read_xrpc_error(said.body) : xrpc_error{};
-  std::string text = fmt::format("{}: answered HTTP {}", who, said.status);
+  std::string text = fmt::format("{}: answered HTTP {}", asked, said.status);
   if (!named.name.empty()) text += ": " + printable(named.name + ": " + named.message, max_shown);
   const auto pause = pause_asked_for(said);
   const auto known = std::ranges::find(named_errors, std::string_view(named.name), &named_error::name);
@@ -87,14 +87,14 @@ judgement of_status(const std::string& who, const http::answer& said) {
 
 }  // namespace
 
-judgement forbidden(const std::string& who, std::string_view why) {
-  return {"forbidden", {errc::malformed, "pds", who + ": " + printable(why, 2 * max_shown)}};
+judgement forbidden(const std::string& asked, std::string_view why) {
+  return {"forbidden", {errc::malformed, "pds", asked + ": " + printable(why, 2 * max_shown)}};
 }
 
-std::optional<judgement> failure_in(const std::string& who, const result<http::answer>& said) {
-  if (!said) return of_request(who, said.error());
+std::optional<judgement> failure_in(const std::string& asked, const result<http::answer>& said) {
+  if (!said) return of_request(asked, said.error());
   if (said->status == 200) return {};
-  return of_status(who, *said);
+  return of_status(asked, *said);
 }
 
 std::optional<repo_status> read_repo_status(std::string_view body) {

@@ -17,11 +17,11 @@ struct judgement {
   pds_client::failure why;
 };
 
-/// nullopt: the answer has status 200. `who` begins the text: the host and the method.
-std::optional<judgement> failure_in(const std::string& who, const result<http::answer>& said);
+/// nullopt: the answer has status 200. `asked` begins the text: the host and the method.
+std::optional<judgement> failure_in(const std::string& asked, const result<http::answer>& said);
 
 /// The URL may not be asked.
-judgement forbidden(const std::string& who, std::string_view why);
+judgement forbidden(const std::string& asked, std::string_view why);
 
 /// nullopt: the body is no JSON object with a boolean `active`.
 std::optional<repo_status> read_repo_status(std::string_view body);

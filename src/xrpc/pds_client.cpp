@@ -60,7 +60,7 @@ class pds_client::impl {
       bytes_ += more;
       return true;
     }
-    /// So many remain taken from now on, and are no longer this object's.
+    /// `kept` bytes remain taken from now on, and no longer belong to this object.
     void leave(std::size_t kept) {
       give(bytes_ - kept);
       owner_.taken_ -= kept;
@@ -80,7 +80,7 @@ class pds_client::impl {
 
   struct question {
     std::string_view method;
-    std::string who;  // for texts: the host and the method
+    std::string asked;  // for texts: the host and the method
     http::url where;
   };
   answer<question> ask(std::string_view method, std::string_view pds, std::string_view did);
@@ -98,9 +98,9 @@ auto pds_client::impl::ask(std::string_view method, std::string_view pds, std::s
   auto where = http::parse_url(pds);
   const std::string host = where ? where->origin() : printable(pds, 100);
   question q{method, fmt::format("{}: {}", host, method), {}};
-  if (!where) return failed(method, forbidden(q.who, where.error().text));
-  if (where->target != "/") return failed(method, forbidden(q.who, "the URL has more than a host"));
-  if (!where->tls && !options_.allow_private_hosts) return failed(method, forbidden(q.who, "the URL is not https"));
+  if (!where) return failed(method, forbidden(q.asked, where.error().text));
+  if (where->target != "/") return failed(method, forbidden(q.asked, "the URL has more than a host"));
+  if (!where->tls && !options_.allow_private_hosts) return failed(method, forbidden(q.asked, "the URL is not https"));
   q.where = std::move(*where);
   q.where.target = fmt::format("/xrpc/com.atproto.sync.{}?did={}", method, escaped(did));
   return q;
@@ -123,7 +123,7 @@ auto pds_client::impl::get_repo(std::string pds, std::string did) -> task<answer
                           .stalled = options_.stalled};
   auto said = co_await client_.get(q->where, std::move(limits));
   if (budget_ == nullptr) co_return closed();
-  if (auto why = failure_in(q->who, said)) co_return failed(q->method, std::move(*why));
+  if (auto why = failure_in(q->asked, said)) co_return failed(q->method, std::move(*why));
   counters_.add("repo_requests", "getRepo_found");
   taken.leave(said->body.size());
   co_return fetched_repo(std::move(said->body), *budget_);
@@ -136,10 +136,10 @@ auto pds_client::impl::get_repo_status(std::string pds, std::string did) -> task
   const http::get_limits limits{.timeout = options_.status_time, .body = max_status_body, .redirects = max_redirects};
   const auto said = co_await client_.get(q->where, limits);
   if (budget_ == nullptr) co_return closed();
-  if (auto why = failure_in(q->who, said)) co_return failed(q->method, std::move(*why));
+  if (auto why = failure_in(q->asked, said)) co_return failed(q->method, std::move(*why));
   auto status = read_repo_status(said->body);
   if (!status)
-    co_return failed(q->method, {"garbage", {errc::malformed, "garbage", q->who + ": answered no status of a repo"}});
+    co_return failed(q->method, {"garbage", {errc::malformed, "garbage", q->asked + ": answered no status of a repo"}});
   counters_.add("repo_requests", "getRepoStatus_found");
   co_return std::move(*status);
 }

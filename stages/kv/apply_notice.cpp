@@ -28,8 +28,7 @@ std::string_view text_of_failure(std::string_view failure) {
 
 }  // namespace
 
-// The store can't follow a #sync until accounts can be fetched in full. Until then, a #sync marks the account, unless
-// it names the stored tree root.
+// A #sync brings no records. It marks the account, unless it names the stored tree root.
 void applier::apply_sync(kv_event e) {
   counters_.add("stream_events", "sync");
   account& a = accounts_.use(e.what.did);

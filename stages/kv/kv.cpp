@@ -1,15 +1,16 @@
+// Over 300 lines: the wiring of all parts of the stage, and the order in which they start and stop.
+//
 // The stage `kv`: from stream `ingest` to the store.
 //
 // Owns: the durable consumer, the publisher into the store, and their start and stop.
 // Does not know: what becomes of an event (pipeline.hpp).
 #include "../stages.hpp"
+#include "outgoing.hpp"
 #include "pipeline.hpp"
 #include "recordkv/atproto/verify.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/firehose/source_kinds.hpp"
-#include "recordkv/identity/resolver.hpp"
-#include "recordkv/kv/account_keys.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/nats/publisher.hpp"
@@ -17,7 +18,6 @@
 #include "recordkv/stage/buffer_stream.hpp"
 #include "recordkv/stage/lifecycle.hpp"
 #include "recordkv/stage/partition_assignment.hpp"
-#include "recordkv/xrpc/pds_client.hpp"
 #include "repo_states.hpp"
 #include "store_watch.hpp"
 #include "wish_watch.hpp"
@@ -52,7 +52,7 @@ class kv_stage final : public stage {
         inbox_(ctx_.nc, consumer(), stats_.counted, ctx_.facts.api_level),
         outbox_(ctx_.nc, store_writer(), stats_.counted),
         pool_(worker_count(ctx_.cfg.kv.workers)),
-        repo_bytes_(static_cast<std::size_t>(ctx_.cfg.repos.memory)),
+        outgoing_(ctx_),
         pipeline_(inbox_, outbox_, states_.port(), decoder(), rules(), verification_by_resolver(), repair_by_fetching(),
                   {.gather = gather_states}, stats_.counted),
         wishes_(
@@ -139,18 +139,9 @@ class kv_stage final : public stage {
   repair repair_by_fetching() {
     const auto& c = ctx_.cfg;
     if (!c.repos.repair) return {};
-    return {.port = {
-                .get_repo = [this](std::string pds,
-                                   std::string did) { return pds_->get_repo(std::move(pds), std::move(did)); },
-                .get_status = [this](std::string pds,
-                                     std::string did) { return pds_->get_repo_status(std::move(pds), std::move(did)); },
-                .keys = [this](std::string did,
-                               std::vector<std::string> in) { return keys_of(std::move(did), std::move(in)); },
-                .stored = [this](to_repair show) { return find_accounts(std::move(show)); },
-                .close =
-                    [this] {
-                      if (pds_) pds_->close();
-                    }},
+    auto port = outgoing_.repos([this] { return !settled_ && !life_.lost(); });
+    port.stored = [this](to_repair show) { return find_accounts(std::move(show)); };
+    return {.port = std::move(port),
             .rules = {.every_account = repairs_every_account(),
                       .remove_inactive = c.kv.on_inactive == "remove",
                       .collections = c.source.collections,
@@ -161,20 +152,6 @@ class kv_stage final : public stage {
 
   bool repairs_every_account() const {
     return verifies() && firehose::source_kind_named(ctx_.cfg.source.kind).signed_commits;
-  }
-
-  // If other programs write into the store, an account may have keys in collections that its state does not name.
-  task<result<std::vector<kv::stored_key>>> keys_of(std::string did, std::vector<std::string> collections) {
-    auto meta = co_await kv::read_meta(ctx_.nc, ctx_.names());
-    if (!meta) co_return meta.error();
-    const auto& made = meta->made;
-    const bool ours = !meta->put_used && std::ranges::find(made, ctx_.names().store()) != made.end();
-    if (ours && collections.empty()) co_return std::vector<kv::stored_key>{};
-    if (!ours) collections.clear();
-    auto go_on = [this] { return !settled_ && !life_.lost(); };
-    co_return co_await kv::read_account_keys(ctx_.nc, ctx_.names(), ctx_.facts.api_level, stats_.counted,
-                                             std::move(did), ctx_.cfg.kv.partitions, std::move(collections),
-                                             std::move(go_on));
   }
 
   using to_repair = std::function<void(const std::string& did, std::int64_t next_try)>;
@@ -198,27 +175,12 @@ class kv_stage final : public stage {
   }
 
   verification verification_by_resolver() {
-    identity_port directory{.look_up = [this](std::string did) { return resolver_->look_up(std::move(did)); },
-                            .changed = [this](const std::string& did) { resolver_->changed(did); },
-                            .close =
-                                [this] {
-                                  if (resolver_) resolver_->close();
-                                },
-                            .last_error = [this] { return resolver_ ? resolver_->last_error() : std::string(); }};
-    return {.pool = &pool_, .verify = atproto::verify, .identity = std::move(directory)};
+    return {.pool = &pool_, .verify = atproto::verify, .identity = outgoing_.directory()};
   }
 
-  void start_requests(asio::any_io_executor loop) {
-    const auto& c = ctx_.cfg;
-    pds_ = std::make_unique<xrpc::pds_client>(
-        loop, xrpc::pds_options{.allow_private_hosts = c.identity.allow_private_hosts, .max_repo = repo_bytes_.total()},
-        repo_bytes_, stats_.counted);
-    identity::resolver_options options;
-    options.plc_url = c.identity.plc_url;
-    options.allow_private_hosts = c.identity.allow_private_hosts;
-    resolver_ = std::make_unique<identity::resolver>(std::move(loop), std::move(options), stats_.counted);
+  void tell_verification() const {
     if (!verifies()) return;
-    if (const auto& kind = firehose::source_kind_named(c.source.kind); kind.signed_commits)
+    if (const auto& kind = firehose::source_kind_named(ctx_.cfg.source.kind); kind.signed_commits)
       log::info("kv", "every commit is verified, on {} thread{}", pool_.workers(), pool_.workers() == 1 ? "" : "s");
     else
       log::info("kv", R"(kv.verify = "full" verifies the frames of a firehose; JSON of a {} carries no proof)",
@@ -229,7 +191,8 @@ class kv_stage final : public stage {
     if (auto attached = co_await life_.while_starting([this] { return attach(); }); !attached) co_return attached;
     stats_.running = true;
     result<void> taken, settled;
-    start_requests(co_await asio::this_coro::executor);
+    outgoing_.start(co_await asio::this_coro::executor);
+    tell_verification();
     nursery parts(co_await asio::this_coro::executor);
     outbox_.start(children);
     parts.spawn(take(taken));
@@ -337,9 +300,7 @@ class kv_stage final : public stage {
   nats::pull_consumer inbox_;
   nats::publisher outbox_;
   worker_pool pool_;
-  xrpc::byte_budget repo_bytes_;
-  std::unique_ptr<identity::resolver> resolver_;  // these two are made once the loop is known
-  std::unique_ptr<xrpc::pds_client> pds_;
+  outgoing outgoing_;
   kv_pipeline pipeline_;
   wish_watch wishes_;
   store_watch store_;

@@ -71,6 +71,8 @@ class repairs {
 
  private:
   using clock = std::chrono::system_clock;
+  /// After a request that failed because of NATS or of this process's own bounds.
+  static constexpr std::chrono::seconds own_pause{5};
 
   /// How an attempt ended.
   struct outcome {

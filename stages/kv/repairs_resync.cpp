@@ -11,11 +11,8 @@
 
 namespace recordkv::stages {
 
-using namespace std::chrono_literals;
-
 namespace {
 
-constexpr auto own_pause = 5s;  // after NATS did not answer
 constexpr std::size_t records_in_chunk = 256, records_in_job = 64;
 
 std::string_view text_of(const error& e) {

@@ -156,7 +156,7 @@ TEST_CASE("a reading that is stopped between answers ends") {
   CHECK(rig.read({{value("1", "0", "1")}}).error().code == errc::closed);
 }
 
-TEST_CASE("a user who may not ask by direct get reads otherwise") {
+TEST_CASE("without the permission for direct get, keys are read with consumers") {
   const auto file = std::filesystem::temp_directory_path() / fmt::format("recordkv-denied-{}.conf", ::getpid());
   std::ofstream(file) << R"(authorization { users: [ { user: u, password: p, permissions: {
     publish: { allow: ["$JS.API.STREAM.>"] }, subscribe: { allow: ["_INBOX.>"] } } } ] })";

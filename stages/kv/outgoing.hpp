@@ -1,0 +1,40 @@
+// What stage kv asks of others: DID documents and repos over HTTP, and an account's keys in the store.
+//
+// Owns: the resolver, the PDS client, the bytes that repos may take, and which keys an account may have.
+// Does not know: when something is asked, and what follows (key_look_ups.hpp, repairs.hpp).
+#pragma once
+
+#include "key_look_ups.hpp"
+#include "recordkv/identity/resolver.hpp"
+#include "recordkv/stage.hpp"
+#include "recordkv/xrpc/pds_client.hpp"
+#include "repairs.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace recordkv::stages {
+
+class outgoing {
+ public:
+  explicit outgoing(stage_context& ctx);
+
+  /// Call it before anything is asked.
+  void start(const asio::any_io_executor& loop);
+
+  identity_port directory();
+  /// All of it but `stored`. `go_on`: false ends the reading of keys.
+  repair_port repos(std::function<bool()> go_on);
+
+ private:
+  task<result<std::vector<kv::stored_key>>> keys(std::string did, std::vector<std::string> collections,
+                                                 std::function<bool()> go_on);
+
+  stage_context& ctx_;
+  xrpc::byte_budget repo_bytes_;
+  std::unique_ptr<identity::resolver> resolver_;  // these two are made by start()
+  std::unique_ptr<xrpc::pds_client> pds_;
+};
+
+}  // namespace recordkv::stages
