@@ -18,18 +18,23 @@ class open_records {
   std::uint64_t given() const noexcept { return given_; }
   void begin(std::uint64_t done) noexcept { done_ = given_ = done; }
 
-  /// True if the record is to be handed out: it never was. One that was is acknowledged by its newest delivery from
-  /// now on.
-  bool take(const nats::message& m, std::uint64_t seq, bool wanted) {
+  /// What becomes of a delivery. `hand_out`: it is new, and wanted. `keep`: it was seen before and is not settled, or
+  /// it is unwanted; settle() acknowledges it, by its newest delivery. `acknowledge`: it is settled already, but that
+  /// acknowledgement was for a delivery from before a rewind, which the consumer has forgotten. Nobody else will
+  /// acknowledge this delivery, and without it the durable's floor would stand still.
+  enum class fate { hand_out, keep, acknowledge };
+
+  fate take(const nats::message& m, std::uint64_t seq, bool wanted) {
     if (seq > given_) {
       given_ = seq;
       open_.push_back({seq, receipt(m), wanted});
       wanted_ += wanted ? 1 : 0;
-      return wanted;
+      return wanted ? fate::hand_out : fate::keep;
     }
     const auto at = std::ranges::lower_bound(open_, seq, {}, &entry::seq);
-    if (at != open_.end() && at->seq == seq) at->to_acknowledge = receipt(m);
-    return false;
+    if (at == open_.end() || at->seq != seq) return fate::acknowledge;
+    at->to_acknowledge = receipt(m);
+    return fate::keep;
   }
 
   /// Settles all up to `seq`, and the unwanted ones directly behind it. `acknowledge` is called with the receipt of

@@ -273,7 +273,9 @@ class record_feed::impl {
           key && atproto::is_did(key->did) && atproto::is_nsid(key->collection) && atproto::is_rkey(key->rkey);
       if (!is_record) stats_.counted.add("skipped", "not_a_record");
       const bool wanted = is_record && filter_->wants(*key);
-      if (!open_.take(m, seq, wanted)) continue;
+      const auto fate = open_.take(m, seq, wanted);
+      if (fate == open_records::fate::acknowledge) consumer_->settle(m);
+      if (fate != open_records::fate::hand_out) continue;
       out.records_.push_back(record_of(m, std::move(*key), seq));
       out.messages_.push_back(std::move(m));
     }
