@@ -14,8 +14,8 @@ namespace recordkv::stages {
 /// `repo add`, `repo remove`, `repo resync`. The account's next repair need not wait.
 void change_as_wished(account& a, kv::wish_kind wanted);
 
-/// A list of repos.mode names the account: from now on it is followed in full. It is fetched, unless that was done under
-/// the same collections (`filter`: their hash). False: nothing has changed.
+/// A list of repos.mode names the account: from now on it is followed in full. It is fetched, unless that was done
+/// under the same collections (`filter`: their hash). False: nothing has changed.
 bool follow_as_listed(account& a, std::string_view filter);
 
 }  // namespace recordkv::stages
