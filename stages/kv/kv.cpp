@@ -20,6 +20,7 @@
 #include "recordkv/stage/buffer_stream.hpp"
 #include "recordkv/stage/lifecycle.hpp"
 #include "recordkv/stage/partition_assignment.hpp"
+#include "repair_pace.hpp"
 #include "repo_states.hpp"
 #include "store_watch.hpp"
 #include "wish_watch.hpp"
@@ -317,6 +318,7 @@ class kv_stage final : public stage {
     stats_.lag_messages = inbox_.pending();
     stats_.lag_seconds = inbox_.lag_seconds();
     stats_.in_flight = pipeline_.unsettled();
+    pace_.take(stats_.counted.value("repairs", "done"), std::chrono::steady_clock::now());
     const auto oldest = pipeline_.oldest();
     stats_.oldest_unsettled_seconds =
         oldest ? std::chrono::duration<double>(std::chrono::steady_clock::now() - *oldest).count() : 0;
@@ -334,6 +336,8 @@ class kv_stage final : public stage {
     if (const auto known = states_.known()) report["accounts"] = *known;
     report["repairs_waiting"] = pipeline_.repairs_waiting();
     report["repairs_under_way"] = pipeline_.repairs_under_way();
+    if (const auto left = pace_.left(pipeline_.repairs_waiting() + pipeline_.repairs_under_way()))
+      report["repairs_seconds_left"] = left->count();
     if (lists_) report["lists"] = lists_->describe();
     store_.growth().describe(report);
   }
@@ -351,6 +355,7 @@ class kv_stage final : public stage {
   wish_watch wishes_;
   std::optional<account_lists> lists_;
   store_watch store_;
+  repair_pace pace_;
   std::string stall_reason_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;

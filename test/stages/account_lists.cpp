@@ -4,6 +4,7 @@
 
 #include "../support/fakes.hpp"
 #include "configured_lists.hpp"
+#include "repair_pace.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -248,6 +249,21 @@ TEST_CASE("Lists: the time that is left follows from the accounts found so far")
   CHECK_FALSE(p.left(1010));
   p = {.found = 100, .expected = 400, .begun = 1000, .finished = 1005};
   CHECK_FALSE(p.left(1010));
+}
+
+TEST_CASE("The pace of repairs says how long the others will take") {
+  stages::repair_pace pace;
+  const stages::repair_pace::time start{};
+  CHECK_FALSE(pace.left(10));
+  pace.take(100, start);
+  CHECK_FALSE(pace.left(10));
+  pace.take(100, start + 10s);
+  CHECK_FALSE(pace.left(10));  // none has ended
+  pace.take(140, start + 20s);
+  CHECK(pace.left(10) == 5s);
+  pace.take(140, start + 200s);  // what was before the last minute no longer counts
+  pace.take(140, start + 261s);
+  CHECK_FALSE(pace.left(10));
 }
 
 TEST_CASE("Lists: progress is read as it was written, and anything else is none") {
