@@ -143,9 +143,9 @@ task<account_lists::outcome> account_lists::read_pages(list_request q) {
     if (closed_) co_return failure{errc::closed, "closed", "closed"};
     const auto page = co_await port_.page(q);
     if (!page) co_return page.error();
+    if (auto failed = co_await follow(page->items)) co_return failed;
     progress_.found += page->items.size();
     progress_.inactive += page->inactive;
-    if (auto failed = co_await follow(page->items)) co_return failed;
     q.cursor = page->cursor;
     progress_.cursor = q.cursor;
     if (!q.configured && progress_.found - before > rules_.max_of_host)
