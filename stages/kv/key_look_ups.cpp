@@ -1,5 +1,7 @@
 #include "key_look_ups.hpp"
 
+#include "recordkv/core/timestamp.hpp"
+
 #include <array>
 #include <utility>
 
@@ -89,7 +91,7 @@ task<bool> key_look_ups::look_up(account& a, look_up_cause cause) {
   if (closed_) co_return false;
   if (found && !set_key(a, found->key)) found = fail(errc::malformed, "no_key");
   if (found) {
-    const auto now = std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
+    const auto now = seconds_since_1970(rules_.now());
     keep_identity(a, *found, now);
     co_return true;
   }

@@ -3,6 +3,7 @@
 #include "event_rules.hpp"
 #include "host_place.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/timestamp.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -33,9 +34,7 @@ repairs::repairs(account_holds& holds, settlement& settles, record_writer writer
       queue_(rules_.max_waiting),
       hosts_(rules_.hosts) {}
 
-std::int64_t repairs::seconds_now() const {
-  return std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
-}
+std::int64_t repairs::seconds_now() const { return seconds_since_1970(rules_.now()); }
 
 bool repairs::needs_repair(const kv::repo_state& s) const {
   if (is_to_be_cleared(s)) return true;

@@ -22,11 +22,6 @@ std::string_view text_of(const error& e) {
 }
 
 // The word of a record's flaw.
-std::string_view flaw_of(const error& e) {
-  if (e.code == errc::too_large) return "too_large";
-  return e.text == "float" ? "float" : "malformed";
-}
-
 }  // namespace
 
 task<repairs::outcome> repairs::resync(account& a) {
@@ -164,7 +159,7 @@ task<result<void>> repairs::write_puts(account& a, const atproto::repo_export& r
 task<result<void>> repairs::write_put(account& a, const atproto::repo_event& of, repo_diff::put& p,
                                       result<std::string> json, nats::ordinal& last) {
   std::string_view flaw;
-  if (!json) flaw = flaw_of(json.error());
+  if (!json) flaw = atproto::name(atproto::flaw_for(json.error()));
   if (flaw.empty() && !note_collection(a.newest, p.collection)) flaw = "too_many_collections";
   if (flaw.empty()) {
     atproto::record_change c{.what = p.replaces ? atproto::action::update : atproto::action::create,
