@@ -71,14 +71,14 @@ task<bool> account_lists::load() {
   auto known = co_await port_.load();
   if (!known) co_return false;
   progress_ = parse_list_progress(*known);
-  if (progress_.of != rules_.what_is_read() || rules_.what == lists_rules::mode::list) begin_again();
+  if (progress_.of != rules_.key_of_reading() || rules_.what == lists_rules::mode::list) begin_again();
   if (progress_.finished == 0 && progress_.found > 0)
     log::info("kv", "reading {}: goes on after {} accounts", rules_.what_is_read(), progress_.found);
   co_return true;
 }
 
 void account_lists::begin_again() {
-  progress_ = {.of = rules_.what_is_read(), .begun = seconds_since_1970(rules_.now())};
+  progress_ = {.of = rules_.key_of_reading(), .begun = seconds_since_1970(rules_.now())};
 }
 
 task<> account_lists::wait_for_refresh() {
