@@ -27,6 +27,12 @@ std::string_view flaw_of(const error& e) {
   return e.text == "float" ? "float" : "malformed";
 }
 
+// The export is of the very commit that was verified and applied last. Its signature then proves nothing more. After a
+// migration it may be one of the account's former key: the new PDS signs only with the account's next write.
+bool is_verified_commit(const kv::repo_state& s, const atproto::repo_export& repo) {
+  return s.verified && !s.rev.empty() && repo.rev() == s.rev && repo.data() == s.data;
+}
+
 }  // namespace
 
 task<repairs::outcome> repairs::resync(account& a) {
@@ -62,7 +68,7 @@ task<result<atproto::repo_export>> repairs::read_export(std::string car, std::st
 }
 
 task<repairs::outcome> repairs::resync_from(account& a, atproto::repo_export repo) {
-  if (!a.key || !repo.signed_by(*a.key)) {
+  if (!is_verified_commit(a.newest, repo) && (!a.key || !repo.signed_by(*a.key))) {
     auto renewed = co_await identify(a, true);
     if (renewed.what != outcome::kind::done) co_return renewed;
     if (!a.key || !repo.signed_by(*a.key)) co_return failed("bad_signature", "its repo is not signed with its key");
