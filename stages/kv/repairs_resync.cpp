@@ -3,6 +3,7 @@
 #include "host_place.hpp"
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/config.hpp"
+#include "recordkv/core/crash_point.hpp"
 #include "recordkv/core/timestamp.hpp"
 #include "repairs.hpp"
 
@@ -179,6 +180,7 @@ task<result<void>> repairs::write_put(account& a, const atproto::repo_event& of,
                              .cid = std::move(p.cid),
                              .json = std::move(*json)};
     auto put = co_await writer_.put(of, c);
+    crash_point("repair.put");
     if (put) {
       last = *put;
       counters_.add("repair_records", "put");
@@ -200,6 +202,7 @@ task<result<void>> repairs::erase(const atproto::repo_event& of, std::string col
                                  .rkey = std::move(rkey),
                                  .prev = std::move(cid)};
   auto put = co_await writer_.erase(of, c);
+  crash_point("repair.delete");
   if (!put && put.error().code == errc::too_large) co_return result<void>{};  // no such key can have been stored
   if (!put) co_return put.error();
   last = *put;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { PATIENCE, program, until } from './processes.mjs';
+import { PATIENCE, bounded, program, until } from './processes.mjs';
 import { startRecordkv } from './services.mjs';
 import { differences, none, readStore } from './store.mjs';
 
@@ -39,21 +39,23 @@ export class Mirror {
     this.wanted = wanted;
   }
 
-  /** A process that no fact below depends on. */
-  launch(stages = 'ingest,kv', /** @type {Record<string, string>} */ settings = {}) {
+  /**
+   * A process that no fact below depends on.
+   * @param {string} [stages] @param {Record<string, string>} [settings] @param {Record<string, string>} [env]
+   */
+  launch(stages = 'ingest,kv', settings = {}, env = {}) {
     const { network, nats } = this;
     return startRecordkv(this.processes, {
-      nats: nats.url, stages, settings: {
+      nats: nats.url, stages, env, settings: {
         'source.kind': 'firehose', 'source.url': network.firehose, 'source.start': 'oldest', 'kv.verify': 'full',
         'identity.plc_url': network.plc, 'identity.allow_private_hosts': 'true', ...this.settings, ...settings,
       },
     });
   }
 
-  start(stages = 'ingest,kv') {
-    const child = this.launch(stages);
-    this.#children.set(stages, child);
-    return child;
+  /** @param {string} [stages] @param {Record<string, string>} [env] */
+  start(stages = 'ingest,kv', env = {}) {
+    this.#children.set(stages, this.launch(stages, {}, env));
   }
 
   /** kill -9 @param {string} [stages] */
@@ -62,6 +64,22 @@ export class Mirror {
     assert.ok(child && !child.ended, `nothing to kill; ${child?.report() ?? 'nothing was started'}`);
     this.#children.delete(stages);
     assert.equal((await child.kill()).signal, 'SIGKILL', child.report());
+  }
+
+  /**
+   * kill -9 of stage kv while it does something: at the nth passing of a point in its code. It was killed before, too.
+   * @param {string} point "NAME:N" @param {() => Promise<unknown>} act leads it there
+   */
+  async killAt(point, act) {
+    await this.kill('kv');
+    this.start('kv', { RECORDKV_TEST_CRASH: point });
+    const child = this.#children.get('kv');
+    assert.ok(child);
+    this.#children.delete('kv');
+    await act();
+    const { signal } = await bounded(`kv to reach ${point}; ${child.report()}`, child.end, PATIENCE);
+    assert.equal(signal, 'SIGKILL', child.report());
+    this.start('kv');
   }
 
   /** Each process, asked to stop, ends with 0. */

@@ -41,7 +41,7 @@ const agree = (/** @type {string} */ when) => mirror.agree(when);
 async function fill(/** @type {Account} */ account) {
   await account.profile(`the profile of ${account.name}`);
   await account.posts(3);
-  for (const kind of ['a', 'b']) await account.batch(200, `com.example.kept.${kind}`);
+  await account.batch(100, 'com.example.kept.things');
   await account.create(ODD, { of: account.name }, 'self');
 }
 
@@ -53,24 +53,7 @@ const held = (/** @type {Account} */ account, /** @type {Map<string, {deleted: b
 const assertMarked = (/** @type {string[]} */ keys, /** @type {Map<string, {deleted: boolean}>} */ store) =>
   assert.deepEqual(keys.filter((key) => !store.get(key)?.deleted).slice(0, 5), []);
 
-/** Kills kv as soon as it has put or deleted a record of the account, while it is at the next ones. */
-async function killAtFirst(/** @type {Account} */ account, /** @type {'put' | 'delete'} */ what) {
-  const puts = nats.nc.subscribe('$KV.record.>');
-  await nats.nc.flush();
-  return {
-    kill: async () => {
-      const first = (async () => {
-        for await (const message of puts) {
-          const deletes = message.headers?.get('KV-Operation') === 'DEL';
-          if (account.owns(message.subject) && deletes === (what === 'delete')) return;
-        }
-      })();
-      await bounded(`the first ${what} of ${account.name}`, first, PATIENCE);
-      await mirror.kill('kv');
-      puts.unsubscribe();
-    },
-  };
-}
+const AT_DELETE = 'repair.delete:50', AT_PUT = 'repair.put:50';  // of the 100 and more that each account has
 
 /** Every message of every stream that has this text in it, delete markers and states included. */
 async function messagesWith(/** @type {string} */ text) {
@@ -124,9 +107,7 @@ step('an account that is deactivated goes, and returns with all that it did mean
   const [carol] = await network.join('carol');
   await fill(carol);
   const before = held(carol, await agree('with another account'));
-  const removal = await killAtFirst(carol, 'delete');
-  await Promise.all([removal.kill(), carol.deactivate()]);
-  mirror.start('kv');
+  await mirror.killAt(AT_DELETE, () => carol.deactivate());
   await mirror.shown(carol, { status: 'inactive', upstream_status: 'deactivated' });
   assertMarked(before, await agree('without it'));
 
@@ -149,9 +130,7 @@ step('an account that is taken down goes, and returns', async () => {
   await mirror.shown(dave, { status: 'inactive', upstream_status: 'takendown' });
   assertMarked(before, await agree('after a take-down'));
 
-  const addition = await killAtFirst(dave, 'put');
-  await Promise.all([addition.kill(), dave.takeDown(false)]);
-  mirror.start('kv');
+  await mirror.killAt(AT_PUT, () => dave.takeDown(false));
   await mirror.shown(dave, { status: 'synchronised', upstream_status: undefined, rev: await dave.newestRev() });
   await agree('after its end');
   await dave.post('after the take-down');
@@ -166,9 +145,7 @@ step('an account that is deleted goes, and nothing of it is left', async () => {
   const before = held(erin, await agree('before a deletion'));
   assert.ok((await messagesWith(secret)).length > 0);
 
-  const removal = await killAtFirst(erin, 'delete');
-  await Promise.all([removal.kill(), erin.delete()]);
-  mirror.start('kv');
+  await mirror.killAt(AT_DELETE, () => erin.delete());
   await mirror.shown(erin, { status: 'deleted', upstream_status: 'deleted', handle: undefined, key: undefined,
     pds: undefined, collections: [] });
   assertMarked(before, await agree('after a deletion'));
@@ -239,17 +216,13 @@ step('an account that is inactive at both PDSes during its move goes, and return
   const move = new Move(grace, one);
   await move.import();
   await move.pointDirectory();
-  const removal = await killAtFirst(grace, 'delete');
-  await Promise.all([removal.kill(), move.deactivateFormer()]);
+  await mirror.killAt(AT_DELETE, () => move.deactivateFormer());
   grace.active = false;
-  mirror.start('kv');
   await mirror.shown(grace, { status: 'inactive', upstream_status: 'deactivated', pds: one.url });
   assertMarked(before, await agree('while it is nowhere'));
 
-  const addition = await killAtFirst(grace, 'put');
-  await Promise.all([addition.kill(), move.activate()]);
+  await mirror.killAt(AT_PUT, () => move.activate());
   grace.active = true;
-  mirror.start('kv');
   await mirror.shown(grace, { status: 'synchronised', upstream_status: undefined, pds: one.url });
   await agree('after another move');
   const { rev } = await grace.post('at its new PDS');
@@ -259,10 +232,9 @@ step('an account that is inactive at both PDSes during its move goes, and return
 
 step('an account that existed before is added by hand', async () => {
   assert.equal((await mirror.command('show', stranger.did)).code, 1, 'it is known already');
-  const addition = await killAtFirst(stranger, 'put');
-  const adding = mirror.begin('add', stranger.did, '--wait');
-  await addition.kill();
-  mirror.start('kv');
+  /** @type {import('./processes.mjs').Child | undefined} */ let adding;
+  await mirror.killAt(AT_PUT, async () => { adding = mirror.begin('add', stranger.did, '--wait'); });
+  assert.ok(adding);
   const { code } = await bounded('repo add --wait', adding.end, PATIENCE);
   assert.equal(code, 0, adding.report());
   network.accounts.push(stranger);
