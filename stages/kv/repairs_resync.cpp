@@ -8,6 +8,7 @@
 #include "repairs.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace recordkv::stages {
@@ -34,6 +35,16 @@ bool is_verified_commit(const kv::repo_state& s, const atproto::repo_export& rep
   return s.verified && !s.rev.empty() && repo.rev() == s.rev && repo.data() == s.data;
 }
 
+// The PDS refuses the repo because the account is inactive, and the #account that said so was missed. The PDS is asked
+// for its status next, as after #account.
+void note_refusal(kv::repo_state& s, std::string_view word) {
+  constexpr std::array<std::string_view, 4> statuses{"deactivated", "suspended", "takendown", "inactive"};
+  constexpr std::string_view before = "repo_";
+  if (!word.starts_with(before)) return;
+  if (const auto found = std::ranges::find(statuses, word.substr(before.size())); found != statuses.end())
+    s.upstream_status = *found;
+}
+
 }  // namespace
 
 task<repairs::outcome> repairs::resync(account& a) {
@@ -51,6 +62,7 @@ task<repairs::outcome> repairs::resync(account& a) {
   auto answered = *fetched ? outcome{} : outcome_of(pds, fetched->error());
   if (answered.what == outcome::kind::later) co_return answered;
   a.fetched = rules_.now();
+  if (!*fetched && !is_away(a.newest)) note_refusal(a.newest, fetched->error().word);
   if (!*fetched) co_return answered;
   auto repo = co_await read_export((**fetched).take_car(), a.newest.did);
   if (closed_) co_return stopped();

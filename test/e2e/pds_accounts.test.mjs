@@ -137,6 +137,24 @@ step('an account that is taken down goes, and returns', async () => {
   await agree('after a post that follows it');
 });
 
+step('an account whose #account was lost goes once its repo is asked for, and returns with the next one', async () => {
+  const [ivan] = await network.join('ivan');
+  await fill(ivan);
+  const before = held(ivan, await agree('before a lost #account'));
+  relay.lost.set(ivan.did, 0);
+  await ivan.deactivate();
+  await until('the relay to lose it', () => relay.lost.get(ivan.did) === 1);
+  relay.lost.delete(ivan.did);
+  await mirror.killAt(AT_DELETE, async () => {
+    assert.equal((await mirror.command('resync', ivan.did)).code, 0);
+  });
+  await mirror.shown(ivan, { status: 'inactive', upstream_status: 'deactivated' });
+  assertMarked(before, await agree('without it'));
+  await ivan.reactivate();
+  await mirror.shown(ivan, { status: 'synchronised', upstream_status: undefined, rev: await ivan.newestRev() });
+  await agree('with it again');
+});
+
 step('an account that is deleted goes, and nothing of it is left', async () => {
   const [erin] = await network.join('erin');
   await fill(erin);

@@ -1,6 +1,6 @@
 // Owns: the smallest relay that merges the firehoses of several real PDSes: it gives the frames numbers of its own, and
 // keeps all of them for readers that come later. Frames are read and written by the PDS's own code. Unlike a real
-// relay, it checks nothing: also what an account's former PDS says of it goes out.
+// relay, it checks nothing: also what an account's former PDS says of it goes out. On command it loses frames.
 import { Frame, MessageFrame } from '@atproto/xrpc-server';
 import { WebSocket, WebSocketServer } from 'ws';
 
@@ -12,6 +12,7 @@ export class Relay {
   #server = new WebSocketServer({ host: '127.0.0.1', port: 0, path: METHOD });
   /** @type {WebSocket[]} */ #upstreams = [];
   /** @type {Error | undefined} */ #fault;
+  /** DIDs whose #account is lost, with how many were. @type {Map<string, number>} */ lost = new Map();
 
   /**
    * Begins with what each PDS sends from now on.
@@ -57,8 +58,14 @@ export class Relay {
       return;
     }
     const { t: type } = header;
+    const did = body.did ?? body.repo;
+    const losses = this.lost.get(did);
+    if (losses !== undefined && type === '#account') {
+      this.lost.set(did, losses + 1);
+      return;
+    }
     const renumbered = new MessageFrame({ ...body, seq: this.#frames.length + 1 }, { type });
-    this.#frames.push({ did: body.did ?? body.repo, type, bytes: renumbered.toBytes() });
+    this.#frames.push({ did, type, bytes: renumbered.toBytes() });
     for (const read of this.#readers) read();
   }
 
