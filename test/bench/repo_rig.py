@@ -172,7 +172,7 @@ class Mirror(Rig):
                 report.add("cid", f"{key}: {found.headers.get('cid')}, must be {facts[key].cid}")
         if sqlite:
             likes_table.check(report, store, sqlite)
-        if report.faults or len(store) != self.network.records:
+        if report.faults or len(facts) < self.network.records:
             report.print(sys.stdout)
-            raise SystemExit(f"bench: the store differs from the truth of {self.network.records} records")
+            raise SystemExit(f"bench: the store differs from the truth, which has {len(facts)} records")
         return report.notes

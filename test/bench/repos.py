@@ -178,8 +178,8 @@ def show_budget(row):
 
 def show_network(row):
     how = "enumerated" if row["enumerated"] else "given"
-    print(f"first run, {row['accounts']:,} accounts ({how}) with {row['records']:,} likes on {row['hosts']} hosts, round "
-          f"trips of {row['delay_ms']} ms: {row['rows']:,} rows after {row['seconds']:.1f} s; bare download "
+    print(f"first run, {row['accounts']:,} accounts ({how}) with {row['records']:,} likes on {row['hosts']} hosts, "
+          f"round trips of {row['delay_ms']} ms: {row['rows']:,} rows after {row['seconds']:.1f} s; bare download "
           f"{row['bare']['seconds']['download']:.1f} s; target {TARGETS['network']:.0f} s: "
           f"{met(row['seconds'] <= TARGETS['network'])}", flush=True)
 
