@@ -18,7 +18,7 @@ MAY = {
     "nats": {"core", "pipe"},
     "http": {"core"},
     "identity": {"core", "atproto", "http"},
-    "xrpc": {"core", "http"},
+    "xrpc": {"core", "atproto", "http"},
     "firehose": {"core", "atproto", "http"},
     "config": {"core", "atproto", "firehose"},
     "kv": {"core", "pipe", "atproto", "nats"},

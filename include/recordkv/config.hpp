@@ -69,6 +69,9 @@ struct config {
     std::string mode = "live";
     std::vector<std::string> dids;
     std::string signal_collection;
+    std::string list_host;
+    bool each_host = false;
+    std::chrono::milliseconds refresh{21'600'000};
     bool repair = true;
     std::chrono::milliseconds retry{60'000};
     std::int64_t memory = 256'000'000;
@@ -92,6 +95,9 @@ struct config {
   } log;
 
   std::vector<std::string> warnings;  ///< keys that are accepted and have no effect yet, one line each
+
+  /// The collections whose events are needed: those that are stored, and repos.signal_collection.
+  std::vector<std::string> needed_collections() const;
 
   /// `index.database` as view::store takes it: a URL, or "sqlite:" and a path. A relative path lies under state.dir.
   std::string database() const;

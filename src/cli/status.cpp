@@ -30,6 +30,23 @@ std::string condition_of(const json::object& o) {
   return state;
 }
 
+// Which accounts are fetched, and how far that is. Empty: none is named by a list, and no repair waits.
+std::string following_text(const json::object& o) {
+  std::string out;
+  if (const auto* lists = object_field(o, "lists")) {
+    out = fmt::format("  {}: {} found", text_of(*lists, "of"), text_of(*lists, "found"));
+    if (lists->contains("expected")) out += fmt::format(" of about {}", text_of(*lists, "expected"));
+    if (flag_field(*lists, "finished")) out += ", read to the end";
+    if (lists->contains("seconds_left")) out += fmt::format(", about {} s left", text_of(*lists, "seconds_left"));
+    if (lists->contains("error")) out += ": " + marked("31", text_of(*lists, "error"));
+  }
+  const auto open = unsigned_field(o, "repairs_waiting") + unsigned_field(o, "repairs_under_way");
+  if (open > 0) out += fmt::format("  {} account{} to fetch", open, open == 1 ? "" : "s");
+  if (open > 0 && o.contains("repairs_seconds_left"))
+    out += fmt::format(", about {} s left", text_of(o, "repairs_seconds_left"));
+  return out;
+}
+
 void print_stage(const json::object& o) {
   write_out("{:<12} {} (process {})", text_of(o, "key"), condition_of(o), text_of(o, "pid"));
   for (const char* key : {"source", "cursor", "cursor_age_seconds", "events", "buffered", "lag_messages", "lag_seconds",
@@ -37,6 +54,7 @@ void print_stage(const json::object& o) {
     if (o.contains(key)) write_out("  {} {}", key, text_of(o, key));
   if (const auto* b = object_field(o, "building"))
     write_out("  next build at {} of {}", text_of(*b, "position"), text_of(*b, "goal"));
+  if (const auto following = following_text(o); !following.empty()) write_out("\n            {}", following);
   if (const auto* counted = o.if_contains("counted"); counted && !counted->as_object().empty()) {
     write_out("\n            ");
     for (const auto& [what, n] : counted->as_object())

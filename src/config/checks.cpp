@@ -197,11 +197,48 @@ std::string check_plc_url(const config& c) {
   return fmt::format(R"(wants an address such as "https://plc.directory", not "{}")", masked_url(c.identity.plc_url));
 }
 
+std::string check_mode(const config& c) {
+  if (c.repos.mode == "live" || c.repos.repair) return {};
+  return fmt::format(R"("{}" fetches accounts, which repos.repair = false forbids; write repos.repair = true)",
+                     c.repos.mode);
+}
+
 std::string check_dids(const config& c) {
-  for (const auto& d : c.repos.dids)
-    if (!d.starts_with("did:plc:") && !d.starts_with("did:web:"))
-      return fmt::format(R"("{}" is no DID; write did:plc:... or did:web:...)", d);
+  const bool filters = firehose::source_kind_named(c.source.kind).filters;
+  const bool lists = c.repos.mode == "list";
+  if (!c.repos.dids.empty() && !lists && !filters)
+    return fmt::format(R"(names the accounts of repos.mode = "list"; the mode is "{}")", c.repos.mode);
+  const auto is_name = [](char x) { return is_alnum(x) || x == '-' || x == '.'; };
+  for (const auto& d : c.repos.dids) {
+    if (d.starts_with("did:plc:") || d.starts_with("did:web:")) continue;
+    if (d.find('.') == d.npos || d.starts_with('.') || d.ends_with('.') || !std::ranges::all_of(d, is_name))
+      return fmt::format(R"("{}" is neither a DID nor a handle; write did:plc:..., did:web:... or alice.example.com)",
+                         d);
+    if (filters) return fmt::format(R"("{}": a Jetstream is asked for DIDs; write did:plc:... or did:web:...)", d);
+  }
   return {};
+}
+
+std::string check_signal(const config& c) {
+  const std::string_view s = c.repos.signal_collection;
+  if (c.repos.mode != "signal" && s.empty()) return {};
+  if (c.repos.mode != "signal")
+    return fmt::format(R"(belongs to repos.mode = "signal"; the mode is "{}")", c.repos.mode);
+  const auto good = [](char x) { return is_alnum(x) || x == '-' || x == '.'; };
+  if (std::ranges::count(s, '.') >= 2 && std::ranges::all_of(s, good)) return {};
+  return fmt::format(R"(repos.mode = "signal" wants a collection, such as "app.bsky.feed.post"; not "{}")", s);
+}
+
+std::string check_list_host(const config& c) {
+  constexpr std::string_view schemes[] = {"https://", "http://"};
+  const std::string_view host = c.repos.list_host;
+  const bool reads = c.repos.mode == "signal" || c.repos.mode == "all";
+  if (host.empty() && reads && c.source.kind != "firehose")
+    return fmt::format(R"(repos.mode = "{}" reads the lists of a relay or a PDS, and a {} has none; )"
+                       R"(write repos.list_host = "https://relay1.us-east.bsky.network")",
+                       c.repos.mode, firehose::source_kind_named(c.source.kind).noun);
+  if (host.empty() || has_scheme(host, schemes)) return {};
+  return fmt::format(R"(wants an address such as "https://relay1.us-east.bsky.network", not "{}")", masked_url(host));
 }
 
 std::string check_database(const config& c) {

@@ -160,8 +160,7 @@ result<void> judge(merged& m) {
     if (key.name == "index.views") m.values.index.views_asked_for = asked_for;
     const auto value = written(key, m.values);
     if (!key.only.empty() && value != key.only) return fail(errc::bad_config, "{}: {}", where, key.remedy);
-    const bool handed_upstream = key.name == "repos.dids" && firehose::source_kind_named(m.values.source.kind).filters;
-    if (key.is == support::to_come && value != written(key, defaults) && !handed_upstream)
+    if (key.is == support::to_come && value != written(key, defaults))
       m.values.warnings.push_back(
           fmt::format("{}: accepted, but has no effect yet: its feature is still to come", where));
   }
@@ -183,6 +182,12 @@ result<merged> merge(const config_sources& from) {
 }
 
 }  // namespace
+
+std::vector<std::string> config::needed_collections() const {
+  auto out = source.collections;
+  if (repos.mode == "signal" && !wants_collection(out, repos.signal_collection)) out.push_back(repos.signal_collection);
+  return out;
+}
 
 std::string config::database() const {
   const auto path = sqlite_path();

@@ -82,7 +82,10 @@ task<std::vector<result<std::uint64_t>>> bucket::update_many(std::vector<write> 
   asks.reserve(ws.size());
   for (auto& w : ws) {
     w.headers.push_back({"Nats-Expected-Last-Subject-Sequence", std::to_string(w.expected)});
-    asks.push_back({.subject = subject(w.key), .data = std::move(w.value), .headers = std::move(w.headers)});
+    asks.push_back({.subject = subject(w.key),
+                    .data = std::move(w.value),
+                    .headers = std::move(w.headers),
+                    .guarded = w.of_lease});
   }
   auto answers = co_await nc_.request_all(std::move(asks), std::chrono::seconds(5));
   std::vector<result<std::uint64_t>> out;

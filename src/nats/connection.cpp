@@ -247,7 +247,8 @@ task<std::vector<result<message>>> connection::request_all(std::vector<request_s
                                                            std::chrono::milliseconds timeout) {
   const auto asked = steady_clock::now();
   const auto left = [&] { return impl_->waiting.deadline(asked, timeout) - steady_clock::now(); };
-  while (!up() && left() > left().zero()) co_await impl_->changed.wait_for(left());
+  const bool may_wait = std::ranges::none_of(what, &request_spec::guarded);
+  while (may_wait && !up() && left() > left().zero()) co_await impl_->changed.wait_for(left());
 
   waiting_requests::slots slots(impl_->waiting, what.size());
   std::vector<result<message>> out;
@@ -258,7 +259,8 @@ task<std::vector<result<message>>> connection::request_all(std::vector<request_s
       impl_->waiting.fail_one(id, *no_inbox);
       continue;
     }
-    auto sent = publish(what[i].subject, fmt::format("{}.r{}", impl_->inbox, id), what[i].headers, what[i].data);
+    auto sent = publish(what[i].subject, fmt::format("{}.r{}", impl_->inbox, id), what[i].headers, what[i].data,
+                        what[i].guarded);
     if (!sent) impl_->waiting.fail_one(id, sent.error());
   }
   while (slots.missing > 0) {

@@ -1,6 +1,7 @@
 #include "recordkv/xrpc/pds_client.hpp"
 
 #include "pds_answer.hpp"
+#include "query_text.hpp"
 
 #include <boost/assert/source_location.hpp>
 
@@ -13,21 +14,6 @@ namespace {
 
 constexpr std::size_t max_status_body = 64 << 10;
 constexpr int max_redirects = 3;
-
-/// For a query. DIDs have few other characters than these.
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("-._~:").find(c) != std::string_view::npos;
-    if (plain) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
 
 pds_client::failure closed() { return {errc::closed, "closed", "closed"}; }
 
@@ -102,7 +88,7 @@ auto pds_client::impl::ask(std::string_view method, std::string_view pds, std::s
   if (where->target != "/") return failed(method, forbidden(q.asked, "the URL has more than a host"));
   if (!where->tls && !options_.allow_private_hosts) return failed(method, forbidden(q.asked, "the URL is not https"));
   q.where = std::move(*where);
-  q.where.target = fmt::format("/xrpc/com.atproto.sync.{}?did={}", method, escaped(did));
+  q.where.target = fmt::format("/xrpc/com.atproto.sync.{}?did={}", method, query_text(did));
   return q;
 }
 

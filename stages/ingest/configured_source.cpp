@@ -65,7 +65,8 @@ bool source_key::was(std::string_view key) const {
 
 std::unique_ptr<firehose::frame_source> make_source(stage_context& ctx, std::optional<source_position> at) {
   const auto& c = ctx.cfg.source;
-  firehose::source_spec spec{.url = c.url, .collections = c.collections, .dids = ctx.cfg.repos.dids, .cursor = at};
+  firehose::source_spec spec{
+      .url = c.url, .collections = ctx.cfg.needed_collections(), .dids = ctx.cfg.repos.dids, .cursor = at};
   if (const auto start = parse_start(c.start)) {
     spec.start = start->what == start_choice::kind::oldest ? firehose::start_at::oldest : firehose::start_at::live;
     if (start->what == start_choice::kind::number) spec.begin_behind = start->number;

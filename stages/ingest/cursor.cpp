@@ -84,7 +84,7 @@ task<result<void>> cursor::write(source_position value, std::string server_id) {
   if (at_ && value.seq < at_->seq) co_return result<void>{};
   const auto& me = kv::process_identity::self().id;
   for (;;) {
-    kv::write w{.key = key_.name, .value = std::to_string(value.seq), .expected = seq_};
+    kv::write w{.key = key_.name, .value = std::to_string(value.seq), .expected = seq_, .of_lease = true};
     w.headers.push_back({"writer", me});
     w.headers.push_back({"epoch", std::to_string(epoch_)});
     w.headers.push_back({"server_id", server_id});

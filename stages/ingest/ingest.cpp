@@ -47,7 +47,7 @@ class ingest_stage final : public stage {
         outbox_(ctx_.nc,
                 {.name = "ingest", .stream = ctx_.names().buffer(), .fenced = true, .latency = &stats_.publish},
                 stats_.counted),
-        filter_(ctx_.cfg.source.collections, firehose::source_kind_named(ctx_.cfg.source.kind).chained),
+        filter_(ctx_.cfg.needed_collections(), firehose::source_kind_named(ctx_.cfg.source.kind).chained),
         router_(ctx_, cursor_, gaps_, filter_, outbox_, watermark_) {}
 
   std::string_view name() const override { return "ingest"; }

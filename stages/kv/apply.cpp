@@ -41,13 +41,28 @@ std::string_view applier::without_effect(const account& a, const kv_event& e) co
   const bool commit = what.kind == event_kind::commit;
   if (is_away(a.newest) && (believes_account(a, e) || strict(e) || !inactive(a.newest))) return "inactive";
   if (commit ? is_repetition(a, what) && !lost_by_lateness(a, e) : what.rev <= a.newest.rev) return "older";
-  if (!commit && !a.known()) return "not_begun";
-  if (commit && a.newest.rev.empty() &&
-      std::ranges::none_of(what.changes, [&](auto& c) { return wants(c.collection); }))
-    return "unwanted";  // an account begins with a commit that touches a wanted collection (X16)
+  if (!a.known())
+    if (const auto why = why_not_begun(what); !why.empty()) return why;
   if (atproto::from_the_future(what.rev, rules_.now()))
     return "future_rev";  // if it were applied, every later commit would look older
   return {};
+}
+
+// Why the account does not begin with this commit or #sync. Empty: it does.
+std::string_view applier::why_not_begun(const atproto::repo_event& e) const {
+  const bool commit = e.kind == event_kind::commit;
+  const auto any = [&](auto&& of) { return commit && std::ranges::any_of(e.changes, of); };
+  switch (rules_.begins) {
+    case beginning::with_any: return {};
+    case beginning::never: return "not_followed";
+    case beginning::with_signal:
+      return any([&](const auto& c) { return c.collection == rules_.signal && c.what != atproto::action::remove; })
+                 ? ""
+                 : "not_followed";
+    case beginning::with_wanted: break;
+  }
+  if (!commit) return "not_begun";
+  return any([&](const auto& c) { return wants(c.collection); }) ? "" : "unwanted";
 }
 
 task<result<void>> applier::apply(kv_event e) {
@@ -138,12 +153,20 @@ void applier::note_verdict(account& a, const kv_event& e) {
     mark(a, "unverified", fmt::format("its records up to rev {} were stored without verification", s.rev));
 }
 
+// What the account had before its first event is fetched, unless the lists name nobody.
+void applier::note_beginning(account& a) {
+  if (rules_.begins == beginning::with_wanted || a.newest.followed) return;
+  a.newest.followed = true;
+  if (!a.newest.complete) mark(a, "listed", "its repo is being fetched");
+}
+
 void applier::note_progress(account& a, kv_event& e) {
   auto& s = a.newest;
   if (s.rev.empty()) {
     s.begun = e.what.rev;
     s.verified = has_verdict(e);
     s.complete = e.what.proof && e.what.proof->from_empty;
+    note_beginning(a);
   }
   s.rev = std::move(e.what.rev);
   s.data = std::move(e.what.data);

@@ -22,6 +22,14 @@
 
 namespace recordkv::stages {
 
+/// With which event an account begins that the store does not have (repos.mode).
+enum class beginning {
+  with_wanted,  ///< a commit that touches a wanted collection (X16)
+  never,        ///< it must be listed or added
+  with_signal,  ///< a commit that writes a record of apply_rules::signal
+  with_any,     ///< any commit, or #sync
+};
+
 struct apply_rules {
   unsigned partitions = 16;
   std::string bucket = "record";
@@ -30,6 +38,9 @@ struct apply_rules {
   bool verify = false;  ///< a commit or #sync of a firehose has no effect before its signature was checked
   /// Accounts are repaired: #account is believed once the account's PDS confirms it (X11, X15).
   bool repairs = false;
+  /// Except with_wanted, an account that begins is followed in full: what it had before is fetched.
+  beginning begins = beginning::with_wanted;
+  std::string signal;
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 };
 
@@ -59,6 +70,7 @@ class applier {
 
  private:
   std::string_view without_effect(const account& a, const kv_event& e) const;
+  std::string_view why_not_begun(const atproto::repo_event& e) const;
   void dismiss(kv_event e, std::string_view why);
   bool strict(const kv_event& e) const;
   bool believes_account(const account& a, const kv_event& e) const;
@@ -68,6 +80,7 @@ class applier {
   void skip_commit(kv_event e);
   void note_verdict(account& a, const kv_event& e);
   void note_progress(account& a, kv_event& e);
+  void note_beginning(account& a);
   task<result<std::optional<nats::ordinal>>> apply_changes(account& a, const kv_event& e);
   task<result<std::optional<nats::ordinal>>> apply_change(account& a, const kv_event& e,
                                                           const atproto::record_change& c);

@@ -37,6 +37,7 @@ void applier::apply_sync(kv_event e) {
   if (const auto why = without_effect(a, e); !why.empty()) return dismiss(std::move(e), why);
   if (strict(e) && !has_verdict(e)) return drop(std::move(e), "invalid");
   if (has_verdict(e)) note_verdict(a, e);
+  if (!a.known()) a.newest.followed = true;  // it begins with this #sync (apply_rules::begins), and is marked below
   if (e.worth == verdict::discontinuity)
     desynchronise(a, e, e.what.proof->flaw, detail_of("sync", e.what));
   else if (same)

@@ -5,6 +5,8 @@
 // Owns: the durable consumer, the publisher into the store, and their start and stop.
 // Does not know: what becomes of an event (pipeline.hpp).
 #include "../stages.hpp"
+#include "account_changes.hpp"
+#include "configured_lists.hpp"
 #include "outgoing.hpp"
 #include "pipeline.hpp"
 #include "recordkv/atproto/verify.hpp"
@@ -18,6 +20,7 @@
 #include "recordkv/stage/buffer_stream.hpp"
 #include "recordkv/stage/lifecycle.hpp"
 #include "recordkv/stage/partition_assignment.hpp"
+#include "repair_pace.hpp"
 #include "repo_states.hpp"
 #include "store_watch.hpp"
 #include "wish_watch.hpp"
@@ -35,7 +38,9 @@ using namespace std::chrono_literals;
 
 constexpr auto progress_check = 200ms;  // how soon `status` and alerts see a stall
 constexpr auto consumer_check = 500ms;  // less often, since it asks NATS
-constexpr auto gather_states = 250ms;   // several events of an account become one write of its state
+// Lists of accounts are read no further while so many accounts wait for a repair: half of what repairs keep in memory.
+constexpr std::size_t max_listed_waiting = 5'000;
+constexpr auto gather_states = 250ms;  // several events of an account become one write of its state
 
 // Identifies the collections under which a state was stored: another hash means that the filter has changed since.
 std::string filter_hash(std::vector<std::string> collections) {
@@ -133,7 +138,9 @@ class kv_stage final : public stage {
             .collections = c.source.collections,
             .filter = filter_hash(c.source.collections),
             .verify = verifies(),
-            .repairs = c.repos.repair};
+            .repairs = c.repos.repair,
+            .begins = configured_beginning(c),
+            .signal = c.repos.signal_collection};
   }
 
   repair repair_by_fetching() {
@@ -148,6 +155,43 @@ class kv_stage final : public stage {
                       .filter = filter_hash(c.source.collections),
                       .first_retry = c.repos.retry,
                       .between = c.repos.retry}};
+  }
+
+  void follow_lists(nursery& parts) {
+    auto rules = configured_lists(ctx_.cfg);
+    if (!rules) return;
+    auto port = outgoing_.lists();
+    port.follow = [this](std::vector<std::string> dids) { return follow(std::move(dids)); };
+    port.mine = [this](const std::string& did) { return is_assigned(did); };
+    port.room = [this] { return pipeline_.repairs_waiting() < max_listed_waiting; };
+    port.load = [this] { return load_progress(); };
+    port.save = [this](std::string progress) { return save_progress(std::move(progress)); };
+    lists_.emplace(std::move(port), std::move(*rules), stats_.counted);
+    parts.spawn(lists_->run());
+  }
+
+  task<result<void>> follow(std::vector<std::string> dids) {
+    auto as_listed = [filter = filter_hash(ctx_.cfg.source.collections)](account& a) {
+      return follow_as_listed(a, filter);
+    };
+    co_return co_await pipeline_.change_accounts(std::move(dids), std::move(as_listed));
+  }
+
+  // Each set of partitions reads the lists by itself, so each has its own progress.
+  std::string progress_key() const { return "follow." + spec_.key(); }
+
+  task<result<std::string>> load_progress() {
+    kv::bucket repo(ctx_.nc, ctx_.names().repo());
+    auto known = co_await repo.get(progress_key());
+    if (!known && known.error().code == errc::not_found) co_return std::string();
+    if (!known) co_return known.error();
+    co_return known->deleted ? std::string() : std::move(known->value);
+  }
+
+  task<result<void>> save_progress(std::string progress) {
+    kv::bucket repo(ctx_.nc, ctx_.names().repo());
+    auto put = co_await repo.put(progress_key(), std::move(progress));
+    co_return put ? result<void>() : put.error();
   }
 
   bool repairs_every_account() const {
@@ -202,6 +246,7 @@ class kv_stage final : public stage {
     parts.spawn(
         find_accounts([this](const std::string& did, std::int64_t next) { pipeline_.consider_stored(did, next); }));
     if (ctx_.cfg.repos.repair) parts.spawn(wishes_.run());
+    follow_lists(parts);
     store_.start(parts);
     co_await parts.join();
     outbox_.close();
@@ -223,6 +268,7 @@ class kv_stage final : public stage {
     inbox_.close();
     settled_ = true;
     wishes_.close();
+    if (lists_) lists_->close();
     store_.close();
     done_.notify();
   }
@@ -272,6 +318,7 @@ class kv_stage final : public stage {
     stats_.lag_messages = inbox_.pending();
     stats_.lag_seconds = inbox_.lag_seconds();
     stats_.in_flight = pipeline_.unsettled();
+    pace_.take(stats_.counted.value("repairs", "done"), std::chrono::steady_clock::now());
     const auto oldest = pipeline_.oldest();
     stats_.oldest_unsettled_seconds =
         oldest ? std::chrono::duration<double>(std::chrono::steady_clock::now() - *oldest).count() : 0;
@@ -289,6 +336,9 @@ class kv_stage final : public stage {
     if (const auto known = states_.known()) report["accounts"] = *known;
     report["repairs_waiting"] = pipeline_.repairs_waiting();
     report["repairs_under_way"] = pipeline_.repairs_under_way();
+    if (const auto left = pace_.left(pipeline_.repairs_waiting() + pipeline_.repairs_under_way()))
+      report["repairs_seconds_left"] = left->count();
+    if (lists_) report["lists"] = lists_->describe();
     store_.growth().describe(report);
   }
 
@@ -303,7 +353,9 @@ class kv_stage final : public stage {
   outgoing outgoing_;
   kv_pipeline pipeline_;
   wish_watch wishes_;
+  std::optional<account_lists> lists_;
   store_watch store_;
+  repair_pace pace_;
   std::string stall_reason_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;

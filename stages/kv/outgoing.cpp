@@ -19,6 +19,10 @@ void outgoing::start(const asio::any_io_executor& loop) {
   options.plc_url = c.plc_url;
   options.allow_private_hosts = c.allow_private_hosts;
   resolver_ = std::make_unique<identity::resolver>(loop, std::move(options), ctx_.counters);
+  handles_ = std::make_unique<identity::handle_resolver>(
+      loop, identity::handle_options{.allow_private_hosts = c.allow_private_hosts}, *resolver_);
+  lists_ = std::make_unique<xrpc::repo_lists>(loop, xrpc::list_options{.allow_private_hosts = c.allow_private_hosts},
+                                              ctx_.counters);
 }
 
 identity_port outgoing::directory() {
@@ -42,6 +46,16 @@ repair_port outgoing::repos(std::function<bool()> go_on) {
           [this] {
             if (pds_) pds_->close();
           }};
+}
+
+lists_port outgoing::lists() {
+  lists_port port;
+  port.page = [this](xrpc::list_request q) { return lists_->page(std::move(q)); };
+  port.did_of = [this](std::string handle) { return handles_->look_up(std::move(handle)); };
+  port.close = [this] {
+    if (lists_) lists_->close();
+  };
+  return port;
 }
 
 // If other programs write into the store, an account may have keys in collections that its state does not name.

@@ -1,13 +1,17 @@
-// What stage kv asks of others: DID documents and repos over HTTP, and an account's keys in the store.
+// What stage kv asks of others: DID documents, repos and lists of accounts over HTTP, and an account's keys in the
+// store.
 //
-// Owns: the resolver, the PDS client, the bytes that repos may take, and which keys an account may have.
-// Does not know: when something is asked, and what follows (key_look_ups.hpp, repairs.hpp).
+// Owns: the resolvers, the clients, the bytes that repos may take, and which keys an account may have.
+// Does not know: when something is asked, and what follows (key_look_ups.hpp, repairs.hpp, account_lists.hpp).
 #pragma once
 
+#include "account_lists.hpp"
 #include "key_look_ups.hpp"
+#include "recordkv/identity/handle.hpp"
 #include "recordkv/identity/resolver.hpp"
 #include "recordkv/stage.hpp"
 #include "recordkv/xrpc/pds_client.hpp"
+#include "recordkv/xrpc/repo_lists.hpp"
 #include "repairs.hpp"
 
 #include <memory>
@@ -26,6 +30,8 @@ class outgoing {
   identity_port directory();
   /// All of it but `stored`. `go_on`: false ends the reading of keys.
   repair_port repos(std::function<bool()> go_on);
+  /// Its `page`, `did_of` and `close`.
+  lists_port lists();
 
  private:
   task<result<std::vector<kv::stored_key>>> keys(std::string did, std::vector<std::string> collections,
@@ -33,8 +39,10 @@ class outgoing {
 
   stage_context& ctx_;
   xrpc::byte_budget repo_bytes_;
-  std::unique_ptr<identity::resolver> resolver_;  // these two are made by start()
+  std::unique_ptr<identity::resolver> resolver_;  // these four are made by start()
+  std::unique_ptr<identity::handle_resolver> handles_;
   std::unique_ptr<xrpc::pds_client> pds_;
+  std::unique_ptr<xrpc::repo_lists> lists_;
 };
 
 }  // namespace recordkv::stages

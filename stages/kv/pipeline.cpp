@@ -1,5 +1,7 @@
 #include "pipeline.hpp"
 
+#include "account_changes.hpp"
+
 #include <utility>
 
 namespace recordkv::stages {
@@ -196,40 +198,37 @@ void kv_pipeline::consider_stored(const std::string& did, std::int64_t next_try)
   if (repairs_) repairs_->consider_stored(did, next_try);
 }
 
-task<result<void>> kv_pipeline::fulfil(kv::wish w) {
+task<result<void>> kv_pipeline::change_accounts(std::vector<std::string> dids, account_change what) {
   if (!repairs_) co_return fail(errc::unsupported, "accounts are not repaired (repos.repair = false)");
   const auto closed = [] { return fail(errc::closed, "kv: stopped"); };
   if (children_ == nullptr) co_return closed();
-  auto* const a = co_await holds_.pin(w.did, *children_);
-  if (a == nullptr) co_return closed();
-  change(*a, w.what);
-  const auto number = settles_.add_state(out_.skip(), *a);
-  repairs_->consider(*a);
+  for (const auto& did : dids)
+    if (!accounts_.contains(did)) loads_.want(did);  // all of them in one reading
+  std::vector<account*> pinned;
+  std::uint64_t last = 0;
+  for (auto& did : dids) {
+    auto* const a = co_await holds_.pin(std::move(did), *children_);
+    if (a == nullptr) break;
+    pinned.push_back(a);
+    if (!what(*a)) continue;
+    last = settles_.add_state(out_.skip(), *a);
+    repairs_->consider(*a);
+  }
+  const bool all = pinned.size() == dids.size();
   settles_.hurry();
-  while (taking_ && !abandoned_ && !settles_.is_written(number)) co_await settles_.progress().wait();
-  holds_.unpin(*a);
-  if (!settles_.is_written(number)) co_return closed();
+  while (taking_ && !abandoned_ && !settles_.is_written(last)) co_await settles_.progress().wait();
+  for (auto* a : pinned) holds_.unpin(*a);
+  if (!all || !settles_.is_written(last)) co_return closed();
   co_return result<void>{};
 }
 
-void kv_pipeline::change(account& a, kv::wish_kind wanted) {
-  auto& s = a.newest;
-  if (a.journal) a.journal->need({});
-  s.tries = 0;
-  s.next_try = 0;
-  s.resynced = 0;  // a person need not wait
-  if (wanted == kv::wish_kind::remove) {
-    s.followed = false;
-    s.status = "removed";
-    s.reasons = {"asked"};  // until its keys are gone
-    return;
-  }
-  if (wanted == kv::wish_kind::add) s.followed = true;
-  const bool away = s.status != "synchronised" && s.status != "desynchronised" && s.status != "removed";
-  if (wanted == kv::wish_kind::resync && s.status == "removed") return;  // only `add` brings it back
-  if (away) return;                                                      // its repo can't be fetched
-  s.status = "synchronised";
-  s.desynchronise(wanted == kv::wish_kind::add ? "added" : "asked", "its repo is being fetched");
+task<result<void>> kv_pipeline::fulfil(kv::wish w) {
+  std::vector<std::string> one{w.did};
+  const auto wanted = w.what;
+  co_return co_await change_accounts(std::move(one), [wanted](account& a) {
+    change_as_wished(a, wanted);
+    return true;
+  });
 }
 
 task<result<void>> kv_pipeline::settle() {

@@ -26,6 +26,7 @@
 #include "state_loads.hpp"
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -69,8 +70,13 @@ class kv_pipeline {
   task<result<void>> settle();
   /// An account whose stored state says that it needs a repair, not before `next_try` (seconds since 1970).
   void consider_stored(const std::string& did, std::int64_t next_try);
-  /// Changes the account's state as the wish says. Returns once the changed state is durable; the repair follows.
-  /// errc::closed: the stage stops. errc::unsupported: accounts are not repaired.
+  /// Changes the states of these accounts without an event. `what` returns false if it left the state as it was.
+  /// Returns once all changed states are durable; repairs follow. At most some thousand accounts in one call: all of
+  /// them stay in memory until then. errc::closed: the stage stops, and some may have been changed. errc::unsupported:
+  /// accounts are not repaired.
+  using account_change = std::function<bool(account& a)>;
+  task<result<void>> change_accounts(std::vector<std::string> dids, account_change what);
+  /// The same for a person's wish (account_changes.hpp).
   task<result<void>> fulfil(kv::wish w);
 
   /// Makes take() and settle() end without waiting for what is not durable. Close the outbox, too: take() may be
@@ -113,7 +119,6 @@ class kv_pipeline {
   bool directory_overwhelmed() const;
   kv_event put_down(chosen_event& c);
   void release(const std::string& did);
-  void change(account& a, kv::wish_kind wanted);
 
   nats::inbox& in_;
   nats::outbox& out_;

@@ -86,8 +86,10 @@ std::vector<kv::write> repo_states::writes_of(const std::vector<state_port::stor
   out.reserve(which.size());
   for (const auto i : which) {
     const auto& s = states[i];
-    kv::write w{
-        .key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions), .value = kv::to_json(s.state), .expected = s.seq};
+    kv::write w{.key = kv::repo_key(s.state.did, ctx_.cfg.kv.partitions),
+                .value = kv::to_json(s.state),
+                .expected = s.seq,
+                .of_lease = true};
     if (s.seq == 0) known_.add(kv::encode_part(s.state.did));
     if (s.state.status != "synchronised") {  // `status` counts accounts by these headers, and repair finds them
       w.headers.push_back({"status", s.state.status});

@@ -154,3 +154,37 @@ TEST_CASE("X7: a guarded write does not arrive late when the network does, thoug
   CHECK(got == (is_guarded ? std::vector<std::string>{"after"} : std::vector<std::string>{"before", "after"}));
   CHECK(nc.connects() == (is_guarded ? 2 : 1));
 }
+
+TEST_CASE("X7: what only the holder of a lease writes into a bucket does not arrive late either") {
+  nats_rig rig;
+  const cutting_proxy proxy(rig.server.port());
+  nats::connection late(rig.io);
+  REQUIRE(late.start({.url = proxy.url()}).has_value());
+  kv::bucket states(rig.nc, "repo"), far(late, "repo");
+  REQUIRE(rig.run(states.open()).has_value());
+  REQUIRE(rig.run(states.put("a", "1")).has_value());
+  REQUIRE(rig.run(late.flush()).has_value());
+
+  const bool of_lease = GENERATE(true, false);
+  proxy.hold();  // its few kilobytes of room are full at once
+  REQUIRE(late.publish("filler", "", {}, std::string(64 << 10, 'f')).has_value());
+  std::optional<result<std::uint64_t>> written;
+  kv::write w{.key = "a", .value = "2", .expected = 1, .of_lease = of_lease};
+  asio::co_spawn(rig.io, far.update(std::move(w)), [&](std::exception_ptr e, result<std::uint64_t> r) {
+    if (e) std::rethrow_exception(e);
+    written = std::move(r);
+  });
+  if (of_lease) {
+    REQUIRE(rig.waits_for([&] { return written.has_value(); }));
+    CHECK(written->error().code == errc::unreachable);
+    kv::write again{.key = "a", .value = "2", .expected = 1, .of_lease = true};
+    CHECK(rig.run(far.update(std::move(again))).error().code == errc::unreachable);  // it does not wait either
+  } else {
+    settle_down(rig.io);
+  }
+  proxy.go_on();
+  if (of_lease) REQUIRE(rig.waits_for([&] { return late.connects() == 2; }));
+  REQUIRE(rig.run(late.flush()).has_value());
+  REQUIRE(rig.waits_for([&] { return written.has_value(); }));
+  CHECK(rig.run(states.get("a"))->value == (of_lease ? "1" : "2"));
+}

@@ -132,17 +132,23 @@ TEST_CASE("the process's own variables") {
 }
 
 TEST_CASE("a key without effect so far is accepted with one warning, unless it has its default") {
-  const temporary file(
-      "[repos]\nsignal_collection = \"com.example.app\"\ndids = [\"did:plc:a\"]\n"
-      "[http]\nadmin_token = \"t\"\n");
+  const temporary file("[http]\nadmin_token = \"t\"\n");
   auto c = must({.files = {file.path()}, .environment = {}, .sets = {"http.admin_token=u"}});
   for (auto& w : c.warnings) w = file.neutral(w);
   const std::string rest = ": accepted, but has no effect yet: its feature is still to come";
-  CHECK(c.warnings == std::vector<std::string>{"FILE:3: repos.dids" + rest, "FILE:2: repos.signal_collection" + rest,
-                                               "--set: http.admin_token" + rest});
-  CHECK(c.repos.signal_collection == "com.example.app");
+  CHECK(c.warnings == std::vector<std::string>{"--set: http.admin_token" + rest});
   CHECK(must({{}, {}, {"http.listen=0.0.0.0:2580"}}).warnings.empty());
   CHECK(must({{}, {}, {"source.kind=jetstream", "source.url=ws://h", R"(repos.dids=["did:plc:a"])"}}).warnings.empty());
+}
+
+TEST_CASE("the events that are needed include those of the signal collection") {
+  const auto needed = [](const char* collections) {
+    return must({{}, {}, {"repos.mode=signal", "repos.signal_collection=a.b.c", collections}}).needed_collections();
+  };
+  using words = std::vector<std::string>;
+  CHECK(needed(R"(source.collections=["x.y.z"])") == words{"x.y.z", "a.b.c"});
+  CHECK(needed(R"(source.collections=["a.b.*"])") == words{"a.b.*"});
+  CHECK(must({{}, {}, {R"(source.collections=["x.y.z"])"}}).needed_collections() == words{"x.y.z"});
 }
 
 TEST_CASE("every kind of the table may be configured, and the default is one of them") {

@@ -90,8 +90,6 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
       {"[http]\nlisten = \"localhost:99999\"",
        "FILE:2: http.listen: wants host:port, such as \"127.0.0.1:2580\", or \"\" for no HTTP; not "
        "\"localhost:99999\""},
-      {"[repos]\ndids = [\"alice.example\"]",
-       "FILE:2: repos.dids: \"alice.example\" is no DID; write did:plc:... or did:web:..."},
       {"[index]\ndatabase = \"likes.db\"",
        "FILE:2: index.database: wants sqlite: and a path, or a postgresql:// URL; "
        "write \"sqlite:likes.db\", \"sqlite:/absolute/path.db\" or \"postgresql://user@host/database\""},
@@ -131,7 +129,26 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
        "FILE:2: nats.inbox_prefix: wants the beginning of a subject, such as \"_INBOX\" or \"_INBOX.recordkv\", "
        "without "
        "wildcards; not \"\""},
-      {"[repos]\nmode = \"list\"", "FILE:2: repos.mode: backfill is still to come; write repos.mode = \"live\""},
+      {"[repos]\nmode = \"all\"\nrepair = false",
+       "FILE:2: repos.mode: \"all\" fetches accounts, which repos.repair = false forbids; write repos.repair = true"},
+      {"[repos]\ndids = [\"did:plc:a\"]",
+       "FILE:2: repos.dids: names the accounts of repos.mode = \"list\"; the mode is \"live\""},
+      {"[repos]\nmode = \"list\"\ndids = [\"alice\"]",
+       "FILE:3: repos.dids: \"alice\" is neither a DID nor a handle; write did:plc:..., did:web:... or "
+       "alice.example.com"},
+      {"[source]\nkind = \"jetstream\"\nurl = \"ws://h\"\n[repos]\nmode = \"list\"\ndids = [\"alice.example.com\"]",
+       "FILE:6: repos.dids: \"alice.example.com\": a Jetstream is asked for DIDs; write did:plc:... or did:web:..."},
+      {"[repos]\nmode = \"signal\"",
+       "default: repos.signal_collection: repos.mode = \"signal\" wants a collection, such as "
+       "\"app.bsky.feed.post\"; not \"\""},
+      {"[repos]\nsignal_collection = \"a.b.c\"",
+       "FILE:2: repos.signal_collection: belongs to repos.mode = \"signal\"; the mode is \"live\""},
+      {"[source]\nkind = \"file\"\nurl = \"f\"\n[repos]\nmode = \"all\"",
+       "default: repos.list_host: repos.mode = \"all\" reads the lists of a relay or a PDS, and a recording has none; "
+       "write repos.list_host = \"https://relay1.us-east.bsky.network\""},
+      {"[repos]\nmode = \"all\"\nlist_host = \"relay.example\"",
+       "FILE:3: repos.list_host: wants an address such as \"https://relay1.us-east.bsky.network\", not "
+       "\"relay.example\""},
       {"[index]\ndatabase = \"postgresql:u:secret@h/d\"",
        "FILE:2: index.database: wants a whole postgresql:// URL; "
        "write \"sqlite:likes.db\", \"sqlite:/absolute/path.db\" or \"postgresql://user@host/database\""},

@@ -28,6 +28,9 @@ struct write {
   std::string value;
   nats::header_list headers;
   std::uint64_t expected = 0;
+  /// Only the holder of a lease writes this key. If the write arrived after another process had acquired the lease and
+  /// read the key, that process could not write it any more. errc::unreachable at once while the connection is down.
+  bool of_lease = false;
 };
 
 class bucket {

@@ -63,6 +63,8 @@ struct request_spec {
   std::string subject;
   std::string data;
   header_list headers;
+  /// It must not be sent late, see connection::publish(). While the connection is down, it fails at once.
+  bool guarded = false;
 };
 
 class connection {

@@ -1,0 +1,21 @@
+// What changes in an account's state when no event of the account asks for it.
+//
+// Owns: the meaning of a person's wish, and of an entry in a list of accounts.
+// Does not know: when the state is written, and how an account is repaired. Pure.
+#pragma once
+
+#include "account_cache.hpp"
+#include "recordkv/kv/wishes.hpp"
+
+#include <string_view>
+
+namespace recordkv::stages {
+
+/// `repo add`, `repo remove`, `repo resync`. The account's next repair need not wait.
+void change_as_wished(account& a, kv::wish_kind wanted);
+
+/// A list of repos.mode names the account: from now on it is followed in full. It is fetched, unless that was done
+/// under the same collections (`filter`: their hash). False: nothing has changed.
+bool follow_as_listed(account& a, std::string_view filter);
+
+}  // namespace recordkv::stages
