@@ -3,8 +3,8 @@
 //
 // Owns: the clock, and the parts. The repos are downloaded. The exports are checked, and their records become JSON,
 // both on one thread. The records go into a stream like the store. Their headers are read out of it again.
-// Does not know: accounts' states, and what the store had before. Usage: bench-bare-repos NATS_URL LIST; a line of the
-// list is "PDS DID". Prints JSON.
+// Does not know: accounts' states, and what the store had before. Usage: bench-bare-repos NATS_URL NATS_PID LIST; a
+// line of the list is "PDS DID". Prints JSON: seconds of each part, and CPU seconds of this process and of the server.
 #include "recorded.hpp"
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/atproto/repo_export.hpp"
@@ -19,9 +19,13 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/json.hpp>
 
+#include <time.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <sstream>
 #include <vector>
 
 using namespace recordkv;
@@ -50,17 +54,38 @@ std::vector<repo> read_list(const char* path) {
   return out;
 }
 
-class stopwatch {
- public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(); }
+double own_cpu() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
 
- private:
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+/// The 14th and 15th field of /proc/PID/stat; the second one may contain spaces.
+double cpu_of(const std::string& pid) {
+  std::ifstream in("/proc/" + pid + "/stat");
+  std::string text;
+  std::getline(in, text);
+  std::istringstream fields(text.substr(text.rfind(')') + 1));
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;
+  double user = 0, system = 0;
+  fields >> user >> system;
+  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+struct used {
+  double seconds, own, server;
 };
+
+used now(const std::string& server_pid) {
+  const auto t = std::chrono::steady_clock::now().time_since_epoch();
+  return {std::chrono::duration<double>(t).count(), own_cpu(), cpu_of(server_pid)};
+}
 
 class measurement {
  public:
-  measurement(nats::connection& nc, std::vector<repo> repos) : nc_(nc), repos_(std::move(repos)) {}
+  measurement(nats::connection& nc, std::string server_pid, std::vector<repo> repos)
+      : nc_(nc), server_pid_(std::move(server_pid)), repos_(std::move(repos)) {}
 
   task<> run() {
     co_await download();
@@ -72,18 +97,28 @@ class measurement {
                                                                   {"records", messages_.size()},
                                                                   {"car_bytes", car_bytes_},
                                                                   {"json_bytes", json_bytes_},
-                                                                  {"seconds", std::move(seconds_)}}));
+                                                                  {"seconds", std::move(seconds_)},
+                                                                  {"cpu", std::move(own_)},
+                                                                  {"nats_cpu", std::move(server_)}}));
   }
 
  private:
+  void begin() { began_ = now(server_pid_); }
+  void end(const char* part) {
+    const auto t = now(server_pid_);
+    seconds_[part] = t.seconds - began_.seconds;
+    own_[part] = t.own - began_.own;
+    server_[part] = t.server - began_.server;
+  }
+
   task<> download() {
     xrpc::byte_budget budget(std::size_t{4} << 30);
     xrpc::pds_client client(co_await asio::this_coro::executor, {.allow_private_hosts = true}, budget, counters_);
-    const stopwatch watch;
+    begin();
     nursery all(co_await asio::this_coro::executor);
     for (std::size_t i = 0; i < requests_at_once; ++i) all.spawn(download_some(client));
     co_await all.join();
-    seconds_["download"] = watch.seconds();
+    end("download");
     for (const auto& r : repos_) car_bytes_ += r.car.size();
   }
 
@@ -97,17 +132,17 @@ class measurement {
   }
 
   void check() {
-    const stopwatch watch;
+    begin();
     for (auto& r : repos_) {
       auto read = atproto::repo_export::read(std::move(r.car), r.did);
       if (!read) give_up(read.error());
       exports_.push_back(std::move(*read));
     }
-    seconds_["check"] = watch.seconds();
+    end("check");
   }
 
   void to_json() {
-    const stopwatch watch;
+    begin();
     std::vector<std::string> texts;
     for (const auto& e : exports_)
       for (const auto& r : e.records()) {
@@ -115,7 +150,7 @@ class measurement {
         if (!json) give_up(json.error());
         texts.push_back(std::move(*json));
       }
-    seconds_["json"] = watch.seconds();
+    end("json");
     auto text = texts.begin();
     for (std::size_t i = 0; i < repos_.size(); ++i)
       for (const auto& r : exports_[i].records()) add_message(repos_[i].did, exports_[i], r, std::move(*text++));
@@ -143,13 +178,13 @@ class measurement {
     out.attach(made->state);
     nursery watches(co_await asio::this_coro::executor);
     out.start(watches);
-    const stopwatch watch;
+    begin();
     for (auto& m : messages_) {
       auto put = co_await out.put(std::move(m.subject), std::move(m.headers), std::move(m.json));
       if (!put) give_up(put.error());
     }
     while (out.in_flight() > 0) co_await out.moved().wait();
-    seconds_["publish"] = watch.seconds();
+    end("publish");
     out.close();
     co_await watches.join();
   }
@@ -163,7 +198,7 @@ class measurement {
                              .last_per_subject = true,
                              .credit = 16384};
     spec.filters.push_back("$KV.bare.>");
-    const stopwatch watch;
+    begin();
     nats::pull_consumer from(nc_, std::move(spec), counters_, facts->api_level);
     if (auto attached = co_await from.attach(); !attached) give_up(attached.error());
     for (std::size_t read = 0; read < messages_.size();) {
@@ -171,31 +206,33 @@ class measurement {
       if (!batch) give_up(batch.error());
       read += batch->size();
     }
-    seconds_["keys"] = watch.seconds();
+    end("keys");
   }
 
   nats::connection& nc_;
+  std::string server_pid_;
   std::vector<repo> repos_;
   std::vector<atproto::repo_export> exports_;
   std::vector<message> messages_;
   const std::string time_ = timestamp_now();
   meters counters_;
-  boost::json::object seconds_;
+  used began_{};
+  boost::json::object seconds_, own_, server_;
   std::size_t next_ = 0, car_bytes_ = 0, json_bytes_ = 0;
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    fmt::print(stderr, "usage: bench-bare-repos NATS_URL LIST\n");
+  if (argc != 4) {
+    fmt::print(stderr, "usage: bench-bare-repos NATS_URL NATS_PID LIST\n");
     return 2;
   }
   log::set_level(log::level::warn);
   asio::io_context io(1);
   nats::connection nc(io);
   if (auto started = nc.start({.url = argv[1]}); !started) give_up(started.error());
-  measurement all(nc, read_list(argv[2]));
+  measurement all(nc, argv[2], read_list(argv[3]));
   asio::co_spawn(io, all.run(), [&io](std::exception_ptr e) {
     if (e) std::rethrow_exception(e);
     io.stop();

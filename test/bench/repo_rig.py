@@ -72,11 +72,11 @@ class Network:
         return check_store.read_truth(str(path), [])
 
     def bare(self):
-        """Seconds of each part with nothing else done, by bench-bare-repos."""
+        """Seconds and CPU seconds of each part with nothing else done, by bench-bare-repos."""
         with Rig(pathlib.Path(self.process.args[0]).parents[1]) as rig:
-            rig.start_nats()
-            done = subprocess.run([rig.build / "test" / "bench-bare-repos", rig.url, self.list], capture_output=True,
-                                  text=True, check=False, timeout=PATIENCE)
+            server = rig.start_nats()
+            done = subprocess.run([rig.build / "test" / "bench-bare-repos", rig.url, str(server.pid), self.list],
+                                  capture_output=True, text=True, check=False, timeout=PATIENCE)
             if done.returncode:
                 raise SystemExit("bench: " + done.stderr)
             row = json.loads(done.stdout)
