@@ -43,7 +43,7 @@ struct repair_rules {
   std::vector<std::string> collections{"*"};              ///< what the store wants
   std::string filter;                                     ///< their hash, kept in each state
   std::size_t max_waiting = 10'000;                       ///< accounts in memory; the others are read again later
-  std::size_t at_once = 32;                               ///< repairs under way, requests or not
+  std::size_t at_once = 128;                              ///< repairs under way, requests or not
   xrpc::host_limits hosts;                                ///< requests under way
   std::chrono::milliseconds first_retry{60'000};          ///< doubles with each failure, up to 60 times as much
   std::chrono::milliseconds between{60'000};              ///< between two fetches of one account (X14)
