@@ -120,18 +120,20 @@ run_tsan() {
     --only stages/http_get --only stages/identity --only e2e/look_ups --only e2e/verify
 }
 
-run_bench() {  # run_bench [pipe|verify|views] [OPTIONS]: all if none is named
+run_bench() {  # run_bench [pipe|verify|repos|views] [OPTIONS]: all if none is named
   local what=${1:-all}
   build release
   export RECORDKV_NATS_SERVER=$(command -v nats-server)
   case $what in
     pipe) shift; python3 test/bench/bench.py "$build_dir" "$@" ;;
     verify) shift; python3 test/bench/verify.py "$build_dir" "$@" ;;
+    repos) shift; python3 test/bench/repos.py "$build_dir" "$@" ;;
     views) shift; install_postgres; python3 test/bench/views.py "$build_dir" "$@" ;;
     *)
       install_postgres
       python3 test/bench/bench.py "$build_dir" "$@"
       python3 test/bench/verify.py "$build_dir"
+      python3 test/bench/repos.py "$build_dir"
       python3 test/bench/views.py "$build_dir" ;;
   esac
 }

@@ -5,12 +5,16 @@
 
 namespace recordkv::xrpc {
 
+bool host_budget::has_place(const std::string& host, clock::time_point now) const {
+  if (!has_room() || limits_.per_host == 0) return false;
+  const auto it = hosts_.find(host);
+  return it == hosts_.end() || (it->second.paused_until <= now && it->second.used < limits_.per_host);
+}
+
 bool host_budget::begin(const std::string& host, clock::time_point now) {
   forget_old(now);
-  if (!has_room() || limits_.per_host == 0) return false;
-  host_state& state = hosts_[host];
-  if (state.paused_until > now || state.used >= limits_.per_host) return false;
-  ++state.used;
+  if (!has_place(host, now)) return false;
+  ++hosts_[host].used;
   ++used_;
   return true;
 }

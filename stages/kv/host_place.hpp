@@ -1,12 +1,12 @@
 // A place at a host, for the time of one request.
 //
-// Owns: giving the place back, and waking the repair that waits for one.
+// Owns: giving the place back, and telling so.
 // Does not know: what is requested.
 #pragma once
 
-#include "recordkv/core/event.hpp"
 #include "recordkv/xrpc/host_budget.hpp"
 
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -14,15 +14,15 @@ namespace recordkv::stages {
 
 class host_place {
  public:
-  host_place(xrpc::host_budget& of, std::string host, event& given_back)
+  host_place(xrpc::host_budget& of, std::string host, std::function<void()> given_back)
       : of_(of),
         host_(std::move(host)),
-        given_back_(given_back),
+        given_back_(std::move(given_back)),
         taken_(of_.begin(host_, xrpc::host_budget::clock::now())) {}
   ~host_place() {
     if (!taken_) return;
     of_.end(host_);
-    given_back_.notify();
+    given_back_();
   }
   host_place(const host_place&) = delete;
   host_place& operator=(const host_place&) = delete;
@@ -33,7 +33,7 @@ class host_place {
  private:
   xrpc::host_budget& of_;
   std::string host_;
-  event& given_back_;
+  std::function<void()> given_back_;
   bool taken_;
 };
 

@@ -14,8 +14,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// How long an account waits before it asks again for a place at a host that has none.
-constexpr auto place_pause = 250ms;
+// An account whose host has no place asks again at the latest after this time. Mostly a place is given to it before.
+constexpr auto longest_place_pause = 1s;
+// After a host has said that there were too many requests.
+constexpr auto shortest_pause = 250ms;
 // A DID document that is older than this is asked for again before an account is fetched.
 constexpr auto max_identity_age = std::chrono::hours(24);
 
@@ -32,7 +34,8 @@ repairs::repairs(account_holds& holds, settlement& settles, record_writer writer
       rules_(std::move(rules)),
       counters_(counters),
       queue_(rules_.max_waiting),
-      hosts_(rules_.hosts) {}
+      hosts_(rules_.hosts),
+      place_waits_(rules_.max_waiting) {}
 
 std::int64_t repairs::seconds_now() const { return seconds_since_1970(rules_.now()); }
 
@@ -93,15 +96,13 @@ task<> repairs::find_more() {
 }
 
 task<> repairs::repair(std::string did, nursery& into) {
-  if (const auto waits = waits_for_.find(did); waits != waits_for_.end()) {
-    const auto host = waits->second;
-    waits_for_.erase(waits);
-    if (host_place free(hosts_, host, woken_); !free.taken()) {
-      if (waits_for_.size() < rules_.max_waiting) waits_for_.emplace(did, host);
+  if (const auto* host = place_waits_.host_of(did)) {
+    if (!hosts_.has_place(*host, xrpc::host_budget::clock::now())) {
       queue_.done(did);
-      queue_.add(did, rules_.now() + place_pause);
+      queue_.add(did, rules_.now() + place_pause(*host));
       co_return;
     }
+    place_waits_.remove(did);
   }
   auto* const a = co_await holds_.pin(did, into);
   if (a != nullptr) {
@@ -175,15 +176,29 @@ task<repairs::outcome> repairs::identify(account& a, bool afresh) {
 }
 
 repairs::outcome repairs::wait_for_place(const account& a) {
-  if (waits_for_.size() < rules_.max_waiting) waits_for_.emplace(a.newest.did, a.newest.pds);
-  return {.what = outcome::kind::later, .pause = place_pause};
+  place_waits_.add(a.newest.did, a.newest.pds);
+  return {.what = outcome::kind::later, .pause = place_pause(a.newest.pds)};
+}
+
+repairs::clock::duration repairs::place_pause(const std::string& host) const {
+  const auto now = xrpc::host_budget::clock::now();
+  const auto until = hosts_.paused_until(host, now);
+  return std::max<clock::duration>(longest_place_pause, until.value_or(now) - now);
+}
+
+// A place is free. The account that has waited longest for its host is repaired next.
+void repairs::give_place() {
+  const auto now = xrpc::host_budget::clock::now();
+  if (auto did = place_waits_.take([&](const std::string& host) { return hosts_.has_place(host, now); }))
+    queue_.add(*did, clock::time_point{});
+  woken_.notify();
 }
 
 repairs::outcome repairs::outcome_of(const std::string& host, const xrpc::pds_client::failure& f) {
   if (f.code == errc::closed) return stopped();
   if (f.stay_away.count() > 0) hosts_.pause(host, xrpc::host_budget::clock::now() + f.stay_away);
   if (f.word == "rate_limited")
-    return {.what = outcome::kind::later, .pause = std::max<clock::duration>(f.stay_away, place_pause)};
+    return {.what = outcome::kind::later, .pause = std::max<clock::duration>(f.stay_away, shortest_pause)};
   if (f.word == "no_memory") return {.what = outcome::kind::later, .pause = own_pause};
   return failed(f.word, f.text);
 }

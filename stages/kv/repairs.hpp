@@ -6,6 +6,7 @@
 
 #include "account_holds.hpp"
 #include "key_look_ups.hpp"
+#include "place_waits.hpp"
 #include "record_writer.hpp"
 #include "recordkv/atproto/repo_export.hpp"
 #include "recordkv/xrpc/host_budget.hpp"
@@ -19,7 +20,6 @@
 #include <random>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace recordkv::stages {
@@ -43,7 +43,7 @@ struct repair_rules {
   std::vector<std::string> collections{"*"};              ///< what the store wants
   std::string filter;                                     ///< their hash, kept in each state
   std::size_t max_waiting = 10'000;                       ///< accounts in memory; the others are read again later
-  std::size_t at_once = 32;                               ///< repairs under way, requests or not
+  std::size_t at_once = 128;                              ///< repairs under way, requests or not
   xrpc::host_limits hosts;                                ///< requests under way
   std::chrono::milliseconds first_retry{60'000};          ///< doubles with each failure, up to 60 times as much
   std::chrono::milliseconds between{60'000};              ///< between two fetches of one account (X14)
@@ -118,6 +118,8 @@ class repairs {
   task<outcome> clear(account& a, std::string_view status, condition still);
   void note_cleared(account& a, std::string_view status);
   outcome wait_for_place(const account& a);
+  void give_place();
+  clock::duration place_pause(const std::string& host) const;
 
   std::int64_t seconds_now() const;
   clock::duration retry_pause(unsigned tries);
@@ -132,7 +134,7 @@ class repairs {
   meters& counters_;
   repair_queue queue_;
   xrpc::host_budget hosts_;
-  std::unordered_map<std::string, std::string> waits_for_;  // accounts whose host had no place, with that host
+  place_waits place_waits_;
   std::minstd_rand random_{std::random_device{}()};
   rate_limited told_;
   bool reading_ = false;   // find_more() is under way

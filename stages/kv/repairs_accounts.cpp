@@ -20,7 +20,7 @@ task<repairs::outcome> repairs::confirm(account& a) {
   const auto pds = a.newest.pds;
   auto said = xrpc::pds_client::answer<xrpc::repo_status>(xrpc::repo_status{});
   {
-    host_place place(hosts_, pds, woken_);
+    host_place place(hosts_, pds, [this] { give_place(); });
     if (!place.taken()) co_return wait_for_place(a);
     said = co_await port_.get_status(pds, a.newest.did);
   }

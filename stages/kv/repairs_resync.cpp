@@ -48,7 +48,7 @@ task<repairs::outcome> repairs::resync(account& a) {
   a.journal = std::make_unique<commit_journal>(std::max(a.newest.rev, a.newest.seen), a.newest.rev, a.newest.data);
   std::optional<xrpc::pds_client::answer<xrpc::fetched_repo>> fetched;
   {
-    host_place place(hosts_, pds, woken_);
+    host_place place(hosts_, pds, [this] { give_place(); });
     if (!place.taken()) co_return wait_for_place(a);
     fetched.emplace(co_await port_.get_repo(pds, a.newest.did));
   }

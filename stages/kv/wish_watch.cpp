@@ -22,9 +22,11 @@ void wish_watch::close() noexcept {
   closed_ = true;
   if (wishes_ != nullptr) wishes_->close();
   woken_.notify();
+  one_less_.notify();
 }
 
 task<> wish_watch::run() {
+  nursery acting(co_await asio::this_coro::executor);
   while (!closed_) {
     if (!ctx_.nc.up()) {
       co_await woken_.wait_for(look_at_network);
@@ -34,16 +36,17 @@ task<> wish_watch::run() {
     spec.filters.push_back(repo_.subject("want.>"));
     nats::pull_consumer wishes(ctx_.nc, std::move(spec), ctx_.counters, ctx_.facts.api_level);
     wishes_ = &wishes;
-    auto ended = co_await take_all(wishes);
+    auto ended = co_await take_all(wishes, acting);
     wishes_ = nullptr;
     if (ctx_.nc.up() && !wishes.name().empty())  // otherwise the server removes it, minutes later
       (void)co_await nats::api(ctx_.nc, fmt::format("CONSUMER.DELETE.{}.{}", repo_.stream(), wishes.name()));
     if (!ended && !closed_) co_await pause("reading the wishes of persons", ended.error());
   }
+  co_await acting.join();
 }
 
 // Ordered: a lost message shows as a jump of the consumer's sequence. All wishes are then read again.
-task<result<void>> wish_watch::take_all(nats::pull_consumer& wishes) {
+task<result<void>> wish_watch::take_all(nats::pull_consumer& wishes, nursery& acting) {
   if (auto attached = co_await wishes.attach(); !attached) co_return attached;
   std::uint64_t incarnation = 0, taken = 0;
   while (!closed_) {
@@ -53,13 +56,14 @@ task<result<void>> wish_watch::take_all(nats::pull_consumer& wishes) {
     for (const auto& m : *batch) {
       const auto d = nats::parse_delivery(m.reply());
       if (d->consumer_seq != ++taken) co_return fail(errc::timed_out, "a message is lost");
-      co_await act_on(m, d->stream_seq);
+      co_await act_on(m, d->stream_seq, acting);
     }
   }
   co_return result<void>{};
 }
 
-task<> wish_watch::act_on(const nats::message& m, std::uint64_t seq) {
+// Of one account, one wish at a time is carried out: they have an order.
+task<> wish_watch::act_on(const nats::message& m, std::uint64_t seq, nursery& acting) {
   if (closed_ || !m.header_value("KV-Operation").empty()) co_return;
   const auto key = std::string(m.subject().substr(repo_.subject("").size()));
   auto wish = kv::parse_wish(m.data());
@@ -71,26 +75,37 @@ task<> wish_watch::act_on(const nats::message& m, std::uint64_t seq) {
     report(key, seq, wish.error());
     co_return;
   }
-  while (!closed_) {
-    auto done = co_await fulfil(*wish, seq);
-    if (done) co_return;
-    if (done.error().code == errc::closed) close();
-    auto what = fmt::format("wish {} of {}", kv::name(wish->what), wish->did);
-    if (!closed_) co_await pause(std::move(what), done.error());
-  }
+  while (!closed_ && (under_way_.size() >= max_at_once || under_way_.contains(did))) co_await one_less_.wait();
+  if (closed_) co_return;
+  under_way_.insert(did);
+  acting.spawn(carry_out(std::move(*wish), seq));
 }
 
-// A newer wish may have replaced this one, or a person may have deleted it. It is then not carried out.
-task<result<void>> wish_watch::fulfil(const kv::wish& wish, std::uint64_t seq) {
+task<> wish_watch::carry_out(kv::wish wish, std::uint64_t seq) {
+  bool fulfilled = false;
+  while (!closed_) {
+    auto done = co_await fulfil(wish, seq, fulfilled);
+    if (done) break;
+    if (done.error().code == errc::closed) close();
+    auto what = fmt::format("wish {} of {}", kv::name(wish.what), wish.did);
+    if (!closed_) co_await pause(std::move(what), done.error());
+  }
+  under_way_.erase(wish.did);
+  one_less_.notify();
+}
+
+// A newer wish may have replaced this one, or a person may have deleted it. It is then not carried out. If only its
+// removal fails, only that is tried again.
+task<result<void>> wish_watch::fulfil(const kv::wish& wish, std::uint64_t seq, bool& fulfilled) {
   auto now = co_await repo_.get(kv::wish_key(wish.did));
   if (!now && now.error().code != errc::not_found) co_return now.error();
   if (!now || now->deleted || now->seq != seq) co_return result<void>{};
-  if (fulfilled_seq_ != seq) {
+  if (!fulfilled) {
     if (closed_) co_return fail(errc::closed, "the stage stops");
     auto done = co_await fulfil_(wish);
     if (!done) co_return done;
     ++fulfilled_;
-    fulfilled_seq_ = seq;  // if only its removal fails, only that is tried again
+    fulfilled = true;
   }
   co_return co_await kv::remove_wish(repo_, wish.did, seq);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "recordkv/core/event.hpp"
+#include "recordkv/core/nursery.hpp"
 #include "recordkv/core/rate_limited.hpp"
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/wishes.hpp"
@@ -22,7 +23,8 @@ namespace recordkv::stages {
 class wish_watch {
  public:
   /// Fulfils a wish, and returns once its first effect is durable in the account's state: a crash after that loses
-  /// nothing. Called for one wish at a time. errc::closed: the stage stops; the wish stays.
+  /// nothing. Called for several wishes at a time, of one account for one only. errc::closed: the stage stops; the wish
+  /// stays.
   using fulfil_function = std::function<task<result<void>>(kv::wish)>;
 
   /// `mine`: whether the account is of this process's partitions.
@@ -37,9 +39,12 @@ class wish_watch {
   std::uint64_t fulfilled() const noexcept { return fulfilled_; }
 
  private:
-  task<result<void>> take_all(nats::pull_consumer& wishes);
-  task<> act_on(const nats::message& m, std::uint64_t seq);
-  task<result<void>> fulfil(const kv::wish& wish, std::uint64_t seq);
+  static constexpr std::size_t max_at_once = 64;  ///< one wish takes four round trips
+
+  task<result<void>> take_all(nats::pull_consumer& wishes, nursery& acting);
+  task<> act_on(const nats::message& m, std::uint64_t seq, nursery& acting);
+  task<> carry_out(kv::wish wish, std::uint64_t seq);
+  task<result<void>> fulfil(const kv::wish& wish, std::uint64_t seq, bool& fulfilled);
   task<> pause(std::string what, error e);
   void report(const std::string& key, std::uint64_t seq, const error& e);
 
@@ -50,9 +55,10 @@ class wish_watch {
   nats::pull_consumer* wishes_ = nullptr;  // while run() reads
   rate_limited told_;
   std::set<std::uint64_t> reported_;  // sequences of keys that can't be read
-  std::uint64_t fulfilled_ = 0, fulfilled_seq_ = 0;
+  std::uint64_t fulfilled_ = 0;
+  std::set<std::string> under_way_;  // accounts whose wish is being carried out
   bool closed_ = false;
-  event woken_;
+  event woken_, one_less_;
 };
 
 }  // namespace recordkv::stages

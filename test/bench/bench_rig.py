@@ -6,6 +6,7 @@ Does not know: what is measured.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test" / "oracle"))
@@ -99,6 +101,19 @@ def bare(build, events, size):
         done = subprocess.run([rig.build / "test" / "bench-bare-pipe", rig.url, str(events), str(size)],
                               capture_output=True, text=True, check=True, timeout=600)
         return float(done.stdout)
+
+
+def counters_at(http):
+    """Every counter of the process that answers there, by its stage, name and reason: "kv.repairs.done"."""
+    with urllib.request.urlopen(f"http://{http}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    out = {}
+    for name, labels, value in re.findall(r"^recordkv_(\w+?)(?:_total)?\{([^}]*)\} (\S+)$", text, re.M):
+        reason = re.search(r'(?:reason|cause)="(\w+)"', labels)
+        stage = re.search(r'stage="(\w+)"', labels)
+        key = f"{name}.{reason[1]}" if reason else name
+        out[f"{stage[1]}.{key}" if stage else key] = float(value)
+    return out
 
 
 def cpu_seconds(pid):

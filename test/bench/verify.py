@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,8 +16,8 @@ import time
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from bench_rig import (Connection, ROOT, Rig, bare, cpu_seconds, free_port, messages_in, peak_mb,  # noqa: E402
-                       resident_mb)
+from bench_rig import (Connection, ROOT, Rig, bare, counters_at, cpu_seconds, free_port, messages_in,  # noqa: E402
+                       peak_mb, resident_mb)
 from recordings import Network, record  # noqa: E402
 
 TARGETS = {"pipe": 6_000, "core": 0.6, "memory": 250}
@@ -53,16 +52,7 @@ class Replay(Rig):
                               "http.listen": http}, f"--stages={','.join(stages)}", "run")
 
     def counters(self):
-        """Every counter of the process that answers at self.http, by its name and reason."""
-        with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
-        out = {}
-        for name, labels, value in re.findall(r"^recordkv_(\w+?)(?:_total)?\{([^}]*)\} (\S+)$", text, re.M):
-            reason = re.search(r'(?:reason|cause)="(\w+)"', labels)
-            stage = re.search(r'stage="(\w+)"', labels)
-            key = f"{name}.{reason[1]}" if reason else name
-            out[f"{stage[1]}.{key}" if stage else key] = float(value)
-        return out
+        return counters_at(self.http)
 
     def plc_requests(self):
         with urllib.request.urlopen(self.places["control"] + "/state", timeout=10) as answer:

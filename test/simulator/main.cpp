@@ -59,7 +59,9 @@ void describe_signed(CLI::App& app, options& o) {
       ->check(CLI::Range(0, 100));
   add("--records", o.network.records, "records that such an account has at the start")
       ->capture_default_str()
-      ->check(CLI::Range(0, 100'000));
+      ->check(CLI::Range(0, 1'000'000));
+  add("--likes", o.network.likes, "likes that all accounts together have beside them, shared out evenly")
+      ->capture_default_str();
   add("--alike", o.network.alike, "such accounts start with one of N sets of records; 0: each with its own")
       ->capture_default_str()
       ->check(CLI::Range(0, 1'000'000));
@@ -73,6 +75,11 @@ void describe_signed(CLI::App& app, options& o) {
   add("--fault", o.faults, "faults by kind: forged=3 in the run, or forged=1/500 of the commits; comma separated");
   add("--disconnect-after", o.disconnect_after, "cut each connection of the stream after N messages; 0: never")
       ->capture_default_str();
+  add("--delay", o.delay_ms, "milliseconds before each answer over HTTP; before a connection's first one twice as long")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 60'000));
+  app.add_flag("--keep-exports", o.keep_exports, "make the export of each repo at the start, and keep it")
+      ->group("Options of --network signed");
   add("--accounts-truth", o.accounts_file, "write what became of each account to this file, as JSON lines");
   add("--record", o.record_file, "write --events messages to this file, and the accounts beside it, and end");
   add("--replay", o.replay_file, "serve such a file");

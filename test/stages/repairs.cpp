@@ -241,6 +241,28 @@ TEST_CASE("a host that asks to be left alone is left alone, and that counts as n
   CHECK(rig.finish());
 }
 
+TEST_CASE("a place that a host has again goes to an account that waits for it, though no time passes") {
+  repair_rig rig;
+  rig.repair.rules.hosts.per_host = 1;
+  const words dids = {alice, bob, carol, "did:plc:dddddddddddddddddddddddd", "did:plc:eeeeeeeeeeeeeeeeeeeeeeee"};
+  for (const auto& did : dids) {
+    auto s = rig.stored_state(did, 1);
+    s.desynchronise("gap", "");
+    rig.states.stand(s);
+    rig.pds.repos[did] = repo_of(did, 2, {"a"});
+  }
+  rig.pds.hold();
+  rig.start();
+  settle_down(rig.io);
+  for (const auto& did : dids) rig.apply->consider_stored(did, 0);
+  REQUIRE(rig.waits_for([&] { return rig.counters.value("repairs", "later") == dids.size() - 1; }));
+  CHECK(rig.pds.asked.size() == 1);
+  rig.pds.release();
+  for (const auto& did : dids) REQUIRE(rig.becomes_status(did, "synchronised"));
+  CHECK(rig.pds.asked.size() == dids.size());
+  CHECK(rig.finish());
+}
+
 TEST_CASE("X14: an account is fetched at most once a minute") {
   repair_rig rig;
   rig.states.stand(rig.stored_state(alice, 1));

@@ -17,7 +17,9 @@ TEST_CASE("Host budget: a host gets its places and no more") {
   host_budget budget({.per_host = 2, .overall = 16});
   CHECK(budget.begin("a", start));
   CHECK(budget.begin("a", start));
+  CHECK_FALSE(budget.has_place("a", start));
   CHECK_FALSE(budget.begin("a", start));
+  CHECK(budget.has_place("b", start));
   CHECK(budget.begin("b", start));
   CHECK(budget.used() == 3);
   budget.end("a");

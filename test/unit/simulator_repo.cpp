@@ -3,6 +3,7 @@
 
 #include "../simulator/signed/accounts.hpp"
 #include "../simulator/signed/cbor_json.hpp"
+#include "../simulator/signed/kept_exports.hpp"
 #include "../simulator/signed/repo.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -133,6 +134,33 @@ TEST_CASE("a commit names what was before, and signs what is") {
     CHECK(one.after.data != two.after.data);
     CHECK(one.after.records.find("a.b.c/1") != nullptr);  // what was stays what it was
     CHECK(one.after.commit_block == commit({}, {&first, 1}, 7, author(c)).after.commit_block);
+  }
+}
+
+TEST_CASE("likes are shared out among the accounts, the first ones taking what is left over") {
+  const world w({.accounts = 5});
+  accounts all(w, {.settled = 100, .records = 0, .likes = 13, .pds = {"http://a"}});
+  std::vector<std::size_t> likes;
+  for (std::uint32_t n = 0; n < all.size(); ++n) {
+    std::size_t count = 0;
+    all.at(n).repo.records.visit([&](const record& r) { count += r.path.starts_with("app.bsky.feed.like/"); });
+    likes.push_back(count);
+  }
+  CHECK(likes == std::vector<std::size_t>{3, 3, 3, 2, 2});
+}
+
+TEST_CASE("an export is kept until the repo has another commit") {
+  const world w({.accounts = 2});
+  accounts all(w, {.settled = 100, .records = 9, .pds = {"http://a"}});
+  kept_exports exports;
+  CHECK(exports.find(all.at(0), all.at(0).repo) == nullptr);
+  exports.make(all);
+  for (std::uint32_t n = 0; n < all.size(); ++n) {
+    const account& a = all.at(n);
+    CHECK(*exports.find(a, a.repo) == car_of_repo(a.repo, is_reversed(a)));
+    const change more{"a.b.c/1", record_at("a.b.c/1", 1)};
+    const repo later = commit(a.repo, {&more, 1}, a.repo.rev + 1, all.author_of(a)).after;
+    CHECK(exports.find(a, later) == nullptr);
   }
 }
 

@@ -24,6 +24,8 @@ class host_budget {
 
   /// Takes a place of the host. False: the host or all hosts together have none, or the host is paused.
   bool begin(const std::string& host, clock::time_point now);
+  /// Whether begin() would succeed.
+  bool has_place(const std::string& host, clock::time_point now) const;
   /// Gives the place back.
   void end(const std::string& host);
   /// The host wants to be left alone until then. An earlier end of an existing pause does not count.

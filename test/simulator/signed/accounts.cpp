@@ -111,13 +111,18 @@ tree accounts::early_tree(const account& a, std::uint64_t rev) {
   return made;
 }
 
+std::uint32_t accounts::share_of_likes(const account& a) const noexcept {
+  return rules_.likes / size() + (a.number < rules_.likes % size() ? 1 : 0);
+}
+
 std::vector<change> accounts::early_records(const account& a, std::uint64_t rev) {
   draw d(seed_ ^ settled_salt, a.number);
   record_writer w;
   std::string rkey;
   std::vector<change> out;
-  for (std::uint32_t i = 0; i < rules_.records; ++i) {
-    const collection where = i == 0 ? collection::profile : early_collection(d);
+  const std::uint32_t others = rules_.records;
+  for (std::uint32_t i = 0; i < others + share_of_likes(a); ++i) {
+    const collection where = i >= others ? collection::like : i == 0 ? collection::profile : early_collection(d);
     const std::uint64_t time_us = base_us_ - 1'000'000 * (2 + std::uint64_t{i}) - d.below(1'000'000);
     post_ref post{.account = d.below(size()), .tid = (time_us - 1'000'000) << 10};
     for (auto& byte : post.cid.hash) byte = static_cast<unsigned char>(d.next());

@@ -21,6 +21,7 @@ namespace recordkv::sim {
 struct signed_parameters {
   std::uint32_t settled = 0;          ///< percent of accounts whose repo is older than the stream
   std::uint32_t records = 20;         ///< of such an account at the start
+  std::uint32_t likes = 0;            ///< of all accounts together, beside `records`; a settled one has its share
   std::uint32_t alike = 0;            ///< such accounts start with one of so many sets of records; 0: each with its own
   std::uint32_t p256 = 20;            ///< percent of accounts
   std::vector<std::string> pds;       ///< URLs of the hosts; at least one
@@ -88,6 +89,7 @@ class accounts {
   void settle(account& a);
   tree early_tree(const account& a, std::uint64_t rev);
   std::vector<change> early_records(const account& a, std::uint64_t rev);
+  std::uint32_t share_of_likes(const account& a) const noexcept;
 
   std::uint64_t seed_;
   std::uint64_t base_us_;

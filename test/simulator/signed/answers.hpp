@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -42,7 +43,8 @@ struct answer {
   std::chrono::milliseconds delay{0};    ///< before the answer is sent
   std::chrono::milliseconds trickle{0};  ///< the body takes so long, a piece at a time
   answer_end end = answer_end::whole;
-  bool drop = false;  ///< the connection is cut instead
+  bool drop = false;                             ///< the connection is cut instead
+  std::shared_ptr<const std::string> kept = {};  ///< not null: the body, and `body` counts for nothing
 };
 
 inline answer refusal(unsigned status, std::string_view error, std::string_view message) {

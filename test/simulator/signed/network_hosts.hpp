@@ -25,6 +25,8 @@ class network_hosts final : public hosts {
   network_hosts(network& n, signed_feed& f, unsigned partitions, stream_control s);
 
   answer respond(const place& at, const request& r) override;
+  /// As in xrpc.hpp.
+  void keep_exports() { xrpc_.keep_exports(); }
 
  private:
   answer document(std::string_view did);

@@ -76,7 +76,8 @@ int run_live(signed_options& o, const fault_plan& plan) {
   signed_feed feed(o.pace);
   asio::io_context io(1);
   network* net = nullptr;
-  signed_server::conduct conduct{.disconnect_after = o.disconnect_after};
+  signed_server::conduct conduct{.disconnect_after = o.disconnect_after,
+                                 .delay = std::chrono::milliseconds(o.delay_ms)};
   conduct.on_cut = [&net] { net->note({.kind = name(fault::disconnect), .did = {}, .expect = "equal"}); };
   if (o.exit_when_served) conduct.complete = [&io] { io.stop(); };
   signed_server server(io, feed, conduct);
@@ -89,6 +90,7 @@ int run_live(signed_options& o, const fault_plan& plan) {
                     {.cut = [&server] { server.cut(); }, .clients = [&server] { return server.clients(); }});
   feed.begin([&n](std::uint64_t left) { return n.next(left), true; }, [&] { write_truths(o, n, feed.emitted()); });
   if (o.print > 0) print_tour(popular(n, o.print));
+  if (o.keep_exports) all.keep_exports();
   serve(io, server, feed, all, *port);
   return write_truths(o, n, feed.emitted()) ? 0 : 1;
 }

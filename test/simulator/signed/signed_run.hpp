@@ -22,6 +22,8 @@ struct signed_options {
   std::uint32_t web_accounts = 0;
   std::string faults;
   std::uint64_t disconnect_after = 0;
+  std::uint32_t delay_ms = 0;  ///< before each answer over HTTP
+  bool keep_exports = false;
   std::string truth_file;
   std::string accounts_file;
   std::string record_file;

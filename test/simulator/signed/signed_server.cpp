@@ -14,6 +14,8 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include <array>
+
 namespace recordkv::sim {
 
 namespace http = boost::beast::http;
@@ -24,21 +26,27 @@ namespace {
 
 constexpr std::size_t max_pieces = 16;  // of an answer that comes slowly
 
+std::string_view body_of(const answer& a) { return a.kept ? *a.kept : a.body; }
+
 std::string head_of(const answer& a, bool keep) {
-  const std::string length =
-      a.end == answer_end::no_chunk ? "Transfer-Encoding: chunked" : fmt::format("Content-Length: {}", a.body.size());
+  const std::string length = a.end == answer_end::no_chunk ? "Transfer-Encoding: chunked"
+                                                           : fmt::format("Content-Length: {}", body_of(a).size());
   return fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\n{}\r\n{}Connection: {}\r\n\r\n", a.status,
                      http::obsolete_reason(static_cast<http::status>(a.status)), a.type, length, a.headers,
                      keep ? "keep-alive" : "close");
 }
 
+/// What a test commands, and what a person looks at, is no request of the network.
+bool is_control(const request& r) { return r.target == "/" || r.target.starts_with("/control/"); }
+
 /// The body, or the half of it that is sent before the connection is cut.
 void append_body(std::string& to, const answer& a) {
+  const std::string_view body = body_of(a);
   if (a.end == answer_end::whole) {
-    to += a.body;
+    to += body;
     return;
   }
-  const std::string_view half = std::string_view(a.body).substr(0, a.body.size() / 2);
+  const std::string_view half = body.substr(0, body.size() / 2);
   to += a.end == answer_end::short_body ? half : fmt::format("{:x}\r\n{}\r\n", half.size(), half);
 }
 
@@ -80,7 +88,7 @@ task<> signed_server::accept(listener& l) {
 
 task<> signed_server::serve(tcp::socket socket, place at) {
   boost::beast::flat_buffer buffer;
-  for (;;) {
+  for (auto delay = 2 * conduct_.delay;; delay = conduct_.delay) {
     http::request_parser<http::string_body> parser;
     parser.body_limit(64 * 1024);
     auto [ec, n] = co_await http::async_read(socket, buffer, parser, use_task);
@@ -95,6 +103,7 @@ task<> signed_server::serve(tcp::socket socket, place at) {
     }
     request asked{.target = std::move(target), .host = std::string(r[http::field::host])};
     answer given = hosts_->respond(at, asked);
+    if (!is_control(asked)) given.delay += delay;
     if (!co_await send_answer(socket, std::move(given), r.keep_alive())) co_return;
   }
 }
@@ -108,20 +117,29 @@ task<bool> signed_server::send_answer(tcp::socket& socket, answer a, bool keep) 
   if (a.drop) co_return false;
   const bool whole = a.end == answer_end::whole;
   std::string text = head_of(a, keep && whole);
-  append_body(text, a);
-  // slowly: the head and the first piece are there at once
-  const std::size_t pieces = a.trickle > 0ms ? max_pieces : 1;
-  const std::size_t size = text.size() / pieces + 1;
+  if (!whole || a.trickle > 0ms) {
+    append_body(text, a);
+    co_return co_await send_slowly(socket, std::move(text), a.trickle) && keep&& whole;
+  }
+  const std::string_view body = body_of(a);
+  const std::array<asio::const_buffer, 2> parts{asio::buffer(text), asio::buffer(body)};
+  auto [ec, n] = co_await asio::async_write(socket, parts, use_task);
+  co_return !ec && keep;
+}
+
+// The head and the first piece are there at once. False: the connection is over.
+task<bool> signed_server::send_slowly(tcp::socket& socket, std::string text, std::chrono::milliseconds trickle) {
+  const std::size_t size = text.size() / max_pieces + 1;
   for (std::size_t at = 0; at < text.size(); at += size) {
-    if (at > 0) {
-      asio::steady_timer timer(io_, a.trickle / pieces);
+    if (at > 0 && trickle > 0ms) {
+      asio::steady_timer timer(io_, trickle / max_pieces);
       co_await timer.async_wait(use_task);
     }
     const std::string_view piece = std::string_view(text).substr(at, size);
     auto [ec, n] = co_await asio::async_write(socket, asio::buffer(piece), use_task);
     if (ec) co_return false;
   }
-  co_return keep&& whole;
+  co_return true;
 }
 
 task<> signed_server::serve_stream(stream_session& s, std::string target, std::string key) {

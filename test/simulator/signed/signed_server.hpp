@@ -12,6 +12,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -24,6 +25,7 @@ class signed_server {
  public:
   struct conduct {
     std::uint64_t disconnect_after = 0;  ///< messages a connection; 0: never
+    std::chrono::milliseconds delay{0};  ///< of each answer; a connection's first one takes twice as long
     std::function<void()> on_cut;        ///< a connection was cut for that
     std::function<void()> complete;  ///< if set: a client that was sent a whole finite stream is sent away, then this
   };
@@ -48,6 +50,7 @@ class signed_server {
   task<> accept(listener& l);
   task<> serve(asio::ip::tcp::socket socket, place at);
   task<bool> send_answer(asio::ip::tcp::socket& socket, answer a, bool keep);
+  task<bool> send_slowly(asio::ip::tcp::socket& socket, std::string text, std::chrono::milliseconds trickle);
   task<> serve_stream(stream_session& s, std::string target, std::string key);
   task<> stream_to(stream_session& s);
   task<> listen_to(stream_session& s);

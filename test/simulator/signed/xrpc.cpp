@@ -139,9 +139,11 @@ answer xrpc::repo_car(const call& c, const account& a) {
   if (c.at.role == role::relay) return redirect(all.pds_url(a), a.did, "");
   if (c.met.mode == outage_mode::redirect)
     return redirect(all.rules().pds[(c.at.index + 1) % all.rules().pds.size()], a.did, "&guest=1");
-  const bool reversed = a.number % 2 == 1;
+  const bool reversed = is_reversed(a), whole = c.met.mode != outage_mode::torn;
   const repo& given = c.met.mode == outage_mode::old ? *network_.older(a) : a.repo;
-  answer out = car(car_of_repo(given, reversed, c.met.mode == outage_mode::torn));
+  answer out = car({});
+  out.kept = whole ? exports_.find(a, given) : nullptr;
+  if (out.kept == nullptr) out.body = car_of_repo(given, reversed, !whole);
   if (c.met.mode == outage_mode::half) out.end = reversed ? answer_end::no_chunk : answer_end::short_body;
   return out;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "answers.hpp"
+#include "kept_exports.hpp"
 #include "network.hpp"
 #include "outage.hpp"
 
@@ -19,6 +20,8 @@ class xrpc {
   xrpc(network& n, outage& pds) : network_(n), outage_(pds) {}
 
   answer respond(const place& at, const request& r);
+  /// Makes the export of every account that has a repo now, and keeps it.
+  void keep_exports() { exports_.make(network_.accounts()); }
   std::uint64_t requests() const noexcept { return requests_; }
 
  private:
@@ -43,6 +46,7 @@ class xrpc {
 
   network& network_;
   outage& outage_;
+  kept_exports exports_;
   std::uint64_t requests_ = 0;
 };
 
