@@ -110,7 +110,7 @@ trace_place state_place(const std::string& bucket, std::string_view did, std::st
     if (!is_content) kept.emplace_back(name);
     if (is_content && !empty && p.found++ == 0) p.example = name;
   }
-  p.note = fmt::format("{} is kept", fmt::join(kept, ", "));
+  p.note = fmt::format("kept: {}", fmt::join(kept, ", "));
   return p;
 }
 
@@ -123,13 +123,13 @@ std::map<std::string, std::string> databases(const config& cfg, const std::vecto
   return out;
 }
 
-trace_place place_of(view::account_rows&& t) {
+trace_place place_of(view::account_rows&& t, const std::string& database) {
   trace_place p{.kind = t.rejects ? "rejects" : "view",
                 .where = t.table,
                 .found = t.found,
                 .what = t.rejects ? "rejects" : "rows",
                 .example = std::move(t.example)};
-  p.note = fmt::format("build {}, {}", t.build, t.live ? "live" : "next");
+  p.note = fmt::format("build {}, {}, in {}", t.build, t.live ? "live" : "next", view::without_password(database));
   p.remedy = fmt::format(
       "stage index removes it once it has caught up: `recordkv wait`. What then is left was not written by recordkv: "
       "`recordkv view rebuild {}`",
@@ -142,7 +142,7 @@ std::vector<trace_place> search_database(const config& cfg, const std::string& d
   trace_place whole{.kind = "view", .where = view::without_password(database)};
   auto tables = view::find_account_rows(database, did);
   if (tables)
-    for (auto& t : *tables) out.push_back(place_of(std::move(t)));
+    for (auto& t : *tables) out.push_back(place_of(std::move(t), database));
   if (!out.empty()) return out;
   if (tables) {
     whole.note = "the database has no views";
@@ -175,9 +175,10 @@ task<trace_place> search_buffer(session s, std::string did, unsigned partitions)
 task<trace_place> search_store(session s, std::string did) {
   trace_place p{.kind = "store", .where = "bucket " + s.names().bucket(), .what = "values"};
   p.remedy = fmt::format(
-      "`recordkv repo remove {0} --wait` removes the records of an account. What is left then was written by hand: "
-      "`recordkv ls {0}`, and `recordkv del` for each",
-      did);
+      "`recordkv repo remove {} --wait` removes what recordkv has written. Another program has written what is left "
+      "then: `nats kv del {} KEY` for each key. If the bucket keeps older values: `nats stream purge {} --subject "
+      "'{}KEY'`",
+      did, s.names().bucket(), s.names().store(), s.names().prefix());
   progress bar("store");
   std::string any = s.names().prefix() + "*";
   for (int segments = 1; segments <= max_segments; ++segments) {

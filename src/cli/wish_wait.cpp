@@ -58,7 +58,8 @@ std::string obstacle(const kv::repo_state& s) {
 wish_verdict judge_state(const made_wish& w, const wish_facts& f, double now) {
   const auto& s = *f.state;
   const bool remove = w.what.what == kv::wish_kind::remove;
-  if (remove && s.status == "removed") return {word::fulfilled, "removed"};
+  if (remove && s.status == "removed" && s.reasons.empty()) return {word::fulfilled, "removed"};
+  if (remove && s.status == "removed") return {word::waiting, "its keys are being removed"};
   if (!remove && s.status == "synchronised" && fetched_since(w, f))
     return {word::fulfilled, fmt::format("synchronised at rev {}", on_one_line(s.rev))};
   if (const auto why = obstacle(s); !remove && !why.empty()) return {word::failed, why};

@@ -114,7 +114,7 @@ class Deletion(Tracing):
         self.assertEqual(self.said, f"recordkv: no content of {self.did} is left\n")
         self.assertEqual({p["found"] for p in gone.values()}, {0})
         self.assertTrue(everywhere <= gone.keys())
-        self.assertRegex(gone["state", "bucket repo"]["note"], "rev, .*status.* is kept")
+        self.assertRegex(gone["state", "bucket repo"]["note"], "^kept: .*rev, .*status")
         self.assertIn("deleted", self.rig.command("repo", "show", self.did).stdout)
         self.assertEqual(self.left(self.other), everywhere)
         text = self.rig.command("repo", "traces", self.did).stdout
@@ -156,6 +156,18 @@ class Deletion(Tracing):
         self.assertEqual(self.left(self.did), {("wish", "bucket repo")})
         self.delete(want)
         self.traces(0, self.did)
+
+        put = self.rig.command("put", f"at://{self.did}/{POST}/a", '{"text":"left"}')
+        self.assertEqual(put.returncode, 0, put.stderr)
+        self.put(subject, json.dumps({**json.loads(tombstone), "handle": "h.example.com"}))
+        self.traces(1, self.did)
+        self.assertIn("`recordkv repo remove", self.said)
+        self.part.start()
+        done = self.rig.command("repo", "remove", self.did, "--wait", seconds=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.caught_up()
+        self.traces(0, self.did)
+        self.assertEqual(self.part.stop(), 0)
 
     def plant_in_views(self) -> None:
         columns = "did, collection, rkey, subject"
@@ -285,13 +297,21 @@ class Unread(Tracing, unittest.TestCase):
         self.put(key_of(DID, POST, "a"), "{}")
         self.traces(1, DID)  # what was found is certain
 
-    def test_a_message_of_the_buffer_that_no_reader_understands(self):
+    def test_whose_message_of_the_buffer_it_is(self):
         self.bucket("record")
         self.rig.api("STREAM.CREATE.ingest", name="ingest", subjects=["ingest.*"], retention="workqueue")
         subject = f"ingest.{partition_of(DID)}"
         self.put(subject, "no frame")
         self.traces(0, DID)
+        of_another = {"did": "did:plc:" + "b" * 24, "time_us": 1764320000000000, "kind": "commit",
+                      "commit": {"rev": "3kabcdefgh222", "operation": "create", "collection": LIKE, "rkey": "a",
+                                 "record": {"subject": {"uri": f"at://{DID}/{POST}/a"}}}}
+        self.put(subject, json.dumps(of_another))
+        self.traces(0, DID)  # it names the account
+        self.put(subject, json.dumps({"marker": "oversize", "did": DID}))
+        self.assertEqual(self.traces(1, DID)["buffer", "stream ingest"]["example"], "sequence 3")
         self.put(subject, f"no frame, and {DID} in it")
+        self.assertEqual(self.traces(1, DID)["buffer", "stream ingest"]["found"], 2)
         self.assertEqual(self.left(DID), {("buffer", "stream ingest")})
 
 
