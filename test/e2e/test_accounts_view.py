@@ -13,7 +13,7 @@ from rig import wait_for
 from signed_rig import SignedRig
 from views_rig import POINTS
 
-EVENTS, RATE, ACCOUNTS = 500, 120, 60
+EVENTS, RATE, ACCOUNTS, KILLS = 500, 120, 60, 5
 COLUMNS = ["did", "handle", "status", "pds", "rev", "complete", "verified", "error"]
 
 
@@ -64,28 +64,27 @@ class AccountsViewTest(unittest.TestCase):
     def test_the_table_is_what_the_states_say(self):
         with SignedRig("--seed", 5, "--events", EVENTS, "--rate", RATE, "--accounts", ACCOUNTS, "--settled", 20,
                        "--records", 3, "--pds", 2, "--wait-for-client", "--fault", "gap=3,forged=3",
-                       **{"index.views": ["builtin:accounts"], "index.database": "sqlite:views.db"}) as rig:
+                       **{"index.views": ["builtin:accounts"], "index.database": "sqlite:views.db",
+                          "repos.repair": True}) as rig:
             rig.recordkv("ingest,kv", "store")
             wait_for("accounts are known", lambda: len(rig.states()) > 20)
             index = rig.recordkv("index", "index")
             index.kill()
             self.crash_at_each_point(rig, index)
             index.start()
-            kills = 0
-            while not rig.control("state")["finished"]:
+            for _ in range(KILLS):
                 wait_for("it holds its lease", lambda: rig.report("view-accounts").get("pid") == index.process.pid)
+                rig.control("emit", count=50)
                 index.kill()
                 index.start()
-                kills += 1
             rig.wait_level(60)
             self.check(rig)
             self.follow_accounts(rig)
             index.kill()
             index.start()
             rows = self.check(rig)
-            print(f"{len(rows)} accounts, {kills} kills and {len(POINTS)} crashes: "
+            print(f"{len(rows)} accounts, {KILLS + 1} kills and {len(POINTS)} crashes: "
                   f"{dict(collections.Counter(row['status'] for row in rows.values()))}")
-            self.assertGreater(kills, 0)
             self.look_and_rebuild(rig)
             self.remove_all(rig)
 
@@ -114,7 +113,8 @@ class AccountsViewTest(unittest.TestCase):
         self.assertEqual(rig.command("view", "rebuild", "accounts").returncode, 0)
         self.assertNotEqual(rig.command("view", "show", "accounts").stdout, before)
         self.check(rig)
-        self.assertEqual(rig.api("CONSUMER.NAMES.KV_repo")["consumers"], ["view-accounts"])
+        names = rig.api("CONSUMER.NAMES.KV_repo")["consumers"]  # a `repo list` may have left one as well
+        self.assertEqual([name for name in names if name.startswith("view-")], ["view-accounts"])
 
     def remove_all(self, rig) -> None:
         for name in ("index", "store"):

@@ -129,10 +129,15 @@ TEST_CASE("other keys of bucket repo are no accounts, and a value that is no sta
   accounts_rig rig;
   rig.change(1);
   const auto other_partition = kv::partition_of(did(1), 16) == "5" ? "6" : "5";
-  for (const auto& key : words{kv::wish_key(did(2)), "at.3", "x." + kv::encode_part(did(3)),
-                               fmt::format("{}.{}", other_partition, kv::encode_part(did(1))),
-                               kv::partition_of("did:plc:%") + ".did/3Aplc/3A/2525", "0.did/3Aplc/3A/C3/A9"})
-    rig.publish("$KV.repo." + key, R"({"did":"did:plc:no","status":"synchronised"})");
+  const words others{
+      kv::wish_key(did(2)),
+      "at.3",
+      "x." + kv::encode_part(did(3)),                                  // no partition
+      fmt::format("{}.{}", other_partition, kv::encode_part(did(1))),  // another one's
+      kv::partition_of("did:plc:a") + ".did/3Aplc/3A/61",              // a second key of did:plc:a
+      kv::partition_of("did:plc:\xc3\xa9") + ".did/3Aplc/3A/E9",       // bytes that no DID has
+  };
+  for (const auto& key : others) rig.publish("$KV.repo." + key, R"({"did":"did:plc:no","status":"synchronised"})");
   rig.publish(rig.subject(did(4)), "no JSON");
   rig.start();
   REQUIRE(rig.folded());
