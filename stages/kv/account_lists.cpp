@@ -15,12 +15,11 @@ using xrpc::list_request;
 
 namespace {
 
-constexpr auto room_check = 500ms;        // how soon reading goes on after repairs have made room
-constexpr auto between_lines = 10s;       // of progress in the log
-constexpr auto max_pauses = 300;          // the longest pause after a failure, beside the first one
-constexpr unsigned max_refusals = 5;      // of a cursor by the configured host; then the reading begins again
-constexpr unsigned tries_of_host = 5;     // if it answered before
-constexpr std::uint64_t page_cost = 100;  // accounts that a page of a hostile host counts as, though it be empty
+constexpr auto room_check = 500ms;     // how soon reading goes on after repairs have made room
+constexpr auto between_lines = 10s;    // of progress in the log
+constexpr auto max_pauses = 300;       // the longest pause after a failure, beside the first one
+constexpr unsigned max_refusals = 5;   // of a cursor by the configured host; then the reading begins again
+constexpr unsigned tries_of_host = 5;  // if it answered before
 
 xrpc::pds_client::failure failure_of(const error& e) { return {e.code, "store", e.text}; }
 
@@ -167,7 +166,7 @@ task<account_lists::outcome> account_lists::read_pages(list_request q) {
     progress_.inactive += page->inactive;
     q.cursor = page->cursor;
     progress_.cursor = q.cursor;
-    progress_.of_host += std::max<std::uint64_t>(page_cost, page->items.size() + page->inactive);
+    progress_.of_host += std::max<std::uint64_t>(rules_.page_cost, page->items.size() + page->inactive);
     if (!q.configured && !q.cursor.empty())
       if (auto too_much = too_much_of_host(q.host, begun)) co_return too_much;
     if (!q.cursor.empty())

@@ -51,6 +51,7 @@ struct lists_rules {
   std::size_t in_batch = 1000;                    ///< accounts that are changed together
   std::chrono::milliseconds time_of_host{3'600'000};  ///< that reading a host beyond the configuration may take
   std::uint64_t max_of_host = 1'000'000;              ///< accounts that a host beyond the configuration may list
+  std::uint64_t page_cost = 100;  ///< of max_of_host: a page counts as so many accounts at least, also an empty one
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 
   /// What is read, in one line for a person.

@@ -80,7 +80,7 @@ task<> repairs::run(nursery& into) {
     overflow_ = queue_.overflowed() || overflow_;
     if (overflow_ && may_read_states()) into.spawn(find_more());
     const auto next = queue_.next();
-    const auto longest = overflow_ ? clock::duration(1min) : clock::duration(1h);
+    const auto longest = overflow_ ? clock::duration(own_pause) : clock::duration(1h);
     if (next && queue_.under_repair() < rules_.at_once)
       co_await woken_.wait_for(std::clamp<clock::duration>(*next - rules_.now(), 1ms, longest));
     else if (overflow_)
@@ -92,7 +92,7 @@ task<> repairs::run(nursery& into) {
 
 // Accounts may fill the queue that wait for hosts that are gone for good. The others must not wait for those.
 bool repairs::may_read_states() const {
-  if (reading_ || due() >= rules_.max_waiting / 2) return false;
+  if (reading_ || rules_.now() < retry_reading_ || due() >= rules_.max_waiting / 2) return false;
   return queue_.waiting() < rules_.max_waiting / 2 || rules_.now() - read_ >= between_readings;
 }
 
@@ -104,7 +104,10 @@ task<> repairs::find_more() {
       co_await port_.stored([this](const std::string& did, std::int64_t next_try) { consider_stored(did, next_try); });
   reading_ = false;
   read_ = rules_.now();
-  if (!read) overflow_ = true;  // it is tried again
+  if (!read) {
+    overflow_ = true;
+    retry_reading_ = read_ + own_pause;
+  }
   woken_.notify();
 }
 
@@ -149,9 +152,9 @@ void repairs::note_failure(account& a, const outcome& out) {
   auto& s = a.newest;
   ++s.tries;
   s.error = out.text;
-  note_gone(s, out.word);
   const auto next = (rules_.now() + retry_pause(s.tries)).time_since_epoch();
   s.next_try = std::chrono::ceil<std::chrono::seconds>(next).count();
+  note_gone(s, out.word);
   counters_.add("repairs", out.word);
   settles_.add_state(writer_.out().skip(), a);
   if (const auto n = told_.count(out.word, rate_limited::clock::now()))
@@ -173,6 +176,8 @@ void repairs::note_gone(kv::repo_state& s, std::string_view word) const {
   s.status = "removing";
   s.upstream_status = "deleted";
   s.removing_since = seconds_now();
+  s.tries = 0;
+  s.next_try = 0;
 }
 
 // Between three quarters and all of first_retry · 2^(tries - 1), at most 60 times first_retry.

@@ -142,9 +142,9 @@ class repairs {
   place_waits place_waits_;
   std::minstd_rand random_{std::random_device{}()};
   rate_limited told_;
-  bool reading_ = false;    // find_more() is under way
-  clock::time_point read_;  // when find_more() has ended
-  bool overflow_ = false;   // the queue has dropped accounts
+  bool reading_ = false;                    // find_more() is under way
+  clock::time_point read_, retry_reading_;  // when find_more() has ended; not before, after an error
+  bool overflow_ = false;                   // the queue has dropped accounts
   bool closed_ = false;
   event woken_;
 };

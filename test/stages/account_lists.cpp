@@ -188,6 +188,7 @@ TEST_CASE("Lists: each host lists its own accounts, and one that can't be read k
   auto rules = all_of_relay();
   rules.each_host = true;
   rules.max_of_host = 3;
+  rules.page_cost = 1;
   r.serve(relay + " hosts ", {"https://a.example", "https://gone.example"}, "h", 5);
   r.serve(relay + " hosts h", {"https://liar.example", "https://b.example"}, "", 2);
   r.serve("https://a.example repos  unconfigured", {did(0)}, "1");

@@ -112,7 +112,8 @@ TEST_CASE("an account that returned without an #account is asked about when a pe
   rig.pds.repos[alice] = repo_of(alice, 6, {"d"});
   rig.start();
   asio::co_spawn(rig.io, rig.apply->fulfil({.did = alice, .what = kv::wish_kind::resync}), asio::detached);
-  REQUIRE(rig.becomes_status(alice, "synchronised"));
+  REQUIRE(rig.waits_for([&] { return rig.state(alice).resynced != 0; }));
+  CHECK(rig.state(alice).status == "synchronised");
   CHECK(rig.state(alice).upstream_status.empty());
   CHECK(rig.store(alice) == rig.cids(rig.pds.repos[alice]));
   CHECK(rig.finish());
