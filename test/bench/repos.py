@@ -211,7 +211,7 @@ def main():
     ask.add_argument("--rounds", type=int, default=3)
     ask.add_argument("--skip", action="append", default=[], choices=list(FULL))
     ask.add_argument("--given", action="store_true",
-                     help="the slow network's accounts have states before the start; else repos.mode = signal finds them")
+                     help="accounts of the slow network have states before the start; else they are found")
     ask.add_argument("--json", help="a file for all figures")
     given = ask.parse_args()
     rows = measure(given)
