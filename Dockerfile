@@ -40,7 +40,9 @@ RUN apt-get update \
 COPY --from=builder /usr/local/bin/recordkv /usr/local/bin/recordkv
 COPY config/system.toml /etc/recordkv/recordkv.toml
 COPY config/views /etc/recordkv/views
-RUN recordkv --config /etc/recordkv/recordkv.toml config check
+# The table of accounts costs something and is asked for: RECORDKV_INDEX_VIEWS=builtin:accounts,…
+RUN rm /etc/recordkv/views/accounts.toml \
+ && recordkv --config /etc/recordkv/recordkv.toml config check
 
 # These override any file mounted at /etc/recordkv/recordkv.toml, because they follow from the container.
 ENV RECORDKV_STATE_DIR=/var/lib/recordkv RECORDKV_INDEX_VIEWS=/etc/recordkv/views/*.toml \

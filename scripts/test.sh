@@ -35,7 +35,7 @@ demo() {
   echo "demo    a simulated relay at $url, a PDS, and a directory of DIDs at $plc"
   grep -E '^(post|  liked|  …)' "$sim_out" || true
   "$build_dir/src/cli/recordkv" --set "source.url=$url" --set source.start=oldest \
-    --set "identity.plc_url=$plc" --set identity.allow_private_hosts=true "$@" up &
+    --set "identity.plc_url=$plc" --set identity.allow_private_hosts=true up "$@" &
   main_pid=$!
   trap 'kill -TERM $main_pid 2>/dev/null' TERM HUP
   # Ctrl-C on a terminal reaches recordkv by itself. A second signal would end it at once, without draining.

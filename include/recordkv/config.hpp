@@ -77,7 +77,9 @@ struct config {
     std::int64_t memory = 256'000'000;
   } repos;
   struct {
-    std::vector<std::string> views{"builtin:*"};
+    /// The views of records that ship. "builtin:*" has `accounts` as well, which costs something and is asked for.
+    std::vector<std::string> views{"builtin:follows",  "builtin:likes",   "builtin:links",
+                                   "builtin:profiles", "builtin:replies", "builtin:reposts"};
     bool views_asked_for = false;  ///< views was configured: else a command uses the views that a process keeps
     std::string database = "sqlite:likes.db";
     bool database_asked_for = false;  ///< likewise: else a command uses the database of the running index

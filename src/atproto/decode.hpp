@@ -22,18 +22,11 @@ result<repo_event> decode_json(std::string_view text);
 /// decode_event(), and decode_provable() of verify.hpp.
 result<repo_event> decode_payload(std::string_view payload, with_proof want);
 
-/// Text from the network that is only shown or put into a header: printable ASCII, at most `max` bytes. Other
-/// bytes become '?', so that no line break is passed on.
-std::string shown(std::string_view text, std::size_t max);
-
 /// An error frame: "Name: message", with the code of its name (is_error_frame).
 error stream_error(std::string_view name, std::string_view message);
 
 /// "create", "update" or "delete"; nullopt for others.
 std::optional<action> action_named(std::string_view word) noexcept;
-
-/// Why a record has no JSON, or no CBOR.
-record_flaw flaw_for(const error& why) noexcept;
 
 /// Takes over the valid parts of a path; bad_path unless both are valid. No subject is made of a bad path.
 bool take_path(record_change& change, std::string_view collection, std::string_view rkey);

@@ -3,6 +3,7 @@
 // Owns: which first byte means what.
 // Does not know: the wires themselves (frame_event.cpp, jetstream.cpp).
 #include "recordkv/atproto/event.hpp"
+#include "recordkv/core/foreign_text.hpp"
 
 #include "decode.hpp"
 #include "recordkv/atproto/frame.hpp"
@@ -40,15 +41,9 @@ std::string_view name(record_flaw f) noexcept {
   return "unknown";
 }
 
-std::string shown(std::string_view text, std::size_t max) {
-  std::string out(text.substr(0, max));
-  std::ranges::replace_if(out, [](char c) { return c < 0x20 || c > 0x7E; }, '?');
-  return out;
-}
-
 error stream_error(std::string_view name, std::string_view message) {
-  auto text = shown(name, 64);
-  if (!message.empty()) text += ": " + shown(message, 256);
+  auto text = printable(name, 64);
+  if (!message.empty()) text += ": " + printable(message, 256);
   const auto code = name == "FutureCursor"      ? errc::cursor_ahead
                     : name == "ConsumerTooSlow" ? errc::too_slow
                                                 : errc::refused;
@@ -87,7 +82,7 @@ void note_did(frame_summary& g, std::string_view did) {
 repo_event undecoded(std::string_view payload, const error& why) {
   repo_event out;
   // The text of an error frame is the host's. Every other text is one of our words.
-  out.reason = why.code == errc::malformed ? shown(why.text, 64) : std::string(name(why.code));
+  out.reason = why.code == errc::malformed ? printable(why.text, 64) : std::string(name(why.code));
   const bool json = payload.starts_with('{');
   const auto seen = json ? summarise_jetstream(payload) : summarise_frame(payload);
   if (!seen || seen->did.empty()) return out;

@@ -8,6 +8,7 @@
 #include "recordkv/atproto/cid.hpp"
 #include "recordkv/atproto/frame.hpp"
 #include "recordkv/atproto/json.hpp"
+#include "recordkv/core/foreign_text.hpp"
 
 #include <algorithm>
 
@@ -68,7 +69,7 @@ repo_event event_of(const commit_view& message) {
   out.did = message.repo;
   out.rev = message.rev;
   out.since = message.since;
-  out.time = shown(message.time, 64);
+  out.time = printable(message.time, 64);
   if (!message.prev_data.empty()) out.prev_data = cid_text(message.prev_data);
   return out;
 }
@@ -96,9 +97,9 @@ result<repo_event> decode_notice(event_kind kind, std::string_view payload, with
   out.seq = message->seq;
   out.did = message->did;
   out.rev = message->rev;
-  out.time = shown(message->time, 64);
+  out.time = printable(message->time, 64);
   out.active = message->active;
-  out.status = shown(message->status, 64);
+  out.status = printable(message->status, 64);
   if (kind != event_kind::sync) return out;
   const auto content = read_blocks(message->blocks, {}, out);
   if (!content) return content.error();

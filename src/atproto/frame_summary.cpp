@@ -8,6 +8,7 @@
 #include "recordkv/atproto/event.hpp"
 #include "recordkv/atproto/frame.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/core/foreign_text.hpp"
 #include "recordkv/core/timestamp.hpp"
 
 #include <utility>
@@ -98,7 +99,7 @@ result<frame_summary> summarise_frame(std::string_view bytes) {
   if (!map) return fail(errc::malformed, "payload");
   if (g.kind == event_kind::info) {
     g.seq = 0;
-    g.name = shown(seen.name, 64);
+    g.name = printable(seen.name, 64);
   } else {
     note_did(g, seen.did);
     g.time = epoch_seconds(seen.time).value_or(0);

@@ -10,6 +10,7 @@
 #include "recordkv/atproto/frame.hpp"
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/core/foreign_text.hpp"
 #include "recordkv/core/json_fields.hpp"
 #include "recordkv/core/timestamp.hpp"
 
@@ -165,7 +166,7 @@ result<void> read_account_body(const json::object& body, repo_event& out) {
   const auto* active = body.if_contains("active");
   if (active == nullptr || !active->is_bool()) return fail(errc::malformed, "active");
   out.active = active->get_bool();
-  out.status = shown(text_field(body, "status"), 64);
+  out.status = printable(text_field(body, "status"), 64);
   return {};
 }
 
@@ -179,7 +180,7 @@ result<repo_event> read_marker(const json::object& root, std::string_view marker
     return fail(errc::malformed, "marker");
   }
   out.did = text_field(root, "did");
-  out.reason = shown(text_field(root, "reason"), 64);
+  out.reason = printable(text_field(root, "reason"), 64);
   if (!is_did(out.did)) return fail(errc::malformed, "bad_did");
   if (out.did.size() > max_did) return fail(errc::malformed, "did_too_long");
   out.rev = text_field(root, "rev");
@@ -199,7 +200,7 @@ result<repo_event> read_event(const envelope& e) {
   if (e.did.size() > max_did) return fail(errc::malformed, "did_too_long");
   if (e.body == nullptr) return fail(errc::malformed, "payload");
   out.did = e.did;
-  out.time = e.time.empty() ? as_time(e.time_us) : shown(e.time, 64);
+  out.time = e.time.empty() ? as_time(e.time_us) : printable(e.time, 64);
   result<void> read;
   if (e.kind == event_kind::commit) read = read_commit_body(*e.body, out);
   if (e.kind == event_kind::sync) read = read_sync_body(*e.body, out);
@@ -221,7 +222,7 @@ result<frame_summary> summarise_jetstream(std::string_view text) {
   if (g.kind == event_kind::unknown) return g;
   if (g.kind == event_kind::info) {
     g.seq = 0;
-    g.name = shown(text_field(*e->body, "name"), 64);
+    g.name = printable(text_field(*e->body, "name"), 64);
     return g;
   }
   if (g.kind == event_kind::commit) {

@@ -3,6 +3,7 @@
 // Owns: declarations, exit codes. Does not know: how arguments are parsed (options.cpp).
 #pragma once
 
+#include "interruption.hpp"
 #include "recordkv/config.hpp"
 #include "recordkv/kv/store_names.hpp"
 #include "recordkv/nats/connection.hpp"
@@ -36,8 +37,8 @@ struct frames_options {
 };
 
 struct repo_options {
-  std::string account;                ///< show: a DID or a handle
-  std::vector<std::string> accounts;  ///< add, remove, resync: the same
+  std::string account;                ///< show, traces: a DID or a handle
+  std::vector<std::string> accounts;  ///< add, remove, resync, up: the same
   std::string status;                 ///< list: one of account_words; empty: all
   std::uint64_t limit = 0;            ///< list: end after this many; 0: never
 };
@@ -96,9 +97,15 @@ enum class hangup { told, ends };
 /// True if the process was started with SIGHUP ignored, as by nohup. It then goes on ignoring it.
 bool hangup_is_ignored();
 
-int run_stages(const config& cfg, std::span<const stage_entry> extra, hangup on_hangup,
-               std::function<void()> on_started = {});
-int up(const config& cfg, std::span<const stage_entry> extra);
+/// What a command does with the stages that it runs.
+struct run_hooks {
+  std::function<void()> on_started;
+  /// Runs beside the stages, and ends when the interruption happens: they are asked to stop, or have ended.
+  std::function<task<>(session, interruption&)> beside;
+};
+int run_stages(const config& cfg, std::span<const stage_entry> extra, hangup on_hangup, const run_hooks& hooks = {});
+/// `accounts`: DIDs and handles, to be fetched in full.
+int up(const config& cfg, std::span<const stage_entry> extra, std::vector<std::string> accounts);
 int get(const invocation& i, const config& cfg);
 int ls(const invocation& i, const config& cfg);
 int put(const invocation& i, const config& cfg);

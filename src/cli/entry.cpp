@@ -46,7 +46,7 @@ int run_command(int argc, char** argv, std::span<const stage_entry> extra) {
   if (!cfg) return cli::complain(cfg.error());
   set_log(*cfg);
   if (what.command == "run") return cli::run_stages(*cfg, extra, cli::hangup::told);
-  if (what.command == "up") return cli::up(*cfg, extra);
+  if (what.command == "up") return cli::up(*cfg, extra, std::move(what.repo.accounts));
   for (const auto& c : commands)
     if (c.name == what.command) return c.call(what, *cfg);
   return cli::usage;

@@ -109,7 +109,7 @@ void add_repo_changes(const std::function<CLI::App*(const char*, const char*, co
 }
 
 void add_repo_commands(CLI::App& app, invocation& i) {
-  auto* repo = command(app, i, "repo", "The accounts: their states; follow, remove and repair them",
+  auto* repo = command(app, i, "repo", "The accounts: their states and traces; follow, remove and repair them",
                        "recordkv repo show did:plc:…");
   const auto action = actions_of(repo, i);
   auto* list = action("list", "One line for each account that has a state; counts on standard error",
@@ -126,6 +126,16 @@ void add_repo_commands(CLI::App& app, invocation& i) {
   auto* show = action("show", "All that is known of one account", "recordkv repo show jay.example.com");
   show->add_option("account", i.repo.account, "Its DID, or the handle that its DID document names")->required();
   show->add_flag("--json", i.json, "The state as stored");
+  auto* traces =
+      action("traces",
+             "Prove that no content of an account is left: buffer, store, state, and the rows and rejects of "
+             "every view. A line for each place. Exit code 0: none is left; 1: some is, and what to do; 3: a "
+             "place could not be read. Records of other accounts that name it, such as a like of its post, "
+             "are not its content",
+             "recordkv repo traces did:plc:…");
+  traces->add_option("account", i.repo.account, "Its DID. A handle, as long as the state or the network has it")
+      ->required();
+  traces->add_flag("--json", i.json, "One JSON object for each place");
   add_repo_changes(action, i);
 }
 
@@ -200,6 +210,7 @@ parsed parse_command_line(int argc, char** argv) {
   app.footer(
       "Without a command it runs the stages of the configuration.\n\nExamples:\n"
       "  recordkv up                  likes and posts of the network, with everything on this machine\n"
+      "  recordkv up --repo HANDLE    the same, and all likes and posts of that account, also the earlier ones\n"
       "  recordkv init mine           a configuration and a view of your own to start from\n"
       "  recordkv --config mine/recordkv.toml --stages=ingest,kv\n"
       "  recordkv likes --of at://did:plc:…/app.bsky.feed.post/3k…\n\n"
@@ -218,11 +229,17 @@ parsed parse_command_line(int argc, char** argv) {
   app.add_flag("--list", i.list_stages, "List the stages");
   app.add_flag("--version", version, "Print the version");
   command(app, i, "run", "Run the stages (also without a command)", "recordkv --stages=ingest,kv run");
-  command(
+  auto* up = command(
       app, i, "up",
       "Run with everything on this machine: starts nats-server when none answers; without --config it follows likes "
       "and posts",
-      "recordkv up");
+      "recordkv up --repo jay.example.com");
+  up->add_option("--repo", i.repo.accounts,
+                 "Also fetch this account in full, and say what the store and the views then have of it: a handle or a "
+                 "DID; may be repeated")
+      ->type_name("ACCOUNT")
+      ->expected(1)
+      ->take_all();
   add_record_commands(app, i);
   add_view_commands(app, i);
   add_repo_commands(app, i);

@@ -2,7 +2,8 @@
 //
 // Owns: the actions `list` and `show`, and their exit codes.
 // Does not know: how states are found (account_search.hpp) and worded (account_text.hpp), and the other actions
-// (repo_change.hpp).
+// (repo_change.hpp, traces.hpp).
+#include "account_names.hpp"
 #include "account_search.hpp"
 #include "account_text.hpp"
 #include "commands.hpp"
@@ -13,6 +14,7 @@
 #include "recordkv/kv/repo_state.hpp"
 #include "repo_change.hpp"
 #include "stores_there.hpp"
+#include "traces.hpp"
 
 #include <unistd.h>
 
@@ -126,12 +128,13 @@ task<int> show(session s, invocation i) {
 }  // namespace
 
 int repo_command(const invocation& i, const config& cfg) {
+  if (i.action == "traces") return print_traces(i, cfg);
   if (i.action != "list" && i.action != "show") return change_accounts(i, cfg);
   if (i.action == "list") return with_nats(cfg, [&](session s) { return list(s, i); });
+  auto name = account_name(i.repo.account, "repo show");
+  if (!name) return complain(name.error());
   auto one = i;
-  if (one.repo.account.starts_with('@')) one.repo.account.erase(0, 1);
-  if (!atproto::is_did(one.repo.account) && !atproto::is_handle(one.repo.account))
-    return complain(fail(errc::bad_config, "repo show wants a DID or a handle; \"{}\" is neither", i.repo.account));
+  one.repo.account = std::move(*name);
   return with_nats(cfg, [&](session s) { return show(s, one); });
 }
 

@@ -6,6 +6,7 @@
 
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/projection/view_source.hpp"
 #include "recordkv/view/store.hpp"
 
 #include "lock_table.hpp"
@@ -26,7 +27,10 @@ struct removal {
     nats::stream_state state;
   };
   std::vector<stream> streams;
-  std::vector<std::string> consumers;  // on a store that recordkv did not make
+  struct consumer {
+    std::string stream, name;
+  };
+  std::vector<consumer> consumers;  // of views, on streams that recordkv did not make
   std::vector<std::string> files;
   std::vector<std::string> views;  // in a database that holds more than this store's
   bool empty() const { return streams.empty() && consumers.empty() && files.empty() && views.empty(); }
@@ -89,12 +93,13 @@ task<result<removal>> what_to_remove(session s) {
   if (!meta && meta.error().code == errc::not_found) co_return r;
   if (!meta) co_return meta.error();
   if (auto told = co_await streams_of(s, *meta, r); !told) co_return told.error();
-  const auto store = s.names().store();
-  if (std::ranges::find(r.streams, store, &removal::stream::name) == r.streams.end()) {
-    auto names = co_await nats::consumer_names(s.nc, store);
+  for (const auto of : {view::source::records, view::source::accounts}) {
+    const auto stream = projection::view_source(of, s.names(), meta->partitions).stream();
+    if (std::ranges::find(r.streams, stream, &removal::stream::name) != r.streams.end()) continue;
+    auto names = co_await nats::consumer_names(s.nc, stream);
     if (!names) co_return names.error();
     for (const auto& name : *names)
-      if (name.starts_with("view-")) r.consumers.push_back(name);
+      if (name.starts_with("view-")) r.consumers.push_back({stream, name});
   }
   if (auto told = co_await rows_of(s, *meta, r); !told) co_return told.error();
   co_return r;
@@ -113,7 +118,7 @@ task<result<void>> nothing_runs(session s) {
 bool confirmed(const removal& r, bool yes) {
   for (const auto& x : r.streams)
     write_out("stream    {}  {} messages, {} bytes\n", x.name, x.state.messages, x.state.bytes);
-  for (const auto& x : r.consumers) write_out("consumer  {}\n", x);
+  for (const auto& x : r.consumers) write_out("consumer  {}\n", x.name);
   for (const auto& x : r.files) write_out("file      {}\n", x);
   for (const auto& x : r.views) write_out("view      {}\n", x);
   if (yes) return true;
@@ -153,8 +158,8 @@ task<int> remove_all(session s, bool yes) {
   // repeated.
   if (auto gone = co_await drop_views(s, r->views); !gone) co_return complain(gone.error());
   for (const auto& file : r->files) std::filesystem::remove(file);
-  for (const auto& name : r->consumers)
-    if (auto gone = co_await nats::api(s.nc, fmt::format("CONSUMER.DELETE.{}.{}", s.names().store(), name)); !gone)
+  for (const auto& c : r->consumers)
+    if (auto gone = co_await nats::api(s.nc, fmt::format("CONSUMER.DELETE.{}.{}", c.stream, c.name)); !gone)
       co_return complain(gone.error());
   for (const auto& stream : r->streams) {
     auto gone = co_await kv::remove_stream(s.nc, stream.name);

@@ -36,7 +36,7 @@ class process {
     if (!hangup_is_ignored()) hangups_.add(SIGHUP);
   }
 
-  int run(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
+  int run(std::span<const stage_entry> entries, const run_hooks& hooks) {
     signals_.async_wait([this](boost::system::error_code ec, int) {
       if (!ec) close("asked to stop");
     });
@@ -44,7 +44,7 @@ class process {
     if (auto open = http_.open(); !open) return complain(open.error());
     beside_.spawn(http_.run());  // from now on, so that a long wait for NATS can be seen
     if (auto connected = reach_nats(); connected)
-      beside_.spawn(main(entries, on_started));
+      beside_.spawn(main(entries, hooks));
     else
       leave(closing_ ? done : complain(connected.error()));
     while (!beside_.empty()) io_.run_one();
@@ -95,8 +95,8 @@ class process {
     }
   }
 
-  task<> main(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
-    co_await run_stages(entries, on_started);
+  task<> main(std::span<const stage_entry> entries, const run_hooks& hooks) {
+    co_await run_stages(entries, hooks);
     leave(exit_code_);
     log::info("run", "stopped");
   }
@@ -140,7 +140,7 @@ class process {
                    stream, hello->domain, facts.domain, hello->domain, stream);
   }
 
-  task<> run_stages(std::span<const stage_entry> entries, const std::function<void()>& on_started) {
+  task<> run_stages(std::span<const stage_entry> entries, const run_hooks& hooks) {
     auto facts = co_await reach_jetstream();
     if (!facts) {
       exit_code_ = closing_ ? done : complain(facts.error());
@@ -161,13 +161,17 @@ class process {
       }
       stages_.push_back(std::move(*made));
     }
-    nursery running(co_await asio::this_coro::executor);
+    const auto executor = co_await asio::this_coro::executor;
+    nursery running(executor), companions(executor);
     for (auto& s : stages_) running.spawn(run_one(*s));
     if (closing_)  // asked during the start
       for (auto& s : stages_) s->close();
     notify_ready();
-    if (on_started) on_started();
+    if (hooks.on_started) hooks.on_started();
+    if (hooks.beside) companions.spawn(hooks.beside(session{nc_, cfg_, *facts}, stop_));
     co_await running.join();
+    stop_.happen();
+    co_await companions.join();
     (void)co_await nc_.flush();
   }
 
@@ -189,6 +193,7 @@ class process {
     log::info("run", "{}: taking in nothing more, settling what is in flight", why);
     notify_stopping();
     nc_.hurry();
+    stop_.happen();
     for (auto& s : stages_) s->close();
     deadline_.expires_after(shutdown_limit);
     deadline_.async_wait([](boost::system::error_code ec) {
@@ -212,6 +217,7 @@ class process {
   http_endpoints http_;
   std::vector<std::unique_ptr<stage>> stages_;
   nursery beside_{io_.get_executor()};
+  interruption stop_;  // of what runs beside the stages
   asio::signal_set signals_, hangups_;
   asio::steady_timer deadline_;
   bool closing_ = false;
@@ -239,13 +245,12 @@ bool hangup_is_ignored() {
   return sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
-int run_stages(const config& cfg, std::span<const stage_entry> extra, hangup on_hangup,
-               std::function<void()> on_started) {
+int run_stages(const config& cfg, std::span<const stage_entry> extra, hangup on_hangup, const run_hooks& hooks) {
   auto entries = chosen_stages(cfg, extra);
   if (!entries) return complain(entries.error());
   for (const auto& w : cfg.warnings) log::warn("config", "{}", w);
   process p(cfg, on_hangup);
-  return p.run(*entries, on_started);
+  return p.run(*entries, hooks);
 }
 
 }  // namespace recordkv::cli

@@ -77,9 +77,11 @@ task<result<json::array>> stage_facts(session s) {
     row["pid"] = l.pid;
     row["renewed"] = l.renewed;
     if (!l.live) row["state"] = "gone";
-    const bool view = l.key.starts_with("view-");
-    if (view || l.key == "kv" || l.key.starts_with("kv-"))
-      row["consumer"] = co_await consumer_facts(s, view ? s.names().store() : s.names().buffer(), l.key);
+    // A view's report names its stream. One of an earlier version does not, and reads the store.
+    auto stream = text_of(l.report, "stream");
+    if (stream.empty() && l.key.starts_with("view-")) stream = s.names().store();
+    if (l.key == "kv" || l.key.starts_with("kv-")) stream = s.names().buffer();
+    if (!stream.empty()) row["consumer"] = co_await consumer_facts(s, std::move(stream), l.key);
     stages.push_back(std::move(row));
   }
   co_return stages;

@@ -1,8 +1,11 @@
 // `up`: everything on this machine; starts nats-server as a child if none answers.
 //
-// Owns: the child and its files. Does not know: what the stages do (run.cpp).
+// Owns: the child and its files. Does not know: what the stages do (run.cpp), and how accounts are fetched
+// (up_accounts.hpp).
+#include "account_names.hpp"
 #include "commands.hpp"
 #include "output.hpp"
+#include "up_accounts.hpp"
 
 #include "recordkv/core/file_access.hpp"
 #include "recordkv/core/log.hpp"
@@ -17,6 +20,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -151,18 +155,29 @@ class nats_child {
 
 }  // namespace
 
-int up(const config& cfg, std::span<const stage_entry> extra) {
+int up(const config& cfg, std::span<const stage_entry> extra, std::vector<std::string> accounts) {
+  for (auto& a : accounts) {
+    auto name = account_name(std::move(a), "up --repo");
+    if (!name) return complain(name.error());
+    a = std::move(*name);
+  }
+  std::ranges::sort(accounts);
+  accounts.erase(std::ranges::unique(accounts).begin(), accounts.end());
   nats_child server;
   const bool running = greeting_of(cfg.nats.url).has_value();
   if (!running)
     if (auto started = server.start(cfg); !started) return complain(started.error());
-  return run_stages(cfg, extra, hangup::ends, [&] {
+  run_hooks hooks;
+  hooks.on_started = [&] {
     write_out("NATS    {} ({})\nstore   bucket {} (nats kv ls {})\nviews   {}\nsource  {} {}\n",
               nats::without_secrets(cfg.nats.url),
               running ? "was running" : "started, data in " + cfg.state.dir + "/nats", cfg.kv.bucket, cfg.kv.bucket,
               view::without_password(cfg.database()), cfg.source.kind, cfg.source.url);
     flush_output();
-  });
+  };
+  if (!accounts.empty())
+    hooks.beside = [&](session s, interruption& stop) { return follow_accounts(s, accounts, stop); };
+  return run_stages(cfg, extra, hangup::ends, hooks);
 }
 
 }  // namespace recordkv::cli

@@ -6,10 +6,8 @@
 #include "lock_table.hpp"
 #include "output.hpp"
 #include "progress.hpp"
-#include "recordkv/atproto/syntax.hpp"
 #include "recordkv/core/json_fields.hpp"
 #include "recordkv/kv/partition_set.hpp"
-#include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/projection/configured_views.hpp"
 #include "recordkv/projection/view_changes.hpp"
@@ -182,32 +180,18 @@ task<int> rebuild(session s, invocation i) {
 // The rejected message as the view's definition reads it now, if it is still the newest of its key.
 task<result<std::optional<view::change>>> reread(session s, const projection::view_reading& how,
                                                  view::store::reject r) {
-  const auto u = atproto::parse_at_uri(r.uri);
-  if (!u || u->rkey.empty()) co_return std::nullopt;
-  const auto key = kv::record_key::of(u->authority, u->collection, u->rkey, how.partitions).text();
-  auto m = co_await nats::last_message(s.nc, s.names().store(), how.prefix + key);
+  auto key = how.from.key_of_uri(r.uri);
+  if (!key) co_return std::nullopt;
+  auto m = co_await nats::last_message(s.nc, how.from.stream(), how.from.subject_of(*key));
   if (!m && m.error().code == errc::not_found) co_return std::nullopt;
   if (!m) co_return m.error();
   if (m->seq != r.seq) co_return std::nullopt;  // a newer one reaches the view by itself
-  const view::record record{.did = u->authority,
-                            .collection = u->collection,
-                            .rkey = u->rkey,
-                            .cid = m->header_value("cid"),
-                            .rev = m->header_value("rev"),
-                            .time = m->header_value("time"),
-                            .json = m->data};
-  auto taken = view::extract(how.plan, record);
-  view::change c{.did = std::string(u->authority),
-                 .collection = std::string(u->collection),
-                 .rkey = std::string(u->rkey),
-                 .seq = r.seq,
-                 .rows = std::move(taken.rows),
-                 .rejection_reason = std::move(taken.rejection_reason),
-                 .cid = std::string(record.cid),
-                 .rev = std::string(record.rev),
-                 .time = std::string(record.time),
-                 .json = m->data};
-  co_return c;
+  co_return projection::change_of(how, std::move(*key),
+                                  {.cid = m->header_value("cid"),
+                                   .rev = m->header_value("rev"),
+                                   .time = m->header_value("time"),
+                                   .json = m->data,
+                                   .seq = r.seq});
 }
 
 task<int> retry(session s, invocation i) {
@@ -232,7 +216,7 @@ task<int> retry(session s, invocation i) {
   if (!rows) co_return complain(rows.error());
   auto rejects = co_await (*rows)->rejects(i.view, i.limit);
   if (!rejects) co_return complain(rejects.error());
-  const projection::view_reading how(*p, s.names().prefix(), meta->partitions);
+  const projection::view_reading how(*p, s.names(), meta->partitions);
   std::vector<view::change> changes;
   for (auto& r : *rejects) {
     auto one = co_await reread(s, how, std::move(r));

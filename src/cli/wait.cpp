@@ -6,7 +6,7 @@
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
 #include "recordkv/projection/configured_views.hpp"
-#include "recordkv/projection/view_changes.hpp"
+#include "recordkv/projection/view_source.hpp"
 #include "recordkv/view/store.hpp"
 #include "running_index.hpp"
 #include "stores_there.hpp"
@@ -29,9 +29,10 @@ using goals = std::map<std::string, std::uint64_t>;
 
 task<result<goals>> end_of_store(session s, const view::plan& p, unsigned partitions) {
   goals out;
+  const projection::view_source from(p.rows_of, s.names(), partitions);
   for (const auto& label : kv::partition_labels(partitions))
-    for (const auto& subject : projection::subjects_of(p, s.names().prefix(), {label})) {
-      auto m = co_await nats::last_message(s.nc, s.names().store(), subject);
+    for (const auto& subject : from.subjects(p, {label})) {
+      auto m = co_await nats::last_message(s.nc, from.stream(), subject);
       if (!m && m.error().code != errc::not_found) co_return m.error();
       if (m) out[label] = std::max(out[label], m->seq);
     }

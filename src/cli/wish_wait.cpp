@@ -1,20 +1,17 @@
 #include "wish_wait.hpp"
 
 #include "account_text.hpp"
+#include "interruption.hpp"
 #include "output.hpp"
 #include "progress.hpp"
-#include "recordkv/core/event.hpp"
 #include "recordkv/core/timestamp.hpp"
 #include "recordkv/kv/lease.hpp"
 #include "recordkv/kv/partition_set.hpp"
 
-#include <boost/asio/signal_set.hpp>
 #include <boost/json.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
-#include <memory>
 
 namespace recordkv::cli {
 namespace json = boost::json;
@@ -61,7 +58,8 @@ std::string obstacle(const kv::repo_state& s) {
 wish_verdict judge_state(const made_wish& w, const wish_facts& f, double now) {
   const auto& s = *f.state;
   const bool remove = w.what.what == kv::wish_kind::remove;
-  if (remove && s.status == "removed") return {word::fulfilled, "removed"};
+  if (remove && s.status == "removed" && s.reasons.empty()) return {word::fulfilled, "removed"};
+  if (remove && s.status == "removed") return {word::waiting, "its keys are being removed"};
   if (!remove && s.status == "synchronised" && fetched_since(w, f))
     return {word::fulfilled, fmt::format("synchronised at rev {}", on_one_line(s.rev))};
   if (const auto why = obstacle(s); !remove && !why.empty()) return {word::failed, why};
@@ -75,35 +73,10 @@ wish_verdict judge_state(const made_wish& w, const wish_facts& f, double now) {
 
 std::string_view name(word w) { return w == word::waiting ? "waiting" : w == word::fulfilled ? "fulfilled" : "failed"; }
 
-// SIGINT and SIGTERM. The handler may run after the object has gone.
-class interruption {
- public:
-  explicit interruption(asio::io_context& io) : signals_(io, SIGINT, SIGTERM) {
-    signals_.async_wait([state = state_](boost::system::error_code ec, int) {
-      if (ec) return;
-      state->happened = true;
-      state->woken.notify();
-    });
-  }
-  bool happened() const noexcept { return state_->happened; }
-  task<> pause(steady_clock::duration length) {
-    if (!happened()) co_await state_->woken.wait_for(length);
-  }
-
- private:
-  struct shared {
-    bool happened = false;
-    event woken;
-  };
-  std::shared_ptr<shared> state_ = std::make_shared<shared>();
-  asio::signal_set signals_;
-};
-
 class waiting {
  public:
   waiting(session s, std::vector<made_wish> wishes, unsigned partitions, bool as_json)
       : s_(s),
-        repo_(s.nc, s.names().repo()),
         partitions_(partitions),
         json_(as_json),
         total_(wishes.size()),
@@ -128,7 +101,7 @@ class waiting {
   task<result<void>> poll() {
     std::string words;
     for (std::size_t n = 0; n < open_.size();) {
-      auto facts = co_await read(open_[n]);
+      auto facts = co_await read_wish_facts(s_, open_[n], partitions_);
       if (!facts) co_return facts.error();
       const auto verdict = judge(open_[n], *facts, now_seconds());
       if (verdict.is == word::waiting) {
@@ -141,25 +114,6 @@ class waiting {
     }
     if (!open_.empty()) show(words);
     co_return result<void>{};
-  }
-
-  // Both from the stream's leader, and the wish first: its removal follows its first effect on the state.
-  task<result<wish_facts>> read(const made_wish& w) {
-    wish_facts out;
-    auto wish = co_await repo_.get(kv::wish_key(w.what.did));
-    if (!wish && wish.error().code != errc::not_found) co_return wish.error();
-    if (!wish || wish->deleted)
-      out.wish = wish_facts::key::gone;
-    else if (wish->seq != w.seq)
-      out.wish = wish_facts::key::replaced;
-    auto state = co_await repo_.get(kv::repo_key(w.what.did, partitions_));
-    if (!state && state.error().code != errc::not_found) co_return state.error();
-    if (!state || state->deleted) co_return out;
-    auto parsed = kv::parse_repo_state(state->value);
-    if (!parsed) co_return fail(parsed.error().code, "the state of {}: {}", w.what.did, parsed.error().text);
-    out.state = std::move(*parsed);
-    out.state_seq = state->seq;
-    co_return out;
   }
 
   task<result<void>> look_at_stages() {
@@ -213,7 +167,6 @@ class waiting {
   }
 
   session s_;
-  kv::bucket repo_;
   unsigned partitions_;
   bool json_;
   std::size_t total_;
@@ -235,6 +188,26 @@ wish_verdict judge(const made_wish& w, const wish_facts& facts, double now) {
   if (facts.wish == wish_facts::key::pending) return {word::waiting, "waits for stage kv"};
   if (!facts.state) return {word::failed, "the wish was removed without effect: the account has no state"};
   return judge_state(w, facts, now);
+}
+
+// Both from the stream's leader, and the wish first: its removal follows its first effect on the state.
+task<result<wish_facts>> read_wish_facts(session s, const made_wish& w, unsigned partitions) {
+  kv::bucket repo(s.nc, s.names().repo());
+  wish_facts out;
+  auto wish = co_await repo.get(kv::wish_key(w.what.did));
+  if (!wish && wish.error().code != errc::not_found) co_return wish.error();
+  if (!wish || wish->deleted)
+    out.wish = wish_facts::key::gone;
+  else if (wish->seq != w.seq)
+    out.wish = wish_facts::key::replaced;
+  auto state = co_await repo.get(kv::repo_key(w.what.did, partitions));
+  if (!state && state.error().code != errc::not_found) co_return state.error();
+  if (!state || state->deleted) co_return out;
+  auto parsed = kv::parse_repo_state(state->value);
+  if (!parsed) co_return fail(parsed.error().code, "the state of {}: {}", w.what.did, parsed.error().text);
+  out.state = std::move(*parsed);
+  out.state_seq = state->seq;
+  co_return out;
 }
 
 json::object wish_report(const made_wish& w, const wish_verdict& v, bool running) {

@@ -36,6 +36,9 @@ struct wish_facts {
   std::uint64_t state_seq = 0;
 };
 
+/// `w` outlives the call.
+task<result<wish_facts>> read_wish_facts(session s, const made_wish& w, unsigned partitions);
+
 struct wish_verdict {
   enum class word { waiting, fulfilled, failed };
   word is = word::waiting;

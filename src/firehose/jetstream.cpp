@@ -4,6 +4,7 @@
 // Does not know: reconnecting, what events contain.
 #include "stream_source.hpp"
 
+#include "recordkv/core/foreign_text.hpp"
 #include "recordkv/firehose/source_kinds.hpp"
 
 namespace recordkv::firehose {
@@ -30,7 +31,7 @@ std::vector<std::string> wanted(const std::vector<std::string>& collections) {
 
 std::string repeated(std::string_view name, const std::vector<std::string>& values) {
   std::string out;
-  for (const auto& v : values) out += fmt::format("&{}={}", name, query_escaped(v));
+  for (const auto& v : values) out += fmt::format("&{}={}", name, query_text(v));
   return out;
 }
 

@@ -75,17 +75,4 @@ result<ws_url> parse_ws_url(std::string_view url) {
   return out;
 }
 
-std::string query_escaped(std::string_view value) {
-  std::string out;
-  for (const char c : value) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       std::string_view("-._~:*").find(c) != std::string_view::npos;
-    if (plain)
-      out += c;
-    else
-      out += fmt::format("%{:02X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-  }
-  return out;
-}
-
 }  // namespace recordkv::firehose

@@ -20,7 +20,7 @@ class open_records {
 
   /// What becomes of a delivery. `hand_out`: it is new, and wanted. `keep`: it was seen before and is not settled, or
   /// it is unwanted; settle() acknowledges it, by its newest delivery. `acknowledge`: it is settled already, but that
-  /// acknowledgement was for a delivery from before a rewind, which the consumer has forgotten. Nobody else will
+  /// acknowledgement was for a delivery from before a rewind, which the consumer has forgotten. Nothing else will
   /// acknowledge this delivery, and without it the durable's floor would stand still.
   enum class fate { hand_out, keep, acknowledge };
 

@@ -188,7 +188,7 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
       for (const auto& [stream, made] : {std::pair(store.stream(), store_open->made), {repo.stream(), repo_open->made}})
         if (made && std::ranges::find(meta->made, stream) == meta->made.end())
           if (auto noted = co_await remember_made(nc, names, stream); !noted) co_return noted.error();
-      co_return opened_store{store_open->state, *meta};
+      co_return opened_store{store_open->state, *meta, repo_open->state};
     }
     if (meta.error().code != errc::not_found) co_return meta.error();
     if (auto fresh = co_await not_kept_under_old_names(nc, names, store_open->state); !fresh) co_return fresh.error();
@@ -204,7 +204,7 @@ task<result<opened_store>> open_store(nats::connection& nc, store_names names, u
     if (repo_open->made) fresh.made.push_back(repo.stream());
     if (auto marker = co_await repo.get("meta"); marker && marker->deleted) fresh.seq = marker->seq;  // deleted by hand
     auto written = co_await write_meta(nc, names, fresh);
-    if (written) co_return opened_store{store_open->state, fresh};
+    if (written) co_return opened_store{store_open->state, fresh, repo_open->state};
     if (written.error().code != errc::conflict)
       co_return written.error();  // otherwise another process was faster: read again
   }

@@ -4,6 +4,7 @@
 // Does not know: what they do with it.
 #pragma once
 
+#include "recordkv/view/account_rows.hpp"
 #include "recordkv/view/store.hpp"
 
 #include <chrono>
@@ -32,5 +33,8 @@ result<answer> query_postgres(const std::string& url, const std::string& table, 
 
 result<builds> read_builds_sqlite(const std::string& path, const std::string& view);
 result<builds> read_builds_postgres(const std::string& url, const std::string& view);
+
+result<std::vector<account_rows>> find_account_rows_sqlite(const std::string& path, const std::string& did);
+result<std::vector<account_rows>> find_account_rows_postgres(const std::string& url, const std::string& did);
 
 }  // namespace recordkv::view

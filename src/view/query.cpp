@@ -16,4 +16,10 @@ result<builds> read_builds(const std::string& database, const std::string& view)
   return unknown_database(database);
 }
 
+result<std::vector<account_rows>> find_account_rows(const std::string& database, const std::string& did) {
+  if (const auto path = sqlite_path(database)) return find_account_rows_sqlite(*path, did);
+  if (is_postgres(database)) return find_account_rows_postgres(database, did);
+  return unknown_database(database);
+}
+
 }  // namespace recordkv::view

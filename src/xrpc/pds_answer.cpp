@@ -1,5 +1,6 @@
 #include "pds_answer.hpp"
 
+#include "recordkv/core/foreign_text.hpp"
 #include "recordkv/core/json_fields.hpp"
 #include "recordkv/core/parse_number.hpp"
 #include "recordkv/http/retry_after.hpp"
@@ -106,12 +107,6 @@ std::optional<repo_status> read_repo_status(std::string_view body) {
   return repo_status{.active = active->get_bool(),
                      .status = printable(text_field(*object, "status"), max_field),
                      .rev = printable(text_field(*object, "rev"), max_field)};
-}
-
-std::string printable(std::string_view text, std::size_t max) {
-  std::string out(text.substr(0, max));
-  std::ranges::replace_if(out, [](char c) { return c < ' ' || c > '~'; }, '?');
-  return out;
 }
 
 }  // namespace recordkv::xrpc

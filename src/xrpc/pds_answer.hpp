@@ -26,7 +26,4 @@ judgement forbidden(const std::string& asked, std::string_view why);
 /// nullopt: the body is no JSON object with a boolean `active`.
 std::optional<repo_status> read_repo_status(std::string_view body);
 
-/// Text of a host, for a person: printable ASCII, at most `max` bytes.
-std::string printable(std::string_view text, std::size_t max);
-
 }  // namespace recordkv::xrpc

@@ -1,7 +1,7 @@
 #include "recordkv/xrpc/pds_client.hpp"
 
 #include "pds_answer.hpp"
-#include "query_text.hpp"
+#include "recordkv/core/foreign_text.hpp"
 
 #include <boost/assert/source_location.hpp>
 

@@ -1,8 +1,8 @@
 #include "recordkv/xrpc/repo_lists.hpp"
 
 #include "pds_answer.hpp"
-#include "query_text.hpp"
 #include "recordkv/atproto/syntax.hpp"
+#include "recordkv/core/foreign_text.hpp"
 #include "recordkv/core/json_fields.hpp"
 
 #include <boost/json/parse.hpp>

@@ -49,7 +49,7 @@ build_projector::build_projector(view_context& part, view::plan plan, view::buil
       plan_(std::move(plan)),
       build_(std::move(of)),
       stop_live_(std::move(stop_live)),
-      reading_(plan_, part.prefix(), part.ctx.cfg.kv.partitions),
+      reading_(plan_, part.ctx.names(), part.ctx.cfg.kv.partitions),
       inbox_(part.ctx.nc, consumer(), part.shown.counted, part.ctx.facts.api_level, [this] { return lowest() + 1; }),
       children_(part.ctx.nc.io().get_executor()) {
   // Of the position only the assigned partitions count. The others belong to other processes and move independently.
@@ -63,9 +63,9 @@ std::string build_projector::durable_of(const view_context& part, const view::bu
 }
 
 nats::consumer_spec build_projector::consumer() {
-  return {.stream = context_.stream(),
+  return {.stream = source().stream(),
           .durable = durable_of(context_, build_),
-          .filters = projection::subjects_of(plan_, context_.prefix(), context_.subject_labels()),
+          .filters = source().subjects(plan_, context_.subject_labels()),
           // The position of a build is in the database alone. The live build acknowledges, so that NATS can show its
           // progress. For a whole store that would cost the server half of its work, so a next build does not.
           .policy = build_.live ? nats::acks::all : nats::acks::none,
@@ -133,7 +133,7 @@ task<result<void>> build_projector::still_the_same() {
   auto now = co_await context_.read_history();
   if (!now) co_return now.error();
   // Compares what has been read, not only what is committed: the rest is being written.
-  if (now->holds(ahead_)) co_return result<void>{};
+  if (now->holds(ahead_, source())) co_return result<void>{};
   co_return fail(errc::conflict, "view {}: this is another store", context_.name);
 }
 
@@ -148,7 +148,7 @@ task<result<void>> build_projector::edited(bool suspect) {
       co_await context_.retry_while_unavailable([&] { return context_.rows.want_rebuild(context_.name); }, true);
   if (!requested || build_.live) co_return requested;  // the live build goes on serving queries
   auto gone =
-      co_await nats::api(context_.ctx.nc, fmt::format("CONSUMER.DELETE.{}.{}", context_.stream(), inbox_.name()));
+      co_await nats::api(context_.ctx.nc, fmt::format("CONSUMER.DELETE.{}.{}", source().stream(), inbox_.name()));
   if (!gone && gone.error().code != errc::not_found) co_return gone.error();
   co_return fail(errc::conflict, "view {}: build {} starts again", context_.name, build_.number);
 }
@@ -279,7 +279,7 @@ task<result<void>> build_projector::catch_up() {
 
 /// The store's last sequence; nullopt: not known at the moment.
 task<std::optional<std::uint64_t>> build_projector::end_of_store() {
-  if (auto store = co_await nats::stream_info(context_.ctx.nc, context_.stream())) co_return goal_ = store->last_seq;
+  if (auto now = co_await nats::stream_info(context_.ctx.nc, source().stream())) co_return goal_ = now->last_seq;
   co_return std::nullopt;
 }
 
@@ -287,8 +287,8 @@ task<std::optional<std::uint64_t>> build_projector::end_of_store() {
 /// have been overwritten since, while its older value is being written. The newest message of the subjects would show
 /// the same, but NATS would visit every key for it.
 task<bool> build_projector::nothing_after(std::uint64_t at) {
-  for (const auto& subject : projection::subjects_of(plan_, context_.prefix(), context_.subject_labels())) {
-    auto m = co_await nats::next_message(context_.ctx.nc, context_.stream(), subject, at + 1);
+  for (const auto& subject : source().subjects(plan_, context_.subject_labels())) {
+    auto m = co_await nats::next_message(context_.ctx.nc, source().stream(), subject, at + 1);
     if (m || m.error().code != errc::not_found) co_return false;
   }
   co_return true;

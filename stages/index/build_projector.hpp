@@ -29,6 +29,7 @@ class build_projector {
   void close() noexcept;
 
   const view::build& of() const noexcept { return build_; }
+  const projection::view_source& source() const noexcept { return reading_.from; }
   bool swapped() const noexcept { return swapped_; }
   const nats::pull_consumer& inbox() const noexcept { return inbox_; }
   /// Why the consumer does not move although messages are waiting, or empty.

@@ -6,6 +6,7 @@
 
 #include "recordkv/core/log.hpp"
 #include "recordkv/kv/store_meta.hpp"
+#include "recordkv/projection/view_source.hpp"
 #include "recordkv/stage/lifecycle.hpp"
 #include "recordkv/view/store.hpp"
 
@@ -15,13 +16,16 @@
 
 namespace recordkv::stages {
 
-/// A store's identity and end. A position counts only for the store it was made from.
+/// A store's identity, and where its streams end. A position counts only for the store it was made from.
+///
+/// A view of accounts is of the store, too, although its stream is bucket `repo`. The identity is in key `meta` of that
+/// very bucket: a bucket that is made anew has another generation. So the bucket's own creation time, which some
+/// servers change (X19), proves nothing more. That the bucket was cut back shows in its last sequence.
 struct history {
-  std::string created;
-  std::vector<std::string> was;  ///< earlier creation times of the same store (X19)
-  std::uint64_t generation = 0;
-  std::uint64_t last_seq = 0;
-  bool holds(const view::position& at) const;
+  kv::opened_store store;
+  view::position start() const { return {.created = store.meta.created, .generation = store.meta.generation}; }
+  std::uint64_t end_of(const projection::view_source& from) const { return from.state_in(store).last_seq; }
+  bool holds(const view::position& at, const projection::view_source& from) const;
 };
 
 class view_context {
@@ -50,11 +54,16 @@ class view_context {
     }
   }
 
+  /// Removes the view's durables on a stream that are not in use: of builds that no longer exist, and of earlier
+  /// assignments of partitions. This process holds the lease, so no other process uses them either.
+  task<result<void>> remove_left_consumers(std::string stream, std::vector<std::string> in_use);
+
   /// Updates `shown.health` and `shown.warning`. `stall_of_consumer`: why a consumer does not move, or empty.
   void note_health(const std::string& stall_of_consumer);
 
-  std::string stream() const { return ctx.names().store(); }
-  std::string prefix() const { return ctx.names().prefix(); }
+  projection::view_source source_of(const view::plan& p) const {
+    return {p.rows_of, ctx.names(), ctx.cfg.kv.partitions};
+  }
   /// The labels in a subject: "*" if all partitions are assigned.
   std::vector<std::string> subject_labels() const;
 

@@ -1,7 +1,5 @@
 #include "view_supervisor.hpp"
 
-#include "recordkv/stage/partition_assignment.hpp"
-
 #include <boost/json.hpp>
 
 #include <algorithm>
@@ -85,10 +83,23 @@ task<result<void>> view_supervisor::supervise() {
   co_return result<void>{};
 }
 
+/// The plan that a build was made from. errc::mismatch: another version of recordkv made it.
+result<view::plan> view_supervisor::plan_of(const view::build& b) const {
+  auto by = b.hash == hash_ ? result<view::plan>(plan_) : view::plan_from_definition(b.definition);
+  if (by && by->hash() != b.hash) by = fail(errc::mismatch, "another version of recordkv made them");
+  return by;
+}
+
+/// Of a build whose definition cannot be read, the view's own.
+projection::view_source view_supervisor::source_of(const view::build& b) const {
+  const auto by = plan_of(b);
+  return context_.source_of(by ? *by : plan_);
+}
+
 view_supervisor::next_reason view_supervisor::why_next(const history& now, const view::builds& there) const {
   if (!there.live) return next_reason::is_new;
   if (there.live->at.created.empty()) return next_reason::never_built;
-  if (!now.holds(there.live->at)) return next_reason::other_store;
+  if (!now.holds(there.live->at, source_of(*there.live))) return next_reason::other_store;
   if (there.live->hash != hash_) return next_reason::other_definition;
   if (there.rebuild_wanted) return next_reason::requested;
   return next_reason::none;
@@ -127,8 +138,8 @@ task<result<void>> view_supervisor::choose() {
         "view {}: another process has swapped in another definition of it; restart this one with that file ({})",
         plan_.name, plan_.file);
   const auto why = why_next(*now, *there);
-  const bool resumes =
-      there->next && there->next->hash == hash_ && now->holds(there->next->at) && !there->rebuild_wanted;
+  const bool resumes = there->next && there->next->hash == hash_ &&
+                       now->holds(there->next->at, source_of(*there->next)) && !there->rebuild_wanted;
   if (!resumes && why != next_reason::none) {
     if (why == next_reason::other_store)
       log::warn("index", "view {}: {}; rebuilding from its first key", plan_.name, text_of(why));
@@ -145,11 +156,8 @@ task<result<void>> view_supervisor::choose() {
     if (!gone) co_return gone;
     there->next.reset();
   }
-  if (there->live && now->holds(there->live->at)) {
-    auto by =
-        there->live->hash == hash_ ? result<view::plan>(plan_) : view::plan_from_definition(there->live->definition);
-    if (by && by->hash() != there->live->hash) by = fail(errc::mismatch, "another version of recordkv made them");
-    if (by)
+  if (there->live && now->holds(there->live->at, source_of(*there->live))) {
+    if (auto by = plan_of(*there->live))
       live_ = projector_of(std::move(*by), *there->live);
     else
       log::warn("index", "view {}: its rows stay as they are until the next build: {}", plan_.name, by.error().text);
@@ -178,12 +186,12 @@ bool view_supervisor::moved_by_another(const std::unique_ptr<build_projector>& f
 }
 
 task<result<void>> view_supervisor::begin_next(const history& now, const view::builds& there) {
-  const view::position start{.created = now.created, .generation = now.generation};
   // Only one process can load in bulk, and hooks need to see every row arrive.
-  const std::uint64_t bulk_until = context_.spec.assigned->all() && !plan_.has_hooks() ? now.last_seq : 0;
+  const std::uint64_t bulk_until =
+      context_.spec.assigned->all() && !plan_.has_hooks() ? now.end_of(context_.source_of(plan_)) : 0;
   const std::uint64_t expected = there.next ? there.next->number : 0;
   auto begun = co_await context_.retry_while_unavailable(
-      [&] { return context_.rows.begin(plan_, start, bulk_until, expected); }, chosen_before_);
+      [&] { return context_.rows.begin(plan_, now.start(), bulk_until, expected); }, chosen_before_);
   if (!begun && begun.error().code != errc::conflict) co_return begun.error();  // otherwise another process was faster
   co_return result<void>{};
 }
@@ -226,22 +234,16 @@ task<> view_supervisor::stop_live() {
   while (running_ > 1) co_await changed_.wait();
 }
 
-// Removes the durables of builds that no longer exist: no process will use them. This process holds the lease, so no
-// other process runs them either.
+// A definition may have changed what the view has rows of. Then the durables on the older stream go as well.
 task<result<void>> view_supervisor::remove_left_consumers() {
-  if (auto left = co_await remove_left_durables(context_.ctx.nc, context_.stream(), context_.spec); !left)
-    co_return left;
-  auto names = co_await nats::consumer_names(context_.ctx.nc, context_.stream());
-  if (!names) co_return names.error();
-  const auto prefix = context_.spec.base + "-";
-  const auto suffix = context_.spec.assigned->suffix();
-  for (const auto& n : *names) {
-    const bool of_a_build = n.starts_with(prefix) && n.ends_with(suffix) &&
-                            n.size() == prefix.size() + 16 + suffix.size() &&
-                            n.find_first_not_of("0123456789abcdef", prefix.size()) >= prefix.size() + 16;
-    if (!of_a_build || (next_ && n == build_projector::durable_of(context_, next_->of()))) continue;
-    auto gone = co_await nats::api(context_.ctx.nc, fmt::format("CONSUMER.DELETE.{}.{}", context_.stream(), n));
-    if (!gone && gone.error().code != errc::not_found) co_return gone.error();
+  streams_.insert(context_.source_of(plan_).stream());
+  if (live_) streams_.insert(live_->source().stream());
+  for (const auto& stream : streams_) {
+    std::vector<std::string> used;
+    if (!live_) used.push_back(context_.spec.key());
+    for (const auto* f : {live_.get(), next_.get()})
+      if (f && f->source().stream() == stream) used.push_back(build_projector::durable_of(context_, f->of()));
+    if (auto removed = co_await context_.remove_left_consumers(stream, std::move(used)); !removed) co_return removed;
   }
   co_return result<void>{};
 }
@@ -284,6 +286,7 @@ void view_supervisor::refresh() {
 void view_supervisor::describe(boost::json::object& report) const {
   report["view"] = plan_.name;
   report["database"] = database_;
+  report["stream"] = live_ ? live_->source().stream() : context_.source_of(plan_).stream();
   report["position"] = live_ ? live_->lowest() : 0;
   report["rows"] = context_.shown.counted.value("rows");
   if (next_)

@@ -10,6 +10,8 @@
 #include "build_projector.hpp"
 
 #include <memory>
+#include <set>
+#include <string>
 
 namespace recordkv::stages {
 
@@ -36,6 +38,8 @@ class view_supervisor {
   /// Why a next build is to be begun.
   enum class next_reason { none, is_new, never_built, other_store, other_definition, requested };
   next_reason why_next(const history& now, const view::builds& there) const;
+  result<view::plan> plan_of(const view::build& b) const;
+  projection::view_source source_of(const view::build& b) const;
   static std::string_view text_of(next_reason why) noexcept;
 
   task<> watch();
@@ -50,6 +54,7 @@ class view_supervisor {
   const std::string database_;  // as a command in any directory finds it
   view_context context_;
   std::unique_ptr<build_projector> live_, next_;
+  std::set<std::string> streams_;  // that builds of this view read, as far as this process has seen
   std::uint64_t live_number_ = 0;  // as last chosen
   std::uint64_t brought_in_ = 0;   // the build that this process made live
   std::size_t running_ = 0;

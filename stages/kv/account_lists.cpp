@@ -3,6 +3,7 @@
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/core/backoff.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/timestamp.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -17,10 +18,6 @@ namespace {
 constexpr auto room_check = 500ms;   // how soon reading goes on after repairs have made room
 constexpr auto between_lines = 10s;  // of progress in the log
 constexpr auto max_pauses = 300;     // the longest pause after a failure, beside the first one
-
-std::int64_t seconds_of(std::chrono::system_clock::time_point t) {
-  return std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch()).count();
-}
 
 xrpc::pds_client::failure failure_of(const error& e) { return {e.code, "store", e.text}; }
 
@@ -74,13 +71,15 @@ task<bool> account_lists::load() {
   auto known = co_await port_.load();
   if (!known) co_return false;
   progress_ = parse_list_progress(*known);
-  if (progress_.of != rules_.what_is_read() || rules_.what == lists_rules::mode::list) begin_again();
+  if (progress_.of != rules_.key_of_reading() || rules_.what == lists_rules::mode::list) begin_again();
   if (progress_.finished == 0 && progress_.found > 0)
     log::info("kv", "reading {}: goes on after {} accounts", rules_.what_is_read(), progress_.found);
   co_return true;
 }
 
-void account_lists::begin_again() { progress_ = {.of = rules_.what_is_read(), .begun = seconds_of(rules_.now())}; }
+void account_lists::begin_again() {
+  progress_ = {.of = rules_.key_of_reading(), .begun = seconds_since_1970(rules_.now())};
+}
 
 task<> account_lists::wait_for_refresh() {
   const auto due = clock::time_point(std::chrono::seconds(progress_.finished)) + rules_.refresh;
@@ -103,7 +102,7 @@ task<account_lists::outcome> account_lists::read() {
          .collection = rules_.collection,
          .cursor = progress_.cursor});
   if (failed) co_return failed;
-  progress_.finished = std::max<std::int64_t>(seconds_of(rules_.now()), 1);
+  progress_.finished = std::max<std::int64_t>(seconds_since_1970(rules_.now()), 1);
   progress_.host.clear();
   progress_.cursor.clear();
   progress_.hosts_cursor.clear();
@@ -143,9 +142,9 @@ task<account_lists::outcome> account_lists::read_pages(list_request q) {
     if (closed_) co_return failure{errc::closed, "closed", "closed"};
     const auto page = co_await port_.page(q);
     if (!page) co_return page.error();
+    if (auto failed = co_await follow(page->items)) co_return failed;
     progress_.found += page->items.size();
     progress_.inactive += page->inactive;
-    if (auto failed = co_await follow(page->items)) co_return failed;
     q.cursor = page->cursor;
     progress_.cursor = q.cursor;
     if (!q.configured && progress_.found - before > rules_.max_of_host)
@@ -235,7 +234,7 @@ boost::json::object account_lists::describe() const {
   boost::json::object out{
       {"of", rules_.what_is_read()}, {"found", progress_.found}, {"finished", progress_.finished != 0}};
   if (progress_.expected != 0) out["expected"] = progress_.expected;
-  if (const auto left = progress_.left(seconds_of(rules_.now()))) out["seconds_left"] = left->count();
+  if (const auto left = progress_.left(seconds_since_1970(rules_.now()))) out["seconds_left"] = left->count();
   if (!last_error_.empty()) out["error"] = last_error_;
   return out;
 }
@@ -244,7 +243,7 @@ void account_lists::tell() {
   const auto now = std::chrono::steady_clock::now();
   if (now - told_progress_ < between_lines) return;
   told_progress_ = now;
-  const auto left = progress_.left(seconds_of(rules_.now()));
+  const auto left = progress_.left(seconds_since_1970(rules_.now()));
   log::info("kv", "reading {}: {} accounts{}{}", rules_.what_is_read(), progress_.found,
             progress_.expected != 0 ? fmt::format(" of about {}", progress_.expected) : "",
             left ? fmt::format(", about {} s left", left->count()) : "");

@@ -30,7 +30,7 @@ struct lists_port {
   /// The accounts of this process's partitions are followed from now on. Returns once that is durable. errc::closed.
   std::function<task<result<void>>(std::vector<std::string> dids)> follow;
   std::function<bool(const std::string& did)> mine;
-  /// False: so many accounts wait for a repair that no further page is read yet.
+  /// False: so many accounts are due for a repair that no further page is read yet.
   std::function<bool()> room;
   /// What save() wrote last; empty: nothing, or nothing that can be read. errc::closed.
   std::function<task<result<std::string>>()> load;
@@ -47,12 +47,15 @@ struct lists_rules {
   bool each_host = false;                         ///< all: `host` names hosts, and each of them lists its own accounts
   std::chrono::milliseconds refresh{21'600'000};  ///< after the end of a reading
   std::chrono::milliseconds first_retry{1'000};   ///< doubles with each failure, up to 300 times as much
+  std::string filter;                             ///< hash of the wanted collections: others mean another reading
   std::size_t in_batch = 1000;                    ///< accounts that are changed together
   std::uint64_t max_of_host = 1'000'000;          ///< accounts that a host beyond the configuration may list
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 
-  /// What is read, in one line. Progress of another reading does not count.
+  /// What is read, in one line for a person.
   std::string what_is_read() const;
+  /// The same for list_progress: progress of another reading does not count.
+  std::string key_of_reading() const { return fmt::format("{}, filter {}", what_is_read(), filter); }
 };
 
 class account_lists {

@@ -54,11 +54,11 @@ std::string_view applier::why_not_begun(const atproto::repo_event& e) const {
   const auto any = [&](auto&& of) { return commit && std::ranges::any_of(e.changes, of); };
   switch (rules_.begins) {
     case beginning::with_any: return {};
-    case beginning::never: return "not_followed";
+    case beginning::never: return "not_listed";
     case beginning::with_signal:
       return any([&](const auto& c) { return c.collection == rules_.signal && c.what != atproto::action::remove; })
                  ? ""
-                 : "not_followed";
+                 : "not_listed";
     case beginning::with_wanted: break;
   }
   if (!commit) return "not_begun";
@@ -153,7 +153,7 @@ void applier::note_verdict(account& a, const kv_event& e) {
     mark(a, "unverified", fmt::format("its records up to rev {} were stored without verification", s.rev));
 }
 
-// What the account had before its first event is fetched, unless the lists name nobody.
+// What the account had before its first event is fetched, except in mode "live".
 void applier::note_beginning(account& a) {
   if (rules_.begins == beginning::with_wanted || a.newest.followed) return;
   a.newest.followed = true;

@@ -2,6 +2,7 @@
 #include "apply.hpp"
 #include "event_rules.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/timestamp.hpp"
 
 #include <utility>
 
@@ -88,7 +89,7 @@ void applier::apply_account_to_confirm(kv_event e, account& a) {
       desynchronise(a, e, "reactivated", "commits of the time when it was inactive are missing");
     } else if (s.upstream_status == "deleted" && s.status != "deleted") {
       s.status = "removing";
-      s.removing_since = std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
+      s.removing_since = seconds_since_1970(rules_.now());
     }
     if (a.journal) a.journal->need({});
     changed_(a);

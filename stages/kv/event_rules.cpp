@@ -83,4 +83,6 @@ bool is_unconfirmed(const kv::repo_state& s) {
 
 bool is_to_be_cleared(const kv::repo_state& s) { return s.status == "removed" && !s.reasons.empty(); }
 
+bool is_forgotten(const kv::repo_state& s) { return s.status == "deleted" || s.status == "removed"; }
+
 }  // namespace recordkv::stages

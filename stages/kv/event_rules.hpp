@@ -51,5 +51,7 @@ bool is_away(const kv::repo_state& s);
 bool is_unconfirmed(const kv::repo_state& s);
 /// A person has removed the account, and its keys are still there.
 bool is_to_be_cleared(const kv::repo_state& s);
+/// Deleted, or removed by a person: its state may say no more of it than is needed against older repos (X12).
+bool is_forgotten(const kv::repo_state& s);
 
 }  // namespace recordkv::stages

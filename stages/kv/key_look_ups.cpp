@@ -1,5 +1,8 @@
 #include "key_look_ups.hpp"
 
+#include "event_rules.hpp"
+#include "recordkv/core/timestamp.hpp"
+
 #include <array>
 #include <utility>
 
@@ -81,15 +84,17 @@ task<> key_look_ups::work() {
 // False: the look-ups were closed.
 task<bool> key_look_ups::look_up(account& a, look_up_cause cause) {
   if (cause == look_up_cause::identity_event && port_.changed) port_.changed(a.newest.did);
+  if (is_forgotten(a.newest)) co_return !closed_;
   auto found = co_await ask(a, cause);
   if (cause == look_up_cause::bad_signature && found && found->key == a.newest.key) {
     if (!closed_) co_await closing_.wait_for(rules_.confirm_after);
     if (!closed_) found = co_await ask(a, cause);
   }
   if (closed_) co_return false;
+  if (is_forgotten(a.newest)) co_return true;  // meanwhile
   if (found && !set_key(a, found->key)) found = fail(errc::malformed, "no_key");
   if (found) {
-    const auto now = std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
+    const auto now = seconds_since_1970(rules_.now());
     keep_identity(a, *found, now);
     co_return true;
   }

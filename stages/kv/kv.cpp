@@ -38,8 +38,9 @@ using namespace std::chrono_literals;
 
 constexpr auto progress_check = 200ms;  // how soon `status` and alerts see a stall
 constexpr auto consumer_check = 500ms;  // less often, since it asks NATS
-// Lists of accounts are read no further while so many accounts wait for a repair: half of what repairs keep in memory.
-constexpr std::size_t max_listed_waiting = 5'000;
+// Lists of accounts are read no further while so many accounts are due: half of what repairs keep in memory. Accounts
+// that wait for their next try do not count, because their hosts may be gone for good.
+constexpr std::size_t max_listed_due = 5'000;
 constexpr auto gather_states = 250ms;  // several events of an account become one write of its state
 
 // Identifies the collections under which a state was stored: another hash means that the filter has changed since.
@@ -160,10 +161,11 @@ class kv_stage final : public stage {
   void follow_lists(nursery& parts) {
     auto rules = configured_lists(ctx_.cfg);
     if (!rules) return;
+    rules->filter = filter_hash(ctx_.cfg.source.collections);
     auto port = outgoing_.lists();
     port.follow = [this](std::vector<std::string> dids) { return follow(std::move(dids)); };
     port.mine = [this](const std::string& did) { return is_assigned(did); };
-    port.room = [this] { return pipeline_.repairs_waiting() < max_listed_waiting; };
+    port.room = [this] { return pipeline_.repairs_due() < max_listed_due; };
     port.load = [this] { return load_progress(); };
     port.save = [this](std::string progress) { return save_progress(std::move(progress)); };
     lists_.emplace(std::move(port), std::move(*rules), stats_.counted);

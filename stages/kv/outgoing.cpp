@@ -52,11 +52,17 @@ repair_port outgoing::repos(std::function<bool()> go_on) {
 lists_port outgoing::lists() {
   lists_port port;
   port.page = [this](xrpc::list_request q) { return lists_->page(std::move(q)); };
-  port.did_of = [this](std::string handle) { return handles_->look_up(std::move(handle)); };
+  port.did_of = [this](std::string handle) { return did_of(std::move(handle)); };
   port.close = [this] {
     if (lists_) lists_->close();
+    handles_.reset();  // ends a look-up that is under way
   };
   return port;
+}
+
+task<result<std::string>> outgoing::did_of(std::string handle) {
+  if (!handles_) co_return fail(errc::closed, "closed");
+  co_return co_await handles_->look_up(std::move(handle));
 }
 
 // If other programs write into the store, an account may have keys in collections that its state does not name.

@@ -34,6 +34,7 @@ class outgoing {
   lists_port lists();
 
  private:
+  task<result<std::string>> did_of(std::string handle);
   task<result<std::vector<kv::stored_key>>> keys(std::string did, std::vector<std::string> collections,
                                                  std::size_t expected, std::function<bool()> go_on);
 

@@ -99,6 +99,8 @@ class kv_pipeline {
   /// Accounts that are being repaired, and those that are due or will be.
   std::size_t repairs_under_way() const noexcept { return repairs_ ? repairs_->under_way() : 0; }
   std::size_t repairs_waiting() const noexcept { return repairs_ ? repairs_->waiting() : 0; }
+  /// Accounts that would be repaired now if there were room.
+  std::size_t repairs_due() const { return repairs_ ? repairs_->due() : 0; }
 
  private:
   using chunk = std::vector<chosen_event>;

@@ -44,6 +44,12 @@ void repair_queue::done(const std::string& did) {
   if (again) put(did, *again);
 }
 
+std::size_t repair_queue::due(clock::time_point now) const {
+  std::size_t n = 0;
+  for (auto at = due_.begin(); at != due_.end() && at->first <= now; ++at) ++n;
+  return n;
+}
+
 std::optional<repair_queue::clock::time_point> repair_queue::next() const {
   return due_.empty() ? std::nullopt : std::optional(due_.begin()->first);
 }

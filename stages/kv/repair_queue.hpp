@@ -30,6 +30,8 @@ class repair_queue {
   /// When the next account is due; nullopt: the queue is empty.
   std::optional<clock::time_point> next() const;
   std::size_t waiting() const noexcept { return times_.size(); }
+  /// How many accounts are due. The others wait for a next try. Takes time in proportion to that number.
+  std::size_t due(clock::time_point now) const;
   std::size_t under_repair() const noexcept { return taken_.size(); }
   /// Accounts were dropped since the last call: the states must be read again to find them.
   bool overflowed() noexcept { return std::exchange(overflowed_, false); }

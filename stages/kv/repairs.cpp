@@ -3,6 +3,7 @@
 #include "event_rules.hpp"
 #include "host_place.hpp"
 #include "recordkv/core/log.hpp"
+#include "recordkv/core/timestamp.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -36,9 +37,7 @@ repairs::repairs(account_holds& holds, settlement& settles, record_writer writer
       hosts_(rules_.hosts),
       place_waits_(rules_.max_waiting) {}
 
-std::int64_t repairs::seconds_now() const {
-  return std::chrono::duration_cast<std::chrono::seconds>(rules_.now().time_since_epoch()).count();
-}
+std::int64_t repairs::seconds_now() const { return seconds_since_1970(rules_.now()); }
 
 bool repairs::needs_repair(const kv::repo_state& s) const {
   if (is_to_be_cleared(s)) return true;

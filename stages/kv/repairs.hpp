@@ -69,6 +69,7 @@ class repairs {
   void close() noexcept;
 
   std::size_t waiting() const noexcept { return queue_.waiting(); }
+  std::size_t due() const { return queue_.due(rules_.now()); }
   std::size_t under_way() const noexcept { return queue_.under_repair(); }
 
  private:

@@ -3,10 +3,12 @@
 #include "host_place.hpp"
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/config.hpp"
+#include "recordkv/core/crash_point.hpp"
 #include "recordkv/core/timestamp.hpp"
 #include "repairs.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace recordkv::stages {
@@ -21,10 +23,20 @@ std::string_view text_of(const error& e) {
   return "the account has changed meanwhile";
 }
 
-// The word of a record's flaw.
-std::string_view flaw_of(const error& e) {
-  if (e.code == errc::too_large) return "too_large";
-  return e.text == "float" ? "float" : "malformed";
+// The export is of the very commit that was verified and applied last. Its signature then proves nothing more. After a
+// migration it may be one of the account's former key: the new PDS signs only with the account's next write.
+bool is_verified_commit(const kv::repo_state& s, const atproto::repo_export& repo) {
+  return s.verified && !s.rev.empty() && repo.rev() == s.rev && repo.data() == s.data;
+}
+
+// The PDS refuses the repo because the account is inactive, and the #account that said so was missed. The PDS is asked
+// for its status next, as after #account.
+void note_refusal(kv::repo_state& s, std::string_view word) {
+  constexpr std::array<std::string_view, 4> statuses{"deactivated", "suspended", "takendown", "inactive"};
+  constexpr std::string_view before = "repo_";
+  if (!word.starts_with(before)) return;
+  if (const auto found = std::ranges::find(statuses, word.substr(before.size())); found != statuses.end())
+    s.upstream_status = *found;
 }
 
 }  // namespace
@@ -44,6 +56,7 @@ task<repairs::outcome> repairs::resync(account& a) {
   auto answered = *fetched ? outcome{} : outcome_of(pds, fetched->error());
   if (answered.what == outcome::kind::later) co_return answered;
   a.fetched = rules_.now();
+  if (!*fetched && !is_away(a.newest)) note_refusal(a.newest, fetched->error().word);
   if (!*fetched) co_return answered;
   auto repo = co_await read_export((**fetched).take_car(), a.newest.did);
   if (closed_) co_return stopped();
@@ -62,7 +75,7 @@ task<result<atproto::repo_export>> repairs::read_export(std::string car, std::st
 }
 
 task<repairs::outcome> repairs::resync_from(account& a, atproto::repo_export repo) {
-  if (!a.key || !repo.signed_by(*a.key)) {
+  if (!is_verified_commit(a.newest, repo) && (!a.key || !repo.signed_by(*a.key))) {
     auto renewed = co_await identify(a, true);
     if (renewed.what != outcome::kind::done) co_return renewed;
     if (!a.key || !repo.signed_by(*a.key)) co_return failed("bad_signature", "its repo is not signed with its key");
@@ -164,7 +177,7 @@ task<result<void>> repairs::write_puts(account& a, const atproto::repo_export& r
 task<result<void>> repairs::write_put(account& a, const atproto::repo_event& of, repo_diff::put& p,
                                       result<std::string> json, nats::ordinal& last) {
   std::string_view flaw;
-  if (!json) flaw = flaw_of(json.error());
+  if (!json) flaw = atproto::name(atproto::flaw_for(json.error()));
   if (flaw.empty() && !note_collection(a.newest, p.collection)) flaw = "too_many_collections";
   if (flaw.empty()) {
     atproto::record_change c{.what = p.replaces ? atproto::action::update : atproto::action::create,
@@ -173,6 +186,7 @@ task<result<void>> repairs::write_put(account& a, const atproto::repo_event& of,
                              .cid = std::move(p.cid),
                              .json = std::move(*json)};
     auto put = co_await writer_.put(of, c);
+    crash_point("repair.put");
     if (put) {
       last = *put;
       counters_.add("repair_records", "put");
@@ -194,6 +208,7 @@ task<result<void>> repairs::erase(const atproto::repo_event& of, std::string col
                                  .rkey = std::move(rkey),
                                  .prev = std::move(cid)};
   auto put = co_await writer_.erase(of, c);
+  crash_point("repair.delete");
   if (!put && put.error().code == errc::too_large) co_return result<void>{};  // no such key can have been stored
   if (!put) co_return put.error();
   last = *put;

@@ -118,6 +118,28 @@ class ShippedUsersTest(unittest.TestCase):
                                                                  else s).get("state") == "running")
         return parts
 
+    def also_of_accounts(self, text: str) -> str:
+        """What the file says of a view of accounts: the lines of `index` with CONSUMER and ACK, for KV_repo, too."""
+        before, index = text.split('user: "index"')
+        index, after = index.split('user: "readonly"')
+        lines = index.splitlines()
+        again = [line.replace("KV_record", "KV_repo") for line in lines
+                 if "KV_record" in line and ("CONSUMER" in line or "$JS.ACK" in line)]
+        self.assertEqual(len(again), 6)
+        place = next(i for i, line in enumerate(lines) if "CONSUMER" in line)
+        lines[place:place] = again
+        return before + 'user: "index"' + "\n".join(lines) + 'user: "readonly"' + after
+
+    def test_a_view_of_accounts(self):
+        with GuardedRig(**{"index.views": ["builtin:likes", "builtin:accounts"]}) as rig:
+            rig.nats(self.also_of_accounts(self.shipped(rig)))
+            rig.simulator("--events", 300, "--rate", 2000, "--wait-for-client")
+            parts = self.start(rig)
+            wait_for("there are accounts", lambda: rig.command("query", "accounts").stdout.count("synchronised") > 10)
+            for part in parts:
+                self.assertEqual(part.stop(), 0, part.name)
+                self.assertNotIn("Permissions Violation", part.text())
+
     def test_each_stage_as_its_own_user(self):
         with GuardedRig() as rig:
             rig.nats(self.shipped(rig))

@@ -28,7 +28,7 @@ def end_group(group: int) -> None:
 
 
 def run_block(test, rig: Rig, place: str, commands: str, environment: dict) -> str:
-    """What a block prints. A process that it leaves running goes on; the end of the test ends it. `place`: "page:line"."""
+    """What a block prints. A process that it leaves running goes on until the test ends. `place`: "page:line"."""
     log = rig.path(f"line-{place.rsplit(':', 1)[1]}.log")
     with open(log, "wb") as out:
         process = subprocess.Popen(["bash", "-euo", "pipefail", "-c", commands], cwd=rig.directory, env=environment,

@@ -1,72 +1,28 @@
 // Owns: proof against an implementation that is not ours. A real PDS and PLC directory run on loopback, and recordkv
 // follows the PDS's firehose and verifies every commit. The store must come to equal what the PDS itself lists: every
 // record by value and CID, nothing more, and a delete marker where something was deleted. Also after kill -9 half way,
-// new handles and new signing keys. An account that is deactivated goes, and returns by a repair.
+// new handles and new signing keys. Does not know: accounts that go, return or move (pds_accounts.test.mjs).
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { jetstreamManager } from '@nats-io/jetstream';
 
 import { startFalseDirectory } from './false_directory.mjs';
+import { Mirror, steps } from './mirror.mjs';
 import { PdsNetwork } from './pds_network.mjs';
 import { PATIENCE, Processes, program, until } from './processes.mjs';
 import { keyOfUri } from './record_key.mjs';
-import { startNats, startRecordkv } from './services.mjs';
+import { startNats } from './services.mjs';
 import { differences, none, readStore } from './store.mjs';
 
 const processes = new Processes();
+const step = steps();
 /** @type {PdsNetwork} */ let network;
 /** @type {Awaited<ReturnType<typeof startNats>>} */ let nats;
-/** @type {import('./processes.mjs').Child} the one that has the stage kv */ let recordkv;
-/** @type {import('./processes.mjs').Child | undefined} a process of its own in the later tests */ let ingest;
+/** @type {Mirror} */ let mirror;
+const agree = (/** @type {string} */ when) => mirror.agree(when);
 
-const follow = (/** @type {string} */ stages = 'ingest,kv', /** @type {Record<string, string>} */ settings = {}) =>
-  startRecordkv(processes, {
-    nats: nats.url, stages, settings: {
-      'source.kind': 'firehose', 'source.url': network.firehose, 'source.start': 'oldest', 'kv.verify': 'full',
-      'identity.plc_url': network.plc, 'identity.allow_private_hosts': 'true', ...settings,
-    },
-  });
-const alive = () => [recordkv, ...(ingest ? [ingest] : []), nats.child];
-
-/** A test that stands on the ones before it, and says so rather than wait for what can't come. */
-let sound = true;
-const step = (/** @type {string} */ name, /** @type {(t: import('node:test').TestContext) => Promise<void>} */ run) =>
-  test(name, { timeout: 4 * PATIENCE }, async (t) => {
-    assert.ok(sound, 'not tried, because the test before it failed');
-    sound = false;
-    await run(t);
-    sound = true;
-  });
-
-/** Waits until store and PDS agree on every account. */
-const agree = async (/** @type {string} */ when) => {
-  const expected = await network.records();
-  return until(`the store to equal the PDS ${when}`, async () => {
-    const store = await readStore(nats.nc);
-    return none(differences(expected, store, { gone: network.gone, mine: network.mine })) && store;
-  }, { within: PATIENCE, every: 250, alive: alive() });
-};
-
-/** @typedef {import('./pds_network.mjs').Account} Account */
-
-/**
- * Waits for an account's state that passes the check.
- * @param {Account} account @param {string} what @param {(state: any) => unknown} check @param {string} [bucket]
- * @returns {Promise<any>}
- */
-const stateOf = (account, what, check, bucket = 'repo') =>
-  until(`the state of ${account.did} ${what}`, async () => {
-    const state = /** @type {any} */ ((await readStore(nats.nc, bucket)).get(account.stateKey)?.value);
-    assert.ok(state, 'it has none');
-    await check(state);
-    return state;
-  }, { within: PATIENCE, every: 100, alive: alive() });
-
-/** Waits until the account's state names the key and the handle that the directory has. */
-const identified = (/** @type {Account} */ account) =>
-  stateOf(account, 'to name its key and its handle', async ({ key, handle }) =>
-    assert.deepEqual({ key, handle }, await account.identity()));
+/** @typedef {import('./pds_account.mjs').Account} Account */
 
 /**
  * Something happens to an account while kv is dead. It happens to another account, and kv is killed as soon as a record
@@ -74,30 +30,31 @@ const identified = (/** @type {Account} */ account) =>
  * @param {Account} one @param {Account} other @param {(account: Account) => Promise<unknown>} change
  */
 const betweenKills = async (one, other, change) => {
-  await recordkv.kill();
+  await mirror.kill('kv');
   await one.posts(5);
   await change(one);
   await one.posts(5);
-  recordkv = follow('kv');
+  mirror.start('kv');
 
   await other.posts(5);
   await change(other);
   const first = keyOfUri((await other.post()).uri);
   const writing = other.posts(20);
   try {
-    await until('a record made after the change', async () => (await readStore(nats.nc)).has(first),
-      { within: PATIENCE, alive: alive() });
-    await recordkv.kill();
+    await until('a record made after the change', async () => (await mirror.store()).has(first),
+      { within: PATIENCE, alive: mirror.alive });
+    await mirror.kill('kv');
   } finally {
     await writing;
   }
-  recordkv = follow('kv');
+  mirror.start('kv');
 };
 
 before(async () => {
   for (const [variable, name] of [['RECORDKV', undefined], ['RECORDKV_NATS_SERVER', 'nats-server']]) program(variable, name);
   [network, nats] = await Promise.all([PdsNetwork.create(processes.directory('pds')), startNats(processes)]);
   await network.join('alice', 'bob', 'carol');
+  mirror = new Mirror(processes, network, nats);
 }, { timeout: 60_000 });
 
 after(async () => {
@@ -117,7 +74,7 @@ step('a PDS with a past is mirrored from its first event', async (t) => {
   await bob.mixedCommit(entries[3], entries[4]);
 
   const begun = Date.now();
-  recordkv = follow();
+  mirror.start();
   const store = await agree('after its past');
   t.diagnostic(`${store.size} keys in ${Date.now() - begun} ms`);
 
@@ -154,7 +111,7 @@ step('a directory that names a wrong key keeps that account out of the store, an
   const [alice, bob, carol] = network.accounts;
   const about = { directory: network.plc, victim: bob.did, stranger: alice.did };
   const directory = await startFalseDirectory(processes, about);
-  const misled = follow('ingest,kv', {
+  const misled = mirror.launch('ingest,kv', {
     'kv.bucket': 'misled', 'state.dir': processes.directory('misled'), 'identity.plc_url': directory.url,
   });
   await bob.post('signed, but not with the key that the directory names');
@@ -164,7 +121,7 @@ step('a directory that names a wrong key keeps that account out of the store, an
   const expected = await network.records(network.accounts.filter((account) => account !== bob));
   const gone = [...network.gone].filter(notBobs);
   await until('the records of the others, and an empty buffer', async () => {
-    none(differences(expected, await readStore(nats.nc, 'misled'), { gone, mine: notBobs }));
+    none(differences(expected, await readStore(nats.nc, 'misled'), { gone }));
     return (await (await jetstreamManager(nats.nc)).streams.info('misled_ingest')).state.messages === 0;
   }, { within: PATIENCE, every: 250, alive: [misled, nats.child] });
   assert.deepEqual([...(await readStore(nats.nc, 'misled')).keys()].filter(bob.owns).slice(0, 3), []);
@@ -176,7 +133,7 @@ step('a directory that names a wrong key keeps that account out of the store, an
 
 step('kill -9 half way loses nothing and invents nothing', async () => {
   const [alice, bob, carol] = network.accounts;
-  const stored = async () => (await readStore(nats.nc)).size;
+  const stored = async () => (await mirror.store()).size;
   const before = await stored();
   const early = await alice.post('deleted while nobody looks');
   const brief = /** @type {{uri: string}[]} */ ([]);
@@ -200,21 +157,20 @@ step('kill -9 half way loses nothing and invents nothing', async () => {
   })();
   try {
     await until('the store to have some of the writes', async () => await stored() > before + 20,
-      { within: PATIENCE, alive: [recordkv] });
-    await recordkv.kill();
+      { within: PATIENCE, alive: mirror.alive });
+    await mirror.kill();
   } finally {
     await writing;
   }
   await alice.remove(early);
   await bob.batch(200, 'com.example.whileDown');
-  assert.equal(recordkv.ended?.signal, 'SIGKILL');
 
-  recordkv = follow();
+  mirror.start();
   await work(3);
   await agree('after a kill -9');
 
-  await recordkv.kill();
-  recordkv = follow();
+  await mirror.kill();
+  mirror.start();
   await alice.post('after the second kill');
   await agree('after a second kill -9');
 });
@@ -223,23 +179,23 @@ step('a new handle changes no record, and is known, also after kill -9', async (
   const [alice, bob, carol] = network.accounts;
   const before = await agree('before a new handle');
   const handle = await alice.rename('alice-anew');
-  assert.equal((await identified(alice)).handle, handle);
-  assert.deepEqual(await readStore(nats.nc), before);
+  assert.equal((await mirror.identified(alice)).handle, handle);
+  assert.deepEqual(await mirror.store(), before);
   await alice.post('under a new handle');
   await agree('after a new handle');
 
-  await recordkv.kill();
-  ingest = follow('ingest');  // from now on it lives on when kv is killed
-  recordkv = follow('kv');
+  await mirror.kill();
+  mirror.start('ingest');  // from now on it lives on when kv is killed
+  mirror.start('kv');
   await betweenKills(bob, carol, (account) => account.rename(`${account === bob ? 'bob' : 'carol'}-anew`));
   await agree('after new handles between kills');
-  for (const account of [bob, carol]) assert.match((await identified(account)).handle, /^(bob|carol)-anew\.test$/);
+  for (const account of [bob, carol]) assert.match((await mirror.identified(account)).handle, /^(bob|carol)-anew\.test$/);
 });
 
 step('a new signing key is learnt from #identity, or from the first commit, also after kill -9', async () => {
   const [alice, bob, carol, dave] = network.accounts;
   const old = new Map();
-  for (const account of network.accounts) old.set(account, (await identified(account)).key);
+  for (const account of network.accounts) old.set(account, (await mirror.identified(account)).key);
 
   await alice.post('with the old key');
   const key = await alice.rotateKey();
@@ -250,53 +206,27 @@ step('a new signing key is learnt from #identity, or from the first commit, also
   await dave.post('with the new key, of which nothing was told');
   await dave.announceKey();
   await agree('after new keys');
-  assert.equal((await identified(alice)).key, key);
+  assert.equal((await mirror.identified(alice)).key, key);
 
   await betweenKills(bob, carol, async (account) => {
     await account.rotateKey();
     await account.announceKey();
   });
   await agree('after new keys between kills');
-  for (const account of network.accounts) assert.notEqual((await identified(account)).key, old.get(account));
-});
-
-step('an account that is deactivated goes, and returns with all that it did meanwhile', async () => {
-  const [erin] = await network.join('erin');
-  await erin.posts(3);
-  const held = [...await agree('with another account')].map(([key]) => key).filter(erin.owns);
-  assert.ok(held.length >= 3);
-
-  await erin.deactivate();
-  await stateOf(erin, 'to be inactive', ({ status, upstream_status: upstream }) =>
-    assert.deepEqual([status, upstream], ['inactive', 'deactivated']));
-  const without = await agree('without it');
-  for (const key of held) assert.ok(without.get(key)?.deleted, key);
-  await recordkv.kill();
-  const hidden = await erin.postWhileInactive();
-  recordkv = follow('kv');
-  await erin.reactivate();
-  const { rev } = await erin.post('back again');
-  const state = await stateOf(erin, 'to be of its newest commit', (s) =>
-    assert.deepEqual([s.status, s.rev], ['synchronised', rev], s.error));
-  assert.equal(state.upstream_status ?? '', '');
-  assert.equal((await agree('with it again')).get(keyOfUri(hidden.uri))?.deleted, false);
+  for (const account of network.accounts) assert.notEqual((await mirror.identified(account)).key, old.get(account));
 });
 
 step('in the end every account is synchronised and verified', async () => {
   await agree('in the end');
-  assert.equal(network.present.length, 5);
+  assert.equal(network.present.length, 4);
   for (const account of network.present) {
     const newest = await account.newestRev();
-    const state = await stateOf(account, 'to be of its newest commit', ({ rev }) => assert.equal(rev, newest));
+    const state = await mirror.stateOf(account, 'to be of its newest commit', ({ rev }) => assert.equal(rev, newest));
     const { did, status, verified, reasons = [] } = state;
     assert.deepEqual({ did, status, verified, reasons },
       { did: account.did, status: 'synchronised', verified: true, reasons: [] }, state.error);
-    await identified(account);
+    await mirror.identified(account);
   }
 });
 
-test('recordkv, asked to stop, ends with 0', { timeout: PATIENCE }, async () => {
-  assert.ok(recordkv && !recordkv.ended, 'nothing to stop');
-  for (const child of ingest ? [ingest, recordkv] : [recordkv])
-    assert.deepEqual(await child.stop(30_000), { code: 0, signal: null }, child.report());
-});
+test('recordkv, asked to stop, ends with 0', { timeout: PATIENCE }, () => mirror.stop());

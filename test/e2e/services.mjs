@@ -39,13 +39,14 @@ export async function startNats(processes) {
 /**
  * The service, without HTTP.
  * @param {Processes} processes
- * @param {{nats: string, settings: Record<string, string>, stages?: string, state?: string}} options
+ * @param {{nats: string, settings: Record<string, string>, stages?: string, state?: string,
+ *   env?: Record<string, string>}} options
  * @returns {Child}
  */
-export function startRecordkv(processes, { nats, settings, stages = 'ingest,kv', state = 'state' }) {
+export function startRecordkv(processes, { nats, settings, stages = 'ingest,kv', state = 'state', env = {} }) {
   const all = { 'nats.url': nats, 'state.dir': processes.directory(state), 'http.listen': '', ...settings };
   const sets = Object.entries(all).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-  return processes.start(`recordkv ${stages}`, program('RECORDKV'), [`--stages=${stages}`, ...sets]);
+  return processes.start(`recordkv ${stages}`, program('RECORDKV'), [`--stages=${stages}`, ...sets], env);
 }
 
 /**

@@ -2,7 +2,8 @@
 asked, kills in between; and at the end no account is desynchronised, and the store is the truth.
 
 Owns: the schedule of faults and kills, the proof that each fault happened, and the comparison of each account with what
-a mirror that repairs must reach. RECORDKV_REPAIR_SEEDS (3) is the number of seeds; the long form has 200.
+a mirror that repairs must reach. RECORDKV_REPAIR_SEEDS (20) is the number of seeds; the long form has 200. Two run at
+once, since each of them mostly waits.
 Does not know: how a repair is done.
 """
 
@@ -11,6 +12,7 @@ import os
 import random
 import time
 import unittest
+from concurrent import futures
 from types import SimpleNamespace
 
 from rig import answer, wait_for
@@ -19,7 +21,8 @@ import check_accounts  # from test/oracle, which rig has put into the path
 import check_store
 from record_place import place_of
 
-SEEDS = int(os.environ.get("RECORDKV_REPAIR_SEEDS", "200" if os.environ.get("RECORDKV_LONG") else "3"))
+SEEDS = int(os.environ.get("RECORDKV_REPAIR_SEEDS", "200" if os.environ.get("RECORDKV_LONG") else "20"))
+AT_ONCE = 2
 EVENTS, RATE, ACCOUNTS = 1_200, 150, 120
 BACKOFF_MS = 200  # between two tries; the maximum is 60 times as long
 DESYNCHRONISING = ["corrupted", "wrong_key", "high_s", "wrong_prev_data", "no_prev_data", "op_left_out", "seq_back",
@@ -186,9 +189,11 @@ class Battle:
 
 class RepairTest(unittest.TestCase):
     def test_everything_is_repaired(self):
-        for seed in range(SEEDS):
-            with self.subTest(seed=seed):
-                self.battle(seed)
+        with futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            battles = {seed: pool.submit(self.battle, seed) for seed in range(SEEDS)}
+            for seed, battle in battles.items():
+                with self.subTest(seed=seed):
+                    battle.result()
 
     def battle(self, seed: int) -> None:
         began = time.monotonic()

@@ -1,16 +1,11 @@
 // Rule X21: the rows are the fold of the store, whatever is killed and restarted, and of no other store.
-#include "../stages.hpp"
-#include "../support/nats_process.hpp"
-#include "recordkv/core/nursery.hpp"
+#include "index_rig.hpp"
 #include "recordkv/kv/record_key.hpp"
-#include "recordkv/kv/store_meta.hpp"
 #include "recordkv/projection/configured_views.hpp"
-#include "recordkv/view/store.hpp"
 
 #include <boost/json.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
-#include <fstream>
 #include <map>
 
 using namespace recordkv;
@@ -22,31 +17,15 @@ const std::string like = "app.bsky.feed.like";
 const words accounts{"did:plc:44ybard66vv44zksje25o7dz", "did:plc:abcdefghijklmnopqrstuvwx", "did:web:a.example",
                      "did:plc:z72i7hdynmk6r22z27h6tvur"};
 
-struct index_rig : nats_rig {
-  index_rig() {
-    std::string name = (std::filesystem::temp_directory_path() / "recordkv-index-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()));
-    directory = name;
-    define(R"([ { name = "subject", pointer = "/subject/uri", type = "text", required = true } ])");
-    cfg.index.views = {(directory / "likes.toml").string()};
-    cfg.index.database = "sqlite:" + database();
-    open();
+struct index_rig : view_rig {
+  index_rig() : view_rig("likes", "KV_record", "$KV.record.>") {
+    define_columns(R"([ { name = "subject", pointer = "/subject/uri", type = "text", required = true } ])");
   }
-  ~index_rig() {
-    std::error_code ignored;
-    std::filesystem::remove_all(directory, ignored);
-  }
-  std::string database() const { return (directory / "views.db").string(); }
-  void define(std::string_view columns) {
-    std::ofstream(directory / "likes.toml")
-        << "[[view]]\nname = \"likes\"\ncollection = \"app.bsky.feed.like\"\ncount = [\"subject\"]\ncolumns = "
-        << columns << "\n";
+  void define_columns(std::string_view columns) {
+    define(fmt::format("[[view]]\nname = \"likes\"\ncollection = \"{}\"\ncount = [\"subject\"]\ncolumns = {}\n", like,
+                       columns));
   }
 
-  void open() {
-    auto opened = run(kv::open_store(nc, "record", 16, 1));
-    if (!opened) FAIL(opened.error().text);
-  }
   std::string key(int account, int rkey) const {
     return kv::record_key::of(accounts[account % accounts.size()], like, std::to_string(rkey)).text();
   }
@@ -68,62 +47,12 @@ struct index_rig : nats_rig {
 
   std::map<std::string, std::string> rows() const {
     std::map<std::string, std::string> out;
-    auto found = view::query(cfg.index.database, "likes", {}, 100'000);
-    if (!found) FAIL(found.error().text);
-    for (const auto& r : found->rows)
+    for (const auto& r : ask("likes").rows)
       out[std::get<std::string>(r[0]) + "/" + std::get<std::string>(r[2])] = std::get<std::string>(r[3]);
     return out;
   }
-  view::builds builds() const {
-    auto there = view::read_builds(cfg.index.database, "likes");
-    return there ? *there : view::builds{};
-  }
-  view::position position() const {
-    const auto there = builds();
-    return there.live ? there.live->at : view::position{};
-  }
 
-  void start() {
-    stage_context ctx{nc, cfg, counters, {.api_level = api_level()}, &board};
-    context = std::make_unique<stage_context>(ctx);
-    auto made = stages::make_index(*context);
-    if (!made) FAIL(made.error().text);
-    index = std::move(*made);
-    ended.reset();
-    asio::co_spawn(io, index->run(), [this](std::exception_ptr e, result<void> r) {
-      if (e) std::rethrow_exception(e);
-      ended = r;
-    });
-  }
-  /// Every partition's position is at the end of the store, as far as the view goes, and the live build is folded on.
-  bool folded() {
-    const auto last = info("KV_record").last_seq;
-    return waits_for([&] {
-             const auto at = position();
-             const auto it = at.seq.find("0");
-             return ended.has_value() || (it != at.seq.end() && it->second >= last && !builds().next);
-           }) &&
-           waits_for([&] {
-             const auto names = run(nats::consumer_names(nc, "KV_record"));
-             return ended.has_value() || (names && *names == words{"view-likes"});
-           });
-  }
-  result<void> stop() {
-    index->close();
-    if (!waits_for([this] { return ended.has_value(); })) FAIL("the stage does not end");
-    for (const auto& e : board.read()) rows_written += e.what->counted.value("rows");
-    index.reset();
-    return *ended;
-  }
-
-  std::filesystem::path directory;
-  config cfg;
   std::map<std::string, std::string> fold;
-  std::uint64_t rows_written = 0;  // over all runs of the stage
-  stats_board board;
-  std::unique_ptr<stage_context> context;
-  std::unique_ptr<stage> index;
-  std::optional<result<void>> ended;
 };
 
 }  // namespace
@@ -351,7 +280,7 @@ TEST_CASE("X21: a changed definition is built beside the old one, whose rows sta
   rig.start();
   REQUIRE(rig.folded());
   REQUIRE(rig.stop().has_value());
-  rig.define(R"([ { name = "subject", pointer = "/subject/uri", type = "text", required = true },
+  rig.define_columns(R"([ { name = "subject", pointer = "/subject/uri", type = "text", required = true },
                   { name = "at", value = "rkey", index = true } ])");
   for (int i = 0; i < 20; ++i) rig.put(i, i, 100 + i);
   rig.start();

@@ -21,8 +21,7 @@ struct feed_rig : nats_rig {
   }
   void put(int from, int to) {
     for (int n = from; n <= to; ++n)
-      publish("$KV.record." +
-                  kv::record_key::of("did:plc:44ybard66vv44zksje25o7dz", "app.bsky.feed.like", std::to_string(n)).text(),
+      publish("$KV.record." + kv::record_key::of("did:web:a.example", "app.bsky.feed.like", std::to_string(n)).text(),
               "{}");
   }
   void open() {

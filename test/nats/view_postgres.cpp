@@ -198,7 +198,7 @@ TEST_CASE("postgres: random histories give the answers that SQLite gives, and co
   recordkv::test::postgres_process server;
   const auto file = "sqlite:" + (server.directory() / "views.db").string();
   opened lite(file), real(server.url());
-  for (const auto* const text : {likes_text, tags_text}) {
+  for (const auto* const text : {likes_text, tags_text, accounts_text, account_tags_text}) {
     const plan p = plan_of(server.directory(), text);
     for (unsigned seed = 1; seed <= 6; ++seed) {
       std::mt19937 random(seed);
@@ -214,6 +214,7 @@ TEST_CASE("postgres: random histories give the answers that SQLite gives, and co
           auto rkey = in_bulk ? fmt::format("{}-{}", step, i) : fmt::to_string(random() % 25);
           changes.push_back(random() % 4 == 0 && !in_bulk ? del("did:a", rkey)
                                                           : put(p, "did:a", rkey, some_record(random), step));
+          if (p.rows_of == source::accounts) changes.back() = of_account(std::move(changes.back()));
         }
         const auto one = lite.apply(p, a.number, changes, at(step), at(step + 1));
         const auto two = real.apply(p, b.number, changes, at(step), at(step + 1));

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace recordkv::view::test {
@@ -50,6 +51,28 @@ columns = [ { name = "tag", pointer = "", required = true } ]
 count = ["tag"]
 )";
 
+constexpr auto accounts_text = R"(
+[[view]]
+name = "accounts"
+source = "accounts"
+columns = [
+  { name = "subject", pointer = "/subject", required = true, index = true },
+  { name = "yes", pointer = "/yes", type = "boolean" },
+  { name = "seen", type = "integer", default = 0 },
+]
+count = ["subject"]
+on_put = "UPDATE {table} SET seen = seen + 1 WHERE did = :did"
+)";
+
+constexpr auto account_tags_text = R"(
+[[view]]
+name = "account_tags"
+source = "accounts"
+each = "/tags"
+columns = [ { name = "tag", pointer = "", required = true } ]
+count = ["tag"]
+)";
+
 inline position at(std::uint64_t seq) { return {"2026-01-01T00:00:00Z", 1, {{"0", seq}}}; }
 
 inline change put(const plan& p, std::string did, std::string rkey, std::string json, std::uint64_t seq = 1) {
@@ -67,6 +90,13 @@ inline change like(const plan& p, std::string did, std::string rkey, std::string
 
 inline change del(std::string did, std::string rkey) {
   return {.erase = true, .did = std::move(did), .collection = "app.bsky.feed.like", .rkey = std::move(rkey)};
+}
+
+/// The same change, of an account of that name.
+inline change of_account(change c) {
+  c.did = "did:" + std::exchange(c.rkey, "");
+  c.collection.clear();
+  return c;
 }
 
 inline std::string word(const cell& c) {

@@ -23,10 +23,11 @@ WHERE = {"replies": [{"pointer": "/reply", "exists": True}]}
 
 
 def definitions() -> dict:
+    """Of the views that have rows of records."""
     out = {}
     for file in glob.glob(os.path.join(ROOT, "config", "views", "*.toml")):
         with open(file, "rb") as f:
-            out |= {view["name"]: view for view in tomllib.load(f)["view"]}
+            out |= {view["name"]: view for view in tomllib.load(f)["view"] if "source" not in view}
     return out
 
 

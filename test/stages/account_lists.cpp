@@ -165,6 +165,14 @@ TEST_CASE("Lists: a restart goes on with the page that was not followed yet") {
     REQUIRE(becomes(r.io, [&] { return r.s.asked.size() == 3; }));  // hosts, and two pages
     r.stop();
   }
+  SECTION("nor does progress under other collections count") {
+    r.s.asked.clear();
+    auto rules = all_of_relay();
+    rules.filter = "other";
+    r.start(rules);
+    REQUIRE(becomes(r.io, [&] { return r.s.asked.size() == 3; }));
+    r.stop();
+  }
   SECTION("progress of another list does not count") {
     r.s.asked.clear();
     r.serve(relay + " collection ", words{did(3)});
@@ -198,7 +206,7 @@ TEST_CASE("Lists: a restart in the middle of a host's pages goes on there") {
   rig r;
   auto rules = all_of_relay();
   rules.each_host = true;
-  r.s.saved = to_json({.of = [&] { return rules.what_is_read(); }(),
+  r.s.saved = to_json({.of = rules.key_of_reading(),
                        .host = "https://b.example",
                        .cursor = "5",
                        .found = 3,

@@ -27,7 +27,7 @@ TEST_CASE("repos.mode list: no event begins an account, and those that are known
   rig.start();
   rig.in.deliver({commit_frame{.n = 1}.bytes(), sync_frame(alice, 2), commit_frame{.did = bob, .n = 2}.bytes()});
   REQUIRE(rig.settles(3));
-  CHECK(rig.ignored("not_followed") == 2);
+  CHECK(rig.ignored("not_listed") == 2);
   CHECK(rig.states.find(alice) == nullptr);
   CHECK(rig.states.find(bob)->rev == rev(2));
   CHECK(rig.states.find(bob)->status == "synchronised");
@@ -40,7 +40,7 @@ TEST_CASE("repos.mode signal: an account begins with a record of that collection
                   commit_frame{.did = carol, .n = 2, .paths = {signal + "/self"}, .remove = true}.bytes(),
                   commit_frame{.did = bob, .n = 3, .paths = {signal + "/self"}}.bytes()});
   REQUIRE(rig.settles(4));
-  CHECK(rig.ignored("not_followed") == 3);
+  CHECK(rig.ignored("not_listed") == 3);
   CHECK(rig.states.find(alice) == nullptr);
   CHECK(rig.states.find(carol) == nullptr);
   CHECK(rig.reasons(bob) == words{"listed"});

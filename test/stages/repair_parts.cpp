@@ -212,6 +212,17 @@ TEST_CASE("an account under repair is due again only after its repair") {
   CHECK(q.under_repair() == 0);
 }
 
+TEST_CASE("the queue says how many accounts are due, not how many wait") {
+  repair_queue q(9);
+  CHECK(q.due(t0) == 0);
+  q.add("a", t0);
+  q.add("b", t0 + 1s);
+  q.add("c", t0 + 1h);
+  CHECK(q.due(t0) == 1);
+  CHECK(q.due(t0 + 1s) == 2);
+  CHECK(q.waiting() == 3);
+}
+
 TEST_CASE("a full queue drops the account that is due last, and says so") {
   repair_queue q(2);
   q.add("a", t0 + 1s);

@@ -102,21 +102,6 @@ TEST_CASE("a torn export, and one that another key has signed, are tried again a
   CHECK(rig.finish());
 }
 
-TEST_CASE("a key that has changed is looked up before an export is refused") {
-  repair_rig rig;
-  rig.states.stand(rig.stored_state(alice, 1));
-  auto repo = repo_of(alice, 6, {"b"});
-  repo.signer = 2;
-  rig.pds.repos[alice] = repo;
-  rig.directory.says.insert_or_assign(alice, rig.identity_of(2));
-  rig.start();
-  deliver_with_gap(rig);
-  REQUIRE(rig.waits_for([&] { return rig.state(alice).resynced != 0; }));
-  CHECK(rig.store(alice) == rig.cids(repo));
-  CHECK(rig.state(alice).key == signing_number(2).multikey());
-  CHECK(rig.finish());
-}
-
 TEST_CASE("a host whose repo differs from a commit of the same rev is at fault, and nothing of it is applied") {
   repair_rig rig;
   rig.states.stand(rig.stored_state(alice, 1));

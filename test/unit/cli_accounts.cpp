@@ -313,8 +313,11 @@ TEST_CASE("an account that is not active is not fetched, and says why") {
   }
 }
 
-TEST_CASE("a removal is fulfilled when the account is removed") {
+TEST_CASE("a removal is fulfilled when the account is removed and its keys are gone") {
   const auto w = wish_of(kv::wish_kind::remove);
+  auto being_removed = with_status("removed");
+  being_removed.reasons = {"asked"};
+  CHECK(judge(w, acted(being_removed), 1010).is == verdict::waiting);
   CHECK(judge(w, acted(with_status("synchronised")), 1010).is == verdict::waiting);
   CHECK(judge(w, acted(with_status("removing")), 1010).is == verdict::waiting);
   CHECK(judge(w, acted(with_status("removed")), 1010).is == verdict::fulfilled);

@@ -233,6 +233,13 @@ TEST_CASE("the files of config/ are compiled in, all of them") {
   CHECK(shipped::reference_configuration() == text_in("config/recordkv.toml"));
 }
 
+TEST_CASE("by default there are the views of records that ship; a table of accounts is asked for") {
+  auto all = shipped::views_matching("builtin:*");
+  std::erase(all, "builtin:accounts");
+  CHECK(must({}).index.views == all);
+  CHECK(shipped::views_matching("builtin:accounts").size() == 1);
+}
+
 TEST_CASE("the quickstart is a file like any other, and later sources win") {
   const config_sources quick{.files = {"builtin:quickstart"}, .environment = {}, .sets = {"kv.max_keys=7"}};
   CHECK(must(quick).kv.max_keys == 7);

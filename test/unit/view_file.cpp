@@ -22,7 +22,7 @@ TEST_CASE("the views that ship are whole, and their tests pass") {
     CHECK(*failures == lines{});
     CHECK(ran >= 3);
   }
-  CHECK(files == 6);
+  CHECK(files == 7);
 }
 
 TEST_CASE("the likes view that ships") {
@@ -47,6 +47,49 @@ TEST_CASE("the likes view that ships") {
   CHECK(p.count_by == lines{"subject"});
   CHECK_FALSE(p.many());
   CHECK_FALSE(p.has_hooks());
+}
+
+TEST_CASE("the accounts view that ships: its key is the did alone") {
+  const auto plans = load_plans(RECORDKV_SOURCE_ROOT "/config/views/accounts.toml");
+  REQUIRE(plans.has_value());
+  const auto& p = plans->front();
+  CHECK(p.rows_of == source::accounts);
+  CHECK(p.collections.empty());
+  const auto key = p.key_columns();
+  CHECK(lines(key.begin(), key.end()) == lines{"did"});
+  lines names;
+  for (const auto& c : p.columns) names.push_back(c.name);
+  CHECK(names == lines{"handle", "status", "pds", "rev", "complete", "verified", "error"});
+  CHECK(p.wants(""));
+  CHECK_FALSE(p.wants("app.bsky.feed.like"));
+  const auto again = plan_from_definition(p.definition);
+  REQUIRE(again.has_value());
+  CHECK(again->hash() == p.hash());
+  CHECK(again->rows_of == source::accounts);
+}
+
+TEST_CASE("a view of accounts may have lists, hooks and columns that are named as a record's key") {
+  const auto p = plan_from_definition(R"([[view]]
+name = "kept"
+source = "accounts"
+each = "/collections"
+where = [ { record = "/status", equals = "synchronised" } ]
+columns = [ { name = "collection", pointer = "", required = true }, { name = "its_did", value = "did" },
+            { name = "seen", type = "integer", default = 0 } ]
+count = ["collection", "its_did"]
+index = [["did", "collection"]]
+on_put = "UPDATE {table} SET seen = 1 WHERE did = :did AND :record IS NOT NULL"
+)");
+  if (!p) FAIL(p.error().text);
+  const auto got = extract(*p, {.did = "did:plc:me",
+                                .collection = {},
+                                .rkey = {},
+                                .cid = {},
+                                .rev = {},
+                                .time = {},
+                                .json = R"({"status":"synchronised","collections":["a.b.c","d.e.f"]})"});
+  REQUIRE(got.rows.size() == 2);
+  CHECK(got.rows[1] == cells{std::string("d.e.f"), std::string("did:plc:me"), std::int64_t{0}});
 }
 
 TEST_CASE("several views in a file, each with its line") {
@@ -152,7 +195,7 @@ TEST_CASE("the views that docs/views.md shows are whole") {
     names.push_back(plans->at(0).name);
     CHECK(check_plans(file.path()).value() == lines{});
   }
-  CHECK(names == lines{"my_reposts", "mentions", "busy"});
+  CHECK(names == lines{"my_reposts", "mentions", "stale", "busy"});
 }
 
 TEST_CASE("a file that cannot be read") {

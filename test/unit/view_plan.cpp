@@ -35,6 +35,7 @@ TEST_CASE("the hash changes with whatever changes rows or their shape, and with 
     return q.hash() != p.hash();
   };
   CHECK(differs([](plan& q) { q.name = "loves"; }));
+  CHECK(differs([](plan& q) { q.rows_of = source::accounts; }));
   CHECK(differs([](plan& q) { q.collections = {"app.bsky.feed.repost"}; }));
   CHECK(differs([](plan& q) { q.collections.push_back("app.bsky.feed.repost"); }));
   CHECK(differs([](plan& q) { q.each = "/facets"; }));

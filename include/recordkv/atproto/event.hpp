@@ -73,6 +73,8 @@ enum class record_flaw {
   too_large,      ///< beyond the protocol's limit of a record
 };
 std::string_view name(record_flaw f) noexcept;
+/// Why a record has no JSON, or no CBOR: of the errors of json.hpp and cbor.hpp.
+record_flaw flaw_for(const error& why) noexcept;
 
 struct record_change {
   action what = action::create;

@@ -4,6 +4,8 @@
 // Does not know: other time zones; a text that does not end in Z is not read.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +20,11 @@ std::string timestamp_of(double epoch_seconds);
 
 /// Seconds since 1970, with their fraction; nullopt if the text is no such time.
 std::optional<double> epoch_seconds(std::string_view stamp) noexcept;
+
+/// Whole seconds since 1970, as states and other lasting values keep a time.
+inline std::int64_t seconds_since_1970(std::chrono::system_clock::time_point t) {
+  return std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch()).count();
+}
 
 /// How long ago that was, by this machine's clock; negative for a future time.
 std::optional<double> seconds_since(std::string_view stamp);

@@ -36,9 +36,6 @@ struct ws_url {
 /// errc::bad_config: another scheme, credentials inside, an empty host, a bad port, spaces or control characters.
 result<ws_url> parse_ws_url(std::string_view url);
 
-/// `value` as it may stand in a query: everything but unreserved characters, ':' and '*' as %XX.
-std::string query_escaped(std::string_view value);
-
 struct websocket_spec {
   ws_url url;
   std::size_t max_message = 5'000'000;

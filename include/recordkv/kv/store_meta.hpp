@@ -47,6 +47,7 @@ task<result<void>> write_meta(nats::connection& nc, store_names names,
 struct opened_store {
   nats::stream_state store;
   store_meta meta;
+  nats::stream_state repo;  ///< of the accounts' states
 };
 task<result<opened_store>> open_store(nats::connection& nc, store_names names, unsigned partitions, int replicas);
 

@@ -1,12 +1,13 @@
-// A view's definition, compiled: what to take from a record and where it goes.
+// A view's definition, compiled: what to take from a record, or from an account's state, and where it goes.
 //
-// Owns: the `[[view]]` table of a TOML file, its check, the extraction of rows from a record.
+// Owns: the `[[view]]` table of a TOML file, its check, the extraction of rows.
 // Does not know: databases, NATS, positions. Pure.
 #pragma once
 
 #include "recordkv/core/result.hpp"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -21,6 +22,12 @@ enum class column_type { text, integer, real, boolean, timestamp, json };
 /// counts as a value of another type.
 using cell = std::variant<std::monostate, std::int64_t, double, std::string>;
 using cells = std::vector<cell>;
+
+/// What a view has rows of.
+enum class source {
+  records,   ///< of collections
+  accounts,  ///< each account that has a state; the state takes the record's place
+};
 
 /// Where a column's value comes from.
 enum class origin {
@@ -61,8 +68,10 @@ struct term {
 };
 
 struct plan {
-  std::string name;                      ///< view and table; [a-z][a-z0-9_]*, ≤ 48, no "__"
-  std::vector<std::string> collections;  ///< exact NSIDs, or prefixes like "app.bsky.graph.*"; none covers another
+  std::string name;  ///< view and table; [a-z][a-z0-9_]*, ≤ 48, no "__"
+  source rows_of = source::records;
+  std::vector<std::string> collections;  ///< exact NSIDs, or prefixes like "app.bsky.graph.*"; none covers another.
+                                         ///< Of accounts: none
   std::string each;                      ///< empty, or a pointer to an array, "*" for every element on the way
   bool links = false;                    ///< every link in a record, one row each
   std::vector<column> columns;           ///< in the order of the table, with those made from an at-uri
@@ -74,16 +83,19 @@ struct plan {
   std::string file;                               ///< where it was defined, for messages
   unsigned line = 0;
 
-  /// True when rows are numbered within their record: the key is did, collection, rkey, idx.
+  /// The columns that say what a row is of: did, collection and rkey. Of an account: did.
+  std::span<const std::string_view> key_columns() const noexcept;
+  /// True when rows are numbered within their record: the key then ends with idx.
   bool many() const noexcept { return links || !each.empty(); }
   bool has_hooks() const noexcept { return !on_put.empty() || !on_delete.empty(); }
+  /// Whether it takes records of this collection. A view of accounts takes what has no collection: "".
   bool wants(std::string_view collection) const noexcept;
 
   /// 16 hex digits. They change whenever the rows of the plan, or the shape of the rows, change.
   std::string hash() const;
 };
 
-/// A record as it stands in the store.
+/// A record as it stands in the store, or an account's state. Of a state only `did` and `json` are known.
 struct record {
   std::string_view did, collection, rkey;
   std::string_view cid, rev, time;  ///< of its headers; empty if absent

@@ -2,6 +2,7 @@
 
 #include "plan/column_types.hpp"
 #include "plan/pointer.hpp"
+#include "plan/sources.hpp"
 #include "recordkv/atproto/syntax.hpp"
 
 #include <boost/json/serialize.hpp>
@@ -73,22 +74,20 @@ void read_pointer(std::string& out, fields& t, std::string_view key) {
   out = std::move(*pointer);
 }
 
-void read_fact(column& c, fields& t) {
+void read_fact(const plan& p, column& c, fields& t) {
   const auto value = t.text("value", "uri");
   if (!value) return;
   const auto* const known = std::ranges::find(facts, *value, &std::pair<std::string_view, origin>::first);
-  if (known == facts.end())
-    return t.wrong("value",
-                   "\"{}\" is not a fact about a record; choose did, collection, rkey, uri, cid, rev "
-                   "or time",
-                   *value);
+  if (known == facts.end() || !has_fact(p.rows_of, *value))
+    return t.wrong("value", "\"{}\" is not a fact about {}; choose {}", *value, traits_of(p.rows_of).one,
+                   traits_of(p.rows_of).facts_in_words);
   c.from = known->second;
   if (c.at_uri || (c.type != column_type::text && !(c.from == origin::time && c.type == column_type::timestamp)))
     t.wrong(t.has("type") ? "type" : "value", "is text; remove the type, or write timestamp for value = \"time\"");
 }
 
 /// Where the values come from: pointer, record, value, or only the hooks.
-void read_origin(column& c, fields& t, bool hooked) {
+void read_origin(const plan& p, column& c, fields& t, bool hooked) {
   if (!t.has("pointer") && !t.has("record") && !t.has("value")) {
     c.from = origin::hooks;
     if (!hooked || !t.has("default"))
@@ -103,7 +102,7 @@ void read_origin(column& c, fields& t, bool hooked) {
   if (!key)
     return t.wrong(t.has("value") ? "value" : "record",
                    "a column has one of pointer, record and value; remove the others");
-  if (*key == "value") return read_fact(c, t);
+  if (*key == "value") return read_fact(p, c, t);
   c.from = *key == "record" ? origin::record : origin::element;
   read_pointer(c.pointer, t, *key);
 }
@@ -129,7 +128,7 @@ void add_column(plan& p, fields t, bool hooked) {
   c.required = t.flag("required");
   read_name(p, c, t);
   read_type(c, t);
-  read_origin(c, t, hooked);
+  read_origin(p, c, t, hooked);
   read_default(c, t);
   if (t.flag("index")) {
     if (!traits_of(c.type).indexable)
@@ -229,7 +228,8 @@ const column* column_of(const plan& p, std::string_view name) {
 }
 
 bool is_key_column(const plan& p, std::string_view name) {
-  return name == "did" || name == "collection" || name == "rkey" || (p.many() && name == "idx");
+  const auto key = p.key_columns();
+  return std::ranges::find(key, name) != key.end() || (p.many() && name == "idx");
 }
 
 }  // namespace recordkv::view

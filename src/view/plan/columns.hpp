@@ -29,7 +29,7 @@ std::optional<cell> cell_from_toml(const column& c, const toml::node& v);
 /// The column of that name; nullptr when there is none.
 const column* column_of(const plan& p, std::string_view name);
 
-/// True for did, collection and rkey, and for idx if rows are numbered.
+/// True for plan::key_columns(), and for idx if rows are numbered.
 bool is_key_column(const plan& p, std::string_view name);
 
 }  // namespace recordkv::view

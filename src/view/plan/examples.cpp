@@ -1,6 +1,7 @@
 // `[[view.test]]`.
 #include "plan/columns.hpp"
 #include "plan/file.hpp"
+#include "plan/sources.hpp"
 #include "recordkv/atproto/syntax.hpp"
 
 #include <boost/json/parse.hpp>
@@ -17,9 +18,15 @@ std::string usual_collection(const plan& p) {
   return first.ends_with('*') ? fmt::format("{}example.record", first.substr(0, first.size() - 1)) : std::string(first);
 }
 
+/// What the record is, beside its JSON. Each has a default, if it is known of the source at all.
 void read_key(definition& d, example& e, fields& t) {
   e.did = t.text("did", "did:plc:example").value_or("did:plc:example");
   if (!atproto::is_did(e.did)) t.wrong("did", "\"{}\" is not a DID; write did = \"did:plc:example\"", e.did);
+  for (const std::string_view key : {"collection", "rkey", "cid", "rev", "time"})
+    if (t.has(key) && !has_fact(d.of.rows_of, key))
+      t.wrong(key, "{} has none; write its {} as record, and its did", traits_of(d.of.rows_of).one,
+              traits_of(d.of.rows_of).value);
+  if (!has_fact(d.of.rows_of, "rkey")) return;
   e.rkey = t.text("rkey", "self").value_or("3k5nobkf2w72g");
   if (!atproto::is_rkey(e.rkey)) t.wrong("rkey", "\"{}\" is not a record key; write rkey = \"self\"", e.rkey);
   const auto usual = usual_collection(d.of);

@@ -8,6 +8,7 @@
 #include "plan/column_types.hpp"
 #include "plan/links.hpp"
 #include "plan/pointer.hpp"
+#include "plan/sources.hpp"
 #include "plan/where.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/view/plan.hpp"
@@ -180,7 +181,7 @@ class extractor {
     if (c.from == origin::element && !p_.each.empty())
       where = fmt::format(", {} in element {} of {}", c.pointer.empty() ? "itself" : c.pointer, seen_ - 1, p_.each);
     else if (c.from == origin::element || c.from == origin::record)
-      where = fmt::format(", {} in the record", c.pointer.empty() ? "all" : c.pointer);
+      where = fmt::format(", {} in the {}", c.pointer.empty() ? "all" : c.pointer, traits_of(p_.rows_of).value);
     return fmt::format("column {}{}, {}", c.name, where, flaw_);
   }
 

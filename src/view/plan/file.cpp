@@ -4,11 +4,12 @@
 // Does not know: the keys of a column (columns.cpp), and which SQL a hook may hold (hooks.cpp).
 #include "plan/file.hpp"
 
+#include "plan/collections.hpp"
 #include "plan/column_types.hpp"
 #include "plan/columns.hpp"
 #include "plan/hooks.hpp"
 #include "plan/pointer.hpp"
-#include "recordkv/atproto/syntax.hpp"
+#include "plan/sources.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -20,22 +21,6 @@
 
 namespace recordkv::view {
 namespace {
-
-constexpr std::string_view like_collections = R"(collections = [ "app.bsky.feed.post", "app.bsky.graph.*" ])";
-
-/// An NSID, the beginning of one with ".*", or "*".
-bool is_pattern(std::string_view s) {
-  if (s == "*" || atproto::is_nsid(s)) return true;
-  return s.ends_with(".*") && atproto::is_nsid(fmt::format("{}.any.name", s.substr(0, s.size() - 2)));
-}
-
-/// Whether some collection matches both. NATS refuses filters if one of them covers another.
-bool overlap(std::string_view a, std::string_view b) {
-  const auto covers = [](std::string_view wide, std::string_view narrow) {
-    return wide.ends_with('*') && narrow.starts_with(wide.substr(0, wide.size() - 1));
-  };
-  return a == b || covers(a, b) || covers(b, a);
-}
 
 void read_view_name(plan& p, fields& t) {
   auto name = t.needed_text("name", "likes");
@@ -52,31 +37,6 @@ void read_view_name(plan& p, fields& t) {
   p.name = std::move(*name);
 }
 
-void add_collection(plan& p, fields& t, std::string_view key, std::string pattern, const toml::source_position& at) {
-  if (!is_pattern(pattern))
-    t.wrong_at(at, key,
-               fmt::format("\"{}\" is no collection; write one whole, such as \"app.bsky.feed.like\", or "
-                           "\"app.bsky.graph.*\" for all that begin so, or \"*\"",
-                           pattern));
-  for (const auto& other : p.collections)
-    if (overlap(other, pattern))
-      t.wrong_at(at, key, fmt::format("\"{}\" and \"{}\" overlap; remove the narrower one", other, pattern));
-  p.collections.push_back(std::move(pattern));
-}
-
-void read_collections(plan& p, fields& t) {
-  if (t.has("collection") && t.has("collections"))
-    t.wrong("collections", "stands beside collection; remove one of them");
-  else if (!t.has("collections") && !t.has("collection"))
-    t.wrong("collection", "is missing; write collection = \"app.bsky.feed.like\"");
-  if (const auto* const one = t.get("collection"))
-    if (auto text = t.text("collection", "app.bsky.feed.like"))
-      add_collection(p, t, "collection", std::move(*text), one->source().begin);
-  for (auto& [text, at] : t.texts("collections", like_collections))
-    add_collection(p, t, "collections", std::move(text), at);
-  if (p.collections.size() > 100) t.wrong("collections", "more than 100; take a wider pattern and a where");
-}
-
 void read_many(plan& p, fields& t) {
   if (auto path = t.text("each", "/facets")) {
     if (!is_pointer(*path) || path->empty())
@@ -85,6 +45,8 @@ void read_many(plan& p, fields& t) {
   }
   if (const auto extract = t.text("extract", "links")) {
     if (*extract != "links") t.wrong("extract", "\"{}\" is unknown; write extract = \"links\"", *extract);
+    if (!traits_of(p.rows_of).extracts)
+      t.wrong("extract", "finds links in records; write columns = [ {{ name = \"handle\", pointer = \"/handle\" }} ]");
     p.links = true;
     for (const std::string_view key : {"columns", "each", "where"})
       if (t.has(key))
@@ -103,6 +65,8 @@ bool sortable(const plan& p, fields& t, std::string_view key, const std::string&
                fmt::format("column \"{}\" is of type {} and has no order; use a column with a pointer to the "
                            "value that you look for",
                            name, type_name(*c)));
+  else if (is_key_column(p, name) && p.key_columns().size() == 1 && !p.many())
+    t.wrong_at(at, key, fmt::format("\"{}\" is the key, and every count would be 1; count another column", name));
   else if (is_key_column(p, name) && name != "idx")
     t.wrong_at(at, key,
                fmt::format(
@@ -160,7 +124,7 @@ void read_indexes(plan& p, fields& t) {
 void read_hook(plan& p, fields& t, std::string_view key, std::string& out) {
   const auto sql = t.text(key, "UPDATE {table} SET …");
   if (!sql) return;
-  auto checked = check_hook(*sql, p.name);
+  auto checked = check_hook(*sql, p.name, p.rows_of);
   if (!checked.mistake.empty()) t.wrong(key, "{}", checked.mistake);
   out = std::move(checked.sql);
 }
@@ -192,8 +156,8 @@ definition read_view(const toml::table& table, mistakes& m) {
   fields t(m, table, "view.");
   p.file = m.file();
   p.line = t.line();
-  t.only({"name", "collection", "collections", "columns", "where", "each", "extract", "count", "index", "on_put",
-          "on_delete", "test"});
+  t.only({"name", "source", "collection", "collections", "columns", "where", "each", "extract", "count", "index",
+          "on_put", "on_delete", "test"});
   read_view_name(p, t);
   read_collections(p, t);
   read_many(p, t);

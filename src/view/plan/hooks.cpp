@@ -1,5 +1,7 @@
 #include "plan/hooks.hpp"
 
+#include "plan/sources.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,8 +10,6 @@
 namespace recordkv::view {
 namespace {
 
-constexpr std::array<std::string_view, 8> parameters{"did", "collection", "rkey", "uri",
-                                                     "cid", "rev",        "time", "record"};
 /// Statements that only change rows. A BEGIN or COMMIT would break the transaction that moves the position. A table
 /// made by a hook would belong to no build.
 constexpr std::array<std::string_view, 6> beginnings{"insert", "update", "delete", "replace", "with", "select"};
@@ -28,7 +28,7 @@ std::string lower(std::string_view s) {
 
 class scanner {
  public:
-  scanner(std::string_view sql, std::string_view view) : in_(sql), view_(view) {}
+  scanner(std::string_view sql, std::string_view view, source of) : in_(sql), view_(view), of_(of) {}
 
   hook_check run() {
     while (at_ < in_.size() && out_.mistake.empty()) one();
@@ -96,9 +96,9 @@ class scanner {
     while (end < in_.size() && is_word(in_[end])) ++end;
     const auto name = in_.substr(at_ + 1, end - at_ - 1);
     if (in_.substr(at_, 2) == "::") return wrong("\"::\" is PostgreSQL's alone; write CAST(value AS type)");
-    if (std::ranges::find(parameters, name) == parameters.end())
-      return wrong(
-          fmt::format("\":{}\" is no parameter; there are :{}", name.substr(0, 40), fmt::join(parameters, ", :")));
+    if (name != "record" && !has_fact(of_, name))
+      return wrong(fmt::format("\":{}\" is no parameter; there are :{}, :record", name.substr(0, 40),
+                               fmt::join(traits_of(of_).facts, ", :")));
     take(end);
   }
 
@@ -128,6 +128,7 @@ class scanner {
   }
 
   std::string_view in_, view_;
+  source of_;
   std::size_t at_ = 0;
   bool begun_ = false;  ///< a statement has begun
   bool any_ = false;
@@ -136,9 +137,9 @@ class scanner {
 
 }  // namespace
 
-hook_check check_hook(std::string_view sql, std::string_view view) {
+hook_check check_hook(std::string_view sql, std::string_view view, source of) {
   if (sql.size() > 65536) return {.sql = {}, .mistake = "is longer than 64 KiB; a stage of your own may do more"};
-  return scanner(sql, view).run();
+  return scanner(sql, view, of).run();
 }
 
 }  // namespace recordkv::view

@@ -4,6 +4,8 @@
 // Does not know: SQL's grammar. A database finds other mistakes when it prepares the statement.
 #pragma once
 
+#include "recordkv/view/plan.hpp"
+
 #include <string>
 #include <string_view>
 
@@ -14,7 +16,7 @@ struct hook_check {
   std::string mistake;  ///< what is wrong and what to write; empty when nothing is
 };
 
-/// `view`: the name that must not be written out. Parameters are :did :collection :rkey :uri :cid :rev :time :record.
-hook_check check_hook(std::string_view sql, std::string_view view);
+/// `view`: the name that must not be written out. Parameters are the facts of the source (sources.hpp) and :record.
+hook_check check_hook(std::string_view sql, std::string_view view, source of = source::records);
 
 }  // namespace recordkv::view

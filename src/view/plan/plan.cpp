@@ -41,6 +41,7 @@ bool covers(std::string_view pattern, std::string_view collection) noexcept {
 }  // namespace
 
 bool plan::wants(std::string_view collection) const noexcept {
+  if (rows_of == source::accounts) return collection.empty();
   return std::ranges::any_of(collections, [&](const auto& pattern) { return covers(pattern, collection); });
 }
 
@@ -51,6 +52,7 @@ std::string plan::hash() const {
   f.add(definition);
   f.add(name);
   f.add(collections);
+  if (rows_of == source::accounts) f.add("accounts");  // nothing for records: their views keep the hash that they have
   f.add(each);
   f.add(links ? "links" : "");
   f.add(fmt::to_string(columns.size()));

@@ -58,7 +58,7 @@ task<result<void>> batch::look(row_outcomes& all) {
 task<result<bool>> batch::copy(const row_outcomes& all) {
   auto at = all.begin();
   const pieces more = [&](std::string& piece) {
-    while (at != all.end() && piece.size() < piece_of_copy) row_writer::copy_lines(*at++, p_.many(), piece);
+    while (at != all.end() && piece.size() < piece_of_copy) w_.copy_lines(*at++, piece);
     return !piece.empty();
   };
   auto done = co_await s_.db.copy(w_.copy_statement(), more);

@@ -5,28 +5,49 @@
 
 #include <fmt/ranges.h>
 
+#include <span>
+#include <utility>
+
 namespace recordkv::view::postgres {
 namespace {
 
 /// An entry of a B-tree in PostgreSQL takes 2,704 bytes, with some bytes of its own.
 constexpr std::size_t max_indexed = 2'600;
 
-/// The keys of some changes, as three arrays.
-struct key_arrays {
-  array_text did, collection, rkey;
+/// The keys of some changes: an array for each column of the key.
+class key_arrays {
+ public:
+  explicit key_arrays(const plan& p) : members_(key_members(p)), arrays_(members_.size()) {}
   void add(const change& c) {
-    did.add(std::string_view(c.did));
-    collection.add(std::string_view(c.collection));
-    rkey.add(std::string_view(c.rkey));
+    for (std::size_t i = 0; i < arrays_.size(); ++i) arrays_[i].add(std::string_view(c.*members_[i]));
   }
+  std::size_t size() const { return arrays_.front().size(); }
   std::vector<value> done() && {
     std::vector<value> out;
-    for (auto* const a : {&did, &collection, &rkey}) out.emplace_back(std::move(*a).done());
+    for (auto& a : arrays_) out.emplace_back(std::move(a).done());
     return out;
   }
+
+ private:
+  std::span<std::string change::* const> members_;
+  std::vector<array_text> arrays_;
 };
 
-constexpr std::string_view of_key = "t.did = k.did AND t.collection = k.collection AND t.rkey = k.rkey";
+/// The key's columns as the parts of a statement.
+struct key_text {
+  explicit key_text(const plan& p) {
+    for (const auto name : p.key_columns()) {
+      const std::string_view comma = count++ == 0 ? "" : ", ";
+      arrays += fmt::format("{}${}::text[]", comma, count);
+      names += fmt::format("{}{}", comma, name);
+      equal += fmt::format("{0}t.{1} = k.{1}", comma.empty() ? "" : " AND ", name);
+    }
+  }
+  std::size_t count = 0;
+  std::string arrays;  ///< "$1::text[], …"
+  std::string names;   ///< "did, …"
+  std::string equal;   ///< "t.did = k.did AND …"
+};
 
 /// A reject's uri is indexed, too. No real record has one that is longer.
 std::string reject_uri(const change& c) { return at_uri_of(c).substr(0, max_indexed); }
@@ -67,13 +88,13 @@ row_outcomes row_writer::outcomes_of(const std::vector<change>& changes) const {
 }
 
 request row_writer::which_have_rows(const row_outcomes& all) const {
-  key_arrays keys;
+  key_arrays keys(p_);
   for (const auto& f : all) keys.add(*f.of);
-  return {
-      fmt::format("SELECT k.at FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k(did, collection, "
-                  "rkey, at) WHERE EXISTS (SELECT 1 FROM {} AS t WHERE {})",
-                  identifier(n_.rows()), of_key),
-      std::move(keys).done()};
+  const key_text key(p_);
+  return {fmt::format("SELECT k.at FROM unnest({}) WITH ORDINALITY AS k({}, at) WHERE EXISTS (SELECT 1 FROM {} AS t "
+                      "WHERE {})",
+                      key.arrays, key.names, identifier(n_.rows()), key.equal),
+          std::move(keys).done()};
 }
 
 writing row_writer::write(std::span<const row_outcome> these, bool by_copy) const {
@@ -102,21 +123,21 @@ writing row_writer::write(std::span<const row_outcome> these, bool by_copy) cons
 }
 
 void row_writer::erase(writing& w, std::span<const row_outcome> these) const {
-  key_arrays keys;
+  key_arrays keys(p_);
   for (const auto& f : these)
     if (f.rows == 0) keys.add(*f.of);
-  if (keys.did.size() == 0) return;
+  if (keys.size() == 0) return;
+  const key_text key(p_);
   w.erasing.push_back(w.requests.size());
-  w.add({fmt::format("DELETE FROM {} AS t USING unnest($1::text[], $2::text[], $3::text[]) AS k(did, collection, rkey) "
-                     "WHERE {}",
-                     identifier(n_.rows()), of_key),
+  w.add({fmt::format("DELETE FROM {} AS t USING unnest({}) AS k({}) WHERE {}", identifier(n_.rows()), key.arrays,
+                     key.names, key.equal),
          std::move(keys).done()});
 }
 
 void row_writer::put(writing& w, std::span<const row_outcome> these) const {
   const auto columns = table_columns(p_);
-  key_arrays keys;
-  std::vector<array_text> rest(columns.size() - 3);
+  key_arrays keys(p_);
+  std::vector<array_text> rest(columns.size() - p_.key_columns().size());
   for (const auto& f : these) {
     for (std::size_t i = 0; i < f.rows; ++i) {
       keys.add(*f.of);
@@ -125,7 +146,7 @@ void row_writer::put(writing& w, std::span<const row_outcome> these) const {
       for (auto c = f.of->rows[i].begin(); at < rest.size() && c != f.of->rows[i].end(); ++c) rest[at++].add(*c);
     }
   }
-  if (keys.did.size() == 0) return;
+  if (keys.size() == 0) return;
   auto parameters = std::move(keys).done();
   for (auto& a : rest) parameters.emplace_back(std::move(a).done());
   std::string source = "SELECT * FROM unnest(";
@@ -144,7 +165,7 @@ void row_writer::put(writing& w, std::span<const row_outcome> these) const {
 /// Rows were overwritten in place. Those beyond the new count are deleted.
 void row_writer::trim(writing& w, std::span<const row_outcome> these) const {
   if (!p_.many()) return;
-  key_arrays keys;
+  key_arrays keys(p_);
   array_text counts;
   for (const auto& f : these) {
     if (f.rows == 0) continue;
@@ -155,9 +176,9 @@ void row_writer::trim(writing& w, std::span<const row_outcome> these) const {
   auto parameters = std::move(keys).done();
   parameters.emplace_back(std::move(counts).done());
   w.erasing.push_back(w.requests.size());
-  w.add({fmt::format("DELETE FROM {} AS t USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS k(did, "
-                     "collection, rkey, n) WHERE {} AND t.idx >= k.n",
-                     identifier(n_.rows()), of_key),
+  const key_text key(p_);
+  w.add({fmt::format("DELETE FROM {} AS t USING unnest({}, ${}::bigint[]) AS k({}, n) WHERE {} AND t.idx >= k.n",
+                     identifier(n_.rows()), key.arrays, key.count + 1, key.names, key.equal),
          std::move(parameters)});
 }
 
@@ -201,14 +222,14 @@ std::string row_writer::copy_statement() const {
   return fmt::format("COPY {} ({}) FROM STDIN", identifier(n_.rows()), names);
 }
 
-void row_writer::copy_lines(const row_outcome& f, bool many, std::string& into) {
+void row_writer::copy_lines(const row_outcome& f, std::string& into) const {
   for (std::size_t i = 0; i < f.rows; ++i) {
-    copy_field(into, std::string_view(f.of->did));
-    into += '\t';
-    copy_field(into, std::string_view(f.of->collection));
-    into += '\t';
-    copy_field(into, std::string_view(f.of->rkey));
-    if (many) into += fmt::format("\t{}", i);
+    std::string_view before;
+    for (const auto part : key_members(p_)) {
+      into += std::exchange(before, "\t");
+      copy_field(into, std::string_view(f.of->*part));
+    }
+    if (p_.many()) into += fmt::format("\t{}", i);
     for (const auto& c : f.of->rows[i]) {
       into += '\t';
       copy_field(into, c);

@@ -44,7 +44,7 @@ class row_writer {
   writing write(std::span<const row_outcome> these, bool by_copy = false) const;
 
   std::string copy_statement() const;
-  static void copy_lines(const row_outcome& f, bool many, std::string& into);
+  void copy_lines(const row_outcome& f, std::string& into) const;
 
   /// The hooks, for the server to check before any of them runs.
   std::vector<request> hooks_to_parse() const;

@@ -130,6 +130,9 @@ std::optional<std::string> hook_value(hook_parameter p, const change& c) {
   return std::nullopt;
 }
 
-std::string at_uri_of(const change& c) { return fmt::format("at://{}/{}/{}", c.did, c.collection, c.rkey); }
+std::string at_uri_of(const change& c) {
+  return c.collection.empty() ? fmt::format("at://{}", c.did)
+                              : fmt::format("at://{}/{}/{}", c.did, c.collection, c.rkey);
+}
 
 }  // namespace recordkv::view

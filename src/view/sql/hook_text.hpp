@@ -39,7 +39,7 @@ error hook_mistake(const plan& p, std::string_view which, std::string_view why);
 /// The value of a parameter; NULL: the change does not have it.
 std::optional<std::string> hook_value(hook_parameter p, const change& c);
 
-/// "at://did/collection/rkey"
+/// "at://did/collection/rkey"; of an account "at://did"
 std::string at_uri_of(const change& c);
 
 }  // namespace recordkv::view

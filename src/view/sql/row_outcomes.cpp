@@ -1,6 +1,7 @@
 #include "sql/row_outcomes.hpp"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <utility>
 
@@ -18,7 +19,13 @@ void keep_newest(std::vector<const change*>& chosen) {
   chosen.erase(older.begin(), older.end());
 }
 
+constexpr std::array<std::string change::*, 3> all_key_members{&change::did, &change::collection, &change::rkey};
+
 }  // namespace
+
+std::span<std::string change::* const> key_members(const plan& p) noexcept {
+  return std::span(all_key_members).first(p.key_columns().size());
+}
 
 bool row_outcome::reject(std::string why) {
   if (rows == 0 && !hooks) return false;

@@ -7,10 +7,14 @@
 #include "recordkv/view/store.hpp"
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace recordkv::view {
+
+/// The members of a change that hold plan::key_columns(), in their order.
+std::span<std::string change::* const> key_members(const plan& p) noexcept;
 
 /// A key gets rows, or it gets none, with or without a reject.
 struct row_outcome {

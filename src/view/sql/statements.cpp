@@ -27,14 +27,22 @@ std::string insert_into(const plan& p, const naming& n, std::string_view source)
                      source.empty() ? fmt::format("VALUES ({})", marks(columns.size())) : std::string(source));
 }
 
-constexpr std::string_view of_key = "did = $1 AND collection = $2 AND rkey = $3";
+/// "did = $1 AND …"
+std::string of_key(const plan& p) {
+  std::string out;
+  int at = 1;
+  for (const auto name : p.key_columns()) {
+    out += fmt::format("{}{} = ${}", at == 1 ? "" : " AND ", identifier(name), at);
+    ++at;
+  }
+  return out;
+}
 
 }  // namespace
 
 std::vector<table_column> table_columns(const plan& p) {
   std::vector<table_column> out;
-  for (const std::string_view name : {"did", "collection", "rkey"})
-    out.push_back({.name = std::string(name), .required = true, .key = true});
+  for (const auto name : p.key_columns()) out.push_back({.name = std::string(name), .required = true, .key = true});
   if (p.many()) out.push_back({.name = "idx", .type = column_type::integer, .required = true, .key = true});
   for (const auto& c : p.columns)
     out.push_back({.name = c.name, .type = c.type, .required = c.required, .hooks = c.from == origin::hooks});
@@ -107,12 +115,12 @@ std::string upsert_row(const plan& p, const naming& n, std::string_view source) 
                      sets.empty() ? "NOTHING" : "UPDATE SET ", sets);
 }
 
-std::string erase_rows(const naming& n) { return fmt::format("DELETE FROM {} WHERE {}", identifier(n.rows()), of_key); }
+std::string erase_rows(const plan& p, const naming& n) {
+  return fmt::format("DELETE FROM {} WHERE {}", identifier(n.rows()), of_key(p));
+}
 
-std::string trim_rows(const naming& n) { return erase_rows(n) + " AND idx >= $4"; }
-
-std::string any_row(const naming& n) {
-  return fmt::format("SELECT 1 FROM {} WHERE {} LIMIT 1", identifier(n.rows()), of_key);
+std::string trim_rows(const plan& p, const naming& n) {
+  return fmt::format("{} AND idx >= ${}", erase_rows(p, n), p.key_columns().size() + 1);
 }
 
 std::string put_reject(const naming& n) {

@@ -17,7 +17,7 @@
 
 namespace recordkv::view {
 
-/// The table's columns in their order: did, collection, rkey, idx where plan::many(), then the plan's.
+/// The table's columns in their order: plan::key_columns(), idx where plan::many(), then the plan's.
 struct table_column {
   std::string name;
   column_type type = column_type::text;
@@ -62,14 +62,11 @@ std::string append_row(const plan& p, const naming& n);
 /// key index must exist. `source` replaces VALUES: any SELECT with the table's columns in order.
 std::string upsert_row(const plan& p, const naming& n, std::string_view source = {});
 
-/// did, collection, rkey: all rows of the key.
-std::string erase_rows(const naming& n);
+/// plan::key_columns(): all rows of the key.
+std::string erase_rows(const plan& p, const naming& n);
 
-/// did, collection, rkey, count: the rows of the key at index `count` and above. Only where plan::many().
-std::string trim_rows(const naming& n);
-
-/// did, collection, rkey: a row if the key has rows.
-std::string any_row(const naming& n);
+/// plan::key_columns(), count: the rows of the key at index `count` and above. Only where plan::many().
+std::string trim_rows(const plan& p, const naming& n);
 
 // --- rejects ---
 

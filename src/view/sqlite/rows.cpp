@@ -8,15 +8,15 @@
 namespace recordkv::view {
 namespace {
 
-void bind_key(statement& s, const change& c) {
-  s.bind(1, c.did);
-  s.bind(2, c.collection);
-  s.bind(3, c.rkey);
+/// Returns the number of the next parameter.
+int bind_key(statement& s, const plan& p, const change& c) {
+  int at = 1;
+  for (const auto part : key_members(p)) s.bind(at++, c.*part);
+  return at;
 }
 
 void bind_row(statement& s, const plan& p, const change& c, std::size_t idx) {
-  bind_key(s, c);
-  int at = 4;
+  int at = bind_key(s, p, c);
   if (p.many()) s.bind(at++, static_cast<std::int64_t>(idx));
   for (const auto& value : c.rows[idx]) s.bind_cell(at++, value);
 }
@@ -36,9 +36,9 @@ result<sqlite_rows> sqlite_rows::prepare(database& db, const plan& p, const nami
   if (auto done = one(out.row_, bulk ? append_row(p, n) : upsert_row(p, n)); !done) return done.error();
   if (auto done = one(out.put_reject_, view::put_reject(n)); !done) return done.error();
   if (bulk) return out;
-  if (auto done = one(out.erase_, erase_rows(n)); !done) return done.error();
+  if (auto done = one(out.erase_, erase_rows(p, n)); !done) return done.error();
   if (p.many())
-    if (auto done = one(out.trim_, view::trim_rows(n)); !done) return done.error();
+    if (auto done = one(out.trim_, view::trim_rows(p, n)); !done) return done.error();
   if (auto done = one(out.erase_reject_, erase_reject(n)); !done) return done.error();
   if (auto done = one(out.same_reject_, same_reject(n)); !done) return done.error();
   if (auto done = one(out.any_reject_, any_reject(n)); !done) return done.error();
@@ -115,10 +115,10 @@ result<void> sqlite_rows::settle(database& db, const plan& p, const row_outcome&
   if (o.rows > 0) {
     if (auto done = put_rows(db, p, o, count); !done) return done.error();
     if (p.many())
-      if (auto done = trim_rows(db, o, count); !done) return done.error();
+      if (auto done = trim_rows(db, p, o, count); !done) return done.error();
     if (auto done = o.hooks ? run_hooks(db, on_put_, c) : result<void>{}; !done) return done.error();
   } else {
-    bind_key(erase_, c);
+    bind_key(erase_, p, c);
     if (erase_.step() != SQLITE_DONE) return db.failure("delete a row");
     const auto gone = db.changes();
     count.erased += static_cast<std::uint64_t>(gone);
@@ -147,9 +147,9 @@ result<void> sqlite_rows::put_rows(database& db, const plan& p, const row_outcom
 }
 
 /// Deletes older rows beyond the new count.
-result<void> sqlite_rows::trim_rows(database& db, const row_outcome& o, store::applied& count) {
-  bind_key(trim_, *o.of);
-  trim_.bind(4, static_cast<std::int64_t>(o.rows));
+result<void> sqlite_rows::trim_rows(database& db, const plan& p, const row_outcome& o, store::applied& count) {
+  const int count_at = bind_key(trim_, p, *o.of);
+  trim_.bind(count_at, static_cast<std::int64_t>(o.rows));
   if (trim_.step() != SQLITE_DONE) return db.failure("delete a row");
   count.erased += static_cast<std::uint64_t>(db.changes());
   return {};

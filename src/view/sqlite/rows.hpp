@@ -43,7 +43,7 @@ class sqlite_rows {
   result<void> write_one(database& db, const plan& p, row_outcome& o, store::applied& count);
   result<void> settle(database& db, const plan& p, const row_outcome& o, store::applied& count);
   result<void> put_rows(database& db, const plan& p, const row_outcome& o, store::applied& count);
-  result<void> trim_rows(database& db, const row_outcome& o, store::applied& count);
+  result<void> trim_rows(database& db, const plan& p, const row_outcome& o, store::applied& count);
   result<void> put_reject(database& db, const change& c, std::string_view reason);
   result<void> run_hooks(database& db, hooks& all, const change& c);
   result<void> look_for_rejects(database& db);
