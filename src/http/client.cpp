@@ -12,7 +12,7 @@
 namespace recordkv::http {
 namespace {
 
-constexpr std::size_t max_idle = 16;
+constexpr std::size_t max_idle = 256;  // repairs ask some hundred hosts in turn
 constexpr std::chrono::seconds max_idle_time{10};
 
 bool is_redirect(unsigned status) {
@@ -143,12 +143,16 @@ task<result<answer>> client::impl::get(url what, get_limits limits) {
 // --- idle connections ---
 
 std::shared_ptr<connection> client::impl::take_idle(const std::string& origin) {
-  std::erase_if(idle_, [](const auto& line) { return !line->reusable(); });
-  const auto found = std::ranges::find_if(idle_, [&](const auto& line) { return line->origin() == origin; });
-  if (found == idle_.end()) return nullptr;
-  auto line = *found;
-  idle_.erase(found);
-  return line;
+  for (auto at = idle_.begin(); at != idle_.end();) {
+    if ((*at)->origin() != origin) {
+      ++at;
+      continue;
+    }
+    auto line = std::move(*at);
+    at = idle_.erase(at);
+    if (line->reusable()) return line;
+  }
+  return nullptr;
 }
 
 void client::impl::keep(std::shared_ptr<connection> line) {

@@ -54,7 +54,7 @@ bool same_key(const found_key& a, const found_key& b) {
 
 // Of each key only the newest message counts.
 std::vector<stored_key> newest_values(std::vector<found_key> all) {
-  std::ranges::sort(all, in_order);
+  if (!std::ranges::is_sorted(all, in_order)) std::ranges::sort(all, in_order);
   all.erase(std::ranges::unique(all, same_key).begin(), all.end());
   std::vector<stored_key> out;
   out.reserve(all.size());
@@ -83,8 +83,8 @@ class reading {
         counters_(counters),
         go_on_(go_on) {}
 
-  task<result<void>> read(filters all) {
-    if (api_level_ > 0 && !all.empty()) {
+  task<result<void>> read(filters all, bool directly) {
+    if (directly && api_level_ > 0 && !all.empty()) {
       auto take = [this](std::string_view subject, std::uint64_t seq, const nats::message& m) {
         return note(subject, seq, m, m.data().empty());
       };
@@ -103,7 +103,7 @@ class reading {
  private:
   task<result<void>> read_with_consumers(filters all) {
     // From the last to the first: a divided consumer's parts are read before what follows it.
-    auto waiting = divided(all, max_filters);
+    auto waiting = divided(all, all.size() <= parts ? 1 : max_filters);  // a few filters mostly have keys
     while (!waiting.empty()) {
       if (!go_on_()) co_return fail(errc::closed, "reading the keys of {}: stopped", account_);
       auto next = std::move(waiting.back());
@@ -228,11 +228,11 @@ std::vector<std::string> account_subjects(const store_names& names, std::string_
 task<result<std::vector<stored_key>>> read_account_keys(nats::connection& nc, store_names names, int api_level,
                                                         meters& counters, std::string did, unsigned partitions,
                                                         std::vector<std::string> collections,
-                                                        std::function<bool()> go_on) {
+                                                        std::function<bool()> go_on, std::size_t expected) {
   if (!atproto::is_did(did)) co_return fail(errc::malformed, "\"{}\" is not a DID", did);
   reading all(nc, names, api_level, counters, did, partitions, go_on);
   auto subjects = account_subjects(names, did, partitions, collections);
-  auto done = co_await all.read(std::move(subjects));
+  auto done = co_await all.read(std::move(subjects), expected <= max_direct_keys);
   if (!done) co_return done.error();
   co_return all.keys();
 }

@@ -27,8 +27,7 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 
-constexpr std::uint64_t max_subjects = 1024;  // of one request, by the server's rule
-constexpr int max_rounds = 2 * max_subjects;
+constexpr int max_rounds = 2 * max_direct_keys;
 constexpr std::size_t batch = 64;  // the server locks the stream while it loads them, perhaps each from another file
 constexpr std::size_t max_bytes = std::size_t{8} << 20;
 constexpr auto look_at_go_on = 200ms;
@@ -118,7 +117,7 @@ class direct_reading {
     // breaks: at this message, at the next one, or at the end. A stored Nats-Subject alone is not noticed.
     const bool follows = seq && pending && *seq >= from_ && *seq > last_ &&
                          number(m, "Nats-Last-Sequence") == std::optional(last_) &&
-                         (first ? *pending < max_subjects : *pending + 1 == pending_);
+                         (first ? *pending < max_direct_keys : *pending + 1 == pending_);
     if (!follows) return distrust("an answer does not follow the one before");
     if (m.header_value("Nats-Stream") != stream_) return distrust("another stream answers");
     if (!take_(subject, *seq, m)) return distrust("an answer does not match");

@@ -17,6 +17,8 @@
 
 namespace recordkv::kv {
 
+inline constexpr std::uint64_t max_direct_keys = 1024;  ///< of one request, by the server's rule
+
 /// Called for each message. False: `subject` does not match the filters, so the answer cannot be trusted.
 using take_message = std::function<bool(std::string_view subject, std::uint64_t seq, const nats::message& m)>;
 

@@ -41,7 +41,8 @@ repair_port outgoing::repos(std::function<bool()> go_on) {
       .get_status = [this](std::string pds,
                            std::string did) { return pds_->get_repo_status(std::move(pds), std::move(did)); },
       .keys = [this, go_on = std::move(go_on)](
-                  std::string did, std::vector<std::string> in) { return keys(std::move(did), std::move(in), go_on); },
+                  std::string did, std::vector<std::string> in,
+                  std::size_t expected) { return keys(std::move(did), std::move(in), expected, go_on); },
       .close =
           [this] {
             if (pds_) pds_->close();
@@ -66,7 +67,7 @@ task<result<std::string>> outgoing::did_of(std::string handle) {
 
 // If other programs write into the store, an account may have keys in collections that its state does not name.
 task<result<std::vector<kv::stored_key>>> outgoing::keys(std::string did, std::vector<std::string> collections,
-                                                         std::function<bool()> go_on) {
+                                                         std::size_t expected, std::function<bool()> go_on) {
   auto meta = co_await kv::read_meta(ctx_.nc, ctx_.names());
   if (!meta) co_return meta.error();
   const auto& made = meta->made;
@@ -74,7 +75,7 @@ task<result<std::vector<kv::stored_key>>> outgoing::keys(std::string did, std::v
   if (ours && collections.empty()) co_return std::vector<kv::stored_key>{};
   if (!ours) collections.clear();
   co_return co_await kv::read_account_keys(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters, std::move(did),
-                                           ctx_.cfg.kv.partitions, std::move(collections), std::move(go_on));
+                                           ctx_.cfg.kv.partitions, std::move(collections), std::move(go_on), expected);
 }
 
 }  // namespace recordkv::stages

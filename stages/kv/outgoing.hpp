@@ -36,7 +36,7 @@ class outgoing {
  private:
   task<result<std::string>> did_of(std::string handle);
   task<result<std::vector<kv::stored_key>>> keys(std::string did, std::vector<std::string> collections,
-                                                 std::function<bool()> go_on);
+                                                 std::size_t expected, std::function<bool()> go_on);
 
   stage_context& ctx_;
   xrpc::byte_budget repo_bytes_;

@@ -28,8 +28,10 @@ namespace recordkv::stages {
 struct repair_port {
   std::function<task<xrpc::pds_client::answer<xrpc::fetched_repo>>(std::string pds, std::string did)> get_repo;
   std::function<task<xrpc::pds_client::answer<xrpc::repo_status>>(std::string pds, std::string did)> get_status;
-  /// The account's keys in the store. `collections`: those of its state.
-  std::function<task<result<std::vector<kv::stored_key>>>(std::string did, std::vector<std::string> collections)> keys;
+  /// The account's keys in the store. `collections`: those of its state. `expected`: as in kv::read_account_keys.
+  std::function<task<result<std::vector<kv::stored_key>>>(std::string did, std::vector<std::string> collections,
+                                                          std::size_t expected)>
+      keys;
   /// Calls `show` for each account whose stored state says that it needs a repair. After an error, for some of them.
   std::function<task<result<void>>(std::function<void(const std::string& did, std::int64_t next_try)> show)> stored;
   /// Ends all of these with errc::closed.

@@ -64,7 +64,7 @@ repairs::outcome repairs::after_status(account& a, const xrpc::pds_client::answe
 task<repairs::outcome> repairs::clear(account& a, std::string_view status, condition still) {
   if (!still(a.newest)) co_return outcome{};
   if (!co_await holds_.hold(a)) co_return stopped();
-  auto keys = co_await port_.keys(a.newest.did, a.newest.collections);
+  auto keys = co_await port_.keys(a.newest.did, a.newest.collections, 0);
   if (closed_) co_return stopped();
   if (!keys) co_return outcome{.what = outcome::kind::later, .pause = own_pause};
   if (!still(a.newest)) co_return outcome{};

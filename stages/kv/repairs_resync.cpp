@@ -92,7 +92,7 @@ task<repairs::outcome> repairs::make_equal(account& a, const atproto::repo_expor
     counters_.add("repair_exports", now.error().text);
     co_return failed(now.error().text, fmt::format("its PDS gave rev {}: {}", repo.rev(), text_of(now.error())));
   }
-  auto keys = co_await port_.keys(a.newest.did, a.newest.collections);
+  auto keys = co_await port_.keys(a.newest.did, a.newest.collections, repo.records().size());
   if (closed_) co_return stopped();
   if (!keys) co_return outcome{.what = outcome::kind::later, .pause = own_pause};
   const auto wanted = [this](const std::string& c) { return wants_collection(rules_.collections, c); };

@@ -9,6 +9,7 @@
 #include <catch2/generators/catch_generators.hpp>
 
 #include <cstdlib>
+#include <list>
 
 using namespace recordkv;
 using namespace recordkv::test;
@@ -171,6 +172,16 @@ TEST_CASE("GET: a connection is used again") {
   rig.server.answer = [](std::string_view) { return http_reply(200, "x"); };
   for (int i = 0; i < 5; ++i) CHECK(rig.get_path("/")->body == "x");
   CHECK(rig.server.connections == 1);
+}
+
+TEST_CASE("GET: connections to many hosts wait for their next request") {
+  get_rig rig;
+  std::list<fake_http_server> hosts;
+  for (int i = 0; i < 100; ++i)
+    hosts.emplace_back(rig.io).answer = [](std::string_view) { return http_reply(200, "x"); };
+  for (int round = 0; round < 2; ++round)
+    for (auto& host : hosts) CHECK(rig.get(host.url() + "/")->body == "x");
+  for (auto& host : hosts) CHECK(host.connections == 1);
 }
 
 TEST_CASE("GET: a connection that the server has closed is replaced") {

@@ -135,6 +135,24 @@ TEST_CASE("new and changed records are put, vanished keys are deleted, and the r
   CHECK(diff.unchanged == 1);
 }
 
+TEST_CASE("a collection whose name begins another one's stands where its paths do") {
+  made_repo repo;
+  const std::vector<std::string> paths = {"a.b.c-d/1", "a.b.c.d/1", "a.b.c/1", "a.b.c/2", "a.b.c0/1"};  // ascending
+  for (const auto& p : paths) repo.add(p, "same");
+  for (std::size_t left_out = 0; left_out <= paths.size(); ++left_out) {
+    std::vector<kv::stored_key> keys;
+    for (std::size_t n = 0; n < paths.size(); ++n)
+      if (n != left_out)
+        keys.push_back(
+            {paths[n].substr(0, paths[n].size() - 2), paths[n].substr(paths[n].size() - 1), text("same"), n});
+    const auto diff = compare(repo.records, keys, all, {});
+    CHECK(diff.deletes.empty());
+    CHECK(diff.unchanged == keys.size());
+    REQUIRE(diff.puts.size() == paths.size() - keys.size());
+    if (!diff.puts.empty()) CHECK(diff.puts[0].record == left_out);
+  }
+}
+
 TEST_CASE("keys of collections that are no longer wanted go") {
   made_repo repo;
   repo.add("a.b.c/1", "one");

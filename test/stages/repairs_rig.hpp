@@ -91,11 +91,12 @@ struct repair_rig : verify_rig {
     repair.rules.every_account = true;
     repair.rules.now = [this] { return now; };
     repair.rules.first_retry = 60s;
-    repair.port = {.get_repo = [this](std::string, std::string did) { return pds.repo(std::move(did)); },
-                   .get_status = [this](std::string, std::string did) { return pds.status(std::move(did)); },
-                   .keys = [this](std::string did, std::vector<std::string>) { return keys(std::move(did)); },
-                   .stored = [this](auto show) { return stored(std::move(show)); },
-                   .close = [this] { pds.close(); }};
+    repair.port = {
+        .get_repo = [this](std::string, std::string did) { return pds.repo(std::move(did)); },
+        .get_status = [this](std::string, std::string did) { return pds.status(std::move(did)); },
+        .keys = [this](std::string did, std::vector<std::string>, std::size_t) { return keys(std::move(did)); },
+        .stored = [this](auto show) { return stored(std::move(show)); },
+        .close = [this] { pds.close(); }};
   }
 
   static identity::account_identity identity_of(unsigned char key) {

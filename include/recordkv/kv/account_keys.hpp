@@ -34,11 +34,12 @@ std::vector<std::string> account_subjects(const store_names& names, std::string_
 /// A value that is put meanwhile may be missing. While stage kv holds the account, only `put` and other programs write
 /// keys of it.
 ///
-/// `collections`: those in which the account may have keys; empty: any. errc::closed: `go_on` returned false. Other
+/// `collections`: those in which the account may have keys; empty: any. `expected`: about so many keys it has; 0: not
+/// known. This only decides which way is tried first. errc::closed: `go_on` returned false. Other
 /// errors are NATS's, after which nothing is known.
 task<result<std::vector<stored_key>>> read_account_keys(nats::connection& nc, store_names names, int api_level,
                                                         meters& counters, std::string did, unsigned partitions,
                                                         std::vector<std::string> collections,
-                                                        std::function<bool()> go_on);
+                                                        std::function<bool()> go_on, std::size_t expected = 0);
 
 }  // namespace recordkv::kv
