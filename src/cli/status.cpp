@@ -121,8 +121,27 @@ void print_accounts(const json::object& all) {
   write_out("\n");
 }
 
+// What the stages kv have repaired since their start, after NATS or a source had lost something.
+void print_after_loss(const json::object& all) {
+  double checked = 0, resynced = 0, differed = 0, waiting = 0;
+  for (const auto& row : all.at("stages").as_array()) {
+    const auto* o = object_field(row.as_object(), "after_loss");
+    if (o == nullptr || text_of(row.as_object(), "state") == "gone") continue;
+    checked += number_field(*o, "checked");
+    resynced += number_field(*o, "resynced");
+    differed += number_field(*o, "records_differed");
+    waiting += number_field(*o, "waiting");
+  }
+  if (checked + waiting == 0) return;
+  write_out("repair       after a loss: {:.0f} accounts checked, {:.0f} resynced, {:.0f} records differed", checked,
+            resynced, differed);
+  if (waiting > 0) write_out("; {:.0f} still to be checked", waiting);
+  write_out("\n");
+}
+
 void print_ends(const json::object& all) {
   print_gaps(all);
+  print_after_loss(all);
   for (const auto& name : all.at("missing").as_array())
     write_out("{:<12} {}\n", std::string_view(name.as_string()), marked("31", "no process runs this"));
   if (all.at("stages").as_array().empty()) write_out("stages       none is running\n");

@@ -114,6 +114,7 @@ void publish_plan::settle(ordinal o, std::uint64_t seq) {
   window_.settle(o, [this](const item& i) {
     stored_ = std::max(stored_, i.seq);
     if (i.seq == 0) return;
+    if (rules_.passed) rules_.passed(i.subject, i.seq);
     room_.messages = less(room_.messages, 1);
     room_.bytes = less(room_.bytes, i.size + stored_overhead);
   });

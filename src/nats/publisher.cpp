@@ -17,7 +17,8 @@ publisher::publisher(connection& nc, publisher_spec spec, meters& counters)
              .limits = spec_.limits,
              .fenced = spec_.fenced,
              .answer_limit = spec_.answer_limit,
-             .latency = spec_.latency},
+             .latency = spec_.latency,
+             .passed = spec_.passed},
             counters),
       id_(nc.add_reply_sink([this](std::uint64_t attempt, ordinal o, const message& m) {
         plan_.answered(attempt, o, parse_pub_ack(m.data()), clock::now());

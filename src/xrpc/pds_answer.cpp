@@ -18,7 +18,7 @@ using failure = pds_client::failure;
 using std::chrono::seconds;
 
 constexpr seconds max_pause{3600}, usual_pause{10};
-constexpr std::size_t max_error_body = 64 << 10, max_shown = 200, max_field = 64;
+constexpr std::size_t max_error_body = 64 << 10, max_shown = 200, max_field = 64, rev_size = 13;
 
 struct named_error {
   std::string_view name;
@@ -46,6 +46,12 @@ xrpc_error read_xrpc_error(std::string_view body) {
   const auto* object = ec ? nullptr : value.if_object();
   if (object == nullptr) return {};
   return {std::string(text_field(*object, "error")), std::string(text_field(*object, "message"))};
+}
+
+// Letters and digits alone, as in the text of a CID and in a TID.
+bool is_plain(std::string_view text, std::size_t max) {
+  return !text.empty() && text.size() <= max &&
+         std::ranges::all_of(text, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
 }
 
 seconds until_reset(std::string_view header) {
@@ -107,6 +113,16 @@ std::optional<repo_status> read_repo_status(std::string_view body) {
   return repo_status{.active = active->get_bool(),
                      .status = printable(text_field(*object, "status"), max_field),
                      .rev = printable(text_field(*object, "rev"), max_field)};
+}
+
+std::optional<latest_commit> read_latest_commit(std::string_view body) {
+  boost::system::error_code ec;
+  const auto value = boost::json::parse(body, ec);
+  const auto* object = ec ? nullptr : value.if_object();
+  if (object == nullptr) return {};
+  const auto cid = text_field(*object, "cid"), rev = text_field(*object, "rev");
+  if (!is_plain(cid, max_field) || !is_plain(rev, rev_size) || rev.size() != rev_size) return {};
+  return latest_commit{.cid = std::string(cid), .rev = std::string(rev)};
 }
 
 }  // namespace recordkv::xrpc

@@ -29,6 +29,7 @@ class pds_client::impl {
 
   task<answer<fetched_repo>> get_repo(std::string pds, std::string did);
   task<answer<repo_status>> get_repo_status(std::string pds, std::string did);
+  task<answer<latest_commit>> get_latest_commit(std::string pds, std::string did);
   void close() noexcept;
 
  private:
@@ -130,6 +131,21 @@ auto pds_client::impl::get_repo_status(std::string pds, std::string did) -> task
   co_return std::move(*status);
 }
 
+auto pds_client::impl::get_latest_commit(std::string pds, std::string did) -> task<answer<latest_commit>> {
+  if (budget_ == nullptr) co_return closed();
+  auto q = ask("getLatestCommit", pds, did);
+  if (!q) co_return q.error();
+  const http::get_limits limits{.timeout = options_.status_time, .body = max_status_body, .redirects = max_redirects};
+  const auto said = co_await client_.get(q->where, limits);
+  if (budget_ == nullptr) co_return closed();
+  if (auto why = failure_in(q->asked, said)) co_return failed(q->method, std::move(*why));
+  auto latest = read_latest_commit(said->body);
+  if (!latest)
+    co_return failed(q->method, {"garbage", {errc::malformed, "garbage", q->asked + ": answered no commit"}});
+  counters_.add("repo_requests", "getLatestCommit_found");
+  co_return std::move(*latest);
+}
+
 void pds_client::impl::close() noexcept {
   if (budget_ != nullptr) budget_->give(std::exchange(taken_, 0));
   budget_ = nullptr;
@@ -151,6 +167,11 @@ auto pds_client::get_repo(std::string pds, std::string did) -> task<answer<fetch
 auto pds_client::get_repo_status(std::string pds, std::string did) -> task<answer<repo_status>> {
   const auto outlives_the_client = impl_;
   co_return co_await outlives_the_client->get_repo_status(std::move(pds), std::move(did));
+}
+
+auto pds_client::get_latest_commit(std::string pds, std::string did) -> task<answer<latest_commit>> {
+  const auto outlives_the_client = impl_;
+  co_return co_await outlives_the_client->get_latest_commit(std::move(pds), std::move(did));
 }
 
 void throw_exception_from_error(const pds_client::failure& e, const boost::source_location& where) {

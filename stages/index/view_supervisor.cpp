@@ -13,6 +13,7 @@ constexpr auto retry_pause = 1s;       // while NATS or the database does not an
 constexpr auto conflict_pause = 50ms;  // a conflict that repeats must not take the whole loop
 constexpr auto health_check = 500ms;   // how soon `status` and alerts see a stall
 constexpr auto request_check = 1s;     // requests stand in the database, which sends no event
+constexpr int generation_check = 5;    // in rounds of request_check: it changes after a crash of NATS alone
 
 void add(nats::pull_consumer::intake& sum, const nats::pull_consumer::intake& more) {
   sum.messages += more.messages;
@@ -260,14 +261,25 @@ task<> view_supervisor::watch() {
 
 // Looks for a request to rebuild, or for a next build of another process with this view.
 task<> view_supervisor::watch_requests() {
-  while (!ended_) {
+  for (int round = 1; !ended_; ++round) {
     co_await context_.pause.wait_for(request_check);
+    if (round % generation_check == 0) co_await look_at_generation();
     if (ended_ || context_.life.closing() || running_ == 0 || next_) continue;
     auto there = co_await context_.rows.look(plan_.name);
     if (!there || ended_ || running_ == 0 || next_) continue;
     if (there->rebuild_wanted || (there->next && there->next->hash == hash_))
       if (live_) live_->close();
   }
+}
+
+// X20: stage kv raises the generation once it has noticed that NATS took writes back. A build may have looked at the
+// store before that.
+task<> view_supervisor::look_at_generation() {
+  if (ended_ || running_ == 0) co_return;
+  const auto now = co_await kv::read_meta(context_.ctx.nc, context_.ctx.names());
+  if (!now || ended_ || running_ == 0) co_return;
+  for (auto* f : {live_.get(), next_.get()})
+    if (f != nullptr && f->of().at.generation != now->generation) f->close();
 }
 
 void view_supervisor::refresh() {

@@ -44,6 +44,7 @@ class view_supervisor {
 
   task<> watch();
   task<> watch_requests();
+  task<> look_at_generation();
   bool superseded(const view::builds& there) const;
   bool moved_by_another(const std::unique_ptr<build_projector>& f, const std::optional<view::build>& b) const;
   void refresh();

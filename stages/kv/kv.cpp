@@ -7,6 +7,9 @@
 #include "../stages.hpp"
 #include "account_changes.hpp"
 #include "configured_lists.hpp"
+#include "gap_marks.hpp"
+#include "loss_marks.hpp"
+#include "lost_writes.hpp"
 #include "outgoing.hpp"
 #include "pipeline.hpp"
 #include "recordkv/atproto/verify.hpp"
@@ -57,16 +60,23 @@ class kv_stage final : public stage {
       : spec_(std::move(spec)),
         life_(outer, "kv", spec_, hooks()),
         states_(life_, repairs_every_account()),
+        writes_(life_, states_.port(), spec_.assigned->labels()),
         inbox_(ctx_.nc, consumer(), stats_.counted, ctx_.facts.api_level),
         outbox_(ctx_.nc, store_writer(), stats_.counted),
         pool_(worker_count(ctx_.cfg.kv.workers)),
         outgoing_(ctx_),
-        pipeline_(inbox_, outbox_, states_.port(), decoder(), rules(), verification_by_resolver(), repair_by_fetching(),
+        pipeline_(inbox_, outbox_, writes_.port(), decoder(), rules(), verification_by_resolver(), repair_by_fetching(),
                   {.gather = gather_states}, stats_.counted),
         wishes_(
             ctx_, [this](const std::string& did) { return is_assigned(did); },
             [this](kv::wish w) { return pipeline_.fulfil(std::move(w)); }),
-        store_(ctx_) {}
+        gaps_(ctx_, spec_.assigned->labels(), [this](std::vector<std::string> d) { return mark_gap(std::move(d)); }),
+        store_(ctx_) {
+    writes_.on_found = [this] { stop_at_once(); };
+    states_.on_loss_mark = [this](const std::string& did) {
+      if (auto* loss = pipeline_.after_loss(); loss != nullptr && is_assigned(did)) loss->open(did);
+    };
+  }
 
   std::string_view name() const override { return "kv"; }
 
@@ -79,6 +89,14 @@ class kv_stage final : public stage {
   void close() noexcept override {
     life_.close();
     inbox_.close();
+  }
+
+  /// After run(): NATS had taken writes back, so all that this object has in memory is void. A new one goes on.
+  bool begins_again() const noexcept { return writes_.found() && !life_.closing() && !life_.lost(); }
+  /// This stage goes on for one that begins again.
+  void start_again() {
+    life_.start_again();
+    set_back_ = true;
   }
 
  private:
@@ -101,6 +119,7 @@ class kv_stage final : public stage {
     if (!now) co_return now.error();
     if (auto removed = co_await remove_left_durables(ctx_.nc, ctx_.names().buffer(), spec_); !removed)
       co_return removed;
+    if (auto stand = co_await writes_.attach(set_back_); !stand) co_return stand;
     if (auto attached = co_await inbox_.attach(); !attached) co_return attached;
     outbox_.attach(*now);
     log::info("kv", "writing bucket {} ({} keys), {} of {} partitions", ctx_.cfg.kv.bucket, now->messages,
@@ -128,11 +147,25 @@ class kv_stage final : public stage {
   nats::publisher_spec store_writer() {
     return {.name = "kv",
             .stream = ctx_.names().store(),
-            .permit = {.valid = [this] { return life_.valid(); }, .renew = [this] { return may_write(); }},
-            .latency = &stats_.publish};
+            .permit = {.valid = [this] { return life_.valid() && writes_.stand(); },
+                       .renew = [this] { return may_write(); }},
+            .latency = &stats_.publish,
+            .passed = [this](std::string_view subject, std::uint64_t seq) { writes_.passed(subject, seq); }};
   }
 
-  task<bool> may_write() { co_return (co_await life_.renew_if_stale()).has_value(); }
+  task<bool> may_write() { co_return (co_await life_.renew_if_stale()).has_value() && co_await writes_.ask(); }
+
+  task<result<std::size_t>> mark_gap(std::vector<std::string> dids) {
+    std::size_t marked = 0;
+    auto mark = [&marked, every = repairs_every_account()](account& a) {
+      const bool changed = mark_source_gap(a, every);
+      marked += changed ? 1 : 0;
+      return changed;
+    };
+    auto done = co_await pipeline_.change_accounts(std::move(dids), mark);
+    if (!done) co_return done.error();
+    co_return marked;
+  }
 
   apply_rules rules() const {
     const auto& c = ctx_.cfg;
@@ -241,13 +274,16 @@ class kv_stage final : public stage {
     parts.spawn(find_accounts_of_before());
     if (ctx_.cfg.repos.repair) parts.spawn(wishes_.run());
     follow_lists(parts);
+    if (ctx_.cfg.repos.repair) parts.spawn(gaps_.run());
     store_.start(parts);
     co_await parts.join();
     outbox_.close();
+    const auto failed = [](const result<void>& r) { return r.has_error() && r.error().code != errc::closed; };
+    const bool cut = outbox_.halted() != nats::halt::none || failed(settled) || failed(taken);
+    if (cut && !life_.lost() && !life_.closing()) co_await writes_.explains_failure();
     if (outbox_.halted() != nats::halt::none && !life_.lost())
       co_return fail(errc::refused, "kv: the store's stream: {}",
                      outbox_.last_error());  // the next start says what is wrong with that stream
-    const auto failed = [](const result<void>& r) { return r.has_error() && r.error().code != errc::closed; };
     co_return failed(settled) ? settled : taken;
   }
 
@@ -263,6 +299,8 @@ class kv_stage final : public stage {
     settled_ = true;
     wishes_.close();
     if (lists_) lists_->close();
+    gaps_.close();
+    writes_.close();
     store_.close();
     done_.notify();
   }
@@ -288,6 +326,7 @@ class kv_stage final : public stage {
     inbox_.close();
     outbox_.close();
     states_.give_up();
+    writes_.close();
     pipeline_.abandon();
   }
 
@@ -333,6 +372,11 @@ class kv_stage final : public stage {
     if (const auto left = pace_.left(pipeline_.repairs_waiting() + pipeline_.repairs_under_way()))
       report["repairs_seconds_left"] = left->count();
     if (lists_) report["lists"] = lists_->describe();
+    if (const auto* loss = pipeline_.after_loss(); loss != nullptr)
+      report["after_loss"] = boost::json::object{{"checked", loss->now().checked},
+                                                 {"resynced", loss->now().resynced},
+                                                 {"records_differed", loss->now().differed},
+                                                 {"waiting", loss->waiting()}};
     store_.growth().describe(report);
   }
 
@@ -341,6 +385,7 @@ class kv_stage final : public stage {
   part_stats& stats_ = life_.stats();
   stage_context& ctx_ = life_.context();
   repo_states states_;
+  lost_writes writes_;
   nats::pull_consumer inbox_;
   nats::publisher outbox_;
   worker_pool pool_;
@@ -348,13 +393,45 @@ class kv_stage final : public stage {
   kv_pipeline pipeline_;
   wish_watch wishes_;
   std::optional<account_lists> lists_;
+  gap_marks gaps_;
   store_watch store_;
   repair_pace pace_;
   std::string stall_reason_;
   nats::ordinal last_floor_ = 0;
   int quiet_ = 0;
   bool settled_ = false;
+  bool set_back_ = false;  // NATS was set back while the stage before this one ran
   event done_;
+};
+
+// If NATS took writes back while the stage ran, another stage begins with nothing in memory, as after a kill.
+class kv_stages final : public stage {
+ public:
+  kv_stages(stage_context& outer, kv::lease_spec spec) : outer_(outer), spec_(std::move(spec)) { begin(); }
+
+  std::string_view name() const override { return "kv"; }
+
+  task<result<void>> run() override {
+    for (;;) {
+      auto done = co_await now_->run();
+      if (!now_->begins_again()) co_return done;
+      log::info("kv", "NATS was set back to an older state; the stage begins again with what NATS has");
+      begin();
+      now_->start_again();
+    }
+  }
+
+  void close() noexcept override { now_->close(); }
+
+ private:
+  void begin() {
+    now_.reset();
+    now_ = std::make_unique<kv_stage>(outer_, spec_);
+  }
+
+  stage_context& outer_;
+  kv::lease_spec spec_;
+  std::unique_ptr<kv_stage> now_;
 };
 
 }  // namespace
@@ -362,7 +439,7 @@ class kv_stage final : public stage {
 result<std::unique_ptr<stage>> make_kv(stage_context& ctx) {
   auto spec = lease_spec_of("kv", ctx.cfg.kv.assign, ctx.cfg);
   if (!spec) return spec.error();
-  return std::make_unique<kv_stage>(ctx, std::move(*spec));
+  return std::make_unique<kv_stages>(ctx, std::move(*spec));
 }
 
 }  // namespace recordkv::stages

@@ -40,6 +40,8 @@ repair_port outgoing::repos(std::function<bool()> go_on) {
       .get_repo = [this](std::string pds, std::string did) { return pds_->get_repo(std::move(pds), std::move(did)); },
       .get_status = [this](std::string pds,
                            std::string did) { return pds_->get_repo_status(std::move(pds), std::move(did)); },
+      .get_latest = [this](std::string pds,
+                           std::string did) { return pds_->get_latest_commit(std::move(pds), std::move(did)); },
       .keys = [this, go_on = std::move(go_on)](
                   std::string did, std::vector<std::string> in,
                   std::size_t expected) { return keys(std::move(did), std::move(in), expected, go_on); },

@@ -101,6 +101,9 @@ class kv_pipeline {
   std::size_t repairs_waiting() const noexcept { return repairs_ ? repairs_->waiting() : 0; }
   /// Accounts that would be repaired now if there were room.
   std::size_t repairs_due() const { return repairs_ ? repairs_->due() : 0; }
+  /// How the repair after a loss goes on; null: accounts are not repaired.
+  loss_count* after_loss() noexcept { return repairs_ ? &repairs_->after_loss() : nullptr; }
+  const loss_count* after_loss() const noexcept { return repairs_ ? &repairs_->after_loss() : nullptr; }
 
  private:
   using chunk = std::vector<chosen_event>;

@@ -2,6 +2,7 @@
 
 #include "event_rules.hpp"
 #include "host_place.hpp"
+#include "loss_marks.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/timestamp.hpp"
 
@@ -59,10 +60,20 @@ repairs::clock::time_point repairs::due(const account& a) const {
 }
 
 void repairs::consider(const account& a) {
+  note_loss(a);
   if (closed_ || !needs_repair(a.newest)) return;
   place_waits_.remove(a.newest.did);  // what it needs now may be something else, or at another host
   queue_.add(a.newest.did, due(a));
   woken_.notify();
+}
+
+// An account that is marked because of a loss counts as open until the mark is gone.
+void repairs::note_loss(const account& a) {
+  if (marked_by_loss(a.newest) && needs_repair(a.newest)) return loss_.open(a.newest.did);
+  const auto before = loss_.now().checked;
+  const auto line = loss_.close(a.newest.did);
+  counters_.add("after_loss", "checked", loss_.now().checked - before);
+  if (!line.empty()) log::info("kv", "{}", line);
 }
 
 void repairs::consider_stored(const std::string& did, std::int64_t next_try) {
@@ -125,6 +136,7 @@ task<> repairs::repair(std::string did, nursery& into) {
     if (needs_repair(a->newest) && due(*a) <= rules_.now()) {
       auto out = co_await attempt(*a);
       finish(*a, out);
+      note_loss(*a);
     } else {
       consider(*a);  // it was not due yet
     }
@@ -194,6 +206,8 @@ task<repairs::outcome> repairs::attempt(account& a) {
     if (confirmed.what != outcome::kind::done) co_return confirmed;
   }
   if (!a.newest.stale() || is_away(a.newest) || due(a) > rules_.now()) co_return outcome{};
+  if (only_source_gap(a.newest))
+    if (auto checked = co_await check_latest(a)) co_return *checked;
   co_return co_await resync(a);
 }
 

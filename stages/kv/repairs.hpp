@@ -6,6 +6,7 @@
 
 #include "account_holds.hpp"
 #include "key_look_ups.hpp"
+#include "loss_count.hpp"
 #include "place_waits.hpp"
 #include "record_writer.hpp"
 #include "recordkv/atproto/repo_export.hpp"
@@ -17,6 +18,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -28,6 +30,8 @@ namespace recordkv::stages {
 struct repair_port {
   std::function<task<xrpc::pds_client::answer<xrpc::fetched_repo>>(std::string pds, std::string did)> get_repo;
   std::function<task<xrpc::pds_client::answer<xrpc::repo_status>>(std::string pds, std::string did)> get_status;
+  /// Empty: an account with a gap of its source is fetched without asking first.
+  std::function<task<xrpc::pds_client::answer<xrpc::latest_commit>>(std::string pds, std::string did)> get_latest;
   /// The account's keys in the store. `collections`: those of its state. `expected`: as in kv::read_account_keys.
   std::function<task<result<std::vector<kv::stored_key>>>(std::string did, std::vector<std::string> collections,
                                                           std::size_t expected)>
@@ -72,6 +76,9 @@ class repairs {
   /// Accounts that would be repaired now if there were room, or a place at their host.
   std::size_t due() const { return queue_.due(rules_.now() + longest_place_pause); }
   std::size_t under_way() const noexcept { return queue_.under_repair(); }
+  /// Of the accounts that are marked because events or writes may be lost.
+  loss_count& after_loss() noexcept { return loss_; }
+  const loss_count& after_loss() const noexcept { return loss_; }
 
  private:
   using clock = std::chrono::system_clock;
@@ -99,6 +106,7 @@ class repairs {
   task<> repair(std::string did, nursery& into);
   task<outcome> attempt(account& a);
   void finish(account& a, const outcome& out);
+  void note_loss(const account& a);
   void note_failure(account& a, const outcome& out);
   void note_gone(kv::repo_state& s, std::string_view word) const;
 
@@ -106,6 +114,11 @@ class repairs {
   task<outcome> confirm(account& a);
   outcome after_status(account& a, const xrpc::pds_client::answer<xrpc::repo_status>& said);
   outcome outcome_of(const std::string& host, const xrpc::pds_client::failure& f);
+
+  task<std::optional<outcome>> check_latest(account& a);
+  std::optional<outcome> after_latest(account& a, const xrpc::pds_client::answer<xrpc::latest_commit>& said);
+  outcome note_checked(account& a);
+  void note_gone(account& a, std::string_view word);
 
   task<outcome> resync(account& a);
   task<outcome> resync_from(account& a, atproto::repo_export repo);
@@ -118,6 +131,7 @@ class repairs {
                                nats::ordinal& last);
   task<result<void>> erase(const atproto::repo_event& of, std::string collection, std::string rkey, std::string cid,
                            nats::ordinal& last);
+  void note_differing(std::size_t records);
   task<bool> note_collections(account& a, const repo_diff& diff);
   void note_repaired(account& a, const commit_journal::continuation& now);
 
@@ -140,6 +154,7 @@ class repairs {
   repair_rules rules_;
   meters& counters_;
   repair_queue queue_;
+  loss_count loss_;
   xrpc::host_budget hosts_;
   place_waits place_waits_;
   std::minstd_rand random_{std::random_device{}()};

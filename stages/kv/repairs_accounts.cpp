@@ -34,6 +34,8 @@ task<repairs::outcome> repairs::confirm(account& a) {
   const bool gone = a.newest.status == "removing";
   if (gone || rules_.remove_inactive) co_return co_await clear(a, gone ? "deleted" : "inactive", is_unconfirmed);
   a.newest.status = "inactive";
+  a.newest.reasons.clear();  // should it return, it is fetched
+  a.newest.error.clear();
   settles_.add_state(writer_.out().skip(), a);
   co_return outcome{};
 }

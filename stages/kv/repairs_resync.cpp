@@ -1,6 +1,7 @@
 // The part of repairs that fetches a repo and makes the store equal to it.
 #include "event_rules.hpp"
 #include "host_place.hpp"
+#include "loss_marks.hpp"
 #include "recordkv/atproto/json.hpp"
 #include "recordkv/config.hpp"
 #include "recordkv/core/crash_point.hpp"
@@ -99,12 +100,18 @@ task<repairs::outcome> repairs::make_equal(account& a, const atproto::repo_expor
   auto diff = compare(repo.records(), *keys, wanted, now->newer);
   if (is_away(a.newest) || !co_await note_collections(a, diff)) co_return closed_ ? stopped() : outcome{};
   counters_.add("repair_records", "unchanged", diff.unchanged);
+  if (marked_by_loss(a.newest)) note_differing(diff.puts.size() + diff.deletes.size());
   auto last = co_await write_diff(a, repo, std::move(diff));
   if (!last) co_return stopped();
   // A person may have removed the account meanwhile, or wished for a repo that is newer than this one.
   if (!is_away(a.newest) && a.journal->after(repo.rev(), repo.data())) note_repaired(a, *now);
   settles_.add_state(*last, a);
   co_return outcome{};
+}
+
+void repairs::note_differing(std::size_t records) {
+  loss_.differed(records);
+  counters_.add("after_loss", "records_differed", records);
 }
 
 // A repair finds an account's keys by the collections of its state. So that none is missed after a crash, the state is
@@ -121,6 +128,10 @@ task<bool> repairs::note_collections(account& a, const repo_diff& diff) {
 
 void repairs::note_repaired(account& a, const commit_journal::continuation& now) {
   auto& s = a.newest;
+  if (marked_by_loss(s)) {
+    loss_.resynced();
+    counters_.add("after_loss", "resynced");
+  }
   s.rev = now.rev;
   s.data = now.data;
   s.seen = std::max(s.seen, now.rev);

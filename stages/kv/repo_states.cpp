@@ -1,6 +1,7 @@
 #include "repo_states.hpp"
 
 #include "event_rules.hpp"
+#include "loss_marks.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/parse_number.hpp"
 #include "recordkv/kv/record_key.hpp"
@@ -17,6 +18,9 @@ constexpr auto repair_header = "repair", repair_of_any_header = "repair_of_any";
 bool is_repaired_anyway(const kv::repo_state& s) {
   return s.followed || is_to_be_cleared(s) || marked(s, "asked") || marked(s, "added");
 }
+
+// In the header, words are separated by commas.
+bool names_loss(std::string_view reasons) { return reasons.contains(taken_back) || reasons.contains(source_gap); }
 
 result<state_port::stored> stored_state(const std::string& did, const kv::entry& e) {
   state_port::stored out{.state = {}, .seq = e.seq};
@@ -35,7 +39,10 @@ task<result<void>> repo_states::learn_known_accounts(
     known_.add(encoded_did);
     auto next = parse_number<std::uint64_t>(m.header_value(repair_header));
     if (!next && every_account_) next = parse_number<std::uint64_t>(m.header_value(repair_of_any_header));
-    if (next) to_repair(kv::decode_part(encoded_did), static_cast<std::int64_t>(*next));
+    if (!next) return;
+    const auto did = kv::decode_part(encoded_did);
+    if (on_loss_mark && names_loss(m.header_value("reasons"))) on_loss_mark(did);
+    to_repair(did, static_cast<std::int64_t>(*next));
   };
   auto read = co_await kv::read_states(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters,
                                        kv::state_parts::headers, std::move(show), std::move(go_on));

@@ -36,6 +36,10 @@ class repo_states {
   task<result<void>> learn_known_accounts(std::function<bool()> go_on,
                                           std::function<void(const std::string& did, std::int64_t next_try)> to_repair);
 
+  /// learn_known_accounts() calls it for each account that needs a repair because of a loss (loss_marks.hpp). May be
+  /// empty.
+  std::function<void(const std::string& did)> on_loss_mark;
+
   /// How many accounts have a state; nullopt: not read yet.
   std::optional<std::size_t> known() const { return accounts_known_ ? std::optional(known_.size()) : std::nullopt; }
 

@@ -144,6 +144,26 @@ TEST_CASE("X21: of a store that was recreated, and of another generation, the vi
   CHECK(rig.rows_written == before + rig.fold.size());
 }
 
+TEST_CASE("X20: a generation that rises while the view is read makes it new, once") {
+  index_rig rig;
+  for (int i = 0; i < 10; ++i) rig.put(i, i, i);
+  rig.start();
+  REQUIRE(rig.folded());
+  const auto before = rig.builds().live->number;
+  auto meta = rig.run(kv::read_meta(rig.nc, "record"));
+  REQUIRE(meta.has_value());
+  ++meta->generation;
+  REQUIRE(rig.run(kv::write_meta(rig.nc, "record", *meta)).has_value());
+  REQUIRE(rig.waits_for([&] {
+    const auto there = rig.builds();
+    return there.live && there.live->number > before && there.live->at.generation == meta->generation;
+  }));
+  rig.put(0, 50, 50);
+  REQUIRE(rig.folded());
+  CHECK(rig.rows() == rig.fold);
+  REQUIRE(rig.stop().has_value());
+}
+
 TEST_CASE("X21: a store that is cut back under the running stage is noticed before anything new comes") {
   index_rig rig;
   for (int i = 0; i < 10; ++i) rig.put(i, i, i);

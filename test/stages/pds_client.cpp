@@ -171,6 +171,31 @@ TEST_CASE("PDS: what is no status of an account") {
   CHECK(is(rig.status(rig.server.url()).error(), errc::too_large, "too_large"));
 }
 
+TEST_CASE("PDS: an account's newest commit, and what is none") {
+  pds_rig rig;
+  const std::string cid = "bafyreib2rxk3rybk3aobmv5cjuql3bm2twh4jo5uxgf5kpqcsgz7soitae", rev = "3l3qo2vutsw2b";
+  const auto body = [](std::string_view c, std::string_view r) {
+    return fmt::format(R"({{"cid":"{}","rev":"{}"}})", c, r);
+  };
+  rig.answers(http_reply(200, body(cid, rev)));
+  const auto got = rig.latest(rig.server.url());
+  REQUIRE(got.has_value());
+  CHECK(got->cid == cid);
+  CHECK(got->rev == rev);
+  CHECK(rig.server.targets.at(0) == fmt::format("/xrpc/com.atproto.sync.getLatestCommit?did={}", alice));
+  CHECK(rig.count("found", "getLatestCommit") == 1);
+  for (const auto& wrong : {std::string(), std::string("[]"), fmt::format(R"({{"rev":"{}"}})", rev), body(cid, ""),
+                            body("", rev), body(cid, rev + "2"), body("a\\nb", rev), body(std::string(99, 'a'), rev)}) {
+    INFO(wrong);
+    rig.answers(http_reply(200, wrong));
+    const auto bad = rig.latest(rig.server.url());
+    REQUIRE_FALSE(bad.has_value());
+    CHECK(is(bad.error(), errc::malformed, "garbage"));
+  }
+  rig.answers(xrpc_error(400, "RepoDeactivated"));
+  CHECK(is(rig.latest(rig.server.url()).error(), errc::refused, "repo_deactivated"));
+}
+
 TEST_CASE("PDS: a host that may not be asked is not asked") {
   pds_rig rig({.allow_private_hosts = false});
   const auto port = rig.server.port();

@@ -36,6 +36,11 @@ struct pds_rig {
     REQUIRE(got.has_value());
     return std::move(*got);
   }
+  xrpc::pds_client::answer<xrpc::latest_commit> latest(std::string pds, std::string_view did = alice) {
+    auto got = finish(io, client.get_latest_commit(std::move(pds), std::string(did)));
+    REQUIRE(got.has_value());
+    return std::move(*got);
+  }
   void answers(reply what) {
     server.answer = [what](std::string_view) { return what; };
   }

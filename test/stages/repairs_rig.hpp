@@ -13,6 +13,7 @@
 namespace recordkv::test {
 
 using answer_of_repo = xrpc::pds_client::answer<xrpc::fetched_repo>;
+using answer_of_latest = xrpc::pds_client::answer<xrpc::latest_commit>;
 using answer_of_status = xrpc::pds_client::answer<xrpc::repo_status>;
 
 inline xrpc::pds_client::failure failure(errc code, std::string_view word, std::chrono::seconds stay_away = {}) {
@@ -29,7 +30,7 @@ class fake_pds {
   std::map<std::string, made_export> repos;             ///< without one: repo_not_found
   std::map<std::string, xrpc::repo_status> statuses;    ///< without one: by `repos`
   std::deque<xrpc::pds_client::failure> next_failures;  ///< of any request, before all else
-  std::vector<std::string> asked;                       ///< "repo DID", "status DID"
+  std::vector<std::string> asked;                       ///< "repo DID", "status DID", "latest DID"
   xrpc::byte_budget bytes{std::size_t{64} << 20};
 
   void hold() noexcept { held_ = true; }
@@ -63,6 +64,18 @@ class fake_pds {
     if (!repos.contains(did)) co_return failure(errc::not_found, "repo_not_found");
     co_return xrpc::repo_status{};
   }
+  task<answer_of_latest> latest(std::string did) {
+    asked.push_back("latest " + did);
+    const auto at_first = repos;
+    while (held_ && !closed_) co_await released_.wait();
+    if (closed_) co_return failure(errc::closed, "closed");
+    if (auto f = next_failure()) co_return *f;
+    const auto found = at_first.find(did);
+    if (found == at_first.end()) co_return failure(errc::not_found, "repo_not_found");
+    if (const auto s = statuses.find(did); s != statuses.end() && !s->second.active)
+      co_return failure(errc::refused, "repo_deactivated");
+    co_return xrpc::latest_commit{.cid = "bafyreib", .rev = found->second.rev};
+  }
 
  private:
   std::optional<xrpc::pds_client::failure> next_failure() {
@@ -94,6 +107,7 @@ struct repair_rig : verify_rig {
     repair.port = {
         .get_repo = [this](std::string, std::string did) { return pds.repo(std::move(did)); },
         .get_status = [this](std::string, std::string did) { return pds.status(std::move(did)); },
+        .get_latest = [this](std::string, std::string did) { return pds.latest(std::move(did)); },
         .keys = [this](std::string did, std::vector<std::string>, std::size_t) { return keys(std::move(did)); },
         .stored = [this](auto show) { return stored(std::move(show)); },
         .close = [this] { pds.close(); }};

@@ -144,6 +144,17 @@ void nats_process::set_back() {
   start();
 }
 
+void nats_process::set_back(const words& streams) {
+  kill_9();
+  const auto place = std::filesystem::path("jetstream") / "$G" / "streams";
+  for (const auto& name : streams) {
+    std::filesystem::remove_all(directory_ / "js" / place / name);
+    if (const auto was = directory_ / "remembered" / place / name; std::filesystem::exists(was))
+      std::filesystem::copy(was, directory_ / "js" / place / name, std::filesystem::copy_options::recursive);
+  }
+  start();
+}
+
 void nats_process::pause() {
   ::kill(pid_, SIGSTOP);
   ::waitpid(pid_, nullptr, WUNTRACED);  // it goes on for a moment

@@ -36,7 +36,9 @@ class nats_process {
   void start();     ///< again, on the same port and directory
   void remember();  ///< how its disk stands now; it is killed and started for it
   void set_back();  ///< killed and started with the disk as remembered
-  void pause();     ///< it stands still, connections stay
+  /// The same for these streams alone. What is remembered stays.
+  void set_back(const words& streams);
+  void pause();  ///< it stands still, connections stay
   void resume();
 
  private:

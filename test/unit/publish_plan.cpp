@@ -70,6 +70,24 @@ TEST_CASE("a skipped ordinal needs no message and takes its turn, also through a
   CHECK(rig.plan.floor() == 4);
 }
 
+TEST_CASE("X20: each message that the floor passes is told, in order, with the sequence under which it stands") {
+  words told;
+  plan_rig rig({.passed = [&told](std::string_view subject, std::uint64_t seq) {
+    told.push_back(fmt::format("{} {}", subject, seq));
+  }});
+  rig.put_counted(3);
+  rig.ack(1, 12);
+  CHECK(told.empty());
+  rig.refuse(0, errc::full);
+  REQUIRE(rig.ask(stream_of(12)));
+  rig.ack(3, 13);
+  CHECK(told == words{"s.0 13"});
+  CHECK(rig.plan.skip(rig.now) == 3);
+  rig.ack(4, 14);
+  rig.ack(5, 15);
+  CHECK(told == words{"s.0 13", "s.1 14", "s.2 15"});
+}
+
 TEST_CASE("X10: one refusal reopens the whole window; one goes ahead, and the rest follows its acknowledgement") {
   plan_rig rig;
   rig.put_counted(4);

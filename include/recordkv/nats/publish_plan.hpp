@@ -29,6 +29,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <random>
 #include <string>
@@ -58,6 +59,8 @@ struct publish_rules {
   bool fenced = false;
   std::chrono::milliseconds answer_limit{5000};  ///< an acknowledgement that takes longer counts as lost
   histogram* latency = nullptr;  ///< of seconds from sending to acknowledgement; outlives the plan; may be null
+  /// Called for each message that the floor passes, with the sequence under which it is stored. May be empty.
+  std::function<void(std::string_view subject, std::uint64_t seq)> passed;
 };
 
 /// The connection at one moment.

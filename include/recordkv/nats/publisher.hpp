@@ -40,6 +40,8 @@ struct publisher_spec {
   std::chrono::milliseconds answer_limit{5000};  ///< an acknowledgement that takes longer counts as lost
   write_permit permit;           ///< checked before each message: it could overwrite another process's newer value
   histogram* latency = nullptr;  ///< of seconds from sending to acknowledgement; outlives the publisher
+  /// Called for each message that the floor passes, with the sequence under which it is stored. May be empty.
+  std::function<void(std::string_view subject, std::uint64_t seq)> passed;
 };
 
 class publisher final : public outbox {

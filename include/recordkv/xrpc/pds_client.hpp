@@ -1,9 +1,9 @@
-// The requests to accounts' PDS hosts: a whole repo, and an account's status.
+// The requests to accounts' PDS hosts: a whole repo, its newest commit, and an account's status.
 //
 // Owns: the URLs, what an answer means, the bounds on an answer's bytes and time.
 // Does not know: signatures and trees, when to ask and how often (host_budget.hpp, stages/kv/repairs.hpp).
 // PDS hosts are named by accounts' DID documents, so they count as hostile (http/client.hpp). One thread: the loop's.
-// Sources: lexicons com.atproto.sync.getRepo, com.atproto.sync.getRepoStatus.
+// Sources: lexicons com.atproto.sync.getRepo, com.atproto.sync.getRepoStatus, com.atproto.sync.getLatestCommit.
 #pragma once
 
 #include "recordkv/core/meter.hpp"
@@ -35,7 +35,7 @@ struct pds_options {
   bool allow_private_hosts = false;               ///< as identity.allow_private_hosts
   std::chrono::milliseconds repo_time{300'000};   ///< of one getRepo, redirects included
   std::chrono::milliseconds stalled{30'000};      ///< a getRepo from which no byte comes for so long is ended
-  std::chrono::milliseconds status_time{10'000};  ///< of one getRepoStatus
+  std::chrono::milliseconds status_time{10'000};  ///< of one getRepoStatus or getLatestCommit
   std::size_t max_repo = std::size_t{512} << 20;  ///< bytes of one CAR
 };
 
@@ -60,6 +60,11 @@ struct repo_status {
   bool active = true;
   std::string status;  ///< "deactivated", "takendown", …; printable, at most 64 bytes; empty: not said
   std::string rev;     ///< empty: not said
+};
+
+/// Both are as the host says, and are of the form of a CID and a rev.
+struct latest_commit {
+  std::string cid, rev;
 };
 
 /// Counters: repo_requests by method and outcome, as one word, "getRepo_found". Outcomes: found, not_found, refused,
@@ -95,6 +100,8 @@ class pds_client {
   task<answer<fetched_repo>> get_repo(std::string pds, std::string did);
   /// The same errors; malformed "garbage": the answer is no JSON object with a boolean `active`.
   task<answer<repo_status>> get_repo_status(std::string pds, std::string did);
+  /// The same errors; malformed "garbage": the answer is no JSON object with a CID and a rev.
+  task<answer<latest_commit>> get_latest_commit(std::string pds, std::string did);
 
   void close() noexcept;
 
