@@ -128,6 +128,7 @@ task<result<account_yield>> yield_of(session s, std::string did, unsigned partit
 
 std::string records_text(const account_yield& y) {
   std::vector<std::pair<std::uint64_t, std::string_view>> largest;
+  largest.reserve(y.by_collection.size());
   for (const auto& [collection, n] : y.by_collection) largest.emplace_back(n, collection);
   std::ranges::sort(largest, std::greater{});
   std::string out = fmt::format("{} record{}", y.records, y.records == 1 ? "" : "s");

@@ -37,6 +37,8 @@ std::string following_text(const json::object& o) {
     out = fmt::format("  {}: {} found", text_of(*lists, "of"), text_of(*lists, "found"));
     if (lists->contains("expected")) out += fmt::format(" of about {}", text_of(*lists, "expected"));
     if (flag_field(*lists, "finished")) out += ", read to the end";
+    if (lists->contains("hosts_passed_over"))
+      out += fmt::format(", {} hosts could not be read", text_of(*lists, "hosts_passed_over"));
     if (lists->contains("seconds_left")) out += fmt::format(", about {} s left", text_of(*lists, "seconds_left"));
     if (lists->contains("error")) out += ": " + marked("31", text_of(*lists, "error"));
   }

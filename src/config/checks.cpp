@@ -229,6 +229,11 @@ std::string check_signal(const config& c) {
   return fmt::format(R"(repos.mode = "signal" wants a collection, such as "app.bsky.feed.post"; not "{}")", s);
 }
 
+std::string check_each_host(const config& c) {
+  if (!c.repos.each_host || c.repos.mode == "all") return {};
+  return fmt::format(R"(belongs to repos.mode = "all"; the mode is "{}")", c.repos.mode);
+}
+
 std::string check_list_host(const config& c) {
   constexpr std::string_view schemes[] = {"https://", "http://"};
   const std::string_view host = c.repos.list_host;

@@ -25,6 +25,7 @@ std::string check_mode(const config& c);
 std::string check_dids(const config& c);
 std::string check_signal(const config& c);
 std::string check_list_host(const config& c);
+std::string check_each_host(const config& c);
 std::string check_database(const config& c);
 std::string check_listen(const config& c);
 std::string check_tls(const config& c);

@@ -80,7 +80,7 @@ constexpr auto rows = std::to_array<key_row>({
     {.name = "repos.dids", .at = AT(repos.dids), .wrong = check_dids},
     {.name = "repos.signal_collection", .at = AT(repos.signal_collection), .wrong = check_signal},
     {.name = "repos.list_host", .at = AT(repos.list_host), .wrong = check_list_host},
-    {.name = "repos.each_host", .at = AT(repos.each_host)},
+    {.name = "repos.each_host", .at = AT(repos.each_host), .wrong = check_each_host},
     {.name = "repos.refresh", .at = AT(repos.refresh), .min = 1'000, .max = 2'592'000'000},
     {.name = "repos.repair", .at = AT(repos.repair)},
     {.name = "repos.retry", .at = AT(repos.retry), .min = 100, .max = 3'600'000},

@@ -152,6 +152,12 @@ class handle_resolver::impl {
     co_return co_await confirmed(std::move(handle), std::move(*did));
   }
 
+  /// Ends the request to a host. A look-up of DNS that is still running ends by its own time limit.
+  void close() noexcept {
+    closed_ = true;
+    client_.close();
+  }
+
  private:
   task<result<std::string>> ask_host(http::url where) {
     const http::get_limits limits{.timeout = options_.timeout, .body = max_body, .redirects = max_redirects};
@@ -176,7 +182,7 @@ class handle_resolver::impl {
   task<result<std::string>> claimed(std::string handle, http::url where) {
     const auto asked = where.text();
     auto by_host = co_await ask_host(std::move(where));
-    if (by_host) co_return by_host;
+    if (by_host || closed_) co_return by_host;
     auto by_dns = co_await ask_dns("_atproto." + handle);
     if (by_dns) co_return by_dns;
     const auto& host = by_host.error();
@@ -205,11 +211,12 @@ class handle_resolver::impl {
   resolver& documents_;
   http::client client_;
   text_records dns_;
+  bool closed_ = false;
 };
 
 handle_resolver::handle_resolver(asio::any_io_executor loop, handle_options options, resolver& documents)
     : impl_(std::make_shared<impl>(std::move(loop), std::move(options), documents)) {}
-handle_resolver::~handle_resolver() = default;
+handle_resolver::~handle_resolver() { impl_->close(); }
 
 task<result<std::string>> handle_resolver::look_up(std::string handle) {
   const auto outlives_the_resolver = impl_;

@@ -111,7 +111,9 @@ task<pds_client::answer<list_page>> repo_lists::page(list_request q) {
   where->target = fmt::format("/xrpc/com.atproto.sync.{}?limit={}", method.name, method.limit);
   if (q.what == kind::repos_by_collection) where->target += "&collection=" + query_text(q.collection);
   if (!q.cursor.empty()) where->target += "&cursor=" + query_text(q.cursor);
-  const http::get_limits limits{.timeout = options_.time, .body = options_.max_body, .redirects = max_redirects};
+  // A configured host may be private, but must not lead to another private one.
+  const int redirects = q.configured ? 0 : max_redirects;
+  const http::get_limits limits{.timeout = options_.time, .body = options_.max_body, .redirects = redirects};
   auto& client = q.configured ? anyone_ : public_hosts_;
   const auto said = co_await client.get(*where, limits);
   if (auto why = failure_in(asked, said)) co_return failed(std::move(*why));

@@ -7,15 +7,17 @@
 #include "account_cache.hpp"
 #include "recordkv/kv/wishes.hpp"
 
+#include <cstdint>
 #include <string_view>
 
 namespace recordkv::stages {
 
-/// `repo add`, `repo remove`, `repo resync`. The account's next repair need not wait.
-void change_as_wished(account& a, kv::wish_kind wanted);
+/// `repo add`, `repo remove`, `repo resync`. The account's next repair need not wait. If the account is inactive or
+/// deleted, its PDS is asked whether it still is. `now`: seconds since 1970, here and below.
+void change_as_wished(account& a, kv::wish_kind wanted, std::int64_t now);
 
 /// A list of repos.mode names the account: from now on it is followed in full. It is fetched, unless that was done
 /// under the same collections (`filter`: their hash). False: nothing has changed.
-bool follow_as_listed(account& a, std::string_view filter);
+bool follow_as_listed(account& a, std::string_view filter, std::int64_t now);
 
 }  // namespace recordkv::stages

@@ -15,9 +15,11 @@ using xrpc::list_request;
 
 namespace {
 
-constexpr auto room_check = 500ms;   // how soon reading goes on after repairs have made room
-constexpr auto between_lines = 10s;  // of progress in the log
-constexpr auto max_pauses = 300;     // the longest pause after a failure, beside the first one
+constexpr auto room_check = 500ms;     // how soon reading goes on after repairs have made room
+constexpr auto between_lines = 10s;    // of progress in the log
+constexpr auto max_pauses = 300;       // the longest pause after a failure, beside the first one
+constexpr unsigned max_refusals = 5;   // of a cursor by the configured host; then the reading begins again
+constexpr unsigned tries_of_host = 5;  // if it answered before
 
 xrpc::pds_client::failure failure_of(const error& e) { return {e.code, "store", e.text}; }
 
@@ -58,12 +60,23 @@ task<> account_lists::run() {
       continue;
     }
     last_error_ = failed->text;
+    forget_refused_cursor(*failed);
     counters_.add("lists", failed->word);
     if (const auto n = told_.count(failed->word, rate_limited::clock::now()))
       log::warn("kv", "reading {}: {}; tried again ({} time{} so far)", rules_.what_is_read(), failed->text, n,
                 n == 1 ? "" : "s");
     co_await woken_.wait_for(std::max<std::chrono::milliseconds>(pauses.next(), failed->stay_away));
   }
+}
+
+// The host may have lost what the cursor meant. To read its lists from their beginning changes nothing else.
+void account_lists::forget_refused_cursor(const failure& why) {
+  const bool same = why.word == "status" && !progress_.cursor.empty() && progress_.cursor == refused_cursor_;
+  refusals_ = same ? refusals_ + 1 : 1;
+  refused_cursor_ = progress_.cursor;
+  if (!same || refusals_ < max_refusals || rules_.each_host) return;
+  log::warn("kv", "reading {}: its cursor is refused; beginning again", rules_.what_is_read());
+  begin_again();
 }
 
 // A list of the configuration is short, and is read from its beginning at each start.
@@ -102,12 +115,18 @@ task<account_lists::outcome> account_lists::read() {
          .collection = rules_.collection,
          .cursor = progress_.cursor});
   if (failed) co_return failed;
-  progress_.finished = std::max<std::int64_t>(seconds_since_1970(rules_.now()), 1);
-  progress_.host.clear();
-  progress_.cursor.clear();
-  progress_.hosts_cursor.clear();
+  auto ended = progress_;
+  ended.finished = std::max<std::int64_t>(seconds_since_1970(rules_.now()), 1);
+  ended.host.clear();
+  ended.cursor.clear();
+  ended.hosts_cursor.clear();
+  std::swap(ended, progress_);
+  if (auto not_saved = co_await save()) {
+    std::swap(ended, progress_);  // the last page is read again
+    co_return not_saved;
+  }
   log::info("kv", "{}: {} account{} listed", rules_.what_is_read(), progress_.found, progress_.found == 1 ? "" : "s");
-  co_return co_await save();
+  co_return outcome{};
 }
 
 // A handle that names no account must not keep the others away. It is tried again with the others.
@@ -136,7 +155,7 @@ task<account_lists::outcome> account_lists::read_names() {
 // reads at most one page again.
 task<account_lists::outcome> account_lists::read_pages(list_request q) {
   if (q.cursor.empty() && q.configured && q.what == list_request::kind::repos) co_await expect();
-  const auto before = progress_.found;
+  const auto begun = std::chrono::steady_clock::now();
   do {
     while (!closed_ && !port_.room()) co_await woken_.wait_for(room_check);
     if (closed_) co_return failure{errc::closed, "closed", "closed"};
@@ -147,14 +166,25 @@ task<account_lists::outcome> account_lists::read_pages(list_request q) {
     progress_.inactive += page->inactive;
     q.cursor = page->cursor;
     progress_.cursor = q.cursor;
-    if (!q.configured && progress_.found - before > rules_.max_of_host)
-      co_return failure{errc::too_large, "host_too_large",
-                        fmt::format("{} lists more than {} accounts", q.host, rules_.max_of_host)};
+    progress_.of_host += std::max<std::uint64_t>(rules_.page_cost, page->items.size() + page->inactive);
+    if (!q.configured && !q.cursor.empty())
+      if (auto too_much = too_much_of_host(q.host, begun)) co_return too_much;
     if (!q.cursor.empty())
       if (auto failed = co_await save()) co_return failed;
     tell();
   } while (!q.cursor.empty());
   co_return outcome{};
+}
+
+// A host that a list names may give pages without end, or slowly.
+account_lists::outcome account_lists::too_much_of_host(const std::string& host,
+                                                       std::chrono::steady_clock::time_point begun) const {
+  if (progress_.of_host > rules_.max_of_host)
+    return failure{errc::too_large, "host_too_large",
+                   fmt::format("{} lists more than {} accounts", host, rules_.max_of_host)};
+  if (std::chrono::steady_clock::now() - begun > rules_.time_of_host)
+    return failure{errc::too_large, "host_too_slow", fmt::format("{} takes too long to list its accounts", host)};
+  return {};
 }
 
 // The number of accounts that the host's own hosts say they have. A host need not say.
@@ -182,11 +212,13 @@ task<account_lists::outcome> account_lists::read_hosts() {
     if (next == page->items.end()) {
       next = page->items.begin();
       progress_.cursor.clear();
+      progress_.of_host = 0;
       progress_.expected += page->accounts;
     }
     for (; next != page->items.end(); ++next) {
       if (auto failed = co_await read_host(*next)) co_return failed;
       progress_.cursor.clear();
+      progress_.of_host = 0;
     }
     progress_.host.clear();
     progress_.hosts_cursor = page->cursor;
@@ -197,13 +229,23 @@ task<account_lists::outcome> account_lists::read_hosts() {
 
 task<account_lists::outcome> account_lists::read_host(std::string host) {
   progress_.host = host;
-  list_request q{.what = list_request::kind::repos,
-                 .host = std::move(host),
-                 .configured = false,
-                 .collection = {},
-                 .cursor = progress_.cursor};
-  auto failed = co_await read_pages(std::move(q));
-  if (!failed || failed->code == errc::closed || failed->word == "store") co_return failed;
+  backoff pauses(rules_.first_retry, rules_.first_retry * max_pauses);
+  outcome failed;
+  for (unsigned tries = 1;; ++tries) {
+    failed = co_await read_pages({.what = list_request::kind::repos,
+                                  .host = host,
+                                  .configured = false,
+                                  .collection = {},
+                                  .cursor = progress_.cursor});
+    if (!failed || failed->code == errc::closed || failed->word == "store") co_return failed;
+    const bool for_good = failed->code == errc::too_large || failed->code == errc::malformed;
+    // Many hosts are gone. One that never answered is asked once, unless it says itself when it may be asked again.
+    const bool answers = !progress_.cursor.empty() || failed->stay_away.count() > 0;
+    if (for_good || !answers || tries >= tries_of_host) break;
+    co_await woken_.wait_for(std::max<std::chrono::milliseconds>(pauses.next(), failed->stay_away));
+    if (closed_) co_return failure{errc::closed, "closed", "closed"};
+  }
+  ++progress_.passed_over;
   counters_.add("lists", "host_failed");
   if (const auto n = told_.count("host_failed", rate_limited::clock::now()))
     log::warn("kv", "the lists of {} host{} can't be read, the last because {}; passed over until the next reading", n,
@@ -233,6 +275,7 @@ task<account_lists::outcome> account_lists::save() {
 boost::json::object account_lists::describe() const {
   boost::json::object out{
       {"of", rules_.what_is_read()}, {"found", progress_.found}, {"finished", progress_.finished != 0}};
+  if (progress_.passed_over != 0) out["hosts_passed_over"] = progress_.passed_over;
   if (progress_.expected != 0) out["expected"] = progress_.expected;
   if (const auto left = progress_.left(seconds_since_1970(rules_.now()))) out["seconds_left"] = left->count();
   if (!last_error_.empty()) out["error"] = last_error_;

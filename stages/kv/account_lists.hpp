@@ -49,7 +49,9 @@ struct lists_rules {
   std::chrono::milliseconds first_retry{1'000};   ///< doubles with each failure, up to 300 times as much
   std::string filter;                             ///< hash of the wanted collections: others mean another reading
   std::size_t in_batch = 1000;                    ///< accounts that are changed together
-  std::uint64_t max_of_host = 1'000'000;          ///< accounts that a host beyond the configuration may list
+  std::chrono::milliseconds time_of_host{3'600'000};  ///< that reading a host beyond the configuration may take
+  std::uint64_t max_of_host = 1'000'000;              ///< accounts that a host beyond the configuration may list
+  std::uint64_t page_cost = 100;  ///< of max_of_host: a page counts as so many accounts at least, also an empty one
   std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
 
   /// What is read, in one line for a person.
@@ -85,6 +87,8 @@ class account_lists {
   task<outcome> read_pages(xrpc::list_request q);
   task<outcome> read_hosts();
   task<outcome> read_host(std::string host);
+  outcome too_much_of_host(const std::string& host, std::chrono::steady_clock::time_point begun) const;
+  void forget_refused_cursor(const failure& why);
   task<outcome> expect();
   task<outcome> follow(std::vector<std::string> found);
   task<outcome> save();
@@ -96,6 +100,8 @@ class account_lists {
   meters& counters_;
   list_progress progress_;
   std::string last_error_;
+  std::string refused_cursor_;  // with which the last reading failed
+  unsigned refusals_ = 0;       // of that cursor, one after the other
   rate_limited told_;
   std::chrono::steady_clock::time_point told_progress_{};
   bool closed_ = false;

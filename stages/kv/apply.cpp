@@ -168,6 +168,7 @@ void applier::note_progress(account& a, kv_event& e) {
     s.complete = e.what.proof && e.what.proof->from_empty;
     note_beginning(a);
   }
+  if (s.filter != rules_.filter && !s.rev.empty()) s.complete = false;  // it was fetched for other collections
   s.rev = std::move(e.what.rev);
   s.data = std::move(e.what.data);
   s.filter = rules_.filter;

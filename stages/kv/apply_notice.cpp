@@ -121,6 +121,8 @@ void applier::apply_notice(kv_event e) {
     return settles_.add(out_.skip(), std::move(e), nullptr);
   }
   account& a = accounts_.use(e.what.did);
+  const bool listed_only = rules_.begins == beginning::never || rules_.begins == beginning::with_signal;
+  if (!a.known() && listed_only) return ignore(std::move(e), "not_listed");
   desynchronise(a, e, reason, detail_of(word, e.what));
   settles_.add(out_.skip(), std::move(e), &a);
 }

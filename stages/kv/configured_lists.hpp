@@ -1,12 +1,14 @@
 // Which accounts are followed by the configuration, section [repos].
 //
-// Owns: what each repos.mode means for the lists and for the beginning of accounts, and the host whose lists are read.
-// Does not know: how lists are read, and how events are applied. Pure.
+// Owns: what each repos.mode means for the lists and for the beginning of accounts, the host whose lists are read, and
+// the key in which the progress of this process stands.
+// Does not know: how lists are read, and how events are applied.
 #pragma once
 
 #include "account_lists.hpp"
 #include "apply.hpp"
 #include "recordkv/config.hpp"
+#include "recordkv/stage.hpp"
 
 #include <optional>
 #include <string>
@@ -20,5 +22,9 @@ beginning configured_beginning(const config& cfg);
 
 /// The host of a firehose, as an https URL; a host that is followed by ws:// is asked by http://.
 std::string lists_host_of_source(const std::string& source_url);
+
+/// Sets the port's `load` and `save`: key `follow.{durable}` of bucket `repo`. Each process of stage kv reads the lists
+/// for its own partitions, so each has a progress of its own. `ctx` outlives the port.
+void keep_progress(lists_port& port, stage_context& ctx, const std::string& durable);
 
 }  // namespace recordkv::stages

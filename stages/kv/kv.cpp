@@ -12,6 +12,7 @@
 #include "recordkv/atproto/verify.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/nursery.hpp"
+#include "recordkv/core/timestamp.hpp"
 #include "recordkv/firehose/source_kinds.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/store_meta.hpp"
@@ -41,6 +42,7 @@ constexpr auto consumer_check = 500ms;  // less often, since it asks NATS
 // Lists of accounts are read no further while so many accounts are due: half of what repairs keep in memory. Accounts
 // that wait for their next try do not count, because their hosts may be gone for good.
 constexpr std::size_t max_listed_due = 5'000;
+constexpr auto reading_retry = 5s;     // of the accounts that have a state, after an error
 constexpr auto gather_states = 250ms;  // several events of an account become one write of its state
 
 // Identifies the collections under which a state was stored: another hash means that the filter has changed since.
@@ -166,34 +168,16 @@ class kv_stage final : public stage {
     port.follow = [this](std::vector<std::string> dids) { return follow(std::move(dids)); };
     port.mine = [this](const std::string& did) { return is_assigned(did); };
     port.room = [this] { return pipeline_.repairs_due() < max_listed_due; };
-    port.load = [this] { return load_progress(); };
-    port.save = [this](std::string progress) { return save_progress(std::move(progress)); };
+    keep_progress(port, ctx_, spec_.key());
     lists_.emplace(std::move(port), std::move(*rules), stats_.counted);
     parts.spawn(lists_->run());
   }
 
   task<result<void>> follow(std::vector<std::string> dids) {
     auto as_listed = [filter = filter_hash(ctx_.cfg.source.collections)](account& a) {
-      return follow_as_listed(a, filter);
+      return follow_as_listed(a, filter, seconds_since_1970(std::chrono::system_clock::now()));
     };
     co_return co_await pipeline_.change_accounts(std::move(dids), std::move(as_listed));
-  }
-
-  // Each set of partitions reads the lists by itself, so each has its own progress.
-  std::string progress_key() const { return "follow." + spec_.key(); }
-
-  task<result<std::string>> load_progress() {
-    kv::bucket repo(ctx_.nc, ctx_.names().repo());
-    auto known = co_await repo.get(progress_key());
-    if (!known && known.error().code == errc::not_found) co_return std::string();
-    if (!known) co_return known.error();
-    co_return known->deleted ? std::string() : std::move(known->value);
-  }
-
-  task<result<void>> save_progress(std::string progress) {
-    kv::bucket repo(ctx_.nc, ctx_.names().repo());
-    auto put = co_await repo.put(progress_key(), std::move(progress));
-    co_return put ? result<void>() : put.error();
   }
 
   bool repairs_every_account() const {
@@ -201,11 +185,20 @@ class kv_stage final : public stage {
   }
 
   using to_repair = std::function<void(const std::string& did, std::int64_t next_try)>;
-  task<> find_accounts(to_repair found) {
+  task<result<void>> find_accounts(to_repair found) {
     auto show = [this, &found](const std::string& did, std::int64_t next_try) {
       if (is_assigned(did)) found(did, next_try);
     };
-    co_await states_.learn_known_accounts([this] { return !settled_; }, std::move(show));
+    co_return co_await states_.learn_known_accounts([this] { return !settled_; }, std::move(show));
+  }
+
+  // Without this list no account that was marked before the start would be repaired.
+  task<> find_accounts_of_before() {
+    while (!settled_) {
+      auto show = [this](const std::string& did, std::int64_t next) { pipeline_.consider_stored(did, next); };
+      if (auto read = co_await find_accounts(std::move(show)); read) break;
+      co_await done_.wait_for(reading_retry);
+    }
   }
 
   bool is_assigned(const std::string& did) const {
@@ -245,8 +238,7 @@ class kv_stage final : public stage {
     parts.spawn(settle(settled));
     parts.spawn(watch_progress());
     parts.spawn(watch_consumer());
-    parts.spawn(
-        find_accounts([this](const std::string& did, std::int64_t next) { pipeline_.consider_stored(did, next); }));
+    parts.spawn(find_accounts_of_before());
     if (ctx_.cfg.repos.repair) parts.spawn(wishes_.run());
     follow_lists(parts);
     store_.start(parts);

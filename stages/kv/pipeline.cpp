@@ -1,6 +1,7 @@
 #include "pipeline.hpp"
 
 #include "account_changes.hpp"
+#include "recordkv/core/timestamp.hpp"
 
 #include <utility>
 
@@ -226,7 +227,7 @@ task<result<void>> kv_pipeline::fulfil(kv::wish w) {
   std::vector<std::string> one{w.did};
   const auto wanted = w.what;
   co_return co_await change_accounts(std::move(one), [wanted](account& a) {
-    change_as_wished(a, wanted);
+    change_as_wished(a, wanted, seconds_since_1970(std::chrono::system_clock::now()));
     return true;
   });
 }

@@ -14,10 +14,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// An account whose host has no place asks again at the latest after this time. Mostly a place is given to it before.
-constexpr auto longest_place_pause = 1s;
 // After a host has said that there were too many requests.
 constexpr auto shortest_pause = 250ms;
+// Between two readings of the states while the queue is full.
+constexpr auto between_readings = 10min;
 // A DID document that is older than this is asked for again before an account is fetched.
 constexpr auto max_identity_age = std::chrono::hours(24);
 
@@ -60,6 +60,7 @@ repairs::clock::time_point repairs::due(const account& a) const {
 
 void repairs::consider(const account& a) {
   if (closed_ || !needs_repair(a.newest)) return;
+  place_waits_.remove(a.newest.did);  // what it needs now may be something else, or at another host
   queue_.add(a.newest.did, due(a));
   woken_.notify();
 }
@@ -77,21 +78,36 @@ task<> repairs::run(nursery& into) {
       into.spawn(repair(std::move(*did), into));
     }
     overflow_ = queue_.overflowed() || overflow_;
-    if (overflow_ && !reading_ && queue_.waiting() < rules_.max_waiting / 2) into.spawn(find_more());
+    if (overflow_ && may_read_states()) into.spawn(find_more());
     const auto next = queue_.next();
-    if (!next || queue_.under_repair() >= rules_.at_once)
-      co_await woken_.wait();
+    const auto longest = overflow_ ? clock::duration(own_pause) : clock::duration(1h);
+    if (next && queue_.under_repair() < rules_.at_once)
+      co_await woken_.wait_for(std::clamp<clock::duration>(*next - rules_.now(), 1ms, longest));
+    else if (overflow_)
+      co_await woken_.wait_for(longest);
     else
-      co_await woken_.wait_for(std::clamp<clock::duration>(*next - rules_.now(), 1ms, 1h));
+      co_await woken_.wait();
   }
+}
+
+// Accounts may fill the queue that wait for hosts that are gone for good. The others must not wait for those.
+bool repairs::may_read_states() const {
+  if (reading_ || rules_.now() < retry_reading_ || due() >= rules_.max_waiting / 2) return false;
+  return queue_.waiting() < rules_.max_waiting / 2 || rules_.now() - read_ >= between_readings;
 }
 
 // The states are the queue: what did not fit into memory is read again.
 task<> repairs::find_more() {
   reading_ = true;
   overflow_ = false;
-  co_await port_.stored([this](const std::string& did, std::int64_t next_try) { consider_stored(did, next_try); });
+  auto read =
+      co_await port_.stored([this](const std::string& did, std::int64_t next_try) { consider_stored(did, next_try); });
   reading_ = false;
+  read_ = rules_.now();
+  if (!read) {
+    overflow_ = true;
+    retry_reading_ = read_ + own_pause;
+  }
   woken_.notify();
 }
 
@@ -138,11 +154,30 @@ void repairs::note_failure(account& a, const outcome& out) {
   s.error = out.text;
   const auto next = (rules_.now() + retry_pause(s.tries)).time_since_epoch();
   s.next_try = std::chrono::ceil<std::chrono::seconds>(next).count();
+  note_gone(s, out.word);
   counters_.add("repairs", out.word);
   settles_.add_state(writer_.out().skip(), a);
   if (const auto n = told_.count(out.word, rate_limited::clock::now()))
     log::warn("kv", "{} repair{} failed for {}, the last of {}: {}; tried again", n, n == 1 ? "" : "s", out.word, s.did,
               out.text);
+}
+
+// The host or the directory says that the account does not exist, and no #account has said that it was deleted: that
+// event may have been missed. A host that was set back to an old copy says the same. So the account counts as deleted
+// only once that has been the answer for as long as a deletion waits for its confirmation (X15). Then it is confirmed.
+void repairs::note_gone(kv::repo_state& s, std::string_view word) const {
+  if (s.status != "desynchronised") return;
+  if (word != "repo_not_found" && word != "repo_deleted" && word != "did_not_found") {
+    s.removing_since = 0;
+    return;
+  }
+  if (s.removing_since == 0) s.removing_since = seconds_now();
+  if (seconds_now() - s.removing_since < rules_.patience.count()) return;
+  s.status = "removing";
+  s.upstream_status = "deleted";
+  s.removing_since = seconds_now();
+  s.tries = 0;
+  s.next_try = 0;
 }
 
 // Between three quarters and all of first_retry · 2^(tries - 1), at most 60 times first_retry.

@@ -32,8 +32,8 @@ struct repair_port {
   std::function<task<result<std::vector<kv::stored_key>>>(std::string did, std::vector<std::string> collections,
                                                           std::size_t expected)>
       keys;
-  /// Calls `show` for each account whose stored state says that it needs a repair.
-  std::function<task<>(std::function<void(const std::string& did, std::int64_t next_try)> show)> stored;
+  /// Calls `show` for each account whose stored state says that it needs a repair. After an error, for some of them.
+  std::function<task<result<void>>(std::function<void(const std::string& did, std::int64_t next_try)> show)> stored;
   /// Ends all of these with errc::closed.
   std::function<void()> close;
 };
@@ -69,11 +69,14 @@ class repairs {
   void close() noexcept;
 
   std::size_t waiting() const noexcept { return queue_.waiting(); }
-  std::size_t due() const { return queue_.due(rules_.now()); }
+  /// Accounts that would be repaired now if there were room, or a place at their host.
+  std::size_t due() const { return queue_.due(rules_.now() + longest_place_pause); }
   std::size_t under_way() const noexcept { return queue_.under_repair(); }
 
  private:
   using clock = std::chrono::system_clock;
+  /// An account whose host has no place asks again at the latest after this time. Mostly a place is given to it before.
+  static constexpr std::chrono::seconds longest_place_pause{1};
   /// After a request that failed because of NATS or of this process's own bounds.
   static constexpr std::chrono::seconds own_pause{5};
 
@@ -91,11 +94,13 @@ class repairs {
 
   bool needs_repair(const kv::repo_state& s) const;
   clock::time_point due(const account& a) const;
+  bool may_read_states() const;
   task<> find_more();
   task<> repair(std::string did, nursery& into);
   task<outcome> attempt(account& a);
   void finish(account& a, const outcome& out);
   void note_failure(account& a, const outcome& out);
+  void note_gone(kv::repo_state& s, std::string_view word) const;
 
   task<outcome> identify(account& a, bool afresh);
   task<outcome> confirm(account& a);
@@ -139,8 +144,9 @@ class repairs {
   place_waits place_waits_;
   std::minstd_rand random_{std::random_device{}()};
   rate_limited told_;
-  bool reading_ = false;   // find_more() is under way
-  bool overflow_ = false;  // the queue has dropped accounts
+  bool reading_ = false;                    // find_more() is under way
+  clock::time_point read_, retry_reading_;  // when find_more() has ended; not before, after an error
+  bool overflow_ = false;                   // the queue has dropped accounts
   bool closed_ = false;
   event woken_;
 };

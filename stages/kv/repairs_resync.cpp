@@ -133,6 +133,7 @@ void repairs::note_repaired(account& a, const commit_journal::continuation& now)
   s.filter = rules_.filter;
   s.tries = 0;
   s.next_try = 0;
+  s.removing_since = 0;
   s.resynced = seconds_now();
   counters_.add("repairs", "done");
 }

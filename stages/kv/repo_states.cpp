@@ -29,8 +29,8 @@ result<state_port::stored> stored_state(const std::string& did, const kv::entry&
 
 }  // namespace
 
-task<> repo_states::learn_known_accounts(std::function<bool()> go_on,
-                                         std::function<void(const std::string& did, std::int64_t next_try)> to_repair) {
+task<result<void>> repo_states::learn_known_accounts(
+    std::function<bool()> go_on, std::function<void(const std::string& did, std::int64_t next_try)> to_repair) {
   auto show = [this, &to_repair](std::string_view encoded_did, const nats::message& m) {
     known_.add(encoded_did);
     auto next = parse_number<std::uint64_t>(m.header_value(repair_header));
@@ -39,12 +39,13 @@ task<> repo_states::learn_known_accounts(std::function<bool()> go_on,
   };
   auto read = co_await kv::read_states(ctx_.nc, ctx_.names(), ctx_.facts.api_level, ctx_.counters,
                                        kv::state_parts::headers, std::move(show), std::move(go_on));
-  accounts_known_ = read.has_value();
-  if (accounts_known_)
+  accounts_known_ = accounts_known_ || read.has_value();
+  if (read)
     log::info("kv", "{} account{} a state", known_.size(), known_.size() == 1 ? " has" : "s have");
   else if (read.error().code != errc::closed)
-    log::warn("kv", "reading which accounts have a state: {}; each new account costs a round trip until the next start",
+    log::warn("kv", "reading which accounts have a state: {}; until that succeeds, each new account costs a round trip",
               read.error().text);
+  co_return read;
 }
 
 task<std::vector<result<state_port::stored>>> repo_states::load(std::vector<std::string> dids) {

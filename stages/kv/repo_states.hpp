@@ -33,8 +33,8 @@ class repo_states {
   /// No other account can have a state, because only stage `kv` writes states and adds to the list. If the reading
   /// fails, load() asks NATS for every account.
   /// `to_repair` is called for each whose state asks for a repair.
-  task<> learn_known_accounts(std::function<bool()> go_on,
-                              std::function<void(const std::string& did, std::int64_t next_try)> to_repair);
+  task<result<void>> learn_known_accounts(std::function<bool()> go_on,
+                                          std::function<void(const std::string& did, std::int64_t next_try)> to_repair);
 
   /// How many accounts have a state; nullopt: not read yet.
   std::optional<std::size_t> known() const { return accounts_known_ ? std::optional(known_.size()) : std::nullopt; }

@@ -66,6 +66,17 @@ class AtTheStartTest(unittest.TestCase):
                          "publish to $JS.API.CONSUMER.DURABLE.CREATE.ingest.kv",
                          stages="kv")
 
+    def test_what_may_not_be_read_is_not_empty(self):
+        with GuardedRig(**{"index.views": []}) as rig:
+            rig.nats(rig.users('publish: { deny: "$JS.API.STREAM.MSG.GET.ingest" }'))
+            rig.simulator("--events", 50, "--rate", 2000, "--wait-for-client")
+            part = rig.recordkv("ingest", sets=("nats.url=" + rig.url,))
+            wait_for("the buffer is filled", lambda: rig.stream("ingest")["messages"] > 0)
+            self.assertEqual(part.stop(), 0)
+            done = rig.command("repo", "traces", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa")
+            self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+            self.assertIn("CAN'T BE READ", done.stdout)
+
     def test_a_command_names_it_too(self):
         with GuardedRig() as rig:
             rig.nats(rig.users('publish: { deny: "$JS.API.STREAM.INFO.>" }'))
@@ -155,6 +166,9 @@ class ShippedUsersTest(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, f"{words}: {done.stdout}{done.stderr}")
             shown = rig.command("repo", "show", done.stdout.split()[0])
             self.assertEqual(shown.returncode, 0, shown.stderr)
+            traces = rig.command("repo", "traces", done.stdout.split()[0])
+            self.assertEqual(traces.returncode, 1, traces.stdout + traces.stderr)
+            self.assertNotIn("CAN'T BE READ", traces.stdout)
             done = rig.command("put", LIKE, '{"$type":"app.bsky.feed.like"}')
             self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
             for part in parts:

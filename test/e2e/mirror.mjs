@@ -100,6 +100,7 @@ export class Mirror {
   /** Waits until the store equals what the PDSes list of every active account, and holds nothing else. */
   async agree(/** @type {string} */ when) {
     const expected = await this.network.records(this.network.present, this.wanted);
+    await this.network.assertOthersInactive();
     return until(`the store to equal the PDS ${when}`, async () => {
       const store = await this.store();
       return none(differences(expected, store, { gone: this.network.gone })) && store;

@@ -1,6 +1,8 @@
 // Owns: a real PLC directory and one or more real PDSes on loopback, which accounts are on them, and what all of them
 // say (describeRepo, listRecords and getRepoStatus, read as plain JSON). Nothing about the store, nor about what an
 // account does (pds_account.mjs).
+import assert from 'node:assert/strict';
+
 import { AtpAgent } from '@atproto/api';
 import { TestNetworkNoAppView, TestPds } from '@atproto/dev-env';
 
@@ -71,6 +73,16 @@ export class PdsNetwork {
       }
     }
     return all;
+  }
+
+  /** No PDS calls an account active that is not among `present`. */
+  async assertOthersInactive() {
+    for (const { active, did, host } of this.accounts) {
+      if (active) continue;
+      const answer = await fetch(`${host.url}/xrpc/com.atproto.sync.getRepoStatus?did=${did}`);
+      const said = await answer.json();
+      assert.ok(answer.ok ? said.active === false : said.error === 'RepoNotFound', `${did}: ${JSON.stringify(said)}`);
+    }
   }
 
   async close() {

@@ -9,9 +9,10 @@ import collections
 import json
 import unittest
 
-from rig import wait_for
+from rig import Rig, nats_wire, wait_for
 from signed_rig import SignedRig
 from views_rig import POINTS
+from record_place import encoded, partition_of  # from test/oracle, which rig has put into the path
 
 EVENTS, RATE, ACCOUNTS, KILLS = 500, 120, 60, 5
 COLUMNS = ["did", "handle", "status", "pds", "rev", "complete", "verified", "error"]
@@ -20,7 +21,8 @@ COLUMNS = ["did", "handle", "status", "pds", "rev", "complete", "verified", "err
 class AccountsViewTest(unittest.TestCase):
     def rows(self, rig, table="accounts") -> list:
         done = rig.command("query", table, "--json", "--limit", "100000")
-        self.assertIn(done.returncode, (0, 1), done.stderr)
+        if done.returncode not in (0, 1):
+            raise nats_wire.Failure(done.stderr)  # the view is not there yet
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def expected(self, rig) -> dict:
@@ -86,7 +88,22 @@ class AccountsViewTest(unittest.TestCase):
             print(f"{len(rows)} accounts, {KILLS + 1} kills and {len(POINTS)} crashes: "
                   f"{dict(collections.Counter(row['status'] for row in rows.values()))}")
             self.look_and_rebuild(rig)
+            self.reject_and_retry(rig)
             self.remove_all(rig)
+
+    def test_reset_leaves_a_bucket_that_was_there_without_our_consumer(self):
+        with Rig(**{"index.views": ["builtin:accounts"]}) as rig:
+            rig.nats()
+            rig.api("STREAM.CREATE.KV_repo", name="KV_repo", subjects=["$KV.repo.>"], max_msgs_per_subject=1,
+                    discard="new", allow_direct=True, allow_rollup_hdrs=True, deny_delete=True, num_replicas=1)
+            rig.simulator("--events", 300, "--accounts", 30)
+            part = rig.recordkv()
+            wait_for("there are accounts", lambda: len(self.rows(rig)) > 10)
+            self.assertEqual(part.stop(), 0)
+            self.assertIn("view-accounts", rig.api("CONSUMER.NAMES.KV_repo")["consumers"])
+            self.assertEqual(rig.command("reset", "--yes").returncode, 0)
+            self.assertEqual(rig.api("STREAM.NAMES")["streams"], ["KV_repo"])
+            self.assertNotIn("view-accounts", rig.api("CONSUMER.NAMES.KV_repo")["consumers"] or [])
 
     def follow_accounts(self, rig) -> None:
         """Two accounts change: one its handle, one is deleted."""
@@ -116,9 +133,19 @@ class AccountsViewTest(unittest.TestCase):
         names = rig.api("CONSUMER.NAMES.KV_repo")["consumers"]  # a `repo list` may have left one as well
         self.assertEqual([name for name in names if name.startswith("view-")], ["view-accounts"])
 
+    def reject_and_retry(self, rig) -> None:
+        """Stage kv has ended: it writes states, and no other program should."""
+        self.assertEqual(rig.parts["store"].stop(), 0, rig.parts["store"].text()[-2000:])
+        did = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
+        rig.wire.request(f"$KV.repo.{partition_of(did)}.{encoded(did)}", b"no JSON")
+        self.assertEqual(rig.command("wait", "--view", "accounts").returncode, 0)
+        reject = self.rows(rig, "accounts_rejects")
+        self.assertEqual([(r["uri"], r["seq"]) for r in reject], [(f"at://{did}", rig.stream("KV_repo")["last_seq"])])
+        done = rig.command("view", "retry", "accounts")
+        self.assertEqual((done.returncode, done.stdout), (1, "0 of 1 rejects fit now\n"), done.stderr)
+
     def remove_all(self, rig) -> None:
-        for name in ("index", "store"):
-            self.assertEqual(rig.parts[name].stop(), 0, rig.parts[name].text()[-2000:])
+        self.assertEqual(rig.parts["index"].stop(), 0, rig.parts["index"].text()[-2000:])
         done = rig.command("reset", "--yes")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(rig.api("STREAM.NAMES")["streams"] or [], [])

@@ -5,6 +5,7 @@ Owns: `up` on the signed network, with accounts that have records, fail, or do n
 Does not know: how a repo is fetched.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -92,6 +93,29 @@ class UpTest(unittest.TestCase):
         count, = self.said(part, rf"^{did}: in the store after .* s: (\d+) records").groups()
         self.assertEqual(int(count), len(self.truth(did)))
         self.end(part)
+
+    def test_the_views_are_waited_for(self):
+        """Another program holds the database while the records arrive."""
+        first, did, *_ = self.rig.accounts()
+        self.rig.control("pds", mode="500", did=did)
+        part = self.up(first, did)
+        self.said(part, rf"^{first}: in the store")
+        with contextlib.closing(sqlite3.connect(self.rig.path("state", "likes.db"), isolation_level=None)) as db:
+            wait_for("the database is free", lambda: self.locked(db))
+            self.rig.control("pds", mode="ok", did=did)
+            wait_for("the records are in the store", lambda: self.store(did) == self.truth(did), 40)
+            wait_for("the view has stalled", lambda: self.rig.report("view-likes").get("state") == "stalled", 40)
+            db.execute("ROLLBACK")
+        likes = [path for path in self.truth(did) if path.startswith(LIKE + "/")]
+        self.said(part, rf"^{did}: in the store")
+        self.said(part, rf"^rows of it in views after .* s: likes {len(likes)}\ntry: recordkv likes --by {did} ")
+        self.end(part)
+
+    def locked(self, db) -> bool:
+        with contextlib.suppress(sqlite3.OperationalError):
+            db.execute("BEGIN IMMEDIATE")
+            return True
+        return False
 
     def test_an_account_that_is_gone(self):
         did, other, *_ = self.rig.accounts()

@@ -188,6 +188,7 @@ TEST_CASE("Lists: each host lists its own accounts, and one that can't be read k
   auto rules = all_of_relay();
   rules.each_host = true;
   rules.max_of_host = 3;
+  rules.page_cost = 1;
   r.serve(relay + " hosts ", {"https://a.example", "https://gone.example"}, "h", 5);
   r.serve(relay + " hosts h", {"https://liar.example", "https://b.example"}, "", 2);
   r.serve("https://a.example repos  unconfigured", {did(0)}, "1");
@@ -199,6 +200,51 @@ TEST_CASE("Lists: each host lists its own accounts, and one that can't be read k
   CHECK(r.s.followed == words{did(0), did(1), did(2), did(3), did(4), did(5), did(6)});
   CHECK(r.counters.value("lists", "host_failed") == 2);  // gone.example, and the one that lists too many
   CHECK(r.lists->progress().expected == 7);
+  r.stop();
+}
+
+TEST_CASE("Lists: a host that has answered before is asked again for the same page") {
+  rig r;
+  auto rules = all_of_relay();
+  rules.each_host = true;
+  r.serve(relay + " hosts ", words{"https://a.example"});
+  r.serve("https://a.example repos  unconfigured", {did(0)}, "1");
+  r.serve("https://a.example repos 1 unconfigured", status_500());
+  r.serve("https://a.example repos 1 unconfigured", words{did(1)});
+  r.start(rules);
+  REQUIRE(r.finished());
+  CHECK(r.s.followed == words{did(0), did(1)});
+  CHECK(r.lists->progress().passed_over == 0);
+  r.stop();
+}
+
+TEST_CASE("Lists: a host whose pages are empty and without end is passed over") {
+  rig r;
+  auto rules = all_of_relay();
+  rules.each_host = true;
+  rules.max_of_host = 1000;
+  r.serve(relay + " hosts ", {"https://trap.example", "https://b.example"});
+  for (int n = 0; n < 50; ++n)
+    r.serve(fmt::format("https://trap.example repos {} unconfigured", n ? std::to_string(n) : ""), words{},
+            std::to_string(n + 1));
+  r.serve("https://b.example repos  unconfigured", words{did(1)});
+  r.start(rules);
+  REQUIRE(r.finished());
+  CHECK(r.s.asked.size() < 20);
+  CHECK(r.s.followed == words{did(1)});
+  CHECK(r.lists->progress().passed_over == 1);
+  r.stop();
+}
+
+TEST_CASE("Lists: if the relay refuses its own cursor again and again, its list is read from the beginning") {
+  rig r;
+  r.s.saved = to_json({.of = all_of_relay().key_of_reading(), .cursor = "old", .found = 9});
+  r.serve(relay + " repos old", status_500());
+  r.serve(relay + " repos ", words{did(0)});
+  r.start(all_of_relay());
+  REQUIRE(r.finished());
+  CHECK(r.s.followed == words{did(0)});
+  CHECK(r.lists->progress().found == 1);
   r.stop();
 }
 
@@ -279,6 +325,8 @@ TEST_CASE("Lists: progress is read as it was written, and anything else is none"
                         .hosts_cursor = "h",
                         .host = "y",
                         .cursor = "c",
+                        .of_host = 7,
+                        .passed_over = 8,
                         .found = 1,
                         .inactive = 2,
                         .expected = 3,

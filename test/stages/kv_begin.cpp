@@ -1,5 +1,6 @@
 // repos.mode: with which event an account begins, and what a list changes in an account's state.
 #include "account_changes.hpp"
+#include "event_rules.hpp"
 #include "kv_verify_rig.hpp"
 
 using namespace recordkv;
@@ -76,31 +77,58 @@ TEST_CASE("repos.mode all: a forged beginning begins nothing") {
 
 TEST_CASE("a listed account is followed; it is fetched unless that was done under the same collections") {
   auto fresh = account_in("synchronised");
-  CHECK(stages::follow_as_listed(fresh, "f"));
+  CHECK(stages::follow_as_listed(fresh, "f", 7));
   CHECK(fresh.newest.followed);
   CHECK(fresh.newest.reasons == words{"listed"});
-  CHECK_FALSE(stages::follow_as_listed(fresh, "f"));  // its fetch is due already
+  CHECK_FALSE(stages::follow_as_listed(fresh, "f", 7));  // its fetch is due already
 
   auto fetched = account_in("synchronised", true);
-  CHECK(stages::follow_as_listed(fetched, "f"));
+  CHECK(stages::follow_as_listed(fetched, "f", 7));
   CHECK(fetched.newest.followed);
   CHECK(fetched.newest.status == "synchronised");
-  CHECK_FALSE(stages::follow_as_listed(fetched, "f"));
-  CHECK(stages::follow_as_listed(fetched, "wider"));
+  CHECK_FALSE(stages::follow_as_listed(fetched, "f", 7));
+  CHECK(stages::follow_as_listed(fetched, "wider", 7));
   CHECK(fetched.newest.reasons == words{"listed"});
 
   auto broken = account_in("desynchronised");
   broken.newest.reasons = {"gap"};
-  CHECK(stages::follow_as_listed(broken, "f"));
+  CHECK(stages::follow_as_listed(broken, "f", 7));
   CHECK(broken.newest.reasons == words{"gap"});
 
-  for (const char* away : {"inactive", "removing", "deleted"}) {
-    auto gone = account_in(away);
-    CHECK(stages::follow_as_listed(gone, "f"));
-    CHECK(gone.newest.followed);  // should it return, it is fetched
-    CHECK(gone.newest.status == away);
-  }
+  // Its return may have been missed, so its PDS is asked.
+  auto inactive = account_in("inactive");
+  inactive.newest.upstream_status = "deactivated";
+  CHECK(stages::follow_as_listed(inactive, "f", 7));
+  CHECK(inactive.newest.followed);
+  CHECK(stages::is_unconfirmed(inactive.newest));
+  auto deleted = account_in("deleted");
+  CHECK(stages::follow_as_listed(deleted, "f", 7));
+  CHECK(deleted.newest.status == "removing");
+  CHECK(deleted.newest.removing_since == 7);
+  CHECK_FALSE(stages::follow_as_listed(deleted, "f", 8));  // it is being asked
   auto removed = account_in("removed");
-  CHECK_FALSE(stages::follow_as_listed(removed, "f"));
+  CHECK_FALSE(stages::follow_as_listed(removed, "f", 7));
   CHECK_FALSE(removed.newest.followed);
+}
+
+TEST_CASE("a commit under other collections than those of the last fetch leaves the account incomplete") {
+  kv_rig rig(stages::apply_rules{.filter = "wider"});
+  auto s = state_at(alice, 1);
+  s.complete = true;
+  s.filter = "f";
+  rig.states.stand(s);
+  rig.start();
+  rig.in.deliver(commit_frame{.n = 2}.bytes());
+  REQUIRE(rig.settles(1));
+  CHECK(rig.states.find(alice)->filter == "wider");
+  CHECK_FALSE(rig.states.find(alice)->complete);  // so a list has it fetched
+}
+
+TEST_CASE("repos.mode list: what ingest had to leave out begins no account either") {
+  kv_rig rig(stages::apply_rules{.begins = beginning::never});
+  rig.start();
+  rig.in.deliver({marker("oversize", alice), marker("unreadable", alice)});
+  REQUIRE(rig.settles(2));
+  CHECK(rig.ignored("not_listed") == 2);
+  CHECK(rig.states.find(alice) == nullptr);
 }

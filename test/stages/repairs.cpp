@@ -321,10 +321,17 @@ TEST_CASE("accounts for which there was no place in memory are found again in th
     rig.states.stand(s);
     rig.pds.repos[did] = repo_of(did, 2, {"a"});
   }
+  rig.failing_reads = 2;  // NATS does not answer at first
   rig.start();
   settle_down(rig.io);
   for (const auto& did : rig.in_bucket) rig.apply->consider_stored(did, 0);
+  for (std::size_t n = 1; n <= rig.failing_reads; ++n) {
+    REQUIRE(rig.waits_for([&] { return rig.state_reads == n; }));
+    settle_down(rig.io);
+    CHECK(rig.state_reads == n);  // not at once
+    rig.later(6s);
+  }
   for (const auto& did : rig.in_bucket) REQUIRE(rig.becomes_status(did, "synchronised"));
-  CHECK(rig.state_reads > 0);
+  CHECK(rig.state_reads > 2);
   CHECK(rig.finish());
 }

@@ -1,6 +1,7 @@
 // Repairs of accounts that have become inactive without an #account that would say so.
 #include "repairs_rig.hpp"
 
+#include <boost/asio/detached.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
 using namespace recordkv;
@@ -75,5 +76,45 @@ TEST_CASE("other refusals are no word about the account's status") {
   rig.pds.repos[alice] = repo_of(alice, 6, {"d"});
   rig.later(62s);
   REQUIRE(rig.becomes_status(alice, "synchronised"));
+  CHECK(rig.finish());
+}
+
+TEST_CASE("X15: an account of which its host has known nothing for three days is confirmed as deleted, and goes") {
+  repair_rig rig;
+  begin(rig, "repo_not_found");
+  rig.later(62s);
+  REQUIRE(rig.waits_for([&] { return rig.state(alice).tries == 2; }));
+  CHECK(rig.store(alice).size() == 3);
+  CHECK(rig.state(alice).status == "desynchronised");
+  SECTION("that lasts") {
+    rig.later(73h);
+    REQUIRE(rig.becomes_status(alice, "deleted"));
+    CHECK(rig.store(alice).empty());
+    CHECK(std::ranges::count(rig.pds.asked, "status " + alice) == 1);
+  }
+  SECTION("the host was only set back for a while") {
+    rig.pds.repos[alice] = repo_of(alice, 6, {"d"});
+    rig.later(73h);
+    REQUIRE(rig.becomes_status(alice, "synchronised"));
+    CHECK(rig.state(alice).removing_since == 0);
+    CHECK(rig.store(alice) == rig.cids(rig.pds.repos[alice]));
+  }
+  CHECK(rig.finish());
+}
+
+TEST_CASE("an account that returned without an #account is asked about when a person or a list names it") {
+  repair_rig rig;
+  auto s = rig.stored_state(alice, 1);
+  const bool deleted = GENERATE(true, false);
+  s.status = deleted ? "deleted" : "inactive";
+  s.upstream_status = deleted ? "deleted" : "deactivated";
+  rig.states.stand(s);
+  rig.pds.repos[alice] = repo_of(alice, 6, {"d"});
+  rig.start();
+  asio::co_spawn(rig.io, rig.apply->fulfil({.did = alice, .what = kv::wish_kind::resync}), asio::detached);
+  REQUIRE(rig.waits_for([&] { return rig.state(alice).resynced != 0; }));
+  CHECK(rig.state(alice).status == "synchronised");
+  CHECK(rig.state(alice).upstream_status.empty());
+  CHECK(rig.store(alice) == rig.cids(rig.pds.repos[alice]));
   CHECK(rig.finish());
 }

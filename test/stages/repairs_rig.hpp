@@ -150,7 +150,7 @@ struct repair_rig : verify_rig {
   std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
   std::size_t key_reads = 0;
   std::vector<std::string> in_bucket;  ///< accounts whose stored states ask for a repair
-  std::size_t state_reads = 0;
+  std::size_t state_reads = 0, failing_reads = 0;
   std::optional<event> key_gate;  ///< while it is there, readings of keys wait
   void open_keys() {
     gate_open_ = true;
@@ -160,11 +160,11 @@ struct repair_rig : verify_rig {
  private:
   bool gate_open_ = false;
   const std::vector<fake_outbox::sent_message>& out_box() const { return out.sent; }
-  task<> stored(std::function<void(const std::string& did, std::int64_t next_try)> show) {
-    ++state_reads;
+  task<result<void>> stored(std::function<void(const std::string& did, std::int64_t next_try)> show) {
+    if (++state_reads <= failing_reads) co_return fail(errc::timed_out, "no answer");
     for (const auto& did : in_bucket)
       if (states.find(did)->stale()) show(did, 0);
-    co_return;
+    co_return result<void>{};
   }
   task<result<std::vector<kv::stored_key>>> keys(std::string did) {
     ++key_reads;

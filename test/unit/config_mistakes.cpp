@@ -141,6 +141,7 @@ TEST_CASE("a mistake in a file names file, line and key, and what to write") {
       {"[repos]\nmode = \"signal\"",
        "default: repos.signal_collection: repos.mode = \"signal\" wants a collection, such as "
        "\"app.bsky.feed.post\"; not \"\""},
+      {"[repos]\neach_host = true", "FILE:2: repos.each_host: belongs to repos.mode = \"all\"; the mode is \"live\""},
       {"[repos]\nsignal_collection = \"a.b.c\"",
        "FILE:2: repos.signal_collection: belongs to repos.mode = \"signal\"; the mode is \"live\""},
       {"[source]\nkind = \"file\"\nurl = \"f\"\n[repos]\nmode = \"all\"",

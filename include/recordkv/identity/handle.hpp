@@ -45,7 +45,8 @@ class handle_resolver {
  public:
   /// `documents` outlives it.
   handle_resolver(asio::any_io_executor loop, handle_options options, resolver& documents);
-  ~handle_resolver();  ///< a look-up of DNS that is still running ends later, without effect
+  /// Ends the requests under way. A look-up of DNS that is still running ends by its time limit, without effect.
+  ~handle_resolver();
   handle_resolver(const handle_resolver&) = delete;
   handle_resolver& operator=(const handle_resolver&) = delete;
 

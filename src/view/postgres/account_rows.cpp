@@ -34,6 +34,7 @@ task<result<std::vector<account_rows>>> all_tables(session& s) {
       named.push_back(std::move(t));
   if (named.empty()) co_return out;
   std::vector<request> looks;
+  looks.reserve(named.size());
   for (const auto& t : named) looks.push_back(is_there(t.table));
   auto there = co_await s.run("look for its tables", std::move(looks));
   if (!there) co_return there.error();
@@ -50,6 +51,7 @@ task<result<std::vector<account_rows>>> count_all(session& s, const std::string&
   auto tables = co_await all_tables(s);
   if (!tables || tables->empty()) co_return tables;
   std::vector<request> counts;
+  counts.reserve(tables->size());
   for (const auto& t : *tables) {
     auto between = bounds_of(t, did);
     counts.push_back({count_of_account(t), {std::move(between.from), std::move(between.to)}});

@@ -24,6 +24,7 @@ class key_arrays {
   std::size_t size() const { return arrays_.front().size(); }
   std::vector<value> done() && {
     std::vector<value> out;
+    out.reserve(arrays_.size());
     for (auto& a : arrays_) out.emplace_back(std::move(a).done());
     return out;
   }
