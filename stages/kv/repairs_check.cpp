@@ -23,7 +23,7 @@ task<std::optional<repairs::outcome>> repairs::check_latest(account& a) {
   const auto rev = a.newest.rev, data = a.newest.data;
   auto said = xrpc::pds_client::answer<xrpc::latest_commit>(xrpc::latest_commit{});
   {
-    host_place place(hosts_, pds, woken_);
+    host_place place(hosts_, pds, [this] { give_place(); });
     if (!place.taken()) co_return wait_for_place(a);
     said = co_await port_.get_latest(pds, a.newest.did);
   }
