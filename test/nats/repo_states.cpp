@@ -41,7 +41,7 @@ TEST_CASE("an account whose state was read once has begun, whether or not the re
   REQUIRE(rig.info("KV_repo").messages == 1);  // key meta
   bool learnt = false;
   asio::co_spawn(rig.io, rig.states.learn_known_accounts([] { return true; }, [](const std::string&, std::int64_t) {}),
-                 [&](std::exception_ptr) { learnt = true; });
+                 [&](std::exception_ptr, result<void> read) { learnt = read.has_value(); });
   REQUIRE(rig.waits_for([&] { return learnt; }));
   rig.write(alice, state);
 
