@@ -31,6 +31,8 @@ MAY = {
     "cli": {"core", "pipe", "atproto", "http", "identity", "nats", "firehose", "kv", "view", "config", "stage",
             "projection", "stages", "indexer"},
 }
+# inside stage kv: a part that is named here includes only these beside itself
+PARTS = {"stages/kv/accounts": set(), "stages/kv/repair": {"stages/kv/accounts"}}
 ROOT_HEADERS = {"config.hpp": "config", "stage.hpp": "stage", "indexer.hpp": "indexer", "run.hpp": "cli"}
 # nats.c has four includers, libcbor and libsecp256k1 one: what a library costs is paid in one place
 ONLY = {"nats/nats.h": {"src/nats/bridge.cpp", "src/nats/dial.cpp", "src/nats/library.cpp", "src/nats/message.cpp"},
@@ -59,6 +61,13 @@ def is_private(path, target):
     return header.exists() and room(header) != room(path) and header.as_posix() != "stages/stages.hpp"
 
 
+def goes_up(path, target):
+    """A part of a stage includes what stands above it in PARTS."""
+    header = pathlib.Path(os.path.normpath(path.parent / target))
+    own, to = path.parent.as_posix(), header.parent.as_posix()
+    return own in PARTS and header.exists() and to != own and to not in PARTS[own]
+
+
 def main():
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "include", "src", "stages"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
@@ -80,6 +89,8 @@ def main():
                 to = layer(pathlib.Path("include") / target)
                 if to != own and to not in MAY[own]:
                     wrong.append(f"{name}:{number}: {own} may not include {to} ({target})")
+            elif goes_up(path, target):
+                wrong.append(f"{name}:{number}: {target} stands above {path.parent}")
             elif is_private(path, target):
                 wrong.append(f"{name}:{number}: {target} belongs to another folder")
     print("\n".join(wrong) or "layers: every include goes down, and no folder includes the headers of another")

@@ -1,6 +1,6 @@
 #include "apply.hpp"
 
-#include "event_rules.hpp"
+#include "accounts/event_rules.hpp"
 #include "recordkv/atproto/verify.hpp"
 
 #include <algorithm>

@@ -6,12 +6,12 @@
 // (pipeline.hpp).
 #pragma once
 
-#include "account_cache.hpp"
-#include "kv_event.hpp"
-#include "record_writer.hpp"
+#include "accounts/account_cache.hpp"
+#include "accounts/kv_event.hpp"
+#include "accounts/record_writer.hpp"
+#include "accounts/settle.hpp"
 #include "recordkv/core/meter.hpp"
 #include "recordkv/core/rate_limited.hpp"
-#include "settle.hpp"
 
 #include <chrono>
 #include <functional>

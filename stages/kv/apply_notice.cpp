@@ -1,6 +1,6 @@
 // The applier's part for events about an account as a whole. Also the marks and counters for what is not applied.
+#include "accounts/event_rules.hpp"
 #include "apply.hpp"
-#include "event_rules.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/timestamp.hpp"
 

@@ -1,6 +1,6 @@
 // The applier's part that puts and deletes records, and skips those that can't be stored.
+#include "accounts/event_rules.hpp"
 #include "apply.hpp"
-#include "event_rules.hpp"
 #include "recordkv/config.hpp"
 #include "recordkv/core/log.hpp"
 

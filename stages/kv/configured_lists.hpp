@@ -5,10 +5,10 @@
 // Does not know: how lists are read, and how events are applied.
 #pragma once
 
-#include "account_lists.hpp"
 #include "apply.hpp"
 #include "recordkv/config.hpp"
 #include "recordkv/stage.hpp"
+#include "repair/account_lists.hpp"
 
 #include <optional>
 #include <string>

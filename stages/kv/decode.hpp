@@ -4,10 +4,10 @@
 // Does not know: accounts and their order.
 #pragma once
 
-#include "kv_event.hpp"
+#include "accounts/kv_event.hpp"
+#include "accounts/worker_pool.hpp"
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
-#include "worker_pool.hpp"
 
 #include <functional>
 #include <string_view>

@@ -5,11 +5,8 @@
 // Owns: the durable consumer, the publisher into the store, and their start and stop.
 // Does not know: what becomes of an event (pipeline.hpp).
 #include "../stages.hpp"
-#include "account_changes.hpp"
+#include "accounts/worker_pool.hpp"
 #include "configured_lists.hpp"
-#include "gap_marks.hpp"
-#include "loss_marks.hpp"
-#include "lost_writes.hpp"
 #include "outgoing.hpp"
 #include "pipeline.hpp"
 #include "recordkv/atproto/verify.hpp"
@@ -24,11 +21,14 @@
 #include "recordkv/stage/buffer_stream.hpp"
 #include "recordkv/stage/lifecycle.hpp"
 #include "recordkv/stage/partition_assignment.hpp"
-#include "repair_pace.hpp"
+#include "repair/account_changes.hpp"
+#include "repair/gap_marks.hpp"
+#include "repair/loss_marks.hpp"
+#include "repair/lost_writes.hpp"
+#include "repair/repair_pace.hpp"
+#include "repair/wish_watch.hpp"
 #include "repo_states.hpp"
 #include "store_watch.hpp"
-#include "wish_watch.hpp"
-#include "worker_pool.hpp"
 
 #include <boost/json.hpp>
 

@@ -5,14 +5,14 @@
 // Does not know: when something is asked, and what follows (key_look_ups.hpp, repairs.hpp, account_lists.hpp).
 #pragma once
 
-#include "account_lists.hpp"
-#include "key_look_ups.hpp"
+#include "accounts/key_look_ups.hpp"
 #include "recordkv/identity/handle.hpp"
 #include "recordkv/identity/resolver.hpp"
 #include "recordkv/stage.hpp"
 #include "recordkv/xrpc/pds_client.hpp"
 #include "recordkv/xrpc/repo_lists.hpp"
-#include "repairs.hpp"
+#include "repair/account_lists.hpp"
+#include "repair/repairs.hpp"
 
 #include <memory>
 #include <string>

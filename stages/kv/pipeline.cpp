@@ -1,7 +1,7 @@
 #include "pipeline.hpp"
 
-#include "account_changes.hpp"
 #include "recordkv/core/timestamp.hpp"
+#include "repair/account_changes.hpp"
 
 #include <utility>
 

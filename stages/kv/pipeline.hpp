@@ -11,19 +11,19 @@
 // the account in account_order, as the reading of states does.
 #pragma once
 
-#include "account_cache.hpp"
-#include "account_holds.hpp"
-#include "account_order.hpp"
+#include "accounts/account_cache.hpp"
+#include "accounts/account_holds.hpp"
+#include "accounts/account_order.hpp"
+#include "accounts/key_look_ups.hpp"
+#include "accounts/settle.hpp"
+#include "accounts/state_loads.hpp"
 #include "apply.hpp"
 #include "decode.hpp"
-#include "key_look_ups.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/kv/wishes.hpp"
-#include "repairs.hpp"
-#include "settle.hpp"
+#include "repair/repairs.hpp"
 #include "signature_checks.hpp"
-#include "state_loads.hpp"
 
 #include <chrono>
 #include <functional>

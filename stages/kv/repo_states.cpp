@@ -1,10 +1,10 @@
 #include "repo_states.hpp"
 
-#include "event_rules.hpp"
-#include "loss_marks.hpp"
+#include "accounts/event_rules.hpp"
 #include "recordkv/core/log.hpp"
 #include "recordkv/core/parse_number.hpp"
 #include "recordkv/kv/record_key.hpp"
+#include "repair/loss_marks.hpp"
 
 #include <numeric>
 

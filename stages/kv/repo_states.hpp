@@ -5,7 +5,7 @@
 // Does not know: what a state means, and when it may be written (settle.hpp, X9).
 #pragma once
 
-#include "account_cache.hpp"
+#include "accounts/account_cache.hpp"
 #include "recordkv/kv/bucket.hpp"
 #include "recordkv/kv/known_accounts.hpp"
 #include "recordkv/stage.hpp"

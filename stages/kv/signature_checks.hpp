@@ -4,9 +4,9 @@
 // Does not know: what follows from a verdict (pipeline.hpp), and the check itself (atproto/verify.hpp).
 #pragma once
 
-#include "account_cache.hpp"
-#include "kv_event.hpp"
-#include "worker_pool.hpp"
+#include "accounts/account_cache.hpp"
+#include "accounts/kv_event.hpp"
+#include "accounts/worker_pool.hpp"
 
 #include <functional>
 #include <optional>

@@ -1,5 +1,5 @@
 // A gap of the source marks the accounts once, and is noted only after the marks are durable.
-#include "gap_marks.hpp"
+#include "repair/gap_marks.hpp"
 
 #include "../support/nats_process.hpp"
 #include "recordkv/kv/record_key.hpp"

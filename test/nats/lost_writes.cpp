@@ -1,6 +1,6 @@
 // X20: writes that NATS took back are noticed at an attach and after a reconnect, and lead to marks. A real server,
 // whose streams are set back to an older copy.
-#include "lost_writes.hpp"
+#include "repair/lost_writes.hpp"
 
 #include "../support/nats_process.hpp"
 #include "recordkv/kv/record_key.hpp"

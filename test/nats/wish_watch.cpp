@@ -1,5 +1,5 @@
 // Rule X17: what persons want reaches the stage that owns the account, once, and is not lost.
-#include "wish_watch.hpp"
+#include "repair/wish_watch.hpp"
 
 #include "../support/nats_process.hpp"
 #include "recordkv/kv/record_key.hpp"

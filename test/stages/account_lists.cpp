@@ -1,10 +1,10 @@
 // The lists of accounts: each page's accounts are followed before the next page counts, a restart goes on where the
 // reading was, and a host that can't be read keeps no other away.
-#include "account_lists.hpp"
+#include "repair/account_lists.hpp"
 
 #include "../support/fakes.hpp"
 #include "configured_lists.hpp"
-#include "repair_pace.hpp"
+#include "repair/repair_pace.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 

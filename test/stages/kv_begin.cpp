@@ -1,7 +1,7 @@
 // repos.mode: with which event an account begins, and what a list changes in an account's state.
-#include "account_changes.hpp"
-#include "event_rules.hpp"
+#include "accounts/event_rules.hpp"
 #include "kv_verify_rig.hpp"
+#include "repair/account_changes.hpp"
 
 using namespace recordkv;
 using namespace recordkv::test;

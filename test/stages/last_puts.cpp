@@ -1,10 +1,10 @@
 // X20: what the list of the last puts shows, and how accounts are marked after a loss. Pure parts.
-#include "last_puts.hpp"
+#include "repair/last_puts.hpp"
 
-#include "event_rules.hpp"
+#include "accounts/event_rules.hpp"
 #include "kv_apply_rig.hpp"
-#include "loss_count.hpp"
-#include "loss_marks.hpp"
+#include "repair/loss_count.hpp"
+#include "repair/loss_marks.hpp"
 
 using namespace recordkv;
 using namespace recordkv::test;

@@ -1,5 +1,5 @@
 // stages/kv/place_waits.hpp: which account gets the place that a host has again.
-#include "place_waits.hpp"
+#include "repair/place_waits.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 

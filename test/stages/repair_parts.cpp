@@ -1,8 +1,8 @@
 // The pure parts of repairs: the journal of commits, the comparison of a repo with keys, the queue.
-#include "commit_journal.hpp"
+#include "accounts/commit_journal.hpp"
 #include "recordkv/atproto/cid.hpp"
-#include "repair_queue.hpp"
-#include "repo_diff.hpp"
+#include "repair/repair_queue.hpp"
+#include "repair/repo_diff.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 

@@ -1,6 +1,6 @@
 // The repair of accounts that are marked although no event of their own shows a loss: NATS took writes back (X20), or
 // the source had a gap.
-#include "loss_marks.hpp"
+#include "repair/loss_marks.hpp"
 #include "repairs_rig.hpp"
 
 using namespace recordkv;

@@ -4,7 +4,7 @@
 // removes each once its effect is durable.
 //
 // Owns: the key and the JSON form of a wish, and writing it.
-// Does not know: what the stage does (stages/kv/wish_watch.hpp).
+// Does not know: what the stage does (stages/kv/repair/wish_watch.hpp).
 #pragma once
 
 #include "recordkv/core/result.hpp"

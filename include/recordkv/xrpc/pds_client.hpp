@@ -1,7 +1,7 @@
 // The requests to accounts' PDS hosts: a whole repo, its newest commit, and an account's status.
 //
 // Owns: the URLs, what an answer means, the bounds on an answer's bytes and time.
-// Does not know: signatures and trees, when to ask and how often (host_budget.hpp, stages/kv/repairs.hpp).
+// Does not know: signatures and trees, when to ask and how often (host_budget.hpp, stages/kv/repair/repairs.hpp).
 // PDS hosts are named by accounts' DID documents, so they count as hostile (http/client.hpp). One thread: the loop's.
 // Sources: lexicons com.atproto.sync.getRepo, com.atproto.sync.getRepoStatus, com.atproto.sync.getLatestCommit.
 #pragma once

@@ -1,7 +1,7 @@
 // The lists of accounts and hosts that relays and PDS hosts give, page by page.
 //
 // Owns: the URLs, the reading of a page, the bounds on its bytes and time.
-// Does not know: which accounts are followed, and when a list is read again (stages/kv/account_lists.hpp).
+// Does not know: which accounts are followed, and when a list is read again (stages/kv/repair/account_lists.hpp).
 // Every answer is hostile: an item that is no DID, or no host name, is left out. One thread: the loop's.
 // Sources: lexicons com.atproto.sync.listRepos, com.atproto.sync.listReposByCollection, com.atproto.sync.listHosts.
 #pragma once

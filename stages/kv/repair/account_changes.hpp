@@ -4,7 +4,7 @@
 // Does not know: when the state is written, and how an account is repaired. Pure.
 #pragma once
 
-#include "account_cache.hpp"
+#include "../accounts/account_cache.hpp"
 #include "recordkv/kv/wishes.hpp"
 
 #include <cstdint>

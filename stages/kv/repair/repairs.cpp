@@ -1,6 +1,6 @@
 #include "repairs.hpp"
 
-#include "event_rules.hpp"
+#include "../accounts/event_rules.hpp"
 #include "host_place.hpp"
 #include "loss_marks.hpp"
 #include "recordkv/core/log.hpp"

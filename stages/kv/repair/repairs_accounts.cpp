@@ -1,5 +1,5 @@
 // The part of repairs for accounts that go (X11, X15): their PDS is asked, and their keys are removed.
-#include "event_rules.hpp"
+#include "../accounts/event_rules.hpp"
 #include "host_place.hpp"
 #include "recordkv/core/timestamp.hpp"
 #include "repairs.hpp"

@@ -11,7 +11,7 @@
 // what it has in memory may be newer than what NATS has.
 #pragma once
 
-#include "account_cache.hpp"
+#include "../accounts/account_cache.hpp"
 #include "last_puts.hpp"
 #include "recordkv/core/event.hpp"
 #include "recordkv/kv/bucket.hpp"

@@ -5,7 +5,7 @@
 // account is repaired. Pure.
 #pragma once
 
-#include "account_cache.hpp"
+#include "../accounts/account_cache.hpp"
 
 #include <cstdint>
 #include <optional>

@@ -1,5 +1,5 @@
 // The part of repairs that fetches a repo and makes the store equal to it.
-#include "event_rules.hpp"
+#include "../accounts/event_rules.hpp"
 #include "host_place.hpp"
 #include "loss_marks.hpp"
 #include "recordkv/atproto/json.hpp"

@@ -4,17 +4,17 @@
 // Does not know: requests and their URLs (xrpc/pds_client.hpp), how events are applied, NATS.
 #pragma once
 
-#include "account_holds.hpp"
-#include "key_look_ups.hpp"
+#include "../accounts/account_holds.hpp"
+#include "../accounts/key_look_ups.hpp"
+#include "../accounts/record_writer.hpp"
+#include "../accounts/worker_pool.hpp"
 #include "loss_count.hpp"
 #include "place_waits.hpp"
-#include "record_writer.hpp"
 #include "recordkv/atproto/repo_export.hpp"
 #include "recordkv/xrpc/host_budget.hpp"
 #include "recordkv/xrpc/pds_client.hpp"
 #include "repair_queue.hpp"
 #include "repo_diff.hpp"
-#include "worker_pool.hpp"
 
 #include <chrono>
 #include <functional>

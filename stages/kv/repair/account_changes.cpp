@@ -1,6 +1,6 @@
 #include "account_changes.hpp"
 
-#include "event_rules.hpp"
+#include "../accounts/event_rules.hpp"
 
 namespace recordkv::stages {
 namespace {

@@ -1,6 +1,6 @@
 #include "loss_marks.hpp"
 
-#include "event_rules.hpp"
+#include "../accounts/event_rules.hpp"
 
 namespace recordkv::stages {
 namespace {
