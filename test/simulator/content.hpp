@@ -4,8 +4,8 @@
 // Does not know: which account has which records, revs, events.
 #pragma once
 
-#include "accounts/record_writer.hpp"
 #include "draw.hpp"
+#include "record_writer.hpp"
 
 #include <array>
 #include <cstdint>

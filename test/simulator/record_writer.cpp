@@ -1,4 +1,4 @@
-#include "accounts/record_writer.hpp"
+#include "record_writer.hpp"
 
 #include "json_text.hpp"
 
