@@ -9,11 +9,11 @@ import { after, before, test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 
 import { Mirror, steps } from './mirror.mjs';
-import { ODD } from './pds_account.mjs';
+import { LIKE, ODD, POST } from './pds_account.mjs';
 import { Move } from './pds_move.mjs';
 import { PdsNetwork } from './pds_network.mjs';
 import { Relay } from './pds_relay.mjs';
-import { PATIENCE, Processes, bounded, program, until } from './processes.mjs';
+import { PATIENCE, Processes, bounded, freePort, program, until } from './processes.mjs';
 import { keyOfUri } from './record_key.mjs';
 import { startNats } from './services.mjs';
 
@@ -279,6 +279,26 @@ step('in the end each account stands as its PDS says', async () => {
   mirror.start('kv');
   await network.accounts[0].post('the last');
   await agree('in the end');
+});
+
+/** What a developer does first: an empty directory, no configuration, no NATS server. */
+step('`recordkv up --repo` has the records of an account, and its likes in the table', async () => {
+  const [alice] = network.accounts;
+  for (const text of ['one', 'two', 'three']) await stranger.like(await alice.post(text));
+  await stranger.post('mine');
+  const records = await network.records([stranger], (collection) => [LIKE, POST].includes(collection));
+  const settings = {
+    'nats.url': `nats://127.0.0.1:${await freePort()}`, 'state.dir': processes.directory('up'), 'http.listen': '',
+    'source.url': network.firehose, 'identity.plc_url': network.plc, 'identity.allow_private_hosts': 'true',
+  };
+  const sets = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
+  const up = processes.start('recordkv up', program('RECORDKV'), [...sets, 'up', '--repo', stranger.did],
+    { RECORDKV_NATS_SERVER: program('RECORDKV_NATS_SERVER', 'nats-server') });
+  const [line, count] = await up.line(/^did:.*: in the store after .* s: (\d+) records.*$/, PATIENCE);
+  assert.equal(Number(count), records.size, line);
+  await up.line(/^rows of it in views after .* s: likes 3\b.*$/, PATIENCE);
+  await up.line(/^try: recordkv likes --by did:/);
+  assert.deepEqual(await up.stop(30_000), { code: 0, signal: null }, up.report());
 });
 
 test('recordkv, asked to stop, ends with 0', { timeout: PATIENCE }, () => mirror.stop());
