@@ -3,7 +3,7 @@ asked, kills in between; and at the end no account is desynchronised, and the st
 
 Owns: the schedule of faults and kills, the proof that each fault happened, and the comparison of each account with what
 a mirror that repairs must reach. RECORDKV_REPAIR_SEEDS (20) is the number of seeds; the long form has 200. Two run at
-once, since each of them mostly waits.
+once, each in a process of its own, since each of them mostly waits.
 Does not know: how a repair is done.
 """
 
@@ -15,7 +15,7 @@ import unittest
 from concurrent import futures
 from types import SimpleNamespace
 
-from rig import answer, wait_for
+from rig import answer, die_with_parent, wait_for
 from signed_rig import SignedRig
 import check_accounts  # from test/oracle, which rig has put into the path
 import check_store
@@ -187,10 +187,14 @@ class Battle:
         return [one for one in self.armed if met.count(one) < COUNT.get(one[0].removeprefix("pds_"), 2)]
 
 
+def fight(seed: int) -> None:
+    RepairTest().battle(seed)
+
+
 class RepairTest(unittest.TestCase):
     def test_everything_is_repaired(self):
-        with futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            battles = {seed: pool.submit(self.battle, seed) for seed in range(SEEDS)}
+        with futures.ProcessPoolExecutor(AT_ONCE, initializer=die_with_parent) as pool:
+            battles = {seed: pool.submit(fight, seed) for seed in range(SEEDS)}
             for seed, battle in battles.items():
                 with self.subTest(seed=seed):
                     battle.result()

@@ -103,7 +103,7 @@ class account_lists {
   std::string refused_cursor_;  // with which the last reading failed
   unsigned refusals_ = 0;       // of that cursor, one after the other
   rate_limited told_;
-  std::chrono::steady_clock::time_point told_progress_{};
+  std::chrono::steady_clock::time_point told_progress_;
   bool closed_ = false;
   event woken_;
 };

@@ -140,6 +140,7 @@ task<result<void>> gap_marks::mark_all(const std::set<std::string, std::less<>>&
 task<result<void>> gap_marks::note(const std::set<std::string, std::less<>>& labels, std::set<std::string> gaps) {
   const auto text = json::serialize(json::value_from(std::vector<std::string>(gaps.begin(), gaps.end())));
   std::vector<kv::write> writes;
+  writes.reserve(labels.size());
   for (const auto& label : labels)
     writes.push_back({.key = note_key(label), .value = text, .expected = notes_.find(label)->second.seq});
   auto answers = co_await repo_.update_many(std::move(writes));
