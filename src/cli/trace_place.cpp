@@ -11,7 +11,7 @@ namespace recordkv::cli {
 namespace {
 
 std::string found_text(const trace_place& p) {
-  const auto found = p.found == 0 ? "nothing" : fmt::format("{} {}, such as {}", p.found, p.what, p.example);
+  auto found = p.found == 0 ? "nothing" : fmt::format("{} {}, such as {}", p.found, p.what, p.example);
   if (!p.unread) return found;
   return fmt::format("{}CAN'T BE READ: {}", p.found == 0 ? "" : found + "; then it ", p.unread->text);
 }
