@@ -98,7 +98,6 @@ task<> add_rows(const view_question& q, interruption& stop, account_yield& into)
   while (!stop.happened() && steady_clock::now() < until) {
     auto rows = co_await look_on_thread(pool, q);
     if (rows) {
-      into.views_read = true;
       into.rows = std::move(*rows);
       co_return;
     }

@@ -18,7 +18,6 @@ namespace recordkv::cli {
 struct account_yield {
   std::uint64_t records = 0;
   std::map<std::string, std::uint64_t> by_collection;
-  bool views_read = false;                                  ///< all of it
   std::vector<std::pair<std::string, std::uint64_t>> rows;  ///< of each view; none if the views have not read it yet
 };
 

@@ -1,3 +1,4 @@
+// Over 300 lines: which builds there should be follows from one reading of the database, and each wait may change it.
 #include "view_supervisor.hpp"
 
 #include <boost/json.hpp>

@@ -172,7 +172,7 @@ class kv_stage final : public stage {
     return {.partitions = c.kv.partitions,
             .bucket = c.kv.bucket,
             .collections = c.source.collections,
-            .filter = filter_hash(c.source.collections),
+            .filter = filter_,
             .verify = verifies(),
             .repairs = c.repos.repair,
             .begins = configured_beginning(c),
@@ -188,7 +188,7 @@ class kv_stage final : public stage {
             .rules = {.every_account = repairs_every_account(),
                       .remove_inactive = c.kv.on_inactive == "remove",
                       .collections = c.source.collections,
-                      .filter = filter_hash(c.source.collections),
+                      .filter = filter_,
                       .first_retry = c.repos.retry,
                       .between = c.repos.retry}};
   }
@@ -196,7 +196,7 @@ class kv_stage final : public stage {
   void follow_lists(nursery& parts) {
     auto rules = configured_lists(ctx_.cfg);
     if (!rules) return;
-    rules->filter = filter_hash(ctx_.cfg.source.collections);
+    rules->filter = filter_;
     auto port = outgoing_.lists();
     port.follow = [this](std::vector<std::string> dids) { return follow(std::move(dids)); };
     port.mine = [this](const std::string& did) { return is_assigned(did); };
@@ -207,7 +207,7 @@ class kv_stage final : public stage {
   }
 
   task<result<void>> follow(std::vector<std::string> dids) {
-    auto as_listed = [filter = filter_hash(ctx_.cfg.source.collections)](account& a) {
+    auto as_listed = [filter = filter_](account& a) {
       return follow_as_listed(a, filter, seconds_since_1970(std::chrono::system_clock::now()));
     };
     co_return co_await pipeline_.change_accounts(std::move(dids), std::move(as_listed));
@@ -384,6 +384,7 @@ class kv_stage final : public stage {
   lifecycle life_;
   part_stats& stats_ = life_.stats();
   stage_context& ctx_ = life_.context();
+  const std::string filter_ = filter_hash(ctx_.cfg.source.collections);
   repo_states states_;
   lost_writes writes_;
   nats::pull_consumer inbox_;

@@ -270,7 +270,7 @@ TEST_CASE("Lists: a restart in the middle of a host's pages goes on there") {
   r.stop();
 }
 
-TEST_CASE("Lists: names of the configuration; a handle that names nobody keeps the others not away") {
+TEST_CASE("Lists: names of the configuration; a handle without an account keeps no other away") {
   rig r;
   r.start({.what = lists_rules::mode::list, .names = {did(0), "nobody.example.com", "alice.example.com"}});
   REQUIRE(becomes(r.io, [&] { return r.counters.value("lists", "handle") >= 2; }));  // tried again

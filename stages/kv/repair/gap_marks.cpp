@@ -142,7 +142,8 @@ task<result<void>> gap_marks::note(const std::set<std::string, std::less<>>& lab
   std::vector<kv::write> writes;
   writes.reserve(labels.size());
   for (const auto& label : labels)
-    writes.push_back({.key = note_key(label), .value = text, .expected = notes_.find(label)->second.seq});
+    writes.push_back(
+        {.key = note_key(label), .value = text, .expected = notes_.find(label)->second.seq, .of_lease = true});
   auto answers = co_await repo_.update_many(std::move(writes));
   result<void> done;
   std::size_t i = 0;

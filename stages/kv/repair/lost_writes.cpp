@@ -176,7 +176,8 @@ task<result<void>> lost_writes::write(std::vector<partitions::value_type*> which
     newest.push_back(p->second.puts.kept().empty() ? 0 : p->second.puts.kept().front().seq);
     writes.push_back({.key = at_key(p->first),
                       .value = p->second.puts.text(kv::process_identity::self().id),
-                      .expected = p->second.key_seq});
+                      .expected = p->second.key_seq,
+                      .of_lease = true});
   }
   auto answers = co_await repo_.update_many(std::move(writes));
   result<void> done;

@@ -118,7 +118,7 @@ class repairs {
   task<std::optional<outcome>> check_latest(account& a);
   std::optional<outcome> after_latest(account& a, const xrpc::pds_client::answer<xrpc::latest_commit>& said);
   outcome note_checked(account& a);
-  void note_gone(account& a, std::string_view word);
+  void note_not_served(account& a, std::string_view word);
 
   task<outcome> resync(account& a);
   task<outcome> resync_from(account& a, atproto::repo_export repo);

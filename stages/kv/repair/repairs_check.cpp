@@ -14,7 +14,7 @@ task<std::optional<repairs::outcome>> repairs::check_latest(account& a) {
   if (!port_.get_latest || !provable) co_return std::nullopt;
   auto known = co_await identify(a, false);  // anew: the mark has made it old
   if (known.what == outcome::kind::failed && known.word == "did_not_found") {
-    note_gone(a, "repo_not_found");
+    note_not_served(a, "repo_not_found");
     co_return outcome{};
   }
   if (known.what != outcome::kind::done) co_return known;
@@ -53,13 +53,13 @@ std::optional<repairs::outcome> repairs::after_latest(account& a,
   if (said || said.error().word == "garbage" || said.error().word == "status") return std::nullopt;
   const auto code = said.error().code;
   if (code != errc::not_found && code != errc::refused) return outcome_of(a.newest.pds, said.error());
-  if (only_source_gap(a.newest)) note_gone(a, said.error().word);
+  if (only_source_gap(a.newest)) note_not_served(a, said.error().word);
   return outcome{};
 }
 
 // The account is not served. Its #account may be among the events that are missing, so it is asked about like an
-// account of which #account has said that.
-void repairs::note_gone(account& a, std::string_view word) {
+// account of which #account has said that: the gap is known, so no patience is needed (compare note_gone()).
+void repairs::note_not_served(account& a, std::string_view word) {
   auto& s = a.newest;
   if (word == "repo_not_found" || word == "repo_deleted") {
     s.upstream_status = "deleted";
