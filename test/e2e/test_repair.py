@@ -3,13 +3,15 @@ asked, kills in between; and at the end no account is desynchronised, and the st
 
 Owns: the schedule of faults and kills, the proof that each fault happened, and the comparison of each account with what
 a mirror that repairs must reach. RECORDKV_REPAIR_SEEDS (20) is the number of seeds; the long form has 200. Two run at
-once, each in a process of its own, since each of them mostly waits.
+once, each in a process of its own, since each of them mostly waits. With an even seed one recordkv runs both stages.
+With an odd one each stage has a process, so that the buffer can fill while stage kv waits for a repo.
 Does not know: how a repair is done.
 """
 
 import json
 import os
 import random
+import signal
 import time
 import unittest
 from concurrent import futures
@@ -24,6 +26,7 @@ from record_place import place_of
 SEEDS = int(os.environ.get("RECORDKV_REPAIR_SEEDS", "200" if os.environ.get("RECORDKV_LONG") else "20"))
 AT_ONCE = 2
 EVENTS, RATE, ACCOUNTS = 1_200, 150, 120
+MAX_MSGS = 400  # of the buffer; a history has three times as many frames
 BACKOFF_MS = 200  # between two tries; the maximum is 60 times as long
 DESYNCHRONISING = ["corrupted", "wrong_key", "high_s", "wrong_prev_data", "no_prev_data", "op_left_out", "seq_back",
                    "gap", "sync_moved"]
@@ -39,6 +42,9 @@ NEEDED = {**COUNT, "old": 1}
 STATUS = {"equal": {"synchronised"}, "inactive": {"inactive"}, "gone": {"deleted"}}
 COMPARED = check_accounts.COMPARED
 FETCHED = SimpleNamespace(no_headers=True, cids=True)
+Gone = dict[str, str]  # accounts whose PDS is gone for good, each with the rev of the commit that it has lost
+GONE = 2  # accounts whose PDS never answers again
+TRIES = 4  # that such an account must have had
 SHOWN = 5
 
 
@@ -46,6 +52,7 @@ class RepairRig(SignedRig):
     def __init__(self, *options, **settings):
         super().__init__(*options, **settings)
         self.settings["repos.repair"] = True
+        self.settings["ingest.max_msgs"] = MAX_MSGS
 
     def add(self, name: str, command: list, env: dict | None = None):
         """A minute between two tries is too long for a test."""
@@ -84,11 +91,16 @@ def wrong_state(a: check_accounts.Account):
             yield f"{name} is {a.state.get(name)!r}, expected {a.truth[name]!r}"
 
 
+def is_before(begun: str, fact) -> bool:
+    """Whether the record is older than the account's first commit that the mirror saw, of rev `begun`."""
+    return bool(begun) and (fact.op == "settled" or fact.rev < begun)
+
+
 def wrong_records(a: check_accounts.Account):
     """Live records only: what a resync removes leaves a marker that no commit has told of. A settled account that
     nothing has harmed begins with the first commit that the mirror saw."""
     begun = "" if a.state.get("complete") else a.state.get("begun", "")
-    facts = {k: f for k, f in a.facts.items() if f.live and not (begun and (f.op == "settled" or f.rev < begun))}
+    facts = {k: f for k, f in a.facts.items() if f.live and not is_before(begun, f)}
     store = {k: f for k, f in a.store.items() if f.live}
     fetched = bool(a.state.get("resynced"))  # such records carry the repo's rev, and the time of their writing
     for kind, items in check_store.check_records(facts, store, FETCHED if fetched else COMPARED).faults.items():
@@ -98,11 +110,32 @@ def wrong_records(a: check_accounts.Account):
             yield f"{key}: of rev {store[key].headers.get('rev')}, which is before {fact.rev}"
 
 
-def differences(truth: check_accounts.Truth, mirror: check_accounts.Mirror) -> dict[str, list[str]]:
+def wrong_without_pds(a: check_accounts.Account, lost: str):
+    """What no PDS gives any more stays desynchronised. Its later commits are applied; only the one of rev `lost` is
+    missing."""
+    if a.state.get("status") != "desynchronised" or not a.state.get("error"):
+        yield f"status is {a.state.get('status')!r}, error {a.state.get('error')!r}; its PDS is gone"
+    if a.state.get("tries", 0) < TRIES:
+        yield f"its PDS was tried {a.state.get('tries', 0)} times"
+    rev, begun = a.state.get("rev", ""), a.state.get("begun", "")
+    store = {k: f for k, f in a.store.items() if f.live}
+    if not store:
+        yield "it has no records"
+    for key, record in store.items():
+        if key not in a.facts or record.headers.get("rev", "") > rev:
+            yield f"{key}: of rev {record.headers.get('rev')}, and the account's newest is {rev}"
+    for key, fact in a.facts.items():
+        if not fact.live or fact.rev > rev or fact.rev == lost or is_before(begun, fact):
+            continue
+        if key not in store or store[key].headers.get("rev") != fact.rev:
+            yield f"{key}: rev {fact.rev} is missing"
+
+
+def differences(truth: check_accounts.Truth, mirror: check_accounts.Mirror, gone: Gone) -> dict[str, list[str]]:
     """By account: what is not yet as a mirror that repairs must have it."""
     out = {}
     for did, a in check_accounts.by_account(truth, mirror, set()).items():
-        if texts := [*wrong_state(a), *wrong_records(a)]:
+        if texts := [*wrong_without_pds(a, gone[did])] if did in gone else [*wrong_state(a), *wrong_records(a)]:
             out[did] = texts
     for key in mirror.store:
         place = place_of(key)
@@ -126,8 +159,12 @@ def page(wrong: dict[str, list[str]], truth: check_accounts.Truth, mirror: check
 class Battle:
     def __init__(self, rig: RepairRig, seed: int):
         self.rig, self.random = rig, random.Random(seed)
-        self.part = rig.recordkv("ingest,kv", name="recordkv")
+        of_process = ["ingest", "kv"] if seed % 2 else ["ingest,kv"]
+        self.parts = [rig.recordkv(stages, name="recordkv-" + stages.replace(",", "-")) for stages in of_process]
+        self.apart = len(self.parts) > 1
+        self.suspended = False  # stage kv has been
         self.kills = 0
+        self.gone: Gone = {}
         self.armed: list[tuple[str, str]] = []  # (kind, DID) of outages
         wait_for("accounts are known", lambda: len(self.fresh()) > 2 * len(OUTAGES), meanwhile=self.alive)
 
@@ -139,33 +176,65 @@ class Battle:
                       and states.get(did, {}).get("status") == "synchronised")
 
     def alive(self) -> None:
-        if not self.part.running():
-            raise AssertionError(f"recordkv ended by itself: {self.part.state()}")
+        """A suspended process may lose its lease. It then ends, and its service manager starts it again."""
+        for part in self.parts:
+            if not part.running():
+                if not (self.suspended and part is self.parts[-1]):
+                    raise AssertionError(f"{part.name} ended by itself: {part.state()}")
+                self.suspended = False
+                part.start()
 
-    def kill(self) -> None:
+    def kill(self, part) -> None:
         self.alive()
-        self.part.kill()
+        part.kill()
         self.kills += 1
         time.sleep(self.random.uniform(0, 0.4))  # what happens meanwhile is tried, no fact is waited for
-        self.part.start()
+        part.start()
 
     def arm_outages(self) -> None:
-        """Each for an account of its own, which then loses a commit: its repo must be asked for. An old copy wants some
-        commits before that."""
-        wait_for("accounts without a fault", lambda: len(self.fresh()) >= len(OUTAGES), meanwhile=self.alive)
-        for outage, did in zip(OUTAGES, self.random.sample(self.fresh(), len(OUTAGES))):
+        """Each for an account of its own. An old copy wants some commits before that."""
+        wait_for("accounts without a fault", lambda: len(self.fresh()) >= len(OUTAGES) + GONE + 1,
+                 meanwhile=self.alive)
+        chosen = self.random.sample(self.fresh(), len(OUTAGES) + GONE)
+        for outage, did in zip(OUTAGES, chosen):
             self.rig.commit(did, 4)
             self.rig.control("pds", did=did, count=COUNT.get(outage["mode"], 2), **outage)
             self.armed.append(("pds_" + outage["mode"], did))
-            self.rig.control("fault", kind="gap", did=did)
-            self.rig.commit(did)
-            self.rig.commit(did)
+            self.lose_commit(did)
+        for did in chosen[-GONE:]:
+            self.rig.control("pds", did=did, mode="down")
+            self.armed.append(("pds_down", did))
+            self.gone[did] = self.lose_commit(did)
+
+    def lose_commit(self, did: str) -> str:
+        """A commit is missing before the next one, so the account's repo must be asked for. Returns its rev."""
+        self.rig.control("fault", kind="gap", did=did)
+        lost = self.rig.commit(did)
+        self.rig.commit(did)
+        return lost
+
+    def fill_buffer(self) -> None:
+        """Stage kv is suspended while it waits for a slow repo. The buffer fills meanwhile, and commits of that account
+        are in it."""
+        did = self.random.choice([did for did in self.fresh() if did not in self.gone])
+        self.rig.control("pds", did=did, mode="slow", ms=3_000, count=1)
+        self.lose_commit(did)
+        wait_for("the repo is asked for", lambda: ("pds_slow", did) in self.met(), meanwhile=self.alive)
+        kv = self.parts[-1]
+        self.suspended = True
+        kv.process.send_signal(signal.SIGSTOP)
+        try:
+            self.rig.commit(did, 3)
+            self.rig.control("emit", count=2 * MAX_MSGS)
+            wait_for("the buffer is full", lambda: self.rig.stream("ingest")["messages"] == MAX_MSGS)
+        finally:
+            kv.process.send_signal(signal.SIGCONT)
 
     def run(self) -> None:
         """One kill comes among the network's own faults, and one among hosts that fail, while commits go on."""
         first = self.random.randint(EVENTS // 4, EVENTS // 2)
         wait_for(f"{first} events", lambda: self.rig.control("state")["emitted"] >= first, 60)
-        self.kill()
+        self.kill(self.parts[0])
         self.rig.control("fault", kind="disconnect")
         while not self.rig.control("state")["finished"] or self.rig.control("faults")["armed"]:
             if self.rig.control("state")["finished"]:
@@ -173,19 +242,26 @@ class Battle:
             time.sleep(0.2)
         self.arm_outages()
         self.rig.control("emit", count=100)
+        if self.apart:
+            self.fill_buffer()
         time.sleep(self.random.uniform(0, 2))  # at any place of a repair
-        self.kill()
+        self.kill(self.parts[-1])
         self.rig.control("emit", count=100)
 
     def finish(self) -> None:
-        """No more faults. One more commit of each account shows what is missing before it."""
+        """No more faults, beside the hosts that are gone. One more commit of each account shows what is missing before
+        it."""
         for did, a in self.rig.accounts().items():
             if a["status"] == "active":
                 self.rig.commit(did)
 
+    def met(self) -> list[tuple[str, str]]:
+        """Kind and account of every fault that has happened."""
+        return [(i["kind"], i["did"]) for i in self.rig.control("faults")["injected"]]
+
     def unmet(self) -> list[tuple[str, str]]:
         """Outages that too few requests have met."""
-        met = [(i["kind"], i["did"]) for i in self.rig.control("faults")["injected"]]
+        met = self.met()
         return [one for one in self.armed if met.count(one) < NEEDED.get(one[0].removeprefix("pds_"), 2)]
 
 
@@ -217,17 +293,18 @@ class RepairTest(unittest.TestCase):
             self.assert_happened(battle, counts)
 
     def wait_repaired(self, rig: RepairRig, battle: Battle) -> None:
-        """Until every account is what a mirror that repairs must reach, and a user is told of none that is not."""
+        """Until every account is what a mirror that repairs must reach, and a user is told of exactly those that
+        can't be repaired."""
         told = ["nothing was compared"]
 
         def repaired() -> bool:
-            if stale := rig.stale():
+            if (stale := rig.stale()).keys() != battle.gone.keys():
                 told[0] = f"{len(stale)} accounts are desynchronised, among them:\n" + "\n".join(
                     f"{did}: {s.get('error')!r}, reasons {s.get('reasons', [])}, tries {s.get('tries', 0)}"
                     for did, s in list(stale.items())[:SHOWN])
                 return False
             truth, mirror = rig.truth(), rig.mirror()
-            wrong = differences(truth, mirror)
+            wrong = differences(truth, mirror, battle.gone)
             told[0] = page(wrong, truth, mirror)
             return not wrong and rig.drained()
         try:
