@@ -3,6 +3,7 @@
 #include "lock_table.hpp"
 #include "progress.hpp"
 #include "recordkv/atproto/event.hpp"
+#include "recordkv/kv/frame_batch.hpp"
 #include "recordkv/kv/record_key.hpp"
 #include "recordkv/kv/repo_state.hpp"
 #include "recordkv/kv/wishes.hpp"
@@ -36,11 +37,17 @@ trace_place absent(trace_place p, const error& why) {
   return p;
 }
 
-// Whose event it is. A message that no reader understands counts if it names the account.
-bool is_of(std::string_view payload, std::string_view did) {
-  auto event = atproto::decode_event(payload);
-  if (!event) event = atproto::undecoded(payload, event.error());
-  return event->did.empty() ? payload.contains(did) : event->did == did;
+// Whose event it is. A frame that no reader understands counts if it names the account.
+bool is_event_of(std::string_view frame, std::string_view did) {
+  auto event = atproto::decode_event(frame);
+  if (!event) event = atproto::undecoded(frame, event.error());
+  return event->did.empty() ? frame.contains(did) : event->did == did;
+}
+
+bool has_event_of(std::string_view payload, std::string_view did) {
+  const auto frames = kv::frames_in(payload);
+  if (!frames) return payload.contains(did);
+  return std::ranges::any_of(*frames, [did](const auto& f) { return is_event_of(f.bytes, did); });
 }
 
 struct buffer_end {
@@ -64,7 +71,7 @@ task<result<void>> read_buffer(session s, buffer_end until, const std::string& d
     if (!m && m.error().code == errc::not_found) break;
     if (!m) co_return m.error();
     if (m->seq > until.last) break;
-    if (is_of(m->data, did) && into.found++ == 0) into.example = fmt::format("sequence {}", m->seq);
+    if (has_event_of(m->data, did) && into.found++ == 0) into.example = fmt::format("sequence {}", m->seq);
     at = m->seq + 1;
     bar.show(double(m->seq - until.first) / double(until.last - until.first + 1), "messages read");
   }

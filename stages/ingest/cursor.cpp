@@ -5,6 +5,8 @@
 #include "recordkv/core/timestamp.hpp"
 #include "recordkv/firehose/source.hpp"
 #include "recordkv/firehose/source_kinds.hpp"
+#include "recordkv/kv/frame_batch.hpp"
+#include "recordkv/kv/frame_origin.hpp"
 #include "recordkv/kv/lease.hpp"
 
 #include <algorithm>
@@ -15,6 +17,11 @@ namespace {
 // A number from the future would be requested again and again, and everything before it would be skipped.
 bool from_the_future(std::uint64_t seq, const source_key& key) {
   return !firehose::believable_number(seq, firehose::source_kind_named(key.kind).timed);
+}
+
+std::string_view newest_frame(std::string_view payload) {
+  const auto frames = kv::frames_in(payload);
+  return frames ? frames->back().bytes : std::string_view{};
 }
 
 }  // namespace
@@ -146,13 +153,12 @@ task<result<std::optional<cursor::buffered>>> last_buffered(nats::connection& nc
   auto m = co_await nats::last_message(nc, names.buffer(), names.buffer_subject(">"));
   if (!m && m.error().code == errc::not_found) co_return std::optional<cursor::buffered>{};
   if (!m) co_return m.error();
-  cursor::buffered b;
-  b.source = m->header_value("source");
-  const auto seen =
-      m->data.starts_with('{') ? atproto::summarise_jetstream(m->data) : atproto::summarise_frame(m->data);
+  const auto origin = kv::read_origin([&m](const char* name) { return m->header_value(name); });
+  cursor::buffered b{.source = origin.source, .seq = origin.seq};
+  const auto newest = newest_frame(m->data);
+  const auto seen = newest.starts_with('{') ? atproto::summarise_jetstream(newest) : atproto::summarise_frame(newest);
   if (seen && firehose::believable_number(static_cast<std::uint64_t>(seen->time * 1e6), true)) b.time = seen->time;
-  b.seq = parse_number<std::uint64_t>(m->header_value("seq")).value_or(0);
-  b.epoch = parse_number<std::uint64_t>(m->header_value("epoch")).value_or(0);
+  b.epoch = parse_number<std::uint64_t>(origin.epoch).value_or(0);
   co_return b;
 }
 

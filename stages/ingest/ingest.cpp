@@ -182,9 +182,7 @@ class ingest_stage final : public stage {
       if (out_of_place()) co_return fail(errc::conflict, "the buffer's place was lost");
       if (!frames) co_return frames.error();
       note_lag(*frames);
-      for (auto& f : *frames) {
-        if (auto passed = co_await router_.take(std::move(f)); !passed) co_return passed;
-      }
+      if (auto taken = co_await router_.take(std::move(*frames)); !taken) co_return taken;
     }
     co_return fail(errc::closed, "ingest: closed");
   }

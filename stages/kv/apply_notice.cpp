@@ -74,7 +74,7 @@ void applier::apply_account(kv_event e) {
 // that the account is active, the account is fetched anew, which brings them.
 void applier::apply_account_to_confirm(kv_event e, account& a) {
   auto& s = a.newest;
-  if (!note_account_number(s, e.from)) return ignore(std::move(e), "older");
+  if (!note_account_number(s, e)) return ignore(std::move(e), "older");
   const auto before = s.upstream_status;
   const bool was_away = is_away(s);
   s.upstream_status = !e.what.status.empty() ? e.what.status : e.what.active ? "" : "inactive";

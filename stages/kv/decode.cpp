@@ -1,68 +1,96 @@
 #include "decode.hpp"
 
+#include "recordkv/kv/frame_batch.hpp"
+
 #include <utility>
 
 namespace recordkv::stages {
 namespace {
 
-// A chunk of messages is one job of the pool.
-constexpr std::size_t messages_in_chunk = 32, bytes_in_chunk = std::size_t{256} << 10;
+// Frames that are one job of the pool.
+constexpr std::size_t frames_in_chunk = 32, bytes_in_chunk = std::size_t{256} << 10;
 
-struct decoded {
+// One frame of a message, and what was read of it.
+struct framed_part {
+  std::size_t message;  // index into the batch of messages
+  std::string_view bytes;
+  std::uint64_t source_seq = 0;
   atproto::repo_event what;
   bool refused = false;
 };
 
-decoded decode_one(std::string_view payload, const decode_function& decode) {
-  auto event = decode(payload);
-  if (event) return {std::move(*event), false};
-  return {atproto::undecoded(payload, event.error()), true};
+void add_parts(std::size_t index, std::string_view payload, std::vector<framed_part>& to) {
+  const auto frames = kv::frames_in(payload);
+  if (!frames) {
+    auto unread = atproto::undecoded({}, fail(errc::malformed, "batch"));
+    to.push_back({.message = index, .bytes = payload, .what = std::move(unread), .refused = true});
+    return;
+  }
+  for (const auto& f : *frames) to.push_back({.message = index, .bytes = f.bytes, .source_seq = f.seq});
 }
 
-kv_event event_of(nats::message&& m, decoded&& d) {
-  const auto payload = m.data();
-  const auto bytes = payload.size();
-  const bool framed = !payload.empty() && payload.front() != '{';
-  return {std::move(d.what), event_handle(std::move(m)), bytes, d.refused, framed};
+std::vector<framed_part> parts_of(const std::vector<nats::message>& batch) {
+  std::vector<framed_part> parts;
+  parts.reserve(batch.size());
+  for (std::size_t i = 0; i < batch.size(); ++i) add_parts(i, batch[i].data(), parts);
+  return parts;
 }
 
-// Where the chunk that begins at `begin` ends. A chunk holds at least one message.
-std::size_t end_of_chunk(const std::vector<nats::message>& batch, std::size_t begin) {
+void decode_one(framed_part& p, const decode_function& decode) {
+  if (p.refused) return;
+  auto event = decode(p.bytes);
+  p.refused = !event;
+  p.what = event ? std::move(*event) : atproto::undecoded(p.bytes, event.error());
+}
+
+// Where the chunk that begins at `begin` ends. A chunk holds at least one frame.
+std::size_t end_of_chunk(const std::vector<framed_part>& parts, std::size_t begin) {
   std::size_t end = begin, bytes = 0;
-  do bytes += batch[end++].data().size();
-  while (end < batch.size() && end - begin < messages_in_chunk && bytes < bytes_in_chunk);
+  do bytes += parts[end++].bytes.size();
+  while (end < parts.size() && end - begin < frames_in_chunk && bytes < bytes_in_chunk);
   return end;
+}
+
+// The parts' bytes belong to the messages, whose bytes stay where they are when a message moves into its handle.
+std::vector<kv_event> events_of(std::vector<framed_part> parts, std::vector<nats::message> batch) {
+  std::vector<kv_event> events;
+  events.reserve(parts.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    auto& p = parts[i];
+    const bool first = i == 0 || parts[i - 1].message != p.message;
+    auto from = first ? event_handle(std::move(batch[p.message])) : events.back().from.another();
+    events.push_back({.what = std::move(p.what),
+                      .from = std::move(from),
+                      .bytes = p.bytes.size(),
+                      .undecoded = p.refused,
+                      .framed = !p.bytes.empty() && p.bytes.front() != '{',
+                      .source_seq = p.source_seq});
+  }
+  return events;
 }
 
 task<std::vector<kv_event>> decode_in_chunks(worker_pool& pool, const decode_function& decode,
                                              std::vector<nats::message> batch) {
-  std::vector<decoded> found(batch.size());
+  auto parts = parts_of(batch);
   std::vector<worker_pool::job> jobs;
-  for (std::size_t begin = 0; begin < batch.size();) {
-    const auto end = end_of_chunk(batch, begin);
-    jobs.emplace_back([&batch, &found, &decode, begin, end] {
-      for (auto i = begin; i < end; ++i) found[i] = decode_one(batch[i].data(), decode);
+  for (std::size_t begin = 0; begin < parts.size();) {
+    const auto end = end_of_chunk(parts, begin);
+    jobs.emplace_back([&parts, &decode, begin, end] {
+      for (auto i = begin; i < end; ++i) decode_one(parts[i], decode);
     });
     begin = end;
   }
   co_await pool.run(std::move(jobs));
-  std::vector<kv_event> events;
-  events.reserve(batch.size());
-  for (std::size_t i = 0; i < batch.size(); ++i) events.push_back(event_of(std::move(batch[i]), std::move(found[i])));
-  co_return events;
+  co_return events_of(std::move(parts), std::move(batch));
 }
 
 }  // namespace
 
 task<std::vector<kv_event>> decode_unverified(std::vector<nats::message> batch) {
   static const decode_function decode = atproto::decode_event;
-  std::vector<kv_event> events;
-  events.reserve(batch.size());
-  for (auto& m : batch) {
-    auto what = decode_one(m.data(), decode);
-    events.push_back(event_of(std::move(m), std::move(what)));
-  }
-  co_return events;
+  auto parts = parts_of(batch);
+  for (auto& p : parts) decode_one(p, decode);
+  co_return events_of(std::move(parts), std::move(batch));
 }
 
 event_decoder decode_on(worker_pool& pool, decode_function decode) {

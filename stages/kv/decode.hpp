@@ -15,8 +15,9 @@
 
 namespace recordkv::stages {
 
-/// Turns a batch of messages into their events, in the order of the stream. It may suspend and use other threads, but
-/// returns on the loop's thread. A payload that can't be decoded also becomes an event (kv_event::undecoded).
+/// Turns messages into their events, in the order of the stream. A message holds one frame, or several
+/// (kv/frame_batch.hpp). It may suspend and use other threads, but returns on the loop's thread. A frame that can't be
+/// decoded also becomes an event (kv_event::undecoded), and so does a message whose frames can't be told apart.
 using event_decoder = std::function<task<std::vector<kv_event>>(std::vector<nats::message> batch)>;
 
 /// atproto::decode_event or decode_provable. Pure, and safe on any thread.

@@ -2,6 +2,8 @@
 #include "frame_router.hpp"
 
 #include "publisher_rig.hpp"
+#include "recordkv/kv/frame_batch.hpp"
+#include "recordkv/kv/frame_origin.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 using namespace recordkv;
@@ -12,7 +14,7 @@ using firehose::frame;
 namespace {
 
 const std::string source = "firehose.relay/2Eexample";
-const std::string alice = "did:plc:44ybard66vv44zksje25o7dz";
+const std::string alice = "did:plc:44ybard66vv44zksje25o7dz", bob = "did:plc:z72i7hdynmk6r22z27h6tvur";
 
 frame commit(std::uint64_t seq, std::string bytes = "frame") {
   frame f;
@@ -20,6 +22,13 @@ frame commit(std::uint64_t seq, std::string bytes = "frame") {
   f.info.kind = event_kind::commit;
   f.info.seq = seq;
   f.info.did = alice;
+  return f;
+}
+
+/// Of an account in another partition than alice.
+frame commit_of_another(std::uint64_t seq, std::string bytes = "frame") {
+  auto f = commit(seq, std::move(bytes));
+  f.info.did = bob;
   return f;
 }
 
@@ -41,6 +50,13 @@ frame late(std::uint64_t seq) {
   return f;
 }
 
+template <class... Frames>
+std::vector<frame> frames_of(Frames... each) {
+  std::vector<frame> out;
+  (out.push_back(std::move(each)), ...);
+  return out;
+}
+
 std::string unreadable_marker() {
   return fmt::format(R"({{"marker":"unreadable","did":"{}","reason":"json"}})", alice);
 }
@@ -55,8 +71,14 @@ struct intake_rig : publisher_rig {
     mark.begin(info("ingest"));
     intake.emplace(ctx, at, gaps, who, *out, mark);
   }
-  result<void> take(frame f) { return run(intake->take(std::move(f))); }
-  void takes(frame f) {
+  result<void> take(std::vector<frame> frames) { return run(intake->take(std::move(frames))); }
+  result<void> take(frame f) {
+    std::vector<frame> one;
+    one.push_back(std::move(f));
+    return take(std::move(one));
+  }
+  template <class Frames>
+  void takes(Frames f) {
     if (auto done = take(std::move(f)); !done) FAIL(done.error().text);
   }
   void cursor_stands_at(std::uint64_t value) { REQUIRE(run(at.write(value, "server")).has_value()); }
@@ -84,6 +106,22 @@ struct intake_rig : publisher_rig {
     REQUIRE(mark.look(info("ingest"), now));
     return mark.durable(now, 0ms);
   }
+  /// The messages of the buffer: what each vouches for, and the numbers of its frames, if it is a batch.
+  words messages() {
+    (void)buffer();
+    words out;
+    for (std::uint64_t from = 1;;) {
+      const auto m = run(nats::next_message(nc, "ingest", "ingest.>", from));
+      if (!m && m.error().code == errc::not_found) break;
+      REQUIRE(m.has_value());
+      from = m->seq + 1;
+      auto text = std::to_string(kv::read_origin([&](const char* name) { return m->header_value(name); }).seq) + ":";
+      if (kv::is_batch(m->data))
+        for (const auto& f : *kv::frames_in(m->data)) text += " " + std::to_string(f.seq);
+      out.push_back(text);
+    }
+    return out;
+  }
   auto markers(std::string_view why) const { return counters.value("markers", why); }
 
   config cfg;
@@ -99,9 +137,7 @@ struct intake_rig : publisher_rig {
 /// It must say itself where it belongs: what reads it has nothing else to go by.
 void check_marker(const nats::stored_message& m, event_kind kind, std::string_view seq) {
   CHECK(m.subject == "ingest." + kv::partition_of(alice));
-  CHECK(m.header_value("source") == source);
-  CHECK(m.header_value("seq") == seq);
-  CHECK(m.header_value("epoch") == "0");
+  CHECK(m.header_value("from") == fmt::format("{} 0 {}", source, seq));
   const auto e = atproto::decode_event(m.data);
   REQUIRE(e.has_value());
   CHECK(e->kind == kind);
@@ -142,7 +178,7 @@ TEST_CASE("X5: when the source counts from lower numbers, those of before mean n
   rig.takes(commit(3));
   CHECK(rig.key().value == "2");
   CHECK(rig.key().header_value("epoch") == "1");
-  CHECK(rig.last().header_value("epoch") == "1");
+  CHECK(rig.last().header_value("from") == source + " 1 3");
   CHECK(rig.settled() == 3);
 }
 
@@ -202,8 +238,7 @@ TEST_CASE("X4: a late frame is buffered as that, and brings the cursor neither b
   rig.takes(commit(43));
   rig.takes(late(42));
   CHECK(rig.buffer() == words{"frame", "late"});
-  CHECK(rig.last().header_value("seq") == "43");
-  CHECK(rig.last().header_value("late") == "1");
+  CHECK(rig.last().header_value("from") == source + " 0 43 late");
   CHECK(rig.settled() == 43);
 }
 
@@ -227,4 +262,60 @@ TEST_CASE("X18: in place of a frame that is too large for the buffer its account
   rig.takes(commit(42));
   CHECK(rig.buffer() == words{marker("oversize"), "frame"});
   CHECK(rig.settled() == 42);
+}
+
+TEST_CASE("X4: frames that came together share a message of their partition, which vouches for what is in the buffer") {
+  intake_rig rig;
+  rig.cursor_stands_at(40);
+  rig.intake->begin();
+  REQUIRE(kv::partition_of(alice) != kv::partition_of(bob));
+  rig.takes(frames_of(commit(41), commit_of_another(42), commit(43), commit(45)));
+  CHECK(rig.messages() == words{"41: 41 43 45", "45: 42"});
+  CHECK(rig.intake->buffered() == 4);
+  CHECK(rig.settled() == 45);
+}
+
+TEST_CASE("X4: a frame alone is buffered as it came") {
+  intake_rig rig;
+  rig.cursor_stands_at(40);
+  rig.intake->begin();
+  rig.takes(frames_of(commit(41), commit_of_another(42)));
+  CHECK(rig.buffer() == words{"frame", "frame"});
+  CHECK(rig.messages() == words{"41:", "42:"});
+}
+
+TEST_CASE("X4: the cursor does not pass a frame that waits for its message, although the filter drops what follows") {
+  intake_rig rig;
+  rig.cursor_stands_at(40);
+  rig.intake->begin();
+  auto unwanted = commit(43);
+  unwanted.info = {.kind = event_kind::unknown, .seq = 43};
+  rig.takes(commit_of_another(41));
+  rig.takes(frames_of(commit(42), std::move(unwanted)));
+  CHECK(rig.messages() == words{"41:", "43: 42"});
+  rig.api("STREAM.MSG.DELETE.ingest", R"({"seq":1})");
+  const auto now = std::chrono::steady_clock::now();
+  REQUIRE(rig.mark.look(rig.info("ingest"), now));
+  CHECK(rig.mark.durable(now, 0ms) == 41);
+  CHECK(rig.settled() == 43);
+}
+
+TEST_CASE("X18: a notice goes into the buffer behind the frames that came before it") {
+  intake_rig rig;
+  rig.cursor_stands_at(40);
+  rig.intake->begin();
+  rig.takes(frames_of(commit(41), commit(42), unreadable(alice), commit(43), late(39)));
+  CHECK(rig.messages() == words{"42: 41 42", "42:", "43:", "43:"});
+  CHECK(rig.buffer().back() == "late");
+}
+
+TEST_CASE("X18: frames that are too large for one message together go one by one, and the last vouches for all") {
+  intake_rig rig;
+  rig.cursor_stands_at(40);
+  rig.intake->begin();
+  rig.takes(frames_of(commit(41, std::string(400, 'x')), commit(42, std::string(1001, 'x')),
+                      commit_of_another(43), commit(44, std::string(400, 'x'))));
+  CHECK(rig.messages() == words{"40:", "40:", "42:", "44: 43"});
+  CHECK(rig.markers("oversize") == 1);
+  CHECK(rig.settled() == 44);
 }

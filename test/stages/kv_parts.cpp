@@ -1,5 +1,6 @@
 // The parts of the kv pipeline, each alone: handles, decoder, order, cache, settlement.
 #include "kv_apply_rig.hpp"
+#include "recordkv/kv/frame_batch.hpp"
 
 using namespace recordkv;
 using namespace recordkv::test;
@@ -74,6 +75,47 @@ TEST_CASE("a handle that is dropped leaves its message unacknowledged") {
   }
   kept.settle(in);
   CHECK(in.settled.empty());
+}
+
+TEST_CASE("a batch becomes an event for each frame, and its message is acknowledged once all have settled") {
+  meters counters;
+  journal happened;
+  fake_inbox in(happened);
+  std::string batch;
+  for (unsigned n : {5U, 6U}) {
+    const auto frame = event_of(alice, n, "a");
+    kv::append_frame(batch, {.seq = 40 + n, .bytes = frame});
+  }
+  std::vector<nats::message> messages;
+  messages.push_back(message_of(1, event_of(alice, 4, "a")));
+  messages.push_back(message_of(2, batch));
+  messages.push_back(message_of(3, event_of(alice, 7, "a")));
+  asio::io_context io{1};
+  auto events = run_coroutine(io, stages::decode_unverified(std::move(messages)));
+  REQUIRE(events);
+  REQUIRE(events->size() == 4);
+  for (unsigned n = 0; n < 4; ++n) CHECK((*events)[n].what.rev == rev(4 + n));
+  CHECK((*events)[0].source_seq == 0);
+  CHECK((*events)[1].source_seq == 45);
+  CHECK((*events)[2].source_seq == 46);
+  (*events)[2].from.settle(in);
+  CHECK(in.settled.empty());
+  (*events)[1].from.settle(in);
+  CHECK(in.settled == numbers{2});
+}
+
+TEST_CASE("a batch whose frames can't be told apart becomes one undecoded event") {
+  std::vector<nats::message> messages;
+  messages.push_back(message_of(1, std::string_view("\1\4\0\0", 4)));
+  messages.push_back(message_of(2, event_of(alice, 7, "a")));
+  asio::io_context io{1};
+  auto events = run_coroutine(io, stages::decode_unverified(std::move(messages)));
+  REQUIRE(events);
+  REQUIRE(events->size() == 2);
+  CHECK(events->front().undecoded);
+  CHECK(events->front().what.reason == "batch");
+  CHECK(events->front().what.did.empty());
+  CHECK((*events)[1].what.rev == rev(7));
 }
 
 TEST_CASE("each message becomes one event, in order; a payload that can't be decoded keeps its account and reason") {

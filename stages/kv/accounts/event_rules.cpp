@@ -1,13 +1,12 @@
 #include "event_rules.hpp"
 
-#include "recordkv/core/parse_number.hpp"
 #include "recordkv/kv/record_key.hpp"
 
 #include <algorithm>
 
 namespace recordkv::stages {
 std::string host_of(const event_handle& from) {
-  const auto source = from.header("source");
+  const auto source = from.origin().source;
   const auto dot = source.find('.');
   if (dot == source.npos) return "unknown";
   auto host = kv::decode_part(source.substr(dot + 1)).substr(0, 128);
@@ -15,9 +14,9 @@ std::string host_of(const event_handle& from) {
   return host;
 }
 
-bool of_firehose(const kv_event& e) { return e.framed || e.from.header("source").starts_with("firehose."); }
+bool of_firehose(const kv_event& e) { return e.framed || e.from.origin().source.starts_with("firehose."); }
 
-bool came_late(const event_handle& from) { return !from.header("late").empty(); }
+bool came_late(const event_handle& from) { return from.origin().late; }
 
 bool lost_by_lateness(const account& a, const kv_event& e) {
   return !e.what.proofless && e.what.rev < a.newest.begun && came_late(e.from);
@@ -55,12 +54,12 @@ bool note_collection(kv::repo_state& s, const std::string& collection) {
   return true;
 }
 
-bool note_account_number(kv::repo_state& s, const event_handle& from) {
+bool note_account_number(kv::repo_state& s, const kv_event& e) {
   constexpr std::size_t max_sources = 4;
-  const auto source = from.header("source");
-  const auto seq = parse_number<std::uint64_t>(from.header("seq"));
-  if (source.empty() || !seq) return true;
-  kv::account_number now{.source = std::string(source), .epoch = std::string(from.header("epoch")), .seq = *seq};
+  auto from = e.from.origin();
+  const auto seq = e.source_seq > 0 ? e.source_seq : from.seq;
+  if (from.source.empty() || seq == 0) return true;
+  kv::account_number now{.source = std::move(from.source), .epoch = std::move(from.epoch), .seq = seq};
   const auto known = std::ranges::find(s.account_seq, now.source, &kv::account_number::source);
   if (known == s.account_seq.end()) {
     if (s.account_seq.size() == max_sources) s.account_seq.erase(s.account_seq.begin());

@@ -12,8 +12,8 @@
 
 namespace recordkv::stages {
 
-/// The host that an event came from: header `source` is "{kind}.{enc(host)}". Call it only where something is wrong:
-/// the first look at a header parses all headers.
+/// The host that an event came from. Call it only where something is wrong: the first look at a header parses all
+/// headers.
 std::string host_of(const event_handle& from);
 /// The event comes from a firehose, whose commits are signed. It is a frame, or a marker in place of a frame.
 bool of_firehose(const kv_event& e);
@@ -43,7 +43,7 @@ bool note_collection(kv::repo_state& s, const std::string& collection);
 
 /// Notes the number of an #account in the state. False: the state has this number already, or a greater one (X11). A
 /// source without numbers, or with another epoch, is believed.
-bool note_account_number(kv::repo_state& s, const event_handle& from);
+bool note_account_number(kv::repo_state& s, const kv_event& e);
 
 /// The account's events have no effect: it is inactive, is being removed, or was removed.
 bool is_away(const kv::repo_state& s);

@@ -6,11 +6,11 @@
 
 #include "recordkv/atproto/event.hpp"
 #include "recordkv/atproto/verify.hpp"
+#include "recordkv/kv/frame_origin.hpp"
 #include "recordkv/nats/ports.hpp"
 
 #include <cstdint>
 #include <memory>
-#include <string_view>
 #include <utility>
 
 namespace recordkv::stages {
@@ -36,8 +36,10 @@ class event_handle {
     if (--held_->unsettled == 0) in.settle(held_->message);
   }
 
-  /// A header of the message; empty when absent.
-  std::string_view header(const char* name) const noexcept { return held_->message.header_value(name); }
+  /// Where the message's frames come from. Call it only where it is needed: it parses all headers.
+  kv::frame_origin origin() const {
+    return kv::read_origin([this](const char* name) { return held_->message.header_value(name); });
+  }
 
  private:
   struct held {
@@ -56,6 +58,7 @@ struct kv_event {
   std::size_t bytes = 0;     ///< of message payload that the event keeps in memory
   bool undecoded = false;    ///< the payload was refused: `what` holds the reason and, if it could be read, the account
   bool framed = false;       ///< a frame of the firehose, whose commits and #syncs are signed
+  std::uint64_t source_seq = 0;  ///< its number at the source, if it came in a batch; else 0: see the message's origin
   std::uint64_t number = 0;  ///< account_order sets it: rises in the order in which events came
   bool looked_up = false;    ///< #identity: the account's key has been looked up because of it
   atproto::verdict worth = atproto::verdict::unproven;
