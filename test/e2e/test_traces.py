@@ -209,7 +209,7 @@ class Deletion(Tracing):
         """Stage kv does not run. The account begins again, under the same DID."""
         ingest = self.rig.recordkv("ingest", name="ingest")
         self.rig.commit(self.other, 5)
-        wait_for("the buffer has frames of another account", lambda: self.rig.stream("ingest")["messages"] >= 5)
+        wait_for("the buffer has frames of another account", lambda: self.rig.report("ingest").get("buffered", 0) >= 5)
         buffer = self.traces(0, self.did)["buffer", "stream ingest"]
         self.assertRegex(buffer["note"], r"^up to sequence \d+$")
         self.rig.control("fault", kind="recreated", did=self.did)
