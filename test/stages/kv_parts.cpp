@@ -1,4 +1,5 @@
 // The parts of the kv pipeline, each alone: handles, decoder, order, cache, settlement.
+#include "accounts/event_rules.hpp"
 #include "kv_apply_rig.hpp"
 #include "recordkv/kv/frame_batch.hpp"
 
@@ -102,6 +103,20 @@ TEST_CASE("a batch becomes an event for each frame, and its message is acknowled
   CHECK(in.settled.empty());
   (*events)[1].from.settle(in);
   CHECK(in.settled == numbers{2});
+}
+
+TEST_CASE("X11: the number of an #account is its own, not that up to which its message vouches") {
+  auto e = event_for(alice, 1);
+  e.from = event_handle(nats::message::make("ingest.0", "", "", {{"from", "firehose.relay/2Eexample 1 50"}}));
+  kv::repo_state state;
+  for (const auto& [own, noted] : {std::pair{45U, true}, {45U, false}, {46U, true}, {0U, true}, {47U, false}}) {
+    e.source_seq = own;
+    INFO(own);
+    CHECK(stages::note_account_number(state, e) == noted);
+  }
+  REQUIRE(state.account_seq.size() == 1);
+  CHECK(state.account_seq.front().seq == 50);
+  CHECK(state.account_seq.front().epoch == "1");
 }
 
 TEST_CASE("a batch whose frames can't be told apart becomes one undecoded event") {
