@@ -22,6 +22,10 @@ constexpr auto swap_check = 1s;         // other processes' positions stand in t
 // caches before they are written. A crash repeats one batch.
 constexpr std::size_t max_changes = 8192;
 constexpr std::size_t max_bytes = std::size_t{32} << 20;
+// A transaction of at least busy_changes is followed by one that gathers: until it has worthwhile_changes, or until its
+// first change has waited longest_gathering.
+constexpr std::size_t busy_changes = 64, worthwhile_changes = 2048;
+constexpr auto longest_gathering = 50ms;
 // How many messages are handled before other coroutines run: some milliseconds of work. Their bytes are bounded as
 // well, because in rows a record may have five hundred times its size (view::extract bounds each).
 constexpr std::ptrdiff_t at_a_time = 1024;
@@ -96,6 +100,7 @@ task<result<void>> build_projector::run() {
 void build_projector::close() noexcept {
   inbox_.close();
   moved_.notify();
+  gathered_.notify();
   closing_.notify();
 }
 
@@ -200,20 +205,36 @@ task<> build_projector::gather(nats::message* from, nats::message* to) {
   else
     std::ranges::move(fresh.changes, std::back_inserter(waiting_.changes));
   waiting_.last = std::move(*(to - 1));
+  if (waiting_.changes.size() >= worthwhile_changes) gathered_.notify();
   if (!std::exchange(writing_, true)) children_.spawn(write());
 }
 
 task<result<void>> build_projector::write() {
   result<void> done;
-  while (done && waiting_.last) done = co_await write_one();
+  while (done && waiting_.last) {
+    co_await gather_more();
+    done = co_await write_one();
+  }
   writing_ = false;
   if (!done) close();
   moved_.notify();
   co_return done;
 }
 
+// Each transaction writes every page that it has touched, and under load two neighbours touch the same pages. So while
+// much arrives, a transaction waits a moment until it is worth it. If little arrives, it waits for nothing.
+task<> build_projector::gather_more() {
+  const auto until = waiting_.since + longest_gathering;
+  while (last_changes_ >= busy_changes && waiting_.changes.size() < worthwhile_changes && !inbox_.closed()) {
+    const auto left = until - std::chrono::steady_clock::now();
+    if (left <= 0ms) break;
+    co_await gathered_.wait_for(left);
+  }
+}
+
 task<result<void>> build_projector::write_one() {
   const auto now = std::exchange(waiting_, {});
+  last_changes_ = now.changes.size();
   written_now_ = {now.messages, now.since};
   const auto next = ahead_;
   const auto begun = std::chrono::steady_clock::now();

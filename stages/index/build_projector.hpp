@@ -54,6 +54,7 @@ class build_projector {
   task<> gather_all(nats::message* from, nats::message* to);
   task<> gather(nats::message* from, nats::message* to);
   task<result<void>> write();
+  task<> gather_more();
   task<result<void>> write_one();
 
   task<> watch();
@@ -85,14 +86,16 @@ class build_projector {
   struct {
     std::size_t messages = 0;
     std::chrono::steady_clock::time_point since;
-  } written_now_;  // by the running transaction
+  } written_now_;                 // by the running transaction
+  std::size_t last_changes_ = 0;  // of the last transaction
   bool writing_ = false;
   bool bulk_passed_ = false;  // everything up to bulk_until has been read
   bool swapped_ = false;
   std::uint64_t goal_ = 0;
   std::string stall_reason_;
   event closing_;
-  event moved_;  // the position has moved, the bulk load has ended, or the projector has been closed
+  event gathered_;  // enough for a transaction has been read, or the projector has been closed
+  event moved_;     // the position has moved, the bulk load has ended, or the projector has been closed
 };
 
 }  // namespace recordkv::stages

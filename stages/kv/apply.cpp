@@ -119,9 +119,13 @@ task<result<void>> applier::apply_commit(kv_event e) {
   auto last = co_await apply_changes(a, e);
   if (!last) co_return last.error();
   if (a.journal) a.journal->add(journal_entry(e.what));
-  note_progress(a, e);
+  const bool only_progress = note_progress(a, e);
   counters_.add("commits");
-  settles_.add(*last ? **last : out_.skip(), std::move(e), &a);
+  const auto durable_with = *last ? **last : out_.skip();
+  if (only_progress)
+    settles_.add_progress(durable_with, std::move(e), a);
+  else
+    settles_.add(durable_with, std::move(e), &a);
   co_return result<void>{};
 }
 
@@ -160,8 +164,10 @@ void applier::note_beginning(account& a) {
   if (!a.newest.complete) mark(a, "listed", "its repo is being fetched");
 }
 
-void applier::note_progress(account& a, kv_event& e) {
+// True: nothing else of the state has changed that must not be written before the commit's puts are durable.
+bool applier::note_progress(account& a, kv_event& e) {
   auto& s = a.newest;
+  const bool goes_on = !s.rev.empty() && s.filter == rules_.filter && s.status == "synchronised" && s.reasons.empty();
   if (s.rev.empty()) {
     s.begun = e.what.rev;
     s.verified = has_verdict(e);
@@ -172,6 +178,7 @@ void applier::note_progress(account& a, kv_event& e) {
   s.rev = std::move(e.what.rev);
   s.data = std::move(e.what.data);
   s.filter = rules_.filter;
+  return goes_on;
 }
 
 }  // namespace recordkv::stages

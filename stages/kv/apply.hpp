@@ -79,7 +79,7 @@ class applier {
   task<result<void>> apply_commit(kv_event e);
   void skip_commit(kv_event e);
   void note_verdict(account& a, const kv_event& e);
-  void note_progress(account& a, kv_event& e);
+  bool note_progress(account& a, kv_event& e);
   void note_beginning(account& a);
   task<result<std::optional<nats::ordinal>>> apply_changes(account& a, const kv_event& e);
   task<result<std::optional<nats::ordinal>>> apply_change(account& a, const kv_event& e,

@@ -123,7 +123,7 @@ task<result<std::uint64_t>> repo_states::after_conflict(const state_port::stored
 }
 
 // Each account has at most one write under way.
-task<result<std::vector<std::uint64_t>>> repo_states::save(std::vector<state_port::stored> states) {
+task<result<std::vector<std::uint64_t>>> repo_states::save(const std::vector<state_port::stored>& states) {
   std::vector<std::uint64_t> seqs(states.size(), 0);
   std::vector<std::size_t> open(states.size());
   std::iota(open.begin(), open.end(), std::size_t{0});

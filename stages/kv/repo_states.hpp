@@ -26,7 +26,7 @@ class repo_states {
 
   state_port port() {
     return {.load = [this](std::vector<std::string> dids) { return load(std::move(dids)); },
-            .save = [this](std::vector<state_port::stored> s) { return save(std::move(s)); }};
+            .save = [this](const std::vector<state_port::stored>& s) { return save(s); }};
   }
 
   /// Reads the list of accounts that have a state. Once the list is complete, load() asks NATS only for accounts on it.
@@ -52,7 +52,7 @@ class repo_states {
 
  private:
   task<std::vector<result<state_port::stored>>> load(std::vector<std::string> dids);
-  task<result<std::vector<std::uint64_t>>> save(std::vector<state_port::stored> states);
+  task<result<std::vector<std::uint64_t>>> save(const std::vector<state_port::stored>& states);
   task<result<void>> may_write();
   std::vector<kv::write> writes_of(const std::vector<state_port::stored>& states,
                                    const std::vector<std::size_t>& which);

@@ -15,6 +15,7 @@ from rig import SLOW, Rig, wait_for
 
 SECONDS = int(os.environ.get("RECORDKV_SYSTEM_SECONDS", "25"))
 STOPS = int(os.environ.get("RECORDKV_SYSTEM_STOPS", "2"))
+EVENTS = 60_000  # while processes are suspended
 FROM_KILL, FROM_STOP = 15, 2  # the promise, in seconds
 
 
@@ -106,14 +107,15 @@ class DivisionTest(unittest.TestCase):
     def test_stopped_writer(self):
         """SIGSTOP of a kv in full work until another has taken over and gone on, then SIGCONT: what it had in hand is
         old by now, and the store's puts have no fence. It asks for its lock before it sends anything. The simulator's
-        events are finite, so the second round does not wait until the first process has ended."""
+        events are finite, so the second round does not wait until the first process has ended. It resumes its process
+        once everything is stored: what is written then would stay."""
         with Rig(**{"ingest.max_msgs": 5_000}) as rig:
             rig.nats()
-            rig.simulator("--events", 60_000, "--rate", 2500, "--accounts", 40, "--churn", 250_000, "--wait-for-client")
+            rig.simulator("--events", EVENTS, "--rate", 2500, "--accounts", 40, "--churn", 250_000, "--wait-for-client")
             rig.recordkv("ingest,index")
             old = rig.recordkv("kv", "old")
             resumed = []
-            for _ in range(2):
+            for last in (False, True):
                 want = rig.stream("KV_record")["last_seq"] + 2000 if rig.report("kv") else 2000
                 wait_for("it works", lambda: rig.stream("KV_record")["last_seq"] > want)
                 old.process.send_signal(signal.SIGSTOP)
@@ -121,6 +123,8 @@ class DivisionTest(unittest.TestCase):
                 wait_for("the other owns kv", lambda: owner(rig, "kv") == new.process.pid, FROM_KILL)
                 went_on = rig.stream("KV_record")["last_seq"] + 2000
                 wait_for("and goes on", lambda: rig.stream("KV_record")["last_seq"] > went_on or rig.drained(), 30)
+                if last:
+                    wait_for("all is stored", lambda: rig.sim_state()["emitted"] == EVENTS and rig.drained(), 60)
                 old.process.send_signal(signal.SIGCONT)
                 resumed.append(old)
                 old = new

@@ -238,6 +238,41 @@ TEST_CASE("X9: an event settles once its puts are durable and its account's stat
   CHECK(becomes(rig.io, [&] { return rig.ended.has_value(); }));
 }
 
+TEST_CASE("X9: a commit's progress is written with the rev that is durable, not with the newest") {
+  settle_rig rig;
+  rig.out.cork();
+  rig.alice_.newest = state_at(alice, 1);
+  rig.settles.add_progress(rig.put(), event_for(alice, 1), rig.alice_);
+  rig.alice_.newest.rev = rev(2);
+  rig.settles.add_progress(rig.put(), event_for(alice, 2), rig.alice_);
+  rig.out.let(1);
+  REQUIRE(becomes(rig.io, [&] { return rig.in.settled == numbers{1}; }));
+  REQUIRE(rig.states.written.size() == 1);
+  CHECK(rig.states.written.front().rev == rev(1));
+  rig.out.let(1);
+  REQUIRE(becomes(rig.io, [&] { return rig.in.settled == numbers{1, 2}; }));
+  CHECK(rig.states.find(alice)->rev == rev(2));
+}
+
+TEST_CASE("X9: a commit's progress waits while another change of its account's state is not durable") {
+  settle_rig rig;
+  rig.out.cork();
+  rig.alice_.newest = state_at(alice, 1);
+  rig.settles.add_progress(rig.put(), event_for(alice, 1), rig.alice_);
+  rig.alice_.newest.rev = rev(2);
+  rig.alice_.newest.complete = true;  // as after a repair, whose puts are on their way
+  rig.settles.add(rig.put(), event_for(alice, 2), &rig.alice_);
+  rig.out.let(1);
+  settle_down(rig.io);
+  CHECK(rig.states.written.empty());
+  CHECK(rig.in.settled.empty());
+  rig.out.let(1);
+  REQUIRE(becomes(rig.io, [&] { return rig.in.settled == numbers{1, 2}; }));
+  REQUIRE(rig.states.written.size() == 1);
+  CHECK(rig.states.written.front().rev == rev(2));
+  CHECK(rig.states.written.front().complete);
+}
+
 TEST_CASE("an event that changes no state settles without a write") {
   settle_rig rig;
   rig.settles.add(rig.out.skip(), event_for(alice, 1), nullptr);

@@ -97,7 +97,7 @@ std::vector<std::string> fake_outbox::lines() const {
 
 stages::state_port fake_states::port() {
   return {.load = [this](std::vector<std::string> dids) { return load(std::move(dids)); },
-          .save = [this](std::vector<stages::state_port::stored> s) { return save(std::move(s)); }};
+          .save = [this](const std::vector<stages::state_port::stored>& s) { return save(s); }};
 }
 
 void fake_states::stand(kv::repo_state s) {
@@ -133,7 +133,7 @@ task<std::vector<result<stages::state_port::stored>>> fake_states::load(std::vec
   co_return out;
 }
 
-task<result<std::vector<std::uint64_t>>> fake_states::save(std::vector<stages::state_port::stored> states) {
+task<result<std::vector<std::uint64_t>>> fake_states::save(const std::vector<stages::state_port::stored>& states) {
   ++saves_begun;
   while (held_) co_await released_.wait();
   if (save_failures_ > 0) {

@@ -116,7 +116,7 @@ class fake_states {
  private:
   stages::state_port::stored& at(const std::string& did);
   task<std::vector<result<stages::state_port::stored>>> load(std::vector<std::string> dids);
-  task<result<std::vector<std::uint64_t>>> save(std::vector<stages::state_port::stored> states);
+  task<result<std::vector<std::uint64_t>>> save(const std::vector<stages::state_port::stored>& states);
 
   journal& log_;
   std::map<std::string, stages::state_port::stored> standing_;

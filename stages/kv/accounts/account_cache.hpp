@@ -9,6 +9,7 @@
 #include "recordkv/core/result.hpp"
 #include "recordkv/core/task.hpp"
 #include "recordkv/kv/repo_state.hpp"
+#include "recordkv/nats/ports.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -31,10 +32,11 @@ struct state_port {
   };
   /// One result per account, in the order asked. The caller asks again only for the accounts whose result is an error.
   std::function<task<std::vector<result<stored>>>(std::vector<std::string> dids)> load;
-  /// Writes each state by compare-and-set, and returns the new sequences. Waits while NATS does not answer.
+  /// Writes each state by compare-and-set, and returns the new sequences. Waits while NATS does not answer. The states
+  /// live until it returns.
   /// errc::lease_lost: another process writes states. Any other error: the caller passes the same states again. States
   /// that were already written are recognised.
-  std::function<task<result<std::vector<std::uint64_t>>>(std::vector<stored> states)> save;
+  std::function<task<result<std::vector<std::uint64_t>>>(const std::vector<stored>& states)> save;
 };
 
 /// One account. Its address stays the same while it is in use.
@@ -42,13 +44,14 @@ struct account {
   kv::repo_state newest;  ///< after the last event that was applied
   /// What is to be written: the state after the last event whose puts are durable (X9). Null: nothing is to be written.
   std::unique_ptr<kv::repo_state> durable;
-  std::uint64_t seq = 0;        ///< sequence of its key in bucket `repo`
-  std::size_t in_flight = 0;    ///< applied events whose puts are not durable yet
-  std::size_t chosen = 0;       ///< events that were taken from account_order, and are not applied yet
-  std::size_t look_ups = 0;     ///< look-ups of its identity that are under way or waiting
-  std::uint64_t announced = 0;  ///< #identity events up to this number share a look-up that was started
-  bool put_back = false;        ///< an event of it went back into account_order, and will be taken again
-  std::size_t pins = 0;         ///< repairs that work on it (account_holds.hpp)
+  std::uint64_t seq = 0;               ///< sequence of its key in bucket `repo`
+  std::optional<nats::ordinal> whole;  ///< of the newest change of its state that was more than a commit's progress
+  std::size_t in_flight = 0;           ///< applied events whose puts are not durable yet
+  std::size_t chosen = 0;              ///< events that were taken from account_order, and are not applied yet
+  std::size_t look_ups = 0;            ///< look-ups of its identity that are under way or waiting
+  std::uint64_t announced = 0;         ///< #identity events up to this number share a look-up that was started
+  bool put_back = false;               ///< an event of it went back into account_order, and will be taken again
+  std::size_t pins = 0;                ///< repairs that work on it (account_holds.hpp)
   enum class hold { none, wanted, held } held = hold::none;  ///< whether its events wait for a repair
   std::chrono::system_clock::time_point fetched, confirmed;  ///< when its PDS was last asked for its repo, its status
   std::unique_ptr<commit_journal> journal;  ///< of what is applied while its repo is being fetched; null: it is not

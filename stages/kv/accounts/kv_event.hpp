@@ -55,12 +55,12 @@ class event_handle {
 struct kv_event {
   atproto::repo_event what;
   event_handle from;
-  std::size_t bytes = 0;     ///< of message payload that the event keeps in memory
-  bool undecoded = false;    ///< the payload was refused: `what` holds the reason and, if it could be read, the account
-  bool framed = false;       ///< a frame of the firehose, whose commits and #syncs are signed
+  std::size_t bytes = 0;   ///< of message payload that the event keeps in memory
+  bool undecoded = false;  ///< the payload was refused: `what` holds the reason and, if it could be read, the account
+  bool framed = false;     ///< a frame of the firehose, whose commits and #syncs are signed
   std::uint64_t source_seq = 0;  ///< its number at the source, if it came in a batch; else 0: see the message's origin
-  std::uint64_t number = 0;  ///< account_order sets it: rises in the order in which events came
-  bool looked_up = false;    ///< #identity: the account's key has been looked up because of it
+  std::uint64_t number = 0;      ///< account_order sets it: rises in the order in which events came
+  bool looked_up = false;        ///< #identity: the account's key has been looked up because of it
   atproto::verdict worth = atproto::verdict::unproven;
 };
 

@@ -11,6 +11,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds retry_pause{200};  // between two attempts to write states that bucket `repo` refuses
+constexpr double busy_rate = 10'000;      // events a second from which the longest pause is made
 constexpr milliseconds max_wait{200};     // the floor is checked at least this often, even without a notification
 
 }  // namespace
@@ -24,23 +25,40 @@ settlement::settlement(nats::inbox& in, nats::outbox& out, state_port states, mi
       max_unsettled_(max_unsettled),
       counters_(counters) {}
 
-void settlement::add(nats::ordinal last, kv_event&& e, account* changed) {
-  if (changed) {
-    ++changed->in_flight;
-    changed->key_unsaved = false;
+void settlement::push(applied what) {
+  if (what.changed) {
+    ++what.changed->in_flight;
+    what.changed->key_unsaved = false;
+    if (what.after) what.changed->whole = what.last;
   }
-  bytes_ += e.bytes;
-  waiting_.push_back({last, std::move(e.from), changed, e.bytes, changed ? changed->newest : kv::repo_state{},
-                      clock::now(), ++added_});
+  bytes_ += what.bytes;
+  const auto last = what.last;
+  what.since = clock::now();
+  what.number = ++added_;
+  waiting_.push_back(std::move(what));
   if (out_.floor() > last)
     out_.moved().notify();  // durable already: run() need not wait for the next rise of the floor
 }
 
+void settlement::add(nats::ordinal last, kv_event&& e, account* changed) {
+  push({.last = last,
+        .from = std::move(e.from),
+        .changed = changed,
+        .bytes = e.bytes,
+        .after = changed ? std::make_unique<kv::repo_state>(changed->newest) : nullptr});
+}
+
+void settlement::add_progress(nats::ordinal last, kv_event&& e, account& a) {
+  push({.last = last,
+        .from = std::move(e.from),
+        .changed = &a,
+        .bytes = e.bytes,
+        .rev = a.newest.rev,
+        .data = a.newest.data});
+}
+
 std::uint64_t settlement::add_state(nats::ordinal last, account& changed) {
-  ++changed.in_flight;
-  changed.key_unsaved = false;
-  waiting_.push_back({last, std::nullopt, &changed, 0, changed.newest, clock::now(), ++added_});
-  if (out_.floor() > last) out_.moved().notify();
+  push({.last = last, .changed = &changed, .after = std::make_unique<kv::repo_state>(changed.newest)});
   return added_;
 }
 
@@ -62,12 +80,32 @@ void settlement::abandon() noexcept {
   out_.moved().notify();
 }
 
+// A commit that only progressed is written with the rest of the account's newest state. So it waits until every other
+// change of that state is durable, too (X9).
+bool settlement::is_takeable(const applied& e, nats::ordinal floor) const {
+  if (e.last >= floor) return false;
+  return e.changed == nullptr || e.after || !e.changed->whole || *e.changed->whole < floor;
+}
+
+void settlement::make_writable(applied& e) {
+  auto& durable = e.changed->durable;
+  if (!durable) dirty_.push_back(e.changed);
+  if (e.after) {
+    durable = std::move(e.after);
+  } else {
+    if (!durable) durable = std::make_unique<kv::repo_state>(e.changed->newest);
+    durable->rev = std::move(e.rev);
+    durable->data = std::move(e.data);
+  }
+  durable->at = out_.stored();
+}
+
 // Takes the events whose last put is durable. Their accounts' states become writable now, not earlier (X9).
 settlement::durable_events settlement::take_durable() {
   durable_events out;
   const auto floor = out_.floor();
   if (!waiting_.empty()) settling_since_ = waiting_.front().since;
-  for (; !waiting_.empty() && waiting_.front().last < floor; waiting_.pop_front()) {
+  for (; !waiting_.empty() && is_takeable(waiting_.front(), floor); waiting_.pop_front()) {
     auto& e = waiting_.front();
     ++out.events;
     out.last = e.number;
@@ -75,9 +113,7 @@ settlement::durable_events settlement::take_durable() {
     out.bytes += e.bytes;
     if (!e.changed) continue;
     --e.changed->in_flight;
-    if (!e.changed->durable) dirty_.push_back(e.changed);
-    e.after.at = out_.stored();
-    e.changed->durable = std::make_unique<kv::repo_state>(std::move(e.after));
+    make_writable(e);
   }
   return out;
 }
@@ -87,7 +123,7 @@ task<result<void>> settlement::write_states() {
   if (accounts.empty()) co_return result<void>{};
   std::vector<state_port::stored> states;
   states.reserve(accounts.size());
-  for (auto* a : accounts) states.push_back({*a->durable, a->seq});
+  for (auto* a : accounts) states.push_back({std::move(*a->durable), a->seq});  // `durable` keeps the account in use
   auto saved = co_await states_.save(states);
   while (!saved && saved.error().code != errc::lease_lost && !abandoned_) {
     last_error_ = saved.error().text;
@@ -107,6 +143,15 @@ task<result<void>> settlement::write_states() {
   co_return result<void>{};
 }
 
+// The pause delays only acknowledgements and states, and a restart repeats what is not acknowledged. Under load a
+// longer pause saves many writes. At a low rate it saves few, so the pause falls with the rate.
+milliseconds settlement::pause_after(std::size_t events) {
+  const auto now = clock::now();
+  const std::chrono::duration<double> took = now - std::exchange(round_, now);
+  const auto share = static_cast<double>(events) / (took.count() * busy_rate);
+  return share >= 1 ? gather_ : std::chrono::duration_cast<milliseconds>(gather_ * share);
+}
+
 task<result<void>> settlement::run() {
   while (!abandoned_) {
     auto durable = take_durable();
@@ -122,8 +167,8 @@ task<result<void>> settlement::run() {
     written_ = durable.last;
     bytes_ -= durable.bytes;
     progress_.notify();
-    // A short pause gathers several events of an account into one write. Only acknowledgements are delayed by it.
-    if (!finished_ && waiting_.size() < max_unsettled_ / 2) co_await pause_.wait_for(gather_);
+    const auto pause = pause_after(durable.events);
+    if (!finished_ && waiting_.size() < max_unsettled_ / 2) co_await pause_.wait_for(pause);
   }
   co_return result<void>{};
 }

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,14 +24,18 @@ class settlement {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// `gather`: the pause after each round of settling. There is none after finish(), and none when the queue holds half
-  /// of `max_unsettled` or more.
+  /// `gather`: the longest pause after a round of settling, in which several events of an account become one write. The
+  /// less is settled a second, the shorter it is. There is none after finish(), and none when the queue holds half of
+  /// `max_unsettled` or more.
   settlement(nats::inbox& in, nats::outbox& out, state_port states, std::chrono::milliseconds gather,
              std::size_t max_unsettled, meters& counters);
 
   /// Takes an event that was applied. `last`: the ordinal of its last put, or of a skip if it has no put. `changed`:
   /// the account whose state changes; null: none.
   void add(nats::ordinal last, kv_event&& e, account* changed);
+  /// Takes a commit after which the account's state has another rev and data, and whatever else may be written before
+  /// the commit's puts are durable: `seen` and more collections. Costs no copy of the state.
+  void add_progress(nats::ordinal last, kv_event&& e, account& a);
 
   /// The account's state has changed without an event. It is written once `last` is durable. Returns its number.
   std::uint64_t add_state(nats::ordinal last, account& changed);
@@ -62,7 +67,8 @@ class settlement {
     std::optional<event_handle> from;  // empty: the state has changed without an event
     account* changed;
     std::size_t bytes;
-    kv::repo_state after;
+    std::unique_ptr<kv::repo_state> after;  // the whole state; null: only its rev and data
+    std::string rev, data;
     clock::time_point since;
     std::uint64_t number;
   };
@@ -73,7 +79,11 @@ class settlement {
     std::size_t bytes = 0;
     std::uint64_t last = 0;  // the number of the last of them
   };
+  void push(applied what);
+  bool is_takeable(const applied& e, nats::ordinal floor) const;
+  void make_writable(applied& e);
   durable_events take_durable();
+  std::chrono::milliseconds pause_after(std::size_t events);
   task<result<void>> write_states();
 
   nats::inbox& in_;
@@ -87,6 +97,7 @@ class settlement {
   std::vector<account*> dirty_;
   std::size_t settling_ = 0;  // events whose puts are durable and whose states are being written
   clock::time_point settling_since_;
+  clock::time_point round_;  // when the last round ended
   bool finished_ = false;
   bool abandoned_ = false;
   std::size_t bytes_ = 0;

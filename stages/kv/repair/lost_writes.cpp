@@ -29,7 +29,7 @@ lost_writes::lost_writes(lifecycle& life, state_port states, std::vector<std::st
 }
 
 state_port lost_writes::port() {
-  return {.load = states_.load, .save = [this](std::vector<state_port::stored> s) { return save(std::move(s)); }};
+  return {.load = states_.load, .save = [this](const std::vector<state_port::stored>& s) { return save(s); }};
 }
 
 void lost_writes::passed(std::string_view subject, std::uint64_t seq) {
@@ -140,7 +140,7 @@ task<bool> lost_writes::explains_failure() {
 
 // --- the keys at.{p} ---
 
-task<result<std::vector<std::uint64_t>>> lost_writes::save(std::vector<state_port::stored> states) {
+task<result<std::vector<std::uint64_t>>> lost_writes::save(const std::vector<state_port::stored>& states) {
   while (!stand() && !co_await ask()) {
     if (taken_back_ || closed_) co_return fail(errc::closed, "kv: bucket {} was set back", ctx_.cfg.kv.bucket);
     if (life_.lost()) co_return fail(errc::lease_lost, "kv: another process has taken over");

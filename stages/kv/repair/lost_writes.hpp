@@ -73,7 +73,7 @@ class lost_writes {
   task<result<std::vector<std::string>>> accounts_to_mark(const verdicts& lost);
   task<result<std::size_t>> mark_some(std::vector<std::string> dids, const verdicts& lost);
 
-  task<result<std::vector<std::uint64_t>>> save(std::vector<state_port::stored> states);
+  task<result<std::vector<std::uint64_t>>> save(const std::vector<state_port::stored>& states);
   task<result<void>> note_puts(const std::vector<state_port::stored>& states);
   task<result<void>> write(std::vector<partitions::value_type*> which);
   task<result<void>> after_conflict(partitions::value_type& p);
