@@ -37,7 +37,7 @@ namespace recordkv::stages {
 /// exceeded by at most one batch.
 struct pipeline_limits {
   std::size_t cached_accounts = 50'000;  ///< about 1.5 kB each; a forgotten account is read from NATS again
-  std::size_t unsettled_events = 50'000;
+  std::size_t unsettled_events = 30'000;
   std::size_t unsettled_bytes = std::size_t{64} << 20;  ///< of their messages
   std::chrono::milliseconds gather{0};                  ///< the longest pause after a write of states
 };
