@@ -9,12 +9,20 @@ import json
 import os
 import pathlib
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from bench_rig import Connection, ROOT, Rig, bare, cpu_seconds, free_port, messages_in, resident_mb  # noqa: E402
+
+
+# what, its name in the JSON, and how it is written
+COLUMNS = [("events/s", "rate", ",.0f"), ("of the bare pipe", "ratio", ".2f"),
+           ("recordkv, us of CPU an event", "recordkv_cpu_us", ".1f"),
+           ("nats-server, us of CPU an event", "nats_cpu_us", ".1f"),
+           ("nats-server in the bare pipe", "bare_nats_cpu_us", ".1f"), ("recordkv, MB", "recordkv_mb", ",.0f")]
 
 
 def likes_sequence(database):
@@ -89,20 +97,21 @@ def main():
     for run in range(given.runs):
         limit = bare(given.build, given.events, 600)
         row = pipe(given.build, given.events, given.accounts, 7 + run)
-        row["bare"] = limit
+        row |= {"bare": limit.rate, "bare_nats_cpu_us": limit.nats_cpu_us, "ratio": row["rate"] / limit.rate}
         rows.append(row)
         if not given.json:
             print(f"run {run + 1}: {row['rate']:,.0f} events/s from websocket to likes row; bare NATS pipe "
-                  f"{limit:,.0f}/s; "
-                  f"ratio {row['rate'] / limit:.2f}; CPU an event: recordkv {row['recordkv_cpu_us']:.0f} us, "
-                  f"nats-server {row['nats_cpu_us']:.0f} us; recordkv {row['recordkv_mb']:.0f} MB", flush=True)
-    best = max(rows, key=lambda r: r["rate"])
+                  f"{row['bare']:,.0f}/s; ratio {row['ratio']:.2f}; CPU an event: recordkv "
+                  f"{row['recordkv_cpu_us']:.0f} us, nats-server {row['nats_cpu_us']:.0f} us, in the bare pipe "
+                  f"{row['bare_nats_cpu_us']:.0f} us; recordkv {row['recordkv_mb']:.0f} MB", flush=True)
     if given.json:
         print(json.dumps(rows))
-    else:
-        print(f"best of {given.runs}: {best['rate']:,.0f} events/s ({given.events:,} events, {given.accounts:,} "
-              f"accounts, "
-              f"{os.cpu_count()} cores, load generator and nats-server on the same ones)")
+        return
+    print(f"median of {given.runs} ({given.events:,} events, {given.accounts:,} accounts, {os.cpu_count()} cores, load "
+          "generator and nats-server on the same ones):")
+    for what, key, form in COLUMNS:
+        values = sorted(row[key] for row in rows)
+        print(f"  {what:<38} {statistics.median(values):{form}}  ({values[0]:{form}} to {values[-1]:{form}})")
 
 
 if __name__ == "__main__":

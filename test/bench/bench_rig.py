@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test" / "oracle"))
@@ -94,13 +95,19 @@ def messages_in(client, stream, otherwise=0):
     return info.get("state", {}).get("messages", otherwise)
 
 
+class Bare(NamedTuple):
+    """The same NATS streams with nothing else done."""
+
+    rate: float  # events a second
+    nats_cpu_us: float  # of nats-server, an event
+
+
 def bare(build, events, size):
-    """Events a second through the same NATS streams with nothing else done."""
     with Rig(build) as rig:
-        rig.start_nats()
+        server = rig.start_nats()
         done = subprocess.run([rig.build / "test" / "bench-bare-pipe", rig.url, str(events), str(size)],
                               capture_output=True, text=True, check=True, timeout=600)
-        return float(done.stdout)
+        return Bare(float(done.stdout), cpu_seconds(server.pid) / events * 1e6)
 
 
 def counters_at(http):

@@ -87,7 +87,7 @@ class Replay(Rig):
 def pipe(build, recording, known):
     """Commits a second from the relay's socket to the store. `known`: so many accounts have a state with a key; none:
     the key of each is looked up."""
-    limit = bare(build, recording.messages, int(recording.mean_bytes))
+    limit = bare(build, recording.messages, int(recording.mean_bytes)).rate
     with Replay(build, recording) as rig:
         if known:
             rig.know(known)

@@ -26,7 +26,7 @@ from record_place import place_of
 SEEDS = int(os.environ.get("RECORDKV_REPAIR_SEEDS", "200" if os.environ.get("RECORDKV_LONG") else "20"))
 AT_ONCE = 2
 EVENTS, RATE, ACCOUNTS = 1_200, 150, 120
-MAX_MSGS = 400  # of the buffer; a history has three times as many frames
+MAX_MSGS = 100  # of the buffer; each holds up to 16 frames
 BACKOFF_MS = 200  # between two tries; the maximum is 60 times as long
 DESYNCHRONISING = ["corrupted", "wrong_key", "high_s", "wrong_prev_data", "no_prev_data", "op_left_out", "seq_back",
                    "gap", "sync_moved"]
@@ -225,10 +225,13 @@ class Battle:
         kv.process.send_signal(signal.SIGSTOP)
         try:
             self.rig.commit(did, 3)
-            self.rig.control("emit", count=2 * MAX_MSGS)
-            wait_for("the buffer is full", lambda: self.rig.stream("ingest")["messages"] == MAX_MSGS)
+            wait_for("the buffer is full", self.is_full_after_more)
         finally:
             kv.process.send_signal(signal.SIGCONT)
+
+    def is_full_after_more(self) -> bool:
+        self.rig.control("emit", count=MAX_MSGS)
+        return self.rig.stream("ingest")["messages"] == MAX_MSGS
 
     def run(self) -> None:
         """One kill comes among the network's own faults, and one among hosts that fail, while commits go on."""
