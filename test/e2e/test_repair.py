@@ -14,8 +14,9 @@ import random
 import signal
 import time
 import unittest
+from collections.abc import Mapping
 from concurrent import futures
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 from rig import answer, die_with_parent, wait_for
 from signed_rig import SignedRig
@@ -42,7 +43,8 @@ NEEDED = {**COUNT, "old": 1}
 STATUS = {"equal": {"synchronised"}, "inactive": {"inactive"}, "gone": {"deleted"}}
 COMPARED = check_accounts.COMPARED
 FETCHED = SimpleNamespace(no_headers=True, cids=True)
-Gone = dict[str, str]  # accounts whose PDS is gone for good, each with the rev of the commit that it has lost
+Gone = Mapping[str, str]  # accounts whose PDS is gone for good, each with the rev of the commit that it has lost
+NONE_GONE: Gone = MappingProxyType({})
 GONE = 2  # accounts whose PDS never answers again
 TRIES = 4  # that such an account must have had
 SHOWN = 5
@@ -131,7 +133,7 @@ def wrong_without_pds(a: check_accounts.Account, lost: str):
             yield f"{key}: rev {fact.rev} is missing"
 
 
-def differences(truth: check_accounts.Truth, mirror: check_accounts.Mirror, gone: Gone) -> dict[str, list[str]]:
+def differences(truth: check_accounts.Truth, mirror: check_accounts.Mirror, gone: Gone = NONE_GONE) -> dict:
     """By account: what is not yet as a mirror that repairs must have it."""
     out = {}
     for did, a in check_accounts.by_account(truth, mirror, set()).items():
@@ -164,7 +166,7 @@ class Battle:
         self.apart = len(self.parts) > 1
         self.suspended = False  # stage kv has been
         self.kills = 0
-        self.gone: Gone = {}
+        self.gone: dict[str, str] = {}
         self.armed: list[tuple[str, str]] = []  # (kind, DID) of outages
         wait_for("accounts are known", lambda: len(self.fresh()) > 2 * len(OUTAGES), meanwhile=self.alive)
 

@@ -210,7 +210,9 @@ TEST_CASE("X21: a bucket repo that vanishes or is cut back under the running sta
     rig.nats_rig::remove("KV_repo");
     rig.fold.clear();
   }
-  REQUIRE(rig.waits_for([&] { return rig.builds().live->number > before && !rig.builds().next; }));
+  const bool rebuilt = rig.waits_for([&] { return rig.builds().live->number > before && !rig.builds().next; });
+  INFO(fmt::format("{}", fmt::join(rig.log.lines, "\n")));
+  REQUIRE(rebuilt);
   rig.change(99);
   REQUIRE(rig.folded());
   rig.check();
