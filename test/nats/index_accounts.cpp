@@ -48,6 +48,18 @@ struct accounts_rig : view_rig {
     if (n % 4 == 1) s.desynchronise("gap", fmt::format("event {} is missing", n));
     put(std::move(s));
   }
+  /// The bucket was made anew, or set back. nats_rig::remove() does not suit a running stage, which may find the probe.
+  /// Without it, nats-server may leave one state of before.
+  void fold_what_stands() {
+    fold.clear();
+    for (std::uint64_t from = 1;;) {
+      const auto m = run(nats::next_message(nc, "KV_repo", "$KV.repo.*.*", from));
+      if (!m && m.error().code == errc::not_found) return;
+      REQUIRE(m.has_value());
+      from = m->seq + 1;
+      if (auto s = kv::parse_repo_state(m->data); s && !m->data.empty()) fold[s->did] = std::move(*s);
+    }
+  }
   void remove(int account) {
     publish(subject(did(account)), "", {{"KV-Operation", "DEL"}});
     fold.erase(did(account));
@@ -204,15 +216,14 @@ TEST_CASE("X21: a bucket repo that vanishes or is cut back under the running sta
     rig.check();
     rig.server.set_back();
     REQUIRE(rig.waits_for([&] { return rig.nc.connects() == 3; }));
-    rig.fold = remembered;
+    rig.fold_what_stands();
+    CHECK(rig.fold == remembered);
   }
-  SECTION("removed") {
-    rig.nats_rig::remove("KV_repo");
-    rig.fold.clear();
-  }
+  SECTION("removed") { rig.api("STREAM.DELETE.KV_repo"); }
   const bool rebuilt = rig.waits_for([&] { return rig.builds().live->number > before && !rig.builds().next; });
   INFO(fmt::format("{}", fmt::join(rig.log.lines, "\n")));
   REQUIRE(rebuilt);
+  rig.fold_what_stands();
   rig.change(99);
   REQUIRE(rig.folded());
   rig.check();

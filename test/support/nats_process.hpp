@@ -99,7 +99,8 @@ struct nats_rig {
   nats::stream_state stream(std::string name, std::string config);  ///< made with this configuration besides its name
   nats::stream_state info(std::string name);
   /// Removes a stream, so that one of its name may be made at once. nats-server 2.15.2 can hand a stream that is
-  /// removed and made again within some milliseconds the last message of the removed one (6 of 400 times).
+  /// removed and made again within some milliseconds the last message of the removed one (6 of 400 times). Not under a
+  /// running stage: it may find the empty stream that this makes meanwhile.
   void remove(std::string name);
   /// Changes settings of a stream, the others stay: R"({"max_msgs":10})"
   void update(std::string name, std::string changes);
