@@ -158,9 +158,12 @@ class SignedChainTest(unittest.TestCase):
         with the accounts' states as they are."""
         self.assertEqual(rig.part.stop(), 0)
         rig.api("STREAM.PURGE.KV_cursor")
-        before = rig.stream("ingest")["last_seq"]
         rig.part.start()
-        wait_for("the frames are buffered again", lambda: rig.stream("ingest")["last_seq"] == 2 * before)
+
+        def settled_again() -> bool:
+            report = rig.report("ingest")
+            return report.get("pid") == rig.part.process.pid and report.get("cursor") == LAST
+        wait_for("the frames are settled again", settled_again)
         rig.wait_end()
 
     def test_killed_after_a_frame(self):

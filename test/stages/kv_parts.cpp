@@ -254,6 +254,25 @@ TEST_CASE("X9: a commit's progress is written with the rev that is durable, not 
   CHECK(rig.states.find(alice)->rev == rev(2));
 }
 
+TEST_CASE("X9: a commit's progress brings along what else is new, also behind a whole change of the same round") {
+  settle_rig rig;
+  rig.out.cork();
+  rig.alice_.newest = state_at(alice, 1);
+  rig.alice_.newest.collections = {"a.b.first"};
+  rig.settles.add(rig.put(), event_for(alice, 1), &rig.alice_);
+  rig.alice_.newest.rev = rev(2);
+  rig.alice_.newest.seen = rev(2);
+  rig.alice_.newest.collections.emplace_back("a.b.second");  // without it, a removal would not find these records
+  rig.settles.add_progress(rig.put(), event_for(alice, 2), rig.alice_);
+  rig.out.uncork();
+  REQUIRE(becomes(rig.io, [&] { return rig.in.settled == numbers{1, 2}; }));
+  REQUIRE(rig.states.written.size() == 1);
+  const auto& written = rig.states.written.front();
+  CHECK(written.rev == rev(2));
+  CHECK(written.seen == rev(2));
+  CHECK(written.collections == std::vector<std::string>{"a.b.first", "a.b.second"});
+}
+
 TEST_CASE("X9: a commit's progress waits while another change of its account's state is not durable") {
   settle_rig rig;
   rig.out.cork();

@@ -44,6 +44,7 @@ struct account {
   kv::repo_state newest;  ///< after the last event that was applied
   /// What is to be written: the state after the last event whose puts are durable (X9). Null: nothing is to be written.
   std::unique_ptr<kv::repo_state> durable;
+  bool only_progress = false;          ///< of `durable` only rev, data and at count; the rest is that of `newest`
   std::uint64_t seq = 0;               ///< sequence of its key in bucket `repo`
   std::optional<nats::ordinal> whole;  ///< of the newest change of its state that was more than a commit's progress
   std::size_t in_flight = 0;           ///< applied events whose puts are not durable yet

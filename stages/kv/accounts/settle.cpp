@@ -90,14 +90,26 @@ bool settlement::is_takeable(const applied& e, nats::ordinal floor) const {
 void settlement::make_writable(applied& e) {
   auto& durable = e.changed->durable;
   if (!durable) dirty_.push_back(e.changed);
+  e.changed->only_progress = !e.after;
   if (e.after) {
     durable = std::move(e.after);
   } else {
-    if (!durable) durable = std::make_unique<kv::repo_state>(e.changed->newest);
+    if (!durable) durable = std::make_unique<kv::repo_state>();
     durable->rev = std::move(e.rev);
     durable->data = std::move(e.data);
   }
   durable->at = out_.stored();
+}
+
+// The state to write. `durable` is empty afterwards; while it exists, the account stays in memory.
+kv::repo_state settlement::take_writable(account& a) {
+  auto out = std::move(*a.durable);
+  if (!a.only_progress) return out;
+  auto whole = a.newest;
+  whole.rev = std::move(out.rev);
+  whole.data = std::move(out.data);
+  whole.at = out.at;
+  return whole;
 }
 
 // Takes the events whose last put is durable. Their accounts' states become writable now, not earlier (X9).
@@ -123,7 +135,7 @@ task<result<void>> settlement::write_states() {
   if (accounts.empty()) co_return result<void>{};
   std::vector<state_port::stored> states;
   states.reserve(accounts.size());
-  for (auto* a : accounts) states.push_back({std::move(*a->durable), a->seq});  // `durable` keeps the account in use
+  for (auto* a : accounts) states.push_back({take_writable(*a), a->seq});
   auto saved = co_await states_.save(states);
   while (!saved && saved.error().code != errc::lease_lost && !abandoned_) {
     last_error_ = saved.error().text;

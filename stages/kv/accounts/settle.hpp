@@ -82,6 +82,7 @@ class settlement {
   void push(applied what);
   bool is_takeable(const applied& e, nats::ordinal floor) const;
   void make_writable(applied& e);
+  static kv::repo_state take_writable(account& a);
   durable_events take_durable();
   std::chrono::milliseconds pause_after(std::size_t events);
   task<result<void>> write_states();
