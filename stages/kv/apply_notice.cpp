@@ -61,6 +61,9 @@ void applier::apply_account(kv_event e) {
   if (came_late(e.from))  // a newer #account may have come before it
     return strict(e) ? drop(std::move(e), "late")
                      : skip_event(std::move(e), "late", "#account came after newer events");
+  // An event may come again after newer ones of its account: NATS delivers a whole message again, and one of another
+  // account may have kept it unsettled.
+  if (!note_account_number(a.newest, e)) return ignore(std::move(e), "older");
   if (believes_account(a, e)) return apply_account_to_confirm(std::move(e), a);
   const bool was_inactive = inactive(a.newest);
   a.newest.upstream_status = e.what.active ? "" : e.what.status.empty() ? "inactive" : e.what.status;
@@ -74,7 +77,6 @@ void applier::apply_account(kv_event e) {
 // that the account is active, the account is fetched anew, which brings them.
 void applier::apply_account_to_confirm(kv_event e, account& a) {
   auto& s = a.newest;
-  if (!note_account_number(s, e)) return ignore(std::move(e), "older");
   const auto before = s.upstream_status;
   const bool was_away = is_away(s);
   s.upstream_status = !e.what.status.empty() ? e.what.status : e.what.active ? "" : "inactive";

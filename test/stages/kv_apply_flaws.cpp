@@ -149,3 +149,24 @@ TEST_CASE("a marker's word is its account's reason") {
   REQUIRE(rig.settles(1));
   CHECK(rig.reasons(alice) == words{"json"});
 }
+
+TEST_CASE("X11: an #account that comes again after a newer one changes nothing") {
+  kv_rig rig;
+  rig.states.stand(state_at(alice, 1));
+  rig.start();
+  rig.in.headers = {{"from", "firehose.relay/2Eexample 1 50"}};
+  rig.in.deliver(account_event(alice, false, "takendown"));
+  REQUIRE(rig.settles(1));
+  for (const auto* number : {"40", "50"}) {
+    rig.in.headers = {{"from", fmt::format("firehose.relay/2Eexample 1 {}", number)}};
+    rig.in.deliver(account_event(alice, true, ""));
+  }
+  REQUIRE(rig.settles(3));
+  CHECK(rig.states.find(alice)->upstream_status == "takendown");
+  CHECK(rig.ignored("older") == 2);
+  rig.in.headers = {{"from", "firehose.relay/2Eexample 1 51"}};
+  rig.in.deliver(account_event(alice, true, ""));
+  REQUIRE(rig.settles(4));
+  CHECK(rig.states.find(alice)->upstream_status.empty());
+  CHECK(rig.finish());
+}
