@@ -147,7 +147,7 @@ task<result<std::vector<std::uint64_t>>> lost_writes::save(const std::vector<sta
     co_await closing_.wait_for(retry_pause);
   }
   if (auto noted = co_await note_puts(states); !noted) co_return noted.error();
-  auto saved = co_await states_.save(std::move(states));
+  auto saved = co_await states_.save(states);
   if (saved)
     for (const auto seq : *saved) states_seq_ = std::max(states_seq_, seq);
   co_return saved;
