@@ -18,7 +18,7 @@
 namespace recordkv::stages {
 
 struct gather_limits {
-  std::size_t frames = 16;                      ///< of one message
+  std::size_t frames = 16;                     ///< of one message
   std::size_t bytes = std::size_t{256} << 10;  ///< of one message; a longer frame is never gathered
 };
 

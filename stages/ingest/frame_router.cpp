@@ -138,10 +138,10 @@ task<result<void>> frame_router::put_bare(piece p, source_position up_to, bool l
 task<result<nats::ordinal>> frame_router::send(const std::string& partition, source_position up_to, bool late,
                                                std::string payload) {
   nats::header_list headers;
-  headers.push_back({kv::origin_header, kv::text_of({.source = cursor_.source(),
-                                                     .epoch = std::to_string(cursor_.epoch()),
-                                                     .seq = up_to.seq,
-                                                     .late = late})});
+  headers.push_back(
+      {kv::origin_header,
+       kv::text_of(
+           {.source = cursor_.source(), .epoch = std::to_string(cursor_.epoch()), .seq = up_to.seq, .late = late})});
   auto put = co_await outbox_.put(ctx_.names().buffer_subject(partition), std::move(headers), std::move(payload));
   if (put) watermark_.accepted(outbox_.sequence_of(*put), up_to, steady_clock::now());
   co_return put;

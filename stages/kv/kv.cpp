@@ -45,7 +45,7 @@ constexpr auto consumer_check = 500ms;  // less often, since it asks NATS
 // Lists of accounts are read no further while so many accounts are due: half of what repairs keep in memory. Accounts
 // that wait for their next try do not count, because their hosts may be gone for good.
 constexpr std::size_t max_listed_due = 5'000;
-constexpr auto reading_retry = 5s;  // of the accounts that have a state, after an error
+constexpr auto reading_retry = 5s;     // of the accounts that have a state, after an error
 constexpr auto gather_states = 500ms;  // at most: several events of an account become one write of its state
 
 // Identifies the collections under which a state was stored: another hash means that the filter has changed since.

@@ -313,8 +313,8 @@ TEST_CASE("X18: frames that are too large for one message together go one by one
   intake_rig rig;
   rig.cursor_stands_at(40);
   rig.intake->begin();
-  rig.takes(frames_of(commit(41, std::string(400, 'x')), commit(42, std::string(1001, 'x')),
-                      commit_of_another(43), commit(44, std::string(400, 'x'))));
+  rig.takes(frames_of(commit(41, std::string(400, 'x')), commit(42, std::string(1001, 'x')), commit_of_another(43),
+                      commit(44, std::string(400, 'x'))));
   CHECK(rig.messages() == words{"40:", "40:", "42:", "44: 43"});
   CHECK(rig.markers("oversize") == 1);
   CHECK(rig.settled() == 44);
