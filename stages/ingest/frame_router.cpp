@@ -113,11 +113,15 @@ task<result<void>> frame_router::put(parcel p) {
   co_return result<void>{};
 }
 
-// The server takes no message of this length. Only the last frame vouches for all of them.
+// The server takes no message of this length. Only the last frame vouches for all of them. Each keeps its own number,
+// so it goes as a batch of one, unless even that is too long.
 task<result<void>> frame_router::put_each(parcel p) {
+  if (p.frames.size() == 1) co_return co_await put_bare(std::move(p.frames.front()), p.up_to);
   for (auto& f : p.frames) {
     const bool last = &f == &p.frames.back();
-    if (auto done = co_await put_bare(std::move(f), last ? p.up_to : p.before); !done) co_return done;
+    parcel one{.partition = p.partition, .before = p.before, .up_to = last ? p.up_to : p.before};
+    one.frames.push_back(std::move(f));
+    if (auto done = co_await put(std::move(one)); !done) co_return done;
   }
   co_return result<void>{};
 }
