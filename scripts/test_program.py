@@ -122,12 +122,20 @@ def end_late(process):
     return process.wait()
 
 
-def left_behind(group):
-    """Ends the children that outlived their program, and names them."""
-    deadline = time.monotonic() + GONE_SECONDS
+def members_after(group, seconds):
+    """The members that are still living after this time; as soon as there are none, nothing is waited for."""
+    deadline = time.monotonic() + seconds
     while (members := group_members(group)) and time.monotonic() < deadline:
         time.sleep(0.05)
+    return members
+
+
+def left_behind(group):
+    """Ends the children that outlived their program, waits until they have gone, and names them."""
+    members = members_after(group, GONE_SECONDS)
     send(group, signal.SIGKILL)
+    if members:
+        members_after(group, GONE_SECONDS)  # a signal is sent at once, and acts a moment later
     return members
 
 
