@@ -102,7 +102,7 @@ fuzz_one() {  # fuzz_one NAME SECONDS
 # The long forms. Several processes: kills for three minutes, and ten ingesters suspended for a minute each. Then every
 # fault of twenty signed networks.
 run_system() {
-  build release
+  build release src/cli/recordkv test/recordkv-sim
   (cd test/e2e && RECORDKV_SYSTEM_SECONDS=180 RECORDKV_SYSTEM_STOPS=10 RECORDKV_SYSTEM_PAUSE=60 \
     RECORDKV_VERIFY_SEEDS=20 RECORDKV=$build_dir/src/cli/recordkv RECORDKV_SIM=$build_dir/test/recordkv-sim \
     RECORDKV_NATS_SERVER=$(command -v nats-server) python3 -B -m unittest -v test_system test_verify)
@@ -120,22 +120,14 @@ run_tsan() {
     --only stages/http_get --only stages/identity --only e2e/look_ups --only e2e/verify
 }
 
-run_bench() {  # run_bench [pipe|verify|repos|views] [OPTIONS]: all if none is named
-  local what=${1:-all}
-  build release
+run_bench() {  # run_bench [SECTION…] [OPTIONS]: all sections if none is named
+  local programs=(recordkv-sim bench-bare-pipe bench-bare-repos bench-view-store bench-verify-core
+    bench-account-states bench-pure-parts)
+  install_packages valgrind
+  install_postgres
+  build release src/cli/recordkv "${programs[@]/#/test/}"
   export RECORDKV_NATS_SERVER=$(command -v nats-server)
-  case $what in
-    pipe) shift; python3 test/bench/bench.py "$build_dir" "$@" ;;
-    verify) shift; python3 test/bench/verify.py "$build_dir" "$@" ;;
-    repos) shift; python3 test/bench/repos.py "$build_dir" "$@" ;;
-    views) shift; install_postgres; python3 test/bench/views.py "$build_dir" "$@" ;;
-    *)
-      install_postgres
-      python3 test/bench/bench.py "$build_dir" "$@"
-      python3 test/bench/verify.py "$build_dir"
-      python3 test/bench/repos.py "$build_dir"
-      python3 test/bench/views.py "$build_dir" ;;
-  esac
+  python3 -B test/bench/bench.py "$build_dir" "$@"
 }
 
 run_coverage() {

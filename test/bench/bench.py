@@ -1,117 +1,107 @@
 #!/usr/bin/env python3
-"""./dev bench: events a second from the websocket to the likes row, beside the bare limit of the same machine and run.
+"""./dev bench: every figure of recordkv beside its limit of the same machine and run.
 
-Owns: starting the parts, the clock, the table. Does not know: how the parts work.
-The oracle checks the result of every run: a number for a wrong answer is worth nothing.
+Owns: which sections are run how often, the table, the JSON, the guard. Does not know: how a figure is measured.
 """
 import argparse
 import json
 import os
 import pathlib
-import sqlite3
-import statistics
+import platform
 import subprocess
 import sys
-import time
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from bench_rig import Connection, ROOT, Rig, bare, cpu_seconds, free_port, messages_in, resident_mb  # noqa: E402
+import instructions  # noqa: E402
+import latency  # noqa: E402
+import pipe  # noqa: E402
+import repos  # noqa: E402
+import verify  # noqa: E402
+import views  # noqa: E402
+from figures import Setting, Table, falls  # noqa: E402
+
+SECTIONS = {"pipe": pipe.figures, "verify": verify.figures, "views": views.figures, "latency": latency.figures,
+            "repos": repos.figures, "growth": pipe.growth, "parts": instructions.figures}
+QUICK = ("pipe", "verify", "views", "latency", "repos", "parts")
+HELP = """\
+examples:
+  ./dev bench                      every section, three runs: about two hours
+  ./dev bench pipe latency         two of them
+  ./dev bench --quick              one short run of each, in under two minutes
+  ./dev bench --quick --guard test/bench/recorded.json    fails where a ratio fell below 60 % of the recorded one,
+                                                           or a part takes 10 % more instructions
+"""
 
 
-# what, its name in the JSON, and how it is written
-COLUMNS = [("events/s", "rate", ",.0f"), ("of the bare pipe", "ratio", ".2f"),
-           ("recordkv, us of CPU an event", "recordkv_cpu_us", ".1f"),
-           ("nats-server, us of CPU an event", "nats_cpu_us", ".1f"),
-           ("nats-server in the bare pipe", "bare_nats_cpu_us", ".1f"), ("recordkv, MB", "recordkv_mb", ",.0f")]
+def first_line(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
 
-def likes_sequence(database):
-    """How far the likes table is, in the store's sequence; -1 before it exists."""
-    try:
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as rows:
-            value = rows.execute("SELECT seq FROM recordkv_builds WHERE view = 'likes' AND live = 1").fetchone()
-        return max((int(n) for n in json.loads(value[0]).values()), default=0) if value and value[0] else 0
-    except (sqlite3.Error, ValueError):
-        return -1
+def cpu_name():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        return next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), platform.machine())
 
 
-def pipe(build, events, accounts, seed):
-    rig = Rig(build)
-    try:
-        truth = rig.dir / "truth.tsv"
-        sim_port = free_port()
-        sim = rig.start(rig.build / "test" / "recordkv-sim", "--seed", seed, "--accounts", accounts, "--events", events,
-                        "--port", sim_port, "--truth", truth, "--die-with-parent", stdout=subprocess.PIPE, text=True)
-        sim.stdout.readline()  # "listening …": the history is made, the clock begins after it
-        server = rig.start_nats()
-        began = time.monotonic()
-        kv = rig.recordkv({"source.kind": "jetstream", "source.url": f"ws://127.0.0.1:{sim_port}",
-                           "source.start": "oldest", "nats.sync_interval": "10s",
-                           "index.views": '["config/views/likes.toml"]'}, "run")
-        check = [sys.executable, "-B", str(ROOT / "test" / "oracle" / "check_store.py"), "--url", rig.url, "--truth",
-                 str(truth),
-                 "--sqlite", f"{rig.dir}/state/likes.db", "--no-headers"]
-        took = wait_until_folded(rig, truth, began, kv)
-        row = {"events": events, "seconds": took, "rate": events / took,
-               "recordkv_cpu_us": cpu_seconds(kv.pid) / events * 1e6,
-               "nats_cpu_us": cpu_seconds(server.pid) / events * 1e6, "recordkv_mb": resident_mb(kv.pid)}
-        equal = subprocess.run(check, capture_output=True, text=True, check=False)
-        if equal.returncode:
-            raise SystemExit("bench: the store differs from the truth\n" + equal.stdout)
-        return row
-    finally:
-        rig.end()
+def machine(build):
+    server = os.environ.get("RECORDKV_NATS_SERVER") or "nats-server"
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "load before": round(os.getloadavg()[0], 1),
+            "kernel": platform.release(), "nats-server": first_line(server, "--version"),
+            "recordkv": first_line(pathlib.Path(build) / "src" / "cli" / "recordkv", "--version")}
 
 
-def wait_until_folded(rig, truth, began, kv):
-    """Seconds until the buffer is empty, the store stands still and the likes table has reached its last like."""
-    client = Connection(rig.url)
+def measure(given):
+    table = Table()
+    with tempfile.TemporaryDirectory(prefix="recordkv-bench-") as directory:
+        for run in range(given.runs):
+            for name in given.section or (QUICK if given.quick else SECTIONS):
+                for figure in SECTIONS[name](Setting(given.build, given.quick, run, directory)):
+                    table.add(name, [figure])
+                    say(f"run {run + 1}: {name}: {figure.what}: {figure.value:,.2f} {figure.unit}" +
+                        (f", {figure.value / figure.limit:.2f} of {figure.of}" if figure.limit else ""))
+    return table
 
-    def last_like():
-        query = json.dumps({"last_by_subj": "$KV.record.*.app.bsky.feed.like.*.*"}).encode()
-        return json.loads(client.request("$JS.API.STREAM.MSG.GET.KV_record", query).payload).get("message",
-                                                                                                 {}).get("seq", 0)
 
-    records = sum(1 for line in open(truth, encoding="utf-8") if not line.startswith("#"))
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        rig.must_run(kv)
-        if messages_in(client, "KV_record") >= records and messages_in(client, "ingest", 1) == 0:
-            now = time.monotonic() - began
-            if likes_sequence(rig.dir / "state" / "likes.db") >= last_like():
-                client.close()
-                return now
-        time.sleep(0.02)
-    raise SystemExit("bench: not folded within 600 s")
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def guard(rows, path):
+    recorded = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))["figures"]
+    fallen = list(falls(rows, recorded))
+    for line in fallen:
+        say(f"FELL {line}")
+    say(f"guard: {len(fallen)} of {len(recorded)} figures fell; {path} has what was recorded")
+    return 1 if fallen else 0
+
+
+def arguments():
+    ask = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0], epilog=HELP,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("build", help=argparse.SUPPRESS)
+    ask.add_argument("section", nargs="*", help=", ".join(SECTIONS))
+    ask.add_argument("--quick", action="store_true", help="small sizes, one run")
+    ask.add_argument("--runs", type=int, help="3; with --quick 1")
+    ask.add_argument("--json", metavar="FILE", help="writes every figure, and the machine")
+    ask.add_argument("--guard", metavar="FILE", help="compares the ratios with those of such a file")
+    given = ask.parse_args()
+    if unknown := set(given.section) - set(SECTIONS):
+        ask.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    given.runs = given.runs or (1 if given.quick else 3)
+    return given
 
 
 def main():
-    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ask.add_argument("build")
-    ask.add_argument("--events", type=int, default=300_000)
-    ask.add_argument("--accounts", type=int, default=200_000)
-    ask.add_argument("--runs", type=int, default=3)
-    ask.add_argument("--json", action="store_true")
-    given = ask.parse_args()
-    rows = []
-    for run in range(given.runs):
-        limit = bare(given.build, given.events, 600)
-        row = pipe(given.build, given.events, given.accounts, 7 + run)
-        row |= {"bare": limit.rate, "bare_nats_cpu_us": limit.nats_cpu_us, "ratio": row["rate"] / limit.rate}
-        rows.append(row)
-        if not given.json:
-            print(f"run {run + 1}: {row['rate']:,.0f} events/s from websocket to likes row; bare NATS pipe "
-                  f"{row['bare']:,.0f}/s; ratio {row['ratio']:.2f}; CPU an event: recordkv "
-                  f"{row['recordkv_cpu_us']:.0f} us, nats-server {row['nats_cpu_us']:.0f} us, in the bare pipe "
-                  f"{row['bare_nats_cpu_us']:.0f} us; recordkv {row['recordkv_mb']:.0f} MB", flush=True)
+    given = arguments()
+    where = machine(given.build)
+    table = measure(given)
+    print(*table.lines(), sep="\n")
+    print("\n" + "; ".join(f"{key}: {value}" for key, value in where.items()))
     if given.json:
-        print(json.dumps(rows))
-        return
-    print(f"median of {given.runs} ({given.events:,} events, {given.accounts:,} accounts, {os.cpu_count()} cores, load "
-          "generator and nats-server on the same ones):")
-    for what, key, form in COLUMNS:
-        values = sorted(row[key] for row in rows)
-        print(f"  {what:<38} {statistics.median(values):{form}}  ({values[0]:{form}} to {values[-1]:{form}})")
+        text = json.dumps({"machine": where, "runs": given.runs, "quick": given.quick, "figures": table.json()},
+                          indent=1)
+        pathlib.Path(given.json).write_text(text + "\n", encoding="utf-8")
+    sys.exit(guard(table.json(), given.guard) if given.guard else 0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Owns: the processes and their end, free ports, CPU time and memory of a process.
 Does not know: what is measured.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ import time
 import urllib.request
 from typing import NamedTuple
 
+PATIENCE = 1800  # seconds for one run
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test" / "oracle"))
 from nats_wire import Connection, Failure  # noqa: E402
@@ -63,12 +66,13 @@ class Rig:
                 time.sleep(0.05)
         raise SystemExit("bench: nats-server did not start")
 
-    def recordkv(self, settings, *words):
+    def recordkv(self, settings, *words, **environment):
         """Starts recordkv with these settings; its log is recordkv.log."""
         both = {"nats.url": self.url, "state.dir": f"{self.dir}/state", "http.listen": ""} | settings
         options = [word for key, value in both.items() for word in ("--set", f"{key}={value}")]
         with open(self.log(), "ab") as log:
-            return self.start(self.build / "src" / "cli" / "recordkv", *options, *words, cwd=ROOT, stderr=log)
+            return self.start(self.build / "src" / "cli" / "recordkv", *options, *words, cwd=ROOT, stderr=log,
+                              env=os.environ | environment)
 
     def log(self):
         return self.dir / "recordkv.log"
@@ -77,15 +81,19 @@ class Rig:
         if child.poll() is not None:
             raise SystemExit("bench: recordkv ended\n" + self.log().read_text(encoding="utf-8"))
 
+    @staticmethod
+    def stop(child):
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
     def end(self):
         for child in reversed(self.children):
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
-                try:
-                    child.wait(15)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
+            self.stop(child)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -96,18 +104,58 @@ def messages_in(client, stream, otherwise=0):
 
 
 class Bare(NamedTuple):
-    """The same NATS streams with nothing else done."""
+    """NATS traffic with nothing else done."""
 
     rate: float  # events a second
     nats_cpu_us: float  # of nats-server, an event
 
 
-def bare(build, events, size):
+def bare(build, events, size, shape="frames", last=0):
+    """`shape`: see bare_pipe.cpp. `last`: the rate is that of so many events at the end."""
     with Rig(build) as rig:
         server = rig.start_nats()
-        done = subprocess.run([rig.build / "test" / "bench-bare-pipe", rig.url, str(events), str(size)],
-                              capture_output=True, text=True, check=True, timeout=600)
+        done = subprocess.run([rig.build / "test" / "bench-bare-pipe", rig.url, str(events), str(size), shape,
+                               str(last or events)], capture_output=True, text=True, check=True, timeout=PATIENCE)
         return Bare(float(done.stdout), cpu_seconds(server.pid) / events * 1e6)
+
+
+def likes_sequence(database):
+    """How far the likes table is, in the store's sequence; -1 before it exists."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as rows:
+            value = rows.execute("SELECT seq FROM recordkv_builds WHERE view = 'likes' AND live = 1").fetchone()
+        return max((int(n) for n in json.loads(value[0]).values()), default=0) if value and value[0] else 0
+    except (sqlite3.Error, ValueError):
+        return -1
+
+
+def last_like(client):
+    query = json.dumps({"last_by_subj": "$KV.record.*.app.bsky.feed.like.*.*"}).encode()
+    return json.loads(client.request("$JS.API.STREAM.MSG.GET.KV_record", query).payload).get("message", {}).get("seq", 0)
+
+
+def folded(rig, truth, kv, view=True):
+    """Waits until the buffer is empty, the store holds as many keys as the truth, and the view has its last like."""
+    records = sum(1 for line in open(truth, encoding="utf-8") if not line.startswith("#"))
+    deadline = time.monotonic() + PATIENCE
+    with Connection(rig.url) as client:
+        while time.monotonic() < deadline:
+            rig.must_run(kv)
+            if messages_in(client, "KV_record") >= records and messages_in(client, "ingest", 1) == 0:
+                if not view or likes_sequence(rig.dir / "state" / "likes.db") >= last_like(client):
+                    return
+            time.sleep(0.02)
+    raise SystemExit(f"bench: not folded within {PATIENCE} s")
+
+
+def check_likes(rig, truth, kv, view=True):
+    """Every key and value of the store, and every row of the likes view, against the truth of the simulator."""
+    folded(rig, truth, kv, view)
+    rows = ["--sqlite", rig.dir / "state" / "likes.db"] if view else []
+    done = subprocess.run([sys.executable, "-B", ROOT / "test" / "oracle" / "check_store.py", "--url", rig.url,
+                           "--truth", truth, "--no-headers", *rows], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit("bench: the store differs from the truth\n" + done.stdout + done.stderr)
 
 
 def counters_at(http):

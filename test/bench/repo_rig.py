@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench_rig import Connection, ROOT, Rig, counters_at, cpu_seconds, free_port, peak_mb, resident_mb
 import check_store  # from test/oracle, which bench_rig has put into the path
 import likes_table
-from record_place import encoded, partition_of
+from record_place import encoded
 
 PATIENCE = 900  # seconds for one run
 LIKE = "app.bsky.feed.like"
@@ -109,24 +109,10 @@ class Mirror(Rig):
         self.run()
         self.wait(lambda now: now.get("kv.stage_up") == 1)
 
-    def make_buckets(self):
-        """recordkv makes them, and ends."""
-        self.run_and_wait()
-        self.kv.terminate()
-        self.kv.wait(30)
-
     def wish(self, what):
         """Writes a wish for each account."""
         for a in self.network.accounts:
             self.wire.publish(f"$KV.repo.want.{encoded(a.did)}", json.dumps({"did": a.did, "what": what}).encode())
-        self.wire.api("STREAM.INFO.KV_repo")
-
-    def add_states(self):
-        """Writes a state for each account, as one that was just added has it. Only while no stage kv runs."""
-        for a in self.network.accounts:
-            state = {"did": a.did, "rev": "", "status": "desynchronised", "reasons": ["added"], "followed": True}
-            self.wire.publish(f"$KV.repo.{partition_of(a.did)}.{encoded(a.did)}", json.dumps(state).encode(),
-                              headers={"status": "desynchronised", "reasons": "added", "repair": "0"})
         self.wire.api("STREAM.INFO.KV_repo")
 
     def wait(self, reached, every=0.02):

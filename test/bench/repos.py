@@ -1,28 +1,20 @@
-#!/usr/bin/env python3
-"""./dev bench repos: accounts fetched in full, and again with nothing changed, beside the bare limits of the same run.
+"""Accounts fetched in full, and again with nothing changed, beside the bare limits of the same run.
 
-Owns: the measurements, their targets, the table. Does not know: how accounts are repaired.
+Owns: the measurements. Does not know: how accounts are repaired.
 The oracle compares the store of every run with the truth: a number for a wrong answer is worth nothing.
 """
-import argparse
 import json
-import os
-import pathlib
 import sqlite3
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from repo_rig import LIKE, Mirror, Network  # noqa: E402
+from figures import Figure, Wanted
+from repo_rig import LIKE, Mirror, Network
 
-TARGETS = {"first": 40_000, "again": 200_000, "memory": 3.0, "network": 15.0}
 FULL = {"large": dict(accounts=1, records=300_000), "many": dict(accounts=3_000, hosts=20, records=100),
         "budget": dict(accounts=12, hosts=12, records=40_000),
         "network": dict(accounts=1_633, hosts=200, records=0, likes=20_882, delay=20)}
-QUICK = {"large": dict(accounts=1, records=30_000), "many": dict(accounts=300, hosts=20, records=100),
-         "budget": dict(accounts=8, hosts=8, records=15_000),
-         "network": dict(accounts=200, hosts=40, records=0, likes=2_557, delay=20)}
-BUDGET = {"full": "32MB", "quick": "16MB"}
+QUICK = {"large": dict(accounts=1, records=30_000), "many": dict(accounts=300, hosts=20, records=100)}
+BUDGET = "32MB"
 FIRST_PARTS, AGAIN_PARTS = ("download", "check", "json", "publish"), ("download", "check", "keys")
 
 
@@ -63,18 +55,12 @@ def fetched(mirror, bare, start):
     return {"first": first, "again": again, "memory_mb": mirror.memory()["peak_mb"] - base}
 
 
-def repos(build, sizes, rounds):
-    """Of several rounds, each with a store of its own, the best counts."""
+def repos(build, sizes):
     with Network(build, **sizes) as network:
-        out = {"accounts": len(network.accounts), "records": network.records, "rounds": []}
-        for _ in range(rounds):
-            bare = network.bare()
-            with Mirror(build, network) as mirror:
-                out["rounds"].append({"bare": bare, **fetched(mirror, bare, lambda: mirror.wish("add"))})
-        out["car_bytes"], out["json_bytes"] = bare["car_bytes"], bare["json_bytes"]
-        for what in ("first", "again"):
-            out[what] = max((r[what] for r in out["rounds"]), key=lambda r: r["ratio"])
-        return out
+        bare = network.bare()
+        with Mirror(build, network) as mirror:
+            return {"records": network.records, "bare": bare, "car_bytes": bare["car_bytes"],
+                    **fetched(mirror, bare, lambda: mirror.wish("add"))}
 
 
 def budget(build, sizes, memory):
@@ -102,17 +88,13 @@ def rows_of(database):
         return -1
 
 
-def network_first_run(build, sizes, enumerate_accounts):
+def network_first_run(build, sizes):
     """From an empty store to the last row of the likes view, over a network with round trips."""
-    settings = {"source.collections": json.dumps([LIKE]), "index.views": '["config/views/likes.toml"]'}
-    if enumerate_accounts:
-        settings |= {"repos.mode": "signal", "repos.signal_collection": LIKE}
+    settings = {"source.collections": json.dumps([LIKE]), "index.views": '["config/views/likes.toml"]',
+                "repos.mode": "signal", "repos.signal_collection": LIKE}
     with Network(build, **sizes) as network, Mirror(build, network, **settings) as mirror:
         bare = network.bare()
         database = mirror.dir / "state" / "likes.db"
-        if not enumerate_accounts:
-            mirror.make_buckets()
-            mirror.add_states()
         began = time.monotonic()
         mirror.run("ingest,kv,index")
         rows = mirror.rows_in_the_end()
@@ -126,85 +108,27 @@ def network_first_run(build, sizes, enumerate_accounts):
         mirror.repaired(1)
         mirror.check(database)
         return {"accounts": len(network.accounts), "records": network.records, "hosts": sizes["hosts"],
-                "delay_ms": sizes["delay"], "rows": rows, "seconds": took, "enumerated": enumerate_accounts,
-                "bare": bare, "cpu_us": {n: s / network.records * 1e6 for n, s in mirror.used().items()}}
+                "rows": rows, "seconds": took, "bare": bare}
 
 
-def met(good):
-    return "met" if good else "MISSED"
-
-
-def show_rate(what, row, target):
-    cpu = ", ".join(f"{name} {us:.1f}" for name, us in row["cpu_us"].items())
-    print(f"  {what}: {row['rate']:,.0f} records/s in {row['seconds']:.2f} s; bare {row['bare']:,.0f}/s, ratio "
-          f"{row['ratio']:.2f}; CPU us a record: {cpu}; bare program and nats {row['bare_cpu_us']:.1f}; target "
-          f"{target:,}: {met(row['rate'] >= target)}")
-
-
-def show_repos(row):
-    records = row["records"]
-    print(f"{row['accounts']:,} repo{'s' * (row['accounts'] != 1)}, {records:,} records, "
-          f"{row['car_bytes'] / records:.0f} bytes a record in the CAR, {row['json_bytes'] / records:.0f} as JSON")
-    bare = row["rounds"][-1]["bare"]
-    print("  bare, records/s (CPU us a record, nats-server's): " + ", ".join(
-        f"{part} {records / s:,.0f} ({bare['cpu'][part] / records * 1e6:.1f}, "
-        f"{bare['nats_cpu'][part] / records * 1e6:.1f})" for part, s in bare["seconds"].items()))
-    show_rate("fetched, verified, diffed, stored", row["first"], TARGETS["first"])
-    show_rate("again, nothing changed", row["again"], TARGETS["again"])
-    if row["accounts"] == 1:
-        car = row["car_bytes"] / 1e6
-        most = max(r["memory_mb"] for r in row["rounds"]) * 1.048576
-        print(f"  memory of kv above its start: {most:.0f} MB, {most / car:.2f} of the CAR ({car:.1f} MB); target "
-              f"{TARGETS['memory']}: {met(most <= TARGETS['memory'] * car)}")
-    sys.stdout.flush()
-
-
-def show_budget(row):
-    most = row["memory_mb"] * 1.048576
-    print(f"repos.memory = {row['budget']}: {row['accounts']} repos of {row['records'] // row['accounts']:,} records "
-          f"in {row['seconds']:.1f} s, {row['refused']:.0f} times one had to wait for memory; kv had {most:.0f} MB "
-          f"above its start", flush=True)
-
-
-def show_network(row):
-    how = "enumerated" if row["enumerated"] else "given"
-    print(f"first run, {row['accounts']:,} accounts ({how}) with {row['records']:,} likes on {row['hosts']} hosts, "
-          f"round trips of {row['delay_ms']} ms: {row['rows']:,} rows after {row['seconds']:.1f} s; bare download "
-          f"{row['bare']['seconds']['download']:.1f} s; target {TARGETS['network']:.0f} s: "
-          f"{met(row['seconds'] <= TARGETS['network'])}", flush=True)
-
-
-def measure(given):
-    sizes = QUICK if given.quick else FULL
-    rows = {}
-    for what in ("large", "many"):
-        if what not in given.skip:
-            rows[what] = repos(given.build, sizes[what], 1 if given.quick else given.rounds)
-            show_repos(rows[what])
-    if "budget" not in given.skip:
-        rows["budget"] = budget(given.build, sizes["budget"], BUDGET["quick" if given.quick else "full"])
-        show_budget(rows["budget"])
-    if "network" not in given.skip:
-        rows["network"] = network_first_run(given.build, sizes["network"], not given.given)
-        show_network(rows["network"])
-    return rows
-
-
-def main():
-    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ask.add_argument("build")
-    ask.add_argument("--quick", action="store_true", help="a tenth of the records, one round")
-    ask.add_argument("--rounds", type=int, default=3)
-    ask.add_argument("--skip", action="append", default=[], choices=list(FULL))
-    ask.add_argument("--given", action="store_true",
-                     help="accounts of the slow network have states before the start; else they are found")
-    ask.add_argument("--json", help="a file for all figures")
-    given = ask.parse_args()
-    rows = measure(given)
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; nats-server and simulator on the same ones")
-    if given.json:
-        pathlib.Path(given.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def figures(s):
+    sizes = QUICK if s.quick else FULL
+    for what, name in (("large", f"a repo of {sizes['large']['records']:,} records"),
+                       ("many", f"{sizes['many']['accounts']:,} repos of {sizes['many']['records']} records")):
+        row = repos(s.build, sizes[what])
+        for part, said, wanted in (("first", "fetched", 40_000), ("again", "again, unchanged", 200_000)):
+            yield Figure(f"{name}, {said}", "/s", row[part]["rate"], "the parts one after the other",
+                         row[part]["bare"], Wanted(wanted))
+            for process, us in row[part]["cpu_us"].items():
+                yield Figure(f"{process}'s CPU a record, {name}, {said}", "us", us)
+        if what == "large":
+            yield Figure("memory of kv above its start, of the CAR", "MB", row["memory_mb"] * 1.048576, "the CAR",
+                         row["car_bytes"] / 1e6, Wanted(3, of_ratio=True, at_most=True))
+    if s.quick:
+        return
+    row = budget(s.build, sizes["budget"], BUDGET)
+    yield Figure(f"memory above its start, {row['accounts']} repos, repos.memory = {BUDGET}", "MB",
+                 row["memory_mb"] * 1.048576)
+    row = network_first_run(s.build, sizes["network"])
+    yield Figure(f"first run, {row['accounts']:,} accounts, {row['hosts']} hosts, round trips of 20 ms", "s",
+                 row["seconds"], "bare downloads", row["bare"]["seconds"]["download"], Wanted(15, at_most=True))

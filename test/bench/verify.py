@@ -1,28 +1,21 @@
-#!/usr/bin/env python3
-"""./dev bench verify: what it costs to verify every commit, in the pipe, on one core, and in memory.
+"""What it costs to verify every commit, in the pipe, on one core, and in memory.
 
-Owns: the three measurements, their targets, the table. Does not know: how commits are verified.
+Owns: the three measurements. Does not know: how commits are verified.
 The oracle checks the store of every run: a number for a wrong answer is worth nothing.
 """
-import argparse
 import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from bench_rig import (Connection, ROOT, Rig, bare, counters_at, cpu_seconds, free_port, messages_in,  # noqa: E402
-                       peak_mb, resident_mb)
-from recordings import Network, record  # noqa: E402
-
-TARGETS = {"pipe": 6_000, "core": 0.6, "memory": 250}
-PATIENCE = 900  # seconds for one run
-
+from bench_rig import (PATIENCE, Connection, ROOT, Rig, bare, counters_at, cpu_seconds, free_port, last_like,
+                       likes_sequence, messages_in, peak_mb, resident_mb)
+from figures import Figure, Wanted
+from recordings import Network, record
 
 class Replay(Rig):
     """A nats-server, a recording served as a relay and a directory, and recordkv following it."""
@@ -49,7 +42,7 @@ class Replay(Rig):
         return self.recordkv({"source.kind": "firehose", "source.url": self.places["listening"],
                               "source.start": "oldest", "nats.sync_interval": "10s", "kv.verify": "full",
                               "identity.plc_url": self.places["plc"], "identity.allow_private_hosts": "true",
-                              "http.listen": http}, f"--stages={','.join(stages)}", "run")
+                              "index.views": '["config/views/likes.toml"]', "http.listen": http}, f"--stages={','.join(stages)}", "run")
 
     def counters(self):
         return counters_at(self.http)
@@ -72,6 +65,15 @@ class Replay(Rig):
                 time.sleep(0.1)
         raise SystemExit(f"bench: not stored within {PATIENCE} s\n" + self.log().read_text(encoding="utf-8"))
 
+    def wait_until_folded(self):
+        """Until the likes view has the store's last like."""
+        with Connection(self.url) as client:
+            wanted, deadline = last_like(client), time.monotonic() + PATIENCE
+        while likes_sequence(self.dir / "state" / "likes.db") < wanted:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"bench: the view does not have its rows within {PATIENCE} s")
+            time.sleep(0.02)
+
     def check(self, counters):
         """Every key and value of the store against the truth of the simulator; no commit was doubted."""
         done = subprocess.run([sys.executable, "-B", ROOT / "test" / "oracle" / "check_store.py", "--url", self.url,
@@ -85,15 +87,16 @@ class Replay(Rig):
 
 
 def pipe(build, recording, known):
-    """Commits a second from the relay's socket to the store. `known`: so many accounts have a state with a key; none:
+    """Commits a second from the relay's socket to the likes row. `known`: so many accounts have a state with a key; none:
     the key of each is looked up."""
     limit = bare(build, recording.messages, int(recording.mean_bytes)).rate
     with Replay(build, recording) as rig:
         if known:
             rig.know(known)
         began, nats_before = time.monotonic(), cpu_seconds(rig.nats.pid)
-        kv = rig.follow("ingest", "kv", http=rig.http)
+        kv = rig.follow("ingest", "kv", "index", http=rig.http)
         counters = rig.wait_until_stored(kv)
+        rig.wait_until_folded()
         took = time.monotonic() - began
         commits = counters["kv.commits"]
         return {"known": known, "commits": commits, "seconds": took, "rate": commits / took, "bare": limit,
@@ -136,73 +139,27 @@ def wait_for_line(rig, process, text):
         time.sleep(0.1)
 
 
-def met(good):
-    return "met" if good else "MISSED"
-
-
-def show_core(row):
-    us, ratios = row["us"], row["ratios"]
-    print(f"one core, {row['commits']:,} commits of {row['mean_bytes']:,.0f} bytes, {row['p256_share']:.0%} of them "
-          f"p256: bare signature check {us['bare']:.1f} us")
-    for part, what in (("signature", "signature, with reading the key"), ("checks", "every check, no JSON"),
-                       ("decode", "decoding alone, to JSON"), ("everything", "every check and JSON")):
-        print(f"  {what}: {us[part]:.1f} us, {1e6 / us[part]:,.0f}/s, {ratios[part]:.2f} of bare")
-    print(f"  target {TARGETS['core']} of bare, every check: {met(ratios['checks'] >= TARGETS['core'])}", flush=True)
-
-
-def show_pipe(row):
-    print(f"pipe, {row['commits']:,.0f} commits, {row['mean_bytes']:,.0f} bytes a message, {row['senders']:,} "
-          f"accounts sending, {row['known']:,} accounts known before, {row['plc_requests']:,} look-ups: "
-          f"{row['rate']:,.0f} commits/s; bare NATS pipe {row['bare']:,.0f}/s, ratio {row['rate'] / row['bare']:.2f}; "
-          f"CPU a commit: recordkv {row['recordkv_us']:.0f} us, nats-server {row['nats_us']:.0f} us; "
-          f"{row['recordkv_mb']:.0f} MB; target {TARGETS['pipe']:,}: {met(row['rate'] >= TARGETS['pipe'])}", flush=True)
-
-
-def show_memory(row):
-    print(f"memory of kv with {row['accounts']:,} accounts known: {row['started_mb']:.0f} MB after the start, "
-          f"{row['peak_mb']:.0f} MB at most while {row['senders']:,} of them sent {row['commits']:,.0f} commits; "
-          f"target {TARGETS['memory']}: {met(row['peak_mb'] <= TARGETS['memory'])}")
-    print(f"look-ups at the start: {row['start_requests']}; for want of a key: {row['look_ups_without_key']:.0f}; "
-          f"after #identity: {row['plc_requests']}", flush=True)
-
-
-def measure(given, directory):
-    small = given.quick
-    pipe_network = Network(20_000, 30_000, 3_000) if small else Network(200_000, 300_000, 3_000)
-    memory_network = Network(100_000, 30_000, 20) if small else Network(1_000_000, 900_000, 20)
-    rows = {}
-    if "core" not in given.skip or "pipe" not in given.skip:
-        frames = record(given.build, directory, pipe_network)
-    if "core" not in given.skip:
-        rows["core"] = core(given.build, frames, 3_000, 3 if small else 10)
-        show_core(rows["core"])
-    if "pipe" not in given.skip:
-        rows["pipe"] = []
-        for known in (pipe_network.accounts, 0):
-            rows["pipe"].append(pipe(given.build, frames, known))
-            show_pipe(rows["pipe"][-1])
-    if "memory" not in given.skip:
-        frames = record(given.build, directory, memory_network)
-        rows["memory"] = memory(given.build, frames, memory_network.accounts)
-        show_memory(rows["memory"])
-    return rows
-
-
-def main():
-    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ask.add_argument("build")
-    ask.add_argument("--quick", action="store_true", help="a tenth of the accounts and messages")
-    ask.add_argument("--skip", action="append", default=[], choices=["core", "pipe", "memory"])
-    ask.add_argument("--recordings", help="a directory that keeps the recordings for the next run")
-    ask.add_argument("--json", help="a file for all figures")
-    given = ask.parse_args()
-    with contextlib.ExitStack() as opened:
-        directory = given.recordings or opened.enter_context(tempfile.TemporaryDirectory(prefix="recordkv-bench-"))
-        os.makedirs(directory, exist_ok=True)
-        rows = measure(given, directory)
-    if given.json:
-        pathlib.Path(given.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def figures(s):
+    small = s.quick
+    network = Network(20_000, 30_000, 3_000) if small else Network(200_000, 300_000, 3_000)
+    frames = record(s.build, s.directory, network)
+    alone = core(s.build, frames, 3_000, 3 if small else 10)
+    for part, what in (("checks", "every check of a commit, one core"), ("everything", "the same, and JSON")):
+        yield Figure(what, "/s", 1e6 / alone["us"][part], "bare signature check", 1e6 / alone["us"]["bare"],
+                     Wanted(0.6, of_ratio=True) if part == "checks" else None)
+    row = pipe(s.build, frames, network.accounts)
+    both = 1 / (1 / row["bare"] + alone["us"]["everything"] / 1e6 / os.cpu_count())
+    yield Figure("verified commits to the likes row", "/s", row["rate"], "bare pipe and verification", both,
+                 Wanted(0.75, of_ratio=True))
+    yield Figure("the same beside the bare pipe", "/s", row["rate"], "one frame a message", row["bare"])
+    yield Figure("recordkv's CPU a commit", "us", row["recordkv_us"])
+    yield Figure("nats-server's CPU a commit", "us", row["nats_us"])
+    if s.run or small:
+        return
+    yield Figure("each account looked up once", "/s", pipe(s.build, frames, 0)["rate"], "one frame a message",
+                 row["bare"])
+    network = Network(1_000_000, 900_000, 20)
+    row = memory(s.build, record(s.build, s.directory, network), network.accounts)
+    yield Figure("memory of kv, 1,000,000 accounts known, at its start", "MB", row["started_mb"])
+    yield Figure(f"at most, while {row['senders']:,} of them send", "MB", row["peak_mb"],
+                 wanted=Wanted(250, at_most=True))

@@ -20,7 +20,7 @@ feed::feed(const parameters& p, const pace& q) : pace_(q), world_(p), history_(q
   // What has an end is made at once, so that serving it costs nothing but sending.
   generate(endless() ? pace_.past : pace_.events);
   emitted_ = std::min(pace_.past, history_.end());
-  if (!endless() && pace_.rate == 0 && !pace_.wait_for_client) emitted_ = pace_.events;
+  if (!endless() && pace_.rate == 0 && !pace_.wait_for_client && !pace_.on_time) emitted_ = pace_.events;
 }
 
 void feed::generate(std::uint64_t end) {
@@ -44,6 +44,7 @@ void feed::want_more() {
 
 task<> feed::run() {
   while (pace_.wait_for_client && !attended_) co_await happened_.wait();
+  if (pace_.on_time) co_return co_await keep_time();
   if (pace_.rate == 0) {
     if (!endless()) emitted_ = pace_.events;
     happened_.notify();
@@ -62,6 +63,18 @@ task<> feed::run() {
     const bool behind = due == emitted_ + slice;
     if (due > emitted_) emitted_ = due, happened_.notify();
     timer.expires_after(behind && endless() ? 0ms : 5ms);
+    co_await timer.async_wait(use_task);
+  }
+}
+
+task<> feed::keep_time() {
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  while (emitted_ < pace_.events) {
+    const auto now =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
+    const std::uint64_t due = std::max(emitted_, history_.find(static_cast<std::uint64_t>(now.count()) + 1));
+    if (due > emitted_) emitted_ = due, happened_.notify();
+    timer.expires_after(500us);
     co_await timer.async_wait(use_task);
   }
 }

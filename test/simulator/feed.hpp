@@ -22,6 +22,7 @@ struct pace {
   std::uint64_t past = 0;          ///< how many have happened before the clock starts
   std::uint64_t window = 500'000;  ///< how many an endless history keeps
   bool wait_for_client = false;    ///< the clock starts with the first client
+  bool on_time = false;            ///< each event happens when the wall clock shows its time; `rate` says nothing then
 };
 
 class feed {
@@ -47,6 +48,7 @@ class feed {
 
  private:
   void generate(std::uint64_t end);
+  task<> keep_time();
   bool endless() const noexcept { return pace_.events == 0; }
 
   pace pace_;

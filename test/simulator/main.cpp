@@ -114,6 +114,8 @@ void describe(CLI::App& app, options& o) {
   app.add_option("--truth", o.truth_file, "write what a mirror must hold in the end to this file");
   app.add_option("--print", o.print, "print that many popular posts and who likes them, then go on");
   app.add_flag("--wait-for-client", o.pace.wait_for_client, "nothing more happens until the first client is there");
+  app.add_flag("--on-time", o.pace.on_time,
+               "each event happens at its own time: --base and --step say when; no --rate");
   app.add_flag("--exit-when-served", o.exit_when_served, "end once a client has been sent a whole finite history");
   app.add_flag("--die-with-parent", o.die_with_parent, "end when the process that started this one ends");
   describe_signed(app, o);
