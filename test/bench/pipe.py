@@ -24,17 +24,15 @@ def allocations(log):
 
 
 class Run:
-    """One run from an empty store. `keys`: so many events come before the clock starts."""
+    """One run from an empty store. `keys`: so many events come before the clock starts. `samples`: a file for perf's
+    samples of recordkv."""
 
-    def __init__(self, build, events, accounts, seed, stages="ingest,kv,index", keys=0):
-        self.events, self.rig = events, Rig(build)
-        try:
-            self.measure(accounts, seed, stages, keys)
-        finally:
-            self.rig.end()
-        self.allocations = self.counted
+    def __init__(self, build, events, accounts, seed, stages="ingest,kv,index", keys=0, samples=None):
+        self.events = events
+        with Rig(build) as self.rig:
+            self.measure(accounts, seed, stages, keys, samples)
 
-    def measure(self, accounts, seed, stages, keys):
+    def measure(self, accounts, seed, stages, keys, samples):
         rig = self.rig
         truth, port = rig.dir / "truth.tsv", free_port()
         sim = rig.start(rig.build / "test" / "recordkv-sim", "--seed", seed, "--accounts", accounts, "--events",
@@ -48,6 +46,8 @@ class Run:
                            "index.views": '["config/views/likes.toml"]'}, f"--stages={stages}", "run",
                           MALLOC_CONF="stats_print:true,stats_print_opts:Jdablxe")
         began = Mark(kv.pid, server.pid)
+        if samples:
+            rig.start("perf", "record", "-q", "-F", "999", "-o", samples, "-p", kv.pid)
         if keys:
             wait_for_writes(rig, kv, keys)
             began = Mark(kv.pid, server.pid)
@@ -57,7 +57,7 @@ class Run:
         self.rate, self.memory = self.events / self.seconds, resident_mb(kv.pid)
         check_likes(rig, truth, kv, "index" in stages)
         rig.stop(kv)
-        self.counted = allocations(rig.log()) / (self.events + keys)
+        self.allocations = allocations(rig.log()) / (self.events + keys)
 
 
 class Mark:

@@ -88,6 +88,29 @@ std::vector<std::string> create_triggers(dialect d, const plan&, const naming& n
   return out;
 }
 
+std::string counted_values(const plan& p, const naming& n) {
+  std::string columns;
+  for (const auto& c : n.counted) columns += (columns.empty() ? "" : ", ") + identifier(c);
+  return fmt::format("SELECT {} FROM {} WHERE {}", columns, identifier(n.rows()), of_key(p));
+}
+
+std::string move_count(const naming& n, std::size_t at) {
+  const auto [rows, counter, column] = names_of(n, at);
+  return fmt::format(
+      "INSERT INTO {0} ({1}, \"count\") VALUES ($1, $2) ON CONFLICT ({1}) DO UPDATE SET \"count\" = \"count\" + "
+      "excluded.\"count\"",
+      counter, column);
+}
+
+std::string erase_empty_count(const naming& n, std::size_t at) {
+  const auto [rows, counter, column] = names_of(n, at);
+  return fmt::format("DELETE FROM {} WHERE {} = $1 AND \"count\" <= 0", counter, column);
+}
+
+std::string any_foreign_trigger() {
+  return "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name NOT GLOB 'recordkv_*' LIMIT 1";
+}
+
 std::vector<std::string> drop_triggers(dialect d, const naming& n) {
   std::vector<std::string> out;
   for (std::size_t i = 0; i < n.counted.size(); ++i) {

@@ -27,7 +27,8 @@ std::string insert_into(const plan& p, const naming& n, std::string_view source)
                      source.empty() ? fmt::format("VALUES ({})", marks(columns.size())) : std::string(source));
 }
 
-/// "did = $1 AND …"
+}  // namespace
+
 std::string of_key(const plan& p) {
   std::string out;
   int at = 1;
@@ -37,8 +38,6 @@ std::string of_key(const plan& p) {
   }
   return out;
 }
-
-}  // namespace
 
 std::vector<table_column> table_columns(const plan& p) {
   std::vector<table_column> out;
@@ -113,6 +112,10 @@ std::string upsert_row(const plan& p, const naming& n, std::string_view source) 
       sets += fmt::format("{}{} = excluded.{}", sets.empty() ? "" : ", ", identifier(c.name), identifier(c.name));
   return fmt::format("{} ON CONFLICT ({}) DO {}{}", insert_into(p, n, source), names_of(columns, true),
                      sets.empty() ? "NOTHING" : "UPDATE SET ", sets);
+}
+
+std::string insert_row(const plan& p, const naming& n) {
+  return fmt::format("{} ON CONFLICT ({}) DO NOTHING", insert_into(p, n, {}), names_of(table_columns(p), true));
 }
 
 std::string erase_rows(const plan& p, const naming& n) {

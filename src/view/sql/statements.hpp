@@ -53,7 +53,21 @@ std::vector<std::string> fill_counters(const plan& p, const naming& n);
 std::vector<std::string> create_triggers(dialect d, const plan& p, const naming& n);
 std::vector<std::string> drop_triggers(dialect d, const naming& n);
 
+// SQLite, for a writer that counts by itself (sqlite/own_counts.hpp). `at`: which of naming::counted.
+
+/// plan::key_columns(): the counted columns of all rows of the key.
+std::string counted_values(const plan& p, const naming& n);
+/// value, by how much
+std::string move_count(const naming& n, std::size_t at);
+/// value: removed if its count is 0.
+std::string erase_empty_count(const naming& n, std::size_t at);
+/// A row if the database has a trigger that isn't ours.
+std::string any_foreign_trigger();
+
 // --- rows ---
+
+/// plan::key_columns(): "did = $1 AND …"
+std::string of_key(const plan& p);
 
 /// A row for a key without rows: the table's columns in order.
 std::string append_row(const plan& p, const naming& n);
@@ -61,6 +75,9 @@ std::string append_row(const plan& p, const naming& n);
 /// The table's columns in order. An older row of the key is overwritten in place, except for the columns of hooks. The
 /// key index must exist. `source` replaces VALUES: any SELECT with the table's columns in order.
 std::string upsert_row(const plan& p, const naming& n, std::string_view source = {});
+
+/// The table's columns in order. If the key has a row, nothing happens. The key index must exist.
+std::string insert_row(const plan& p, const naming& n);
 
 /// plan::key_columns(): all rows of the key.
 std::string erase_rows(const plan& p, const naming& n);

@@ -99,6 +99,15 @@ bool statement::is_null(int at) const { return sqlite3_column_type(stmt_.get(), 
 std::int64_t statement::integer(int at) const { return sqlite3_column_int64(stmt_.get(), at); }
 double statement::real(int at) const { return sqlite3_column_double(stmt_.get(), at); }
 
+cell statement::value(int at) const {
+  switch (sqlite3_column_type(stmt_.get(), at)) {
+    case SQLITE_NULL: return {};
+    case SQLITE_INTEGER: return integer(at);
+    case SQLITE_FLOAT: return real(at);
+    default: return std::string(text(at));
+  }
+}
+
 std::string_view statement::text(int at) const {
   const auto* const bytes = reinterpret_cast<const char*>(sqlite3_column_text(stmt_.get(), at));
   if (bytes == nullptr) return {};
@@ -147,6 +156,12 @@ result<statement> database::prepare_guest(const std::string& sql) {
   auto made = prepare(sql);
   sqlite3_set_authorizer(db_.get(), nullptr, nullptr);
   return made;
+}
+
+void database::set_triggers(bool on) {
+  if (on == triggers_) return;
+  sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_ENABLE_TRIGGER, on ? 1 : 0, nullptr);
+  triggers_ = on;
 }
 
 std::string_view database::reason() const { return sqlite3_errmsg(db_.get()); }

@@ -47,6 +47,7 @@ class statement {
   std::string_view text(int at) const;
   std::int64_t integer(int at) const;
   double real(int at) const;
+  cell value(int at) const;  ///< of its own type; a blob as text
 
  private:
   struct finalizer {
@@ -66,6 +67,10 @@ class database {
 
   /// As prepare(), for a user's SQL: it may neither end the transaction nor change recordkv_builds.
   result<statement> prepare_guest(const std::string& sql);
+
+  /// Whether triggers of tables run for this connection's statements; at first they do. A change of this makes SQLite
+  /// prepare every statement again when it is run next.
+  void set_triggers(bool on);
 
   /// Rows that the last statement changed.
   std::int64_t changes() const { return sqlite3_changes(db_.get()); }
@@ -93,6 +98,7 @@ class database {
   std::unique_ptr<sqlite3, closer> db_;
   std::string path_;
   access how_ = access::read_write;
+  bool triggers_ = true;
   std::chrono::milliseconds patience_{0};
 };
 

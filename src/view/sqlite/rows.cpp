@@ -42,6 +42,11 @@ result<sqlite_rows> sqlite_rows::prepare(database& db, const plan& p, const nami
   if (auto done = one(out.erase_reject_, erase_reject(n)); !done) return done.error();
   if (auto done = one(out.same_reject_, same_reject(n)); !done) return done.error();
   if (auto done = one(out.any_reject_, any_reject(n)); !done) return done.error();
+  if (auto done = one(out.new_row_, insert_row(p, n)); !done) return done.error();
+  if (auto done = one(out.foreign_trigger_, any_foreign_trigger()); !done) return done.error();
+  auto counts = own_counts::prepare(db, p, n);
+  if (!counts) return counts.error();
+  out.counts_ = std::move(*counts);
   auto compiled = compile_hooks(p, n.rows());
   if (!compiled) return compiled.error();
   auto on_put = prepare_hooks(db, p, "on_put", compiled->on_put);
@@ -67,10 +72,27 @@ result<sqlite_rows::hooks> sqlite_rows::prepare_hooks(database& db, const plan& 
 
 result<void> sqlite_rows::write(database& db, const plan& p, const std::vector<change>& changes,
                                 store::applied& count) {
-  if (!bulk_)
+  if (!bulk_) {
     if (auto done = look_for_rejects(db); !done) return done.error();
+    if (auto done = choose_who_counts(db, p); !done) return done.error();
+  }
   for (auto& o : outcomes_of(p, changes, bulk_))
     if (auto done = bulk_ ? append(db, p, o, count) : write_one(db, p, o, count); !done) return done.error();
+  return counts_itself_ ? counts_.write(db) : result<void>{};
+}
+
+/// Hooks write rows as they like, and other people's triggers want to see each row: then triggers are on, and ours
+/// count, too. The transaction holds the write lock, so nobody makes a trigger meanwhile.
+result<void> sqlite_rows::choose_who_counts(database& db, const plan& p) {
+  counts_.forget();
+  counts_itself_ = false;
+  if (counts_.any() && !p.has_hooks()) {
+    const int code = foreign_trigger_.step();
+    if (code != SQLITE_ROW && code != SQLITE_DONE) return db.failure("look for triggers");
+    if (code == SQLITE_ROW) foreign_trigger_.reset();
+    counts_itself_ = code == SQLITE_DONE;
+  }
+  db.set_triggers(!counts_itself_);
   return {};
 }
 
@@ -118,6 +140,8 @@ result<void> sqlite_rows::settle(database& db, const plan& p, const row_outcome&
       if (auto done = trim_rows(db, p, o, count); !done) return done.error();
     if (auto done = o.hooks ? run_hooks(db, on_put_, c) : result<void>{}; !done) return done.error();
   } else {
+    if (counts_itself_)
+      if (auto done = counts_.take_away(db, p, c); !done) return done.error();
     bind_key(erase_, p, c);
     if (erase_.step() != SQLITE_DONE) return db.failure("delete a row");
     const auto gone = db.changes();
@@ -138,11 +162,27 @@ result<void> sqlite_rows::settle(database& db, const plan& p, const row_outcome&
 
 /// Rows are overwritten in place: the columns of hooks stay, and a counter is not touched if its value stays the same.
 result<void> sqlite_rows::put_rows(database& db, const plan& p, const row_outcome& o, store::applied& count) {
-  for (std::size_t i = 0; i < o.rows; ++i) {
-    bind_row(row_, p, *o.of, i);
-    if (row_.step() != SQLITE_DONE) return db.failure("write a row");
-  }
+  if (counts_itself_ && p.many())
+    if (auto done = counts_.take_away(db, p, *o.of); !done) return done.error();
+  for (std::size_t i = 0; i < o.rows; ++i)
+    if (auto done = put_row(db, p, *o.of, i); !done) return done.error();
   count.rows += o.rows;
+  return {};
+}
+
+/// Most rows are new. What an older row counted is only read if there is one.
+result<void> sqlite_rows::put_row(database& db, const plan& p, const change& c, std::size_t idx) {
+  if (counts_itself_) {
+    counts_.add(p, c, idx);
+    if (!p.many()) {
+      bind_row(new_row_, p, c, idx);
+      if (new_row_.step() != SQLITE_DONE) return db.failure("write a row");
+      if (db.changes() == 1) return {};
+      if (auto done = counts_.take_away(db, p, c); !done) return done.error();
+    }
+  }
+  bind_row(row_, p, c, idx);
+  if (row_.step() != SQLITE_DONE) return db.failure("write a row");
   return {};
 }
 
@@ -202,7 +242,9 @@ result<void> sqlite_rows::retry(database& db, const plan& p, const change& c, bo
   any_rejects_ = true;
   store::applied count;
   auto o = outcome_of(p, c);
+  if (auto done = choose_who_counts(db, p); !done) return done.error();
   if (auto done = write_one(db, p, o, count); !done) return done.error();
+  if (auto done = counts_itself_ ? counts_.write(db) : result<void>{}; !done) return done.error();
   fits = count.rejected == 0;
   return {};
 }

@@ -8,6 +8,7 @@
 #include "sql/naming.hpp"
 #include "sql/row_outcomes.hpp"
 #include "sqlite/database.hpp"
+#include "sqlite/own_counts.hpp"
 
 #include "recordkv/view/store.hpp"
 
@@ -39,10 +40,12 @@ class sqlite_rows {
 
   static result<hooks> prepare_hooks(database& db, const plan& p, std::string_view which,
                                      std::vector<hook_statement>& compiled);
+  result<void> choose_who_counts(database& db, const plan& p);
   result<void> append(database& db, const plan& p, const row_outcome& o, store::applied& count);
   result<void> write_one(database& db, const plan& p, row_outcome& o, store::applied& count);
   result<void> settle(database& db, const plan& p, const row_outcome& o, store::applied& count);
   result<void> put_rows(database& db, const plan& p, const row_outcome& o, store::applied& count);
+  result<void> put_row(database& db, const plan& p, const change& c, std::size_t idx);
   result<void> trim_rows(database& db, const plan& p, const row_outcome& o, store::applied& count);
   result<void> put_reject(database& db, const change& c, std::string_view reason);
   result<void> run_hooks(database& db, hooks& all, const change& c);
@@ -50,10 +53,12 @@ class sqlite_rows {
 
   bool live_ = false;
   bool bulk_ = false;
-  bool any_rejects_ = true;    ///< false: the table is empty, and nothing needs to be erased
-  bool hook_refused_ = false;  ///< the last failure was a hook's, and this record's fault
+  bool any_rejects_ = true;     ///< false: the table is empty, and nothing needs to be erased
+  bool hook_refused_ = false;   ///< the last failure was a hook's, and this record's fault
+  bool counts_itself_ = false;  ///< in this transaction: counts_, not the triggers
   std::string refusal_;
-  statement row_, erase_, trim_, put_reject_, erase_reject_, same_reject_, any_reject_;
+  statement row_, new_row_, erase_, trim_, put_reject_, erase_reject_, same_reject_, any_reject_, foreign_trigger_;
+  own_counts counts_;
   hooks on_put_, on_delete_;
 };
 
