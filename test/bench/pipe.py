@@ -33,14 +33,13 @@ class Run:
             self.measure(accounts, seed, stages, keys, samples)
 
     def measure(self, accounts, seed, stages, keys, samples):
-        rig = self.rig
+        rig, total = self.rig, self.events + keys
         truth, port = rig.dir / "truth.tsv", free_port()
         sim = rig.start(rig.build / "test" / "recordkv-sim", "--seed", seed, "--accounts", accounts, "--events",
-                        self.events + keys, "--port", port, "--truth", truth, "--die-with-parent",
+                        total, "--port", port, "--truth", truth, "--die-with-parent",
                         stdout=subprocess.PIPE, text=True)
         sim.stdout.readline()  # "listening …": the history is made, the clock begins after it
         server = rig.start_nats()
-        began = Mark(0, 0)
         kv = rig.recordkv({"source.kind": "jetstream", "source.url": f"ws://127.0.0.1:{port}",
                            "source.start": "oldest", "nats.sync_interval": "10s",
                            "index.views": '["config/views/likes.toml"]'}, f"--stages={stages}", "run",
@@ -51,18 +50,18 @@ class Run:
         if keys:
             wait_for_writes(rig, kv, keys)
             began = Mark(kv.pid, server.pid)
-            self.events = self.events + keys - written(rig)
+            self.events = total - written(rig)
         folded(rig, truth, kv, "index" in stages)
         self.seconds, self.own_us, self.nats_us = Mark(kv.pid, server.pid).since(began, self.events)
         self.rate, self.memory = self.events / self.seconds, resident_mb(kv.pid)
         check_likes(rig, truth, kv, "index" in stages)
         rig.stop(kv)
-        self.allocations = allocations(rig.log()) / (self.events + keys)
+        self.allocations = allocations(rig.log()) / total
 
 
 class Mark:
     def __init__(self, *pids):
-        self.at, self.used = time.monotonic(), [cpu_seconds(p) if p else 0 for p in pids]
+        self.at, self.used = time.monotonic(), [cpu_seconds(p) for p in pids]
 
     def since(self, before, events):
         """Seconds, and microseconds of CPU time an event of each process."""
