@@ -5,6 +5,7 @@
 // that contradicts its own CID. A record is rewritten through its canonical CBOR, so that its text is the same as over
 // the firehose.
 #include "decode.hpp"
+#include "jetstream_fields.hpp"
 #include "recordkv/atproto/cbor.hpp"
 #include "recordkv/atproto/cid.hpp"
 #include "recordkv/atproto/frame.hpp"
@@ -26,12 +27,14 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::size_t max_json_depth = cbor::max_depth + 4;  // the record inside its envelope, and links
+
 /// Text that has been parsed, with the memory it lives in.
 class document {
  public:
   explicit document(std::string_view text) : memory_(buffer_, sizeof buffer_), value_(json::storage_ptr(&memory_)) {
     json::parse_options options;
-    options.max_depth = cbor::max_depth + 4;  // the record inside its envelope, and links
+    options.max_depth = max_json_depth;
     boost::system::error_code ec;
     value_ = json::parse(text, ec, &memory_, options);
   }
@@ -53,12 +56,19 @@ struct envelope {
   const json::object* body = nullptr;  // the object with the kind's own fields; null when missing
 };
 
+event_kind kind_of_v1(std::string_view kind) {
+  if (kind == "commit") return event_kind::commit;
+  if (kind == "identity") return event_kind::identity;
+  return kind == "account" ? event_kind::account : event_kind::unknown;
+}
+
+/// v2 names the kinds as the firehose does, behind the lexicon's name.
+event_kind kind_of_type(std::string_view type) { return kind_of(type.substr(std::min(type.find('#'), type.size()))); }
+
 envelope read_v1(const json::object& root) {
   envelope e;
   const auto kind = text_field(root, "kind");
-  if (kind == "commit") e.kind = event_kind::commit;
-  if (kind == "identity") e.kind = event_kind::identity;
-  if (kind == "account") e.kind = event_kind::account;
+  e.kind = kind_of_v1(kind);
   e.time_us = unsigned_field(root, "time_us");
   e.seq = unsigned_field(root, "cursor");
   if (e.seq == 0) e.seq = e.time_us;
@@ -71,7 +81,7 @@ envelope read_v2(const json::object& payload) {
   envelope e;
   auto type = text_field(payload, "$type");
   type.remove_prefix(std::min(type.find('#'), type.size()));
-  e.kind = kind_of(type);
+  e.kind = kind_of_type(type);
   e.seq = unsigned_field(payload, "seq");
   e.did = text_field(payload, "did");
   e.time = text_field(payload, "time");
@@ -209,32 +219,38 @@ result<repo_event> read_event(const envelope& e) {
   return out;
 }
 
-}  // namespace
-
-result<frame_summary> summarise_jetstream(std::string_view text) {
-  const document parsed(text);
-  if (parsed.root() == nullptr) return fail(errc::malformed, "json");
-  const auto e = open(*parsed.root());
-  if (!e) return e.error();
+/// Of v1, where `kind` says which object has the rest, and of v2, where all stands in `payload`.
+result<frame_summary> summarise(const jetstream_fields& f) {
+  const bool v2 = f.type == "message";
+  if (f.type == "error") return stream_error(f.error, f.message);
+  if (v2 && !f.payload.there) return fail(errc::malformed, "payload");
+  const auto& body = v2 ? f.payload : f.commit;
   frame_summary g;
-  g.kind = e->kind;
-  g.seq = e->seq;
+  g.kind = v2 ? kind_of_type(f.payload.type) : kind_of_v1(f.kind);
+  g.seq = v2 ? f.payload.seq : f.cursor != 0 ? f.cursor : f.time_us;
   if (g.kind == event_kind::unknown) return g;
   if (g.kind == event_kind::info) {
     g.seq = 0;
-    g.name = printable(text_field(*e->body, "name"), 64);
+    g.name = printable(body.name, 64);
     return g;
   }
   if (g.kind == event_kind::commit) {
     // Without a collection a filter cannot decide. As an unreadable event it marks its account as stale.
-    if (e->body == nullptr || text_field(*e->body, "collection").empty()) return fail(errc::malformed, "collection");
-    note_collection(g, text_field(*e->body, "collection"));
-    if (const auto rev = text_field(*e->body, "rev"); is_tid(rev))
-      g.rev_time = static_cast<double>(tid_micros(rev)) / 1e6;
+    if (body.collection.empty()) return fail(errc::malformed, "collection");
+    note_collection(g, body.collection);
+    if (is_tid(body.rev)) g.rev_time = static_cast<double>(tid_micros(body.rev)) / 1e6;
   }
-  note_did(g, e->did);
-  g.time = e->time.empty() ? static_cast<double>(e->time_us) / 1e6 : epoch_seconds(e->time).value_or(0);
+  note_did(g, v2 ? body.did : f.did);
+  const auto time = v2 ? std::string_view(body.time) : std::string_view();
+  g.time = time.empty() ? static_cast<double>(v2 ? 0 : f.time_us) / 1e6 : epoch_seconds(time).value_or(0);
   return g;
+}
+
+}  // namespace
+
+result<frame_summary> summarise_jetstream(std::string_view text) {
+  const auto fields = read_jetstream_fields(text, max_json_depth);
+  return fields ? summarise(*fields) : fail(errc::malformed, "json");
 }
 
 result<repo_event> decode_json(std::string_view text) {

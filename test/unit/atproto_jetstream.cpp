@@ -1,6 +1,14 @@
 // Jetstream's JSON and the markers of ingest, made up here.
 #include "atproto_support.hpp"
 #include "recordkv/atproto/event.hpp"
+#include "recordkv/atproto/syntax.hpp"
+#include "recordkv/core/json_fields.hpp"
+
+#include <boost/json/parse.hpp>
+
+#include <array>
+#include <random>
+#include <set>
 
 using namespace recordkv;
 using namespace recordkv::atproto;
@@ -238,4 +246,102 @@ TEST_CASE("markers of ingest") {
   CHECK(flaw_of(R"({"marker":"oversize"})") == "bad_did");
   CHECK(flaw_of(fmt::format(R"({{"marker":"other","did":"{}"}})", did)) == "marker");
   CHECK(flaw_of(fmt::format(R"({{"marker":"oversize","did":"{}","rev":"1"}})", did)) == "rev");
+}
+
+namespace {
+
+/// What ingest needs, read from a tree of the whole text: the meaning that read_jetstream_fields() must have.
+std::string summary_by_tree(std::string_view text) {
+  boost::system::error_code ec;
+  const auto value = boost::json::parse(text, ec);
+  const auto* root = value.if_object();
+  if (ec || root == nullptr) return "json";
+  const auto type = text_field(*root, "$type");
+  if (type == "error") return fmt::format("{}: {}", text_field(*root, "error"), text_field(*root, "message"));
+  const auto* payload = object_field(*root, "payload");
+  if (type == "message" && payload == nullptr) return "payload";
+  const bool v2 = type == "message";
+  const auto& head = v2 ? *payload : *root;
+  const auto kind = v2 ? text_field(head, "$type") : text_field(head, "kind");
+  const auto* body = v2 ? payload : object_field(*root, "commit");
+  auto seq = unsigned_field(head, v2 ? "seq" : "cursor");
+  if (!v2 && seq == 0) seq = unsigned_field(head, "time_us");
+  if (kind == (v2 ? "#info" : "no info")) return fmt::format("info {}", text_field(head, "name"));
+  const bool commit = kind == (v2 ? "#commit" : "commit");
+  if (!commit && kind != (v2 ? "#account" : "account")) return fmt::format("unknown {}", seq);
+  const auto collection = body == nullptr ? std::string_view() : text_field(*body, "collection");
+  if (commit && collection.empty()) return "collection";
+  const auto did = text_field(head, "did");
+  if (!is_did(did) || seq == 0) return fmt::format("unknown {}", seq);
+  return fmt::format("{} {} {} {}", commit, seq, did, commit && is_nsid(collection) ? collection : "");
+}
+
+std::string summary(std::string_view text) {
+  const auto s = summarise_jetstream(text);
+  if (!s) return s.error().text;
+  if (s->kind == event_kind::info) return fmt::format("info {}", s->name);
+  if (s->kind == event_kind::unknown) return fmt::format("unknown {}", s->seq);
+  return fmt::format("{} {} {} {}", s->kind == event_kind::commit, s->seq, s->did,
+                     s->collections.empty() ? "" : s->collections[0]);
+}
+
+/// Objects of any shape, made of the names and values that mean something. Names come twice, too.
+class any_event {
+ public:
+  explicit any_event(unsigned seed) : random_(seed) {}
+
+  std::string object(int depth) {
+    std::string out = "{";
+    for (unsigned left = below(7); left > 0; --left)
+      out += fmt::format("{}\"{}\":{}", out.size() > 1 ? "," : "", one_of(names), value(depth));
+    return out + "}";
+  }
+
+ private:
+  static constexpr std::array names = {"$type", "kind", "did",       "time_us", "cursor",     "commit", "payload",
+                                       "seq",   "name", "\\u0064id", "rev",     "collection", "error",  "message"};
+  static constexpr std::array values = {"\"message\"",
+                                        "\"error\"",
+                                        "\"commit\"",
+                                        "\"#commit\"",
+                                        "\"account\"",
+                                        "\"#account\"",
+                                        "\"#info\"",
+                                        "\"did:plc:abcdefghijklmnopqrstuvwx\"",
+                                        "7",
+                                        "18446744073709551615",
+                                        "-3",
+                                        "1.5",
+                                        "null",
+                                        "true",
+                                        "\"com.example.note\"",
+                                        "\"com.example.n\\u006fte\"",
+                                        "[1,{\"did\":\"x\",\"seq\":4}]",
+                                        "[]"};
+
+  std::string value(int depth) { return depth < 3 && below(3) == 0 ? object(depth + 1) : std::string(one_of(values)); }
+  template <class List>
+  std::string_view one_of(const List& list) {
+    return list[below(static_cast<unsigned>(list.size()))];
+  }
+  unsigned below(unsigned n) { return random_() % n; }
+
+  std::mt19937 random_;
+};
+
+}  // namespace
+
+TEST_CASE("what ingest reads of an event is what a tree of it says, whatever the order, repeated names included") {
+  std::set<std::string> met;
+  for (unsigned seed = 0; seed < 30'000; ++seed) {
+    auto text = any_event(seed).object(0);
+    // Most of those are nothing: give every other one a chance to be an event.
+    if (seed % 2 == 0 && text != "{}")
+      text = with(text, "{", seed % 4 == 0 ? R"({"$type":"message",)" : R"({"kind":"commit",)");
+    INFO(text);
+    CHECK(summary(text) == summary_by_tree(text));
+    met.insert(summary(text));
+  }
+  CHECK(met.size() > 20);
+  for (const auto* const one : {"collection", "payload", "info "}) CHECK(met.contains(one));
 }
