@@ -1,5 +1,6 @@
 // Jetstream's JSON and the markers of ingest, made up here.
 #include "atproto_support.hpp"
+#include "decode.hpp"
 #include "recordkv/atproto/event.hpp"
 #include "recordkv/atproto/syntax.hpp"
 #include "recordkv/core/json_fields.hpp"
@@ -257,7 +258,7 @@ std::string summary_by_tree(std::string_view text) {
   const auto* root = value.if_object();
   if (ec || root == nullptr) return "json";
   const auto type = text_field(*root, "$type");
-  if (type == "error") return fmt::format("{}: {}", text_field(*root, "error"), text_field(*root, "message"));
+  if (type == "error") return stream_error(text_field(*root, "error"), text_field(*root, "message")).text;
   const auto* payload = object_field(*root, "payload");
   if (type == "message" && payload == nullptr) return "payload";
   const bool v2 = type == "message";
@@ -271,9 +272,9 @@ std::string summary_by_tree(std::string_view text) {
   if (!commit && kind != (v2 ? "#account" : "account")) return fmt::format("unknown {}", seq);
   const auto collection = body == nullptr ? std::string_view() : text_field(*body, "collection");
   if (commit && collection.empty()) return "collection";
-  const auto did = text_field(head, "did");
-  if (!is_did(did) || seq == 0) return fmt::format("unknown {}", seq);
-  return fmt::format("{} {} {} {}", commit, seq, did, commit && is_nsid(collection) ? collection : "");
+  const auto who = text_field(head, "did");
+  if (!is_did(who) || seq == 0) return fmt::format("unknown {}", seq);
+  return fmt::format("{} {} {} {}", commit, seq, who, commit && is_nsid(collection) ? collection : "");
 }
 
 std::string summary(std::string_view text) {

@@ -92,7 +92,7 @@ TEST_CASE("what is undone is not counted") {
   // Another program forbids a value. The transaction that meets it fails as a whole.
   const other shell(d);
   shell.run("CREATE UNIQUE INDEX mine ON likes (subject)");
-  CHECK_FALSE(run(s->apply(p, n, {put("a", "2", "y"), put("a", "3", "x")}, at(1), at(2))));
+  CHECK_FALSE(run(s->apply(p, n, {put("a", "2", "y"), put("a", "3", "x")}, at(1), at(2))).has_value());
   CHECK(rows(d, "likes_by_subject") == lines{"x 1"});
   shell.run("DROP INDEX mine");
   must(run(s->apply(p, n, {put("a", "3", "x")}, at(1), at(2))));
@@ -134,7 +134,7 @@ TEST_CASE("after any changes, counters hold what the rows hold") {
       must(run(s->apply(p, n, batch, turn == 0 ? position{} : at(turn), at(turn + 1))));
     }
     const other shell(d);
-    for (const std::string column : many ? std::vector<std::string>{"tag"} : std::vector<std::string>{"subject", "n"})
+    for (const auto& column : many ? lines{"tag"} : lines{"subject", "n"})
       CHECK(
           shell.ask(fmt::format("SELECT {0} || ' ' || \"count\" FROM {1}_by_{0} ORDER BY 1", column, p.name)) ==
           shell.ask(fmt::format("SELECT {0} || ' ' || count(*) FROM {1} WHERE {0} IS NOT NULL GROUP BY {0} ORDER BY 1",
