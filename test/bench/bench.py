@@ -84,7 +84,7 @@ def arguments():
     ask.add_argument("--runs", type=int, help="3; with --quick 1")
     ask.add_argument("--json", metavar="FILE", help="writes every figure, and the machine")
     ask.add_argument("--guard", metavar="FILE", help="compares the ratios with those of such a file")
-    given = ask.parse_args()
+    given = ask.parse_intermixed_args()
     if unknown := set(given.section) - set(SECTIONS):
         ask.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     given.runs = given.runs or (1 if given.quick else 3)
