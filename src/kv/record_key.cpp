@@ -7,16 +7,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 namespace recordkv::kv {
 
 namespace {
 
-constexpr bool passes(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '=' ||
-         c == '/' || c == '-';
-}
+constexpr std::array<bool, 256> passing = [] {
+  std::array<bool, 256> out{};
+  for (const unsigned char c : std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_=/-"))
+    out[c] = true;
+  return out;
+}();
+
+constexpr bool passes(char c) { return passing[static_cast<unsigned char>(c)]; }
 
 /// Takes one character from the front. A byte that is not UTF-8 counts as U+FFFD, as in JavaScript's decoders.
 char32_t take_character(std::string_view& s) {
@@ -43,12 +48,11 @@ void append_unit(std::string& out, unsigned unit) {
 }
 
 void append_encoded(std::string& out, std::string_view part) {
-  while (!part.empty()) {
-    if (passes(part.front())) {
-      out += part.front();
-      part.remove_prefix(1);
-      continue;
-    }
+  for (;;) {
+    const auto run = static_cast<std::size_t>(std::ranges::find_if_not(part, passes) - part.begin());
+    out += part.substr(0, run);
+    part.remove_prefix(run);
+    if (part.empty()) return;
     const auto c = take_character(part);
     if (c < 0x10000) {
       append_unit(out, c);

@@ -4,6 +4,7 @@
 #include "recordkv/kv/record_key.hpp"
 
 #include <boost/json.hpp>
+#include <boost/json/monotonic_resource.hpp>
 
 #include <algorithm>
 
@@ -58,7 +59,9 @@ void repo_state::desynchronise(std::string_view reason, std::string why) {
 }
 
 std::string to_json(const repo_state& s) {
-  json::object o;
+  unsigned char buffer[2048];
+  json::monotonic_resource memory(buffer);
+  json::object o(&memory);
   o["did"] = s.did;
   o["rev"] = s.rev;
   if (!s.data.empty()) o["data"] = s.data;
@@ -68,7 +71,7 @@ std::string to_json(const repo_state& s) {
   o["complete"] = s.complete;
   o["filter"] = s.filter;
   o["at"] = s.at;
-  o["collections"] = json::value_from(s.collections);
+  o["collections"] = json::value_from(s.collections, &memory);
   if (!s.begun.empty()) o["begun"] = s.begun;
   if (!s.seen.empty()) o["seen"] = s.seen;
   if (!s.key.empty()) o["key"] = s.key;
@@ -76,7 +79,7 @@ std::string to_json(const repo_state& s) {
   if (!s.pds.empty()) o["pds"] = s.pds;
   if (!s.handle.empty()) o["handle"] = s.handle;
   if (!s.error.empty()) o["error"] = s.error;
-  if (!s.reasons.empty()) o["reasons"] = json::value_from(s.reasons);
+  if (!s.reasons.empty()) o["reasons"] = json::value_from(s.reasons, &memory);
   if (!s.account_seq.empty()) o["account_seq"] = numbers_to_json(s.account_seq);
   if (s.followed) o["followed"] = true;
   if (s.tries != 0) o["tries"] = s.tries;
@@ -87,8 +90,10 @@ std::string to_json(const repo_state& s) {
 }
 
 result<repo_state> parse_repo_state(std::string_view text) {
+  unsigned char buffer[2048];
+  json::monotonic_resource memory(buffer);
   boost::system::error_code ec;
-  const auto v = json::parse(text, ec);
+  const auto v = json::parse(text, ec, &memory);
   if (ec || !v.is_object()) return fail(errc::malformed, "an account's state is not a JSON object");
   const auto& o = v.get_object();
   const auto field = [&](std::string_view key) { return std::string(text_field(o, key)); };

@@ -31,13 +31,13 @@ bool applier::believes_account(const account& a, const kv_event& e) const {
 }
 
 bool applier::needs_verdict(const account& a, const kv_event& e) const {
-  const bool has_signature = e.what.kind == event_kind::commit || e.what.kind == event_kind::sync;
+  const bool has_signature = e.what->kind == event_kind::commit || e.what->kind == event_kind::sync;
   return rules_.verify && e.framed && has_signature && without_effect(a, e).empty();
 }
 
 // Why a commit or #sync changes nothing, whatever its signature. Empty: its effect depends on the signature.
 std::string_view applier::without_effect(const account& a, const kv_event& e) const {
-  const auto& what = e.what;
+  const auto& what = *e.what;
   const bool commit = what.kind == event_kind::commit;
   if (is_away(a.newest) && (believes_account(a, e) || strict(e) || !inactive(a.newest))) return "inactive";
   if (commit ? is_repetition(a, what) && !lost_by_lateness(a, e) : what.rev <= a.newest.rev) return "older";
@@ -67,7 +67,7 @@ std::string_view applier::why_not_begun(const atproto::repo_event& e) const {
 
 task<result<void>> applier::apply(kv_event e) {
   if (e.undecoded) count_undecoded(e);
-  switch (e.what.kind) {
+  switch (e.what->kind) {
     case event_kind::commit: co_return co_await apply_commit(std::move(e));
     case event_kind::sync: apply_sync(std::move(e)); break;
     case event_kind::account: apply_account(std::move(e)); break;
@@ -85,7 +85,7 @@ task<result<void>> applier::apply(kv_event e) {
 void applier::dismiss(kv_event e, std::string_view why) {
   if (why != "future_rev") return ignore(std::move(e), why);
   if (strict(e)) return drop(std::move(e), why);
-  auto text = fmt::format("rev {} is of the future, by the clock of this machine", e.what.rev);
+  auto text = fmt::format("rev {} is of the future, by the clock of this machine", e.what->rev);
   skip_event(std::move(e), why, std::move(text));
 }
 
@@ -100,7 +100,7 @@ commit_journal::commit journal_entry(const atproto::repo_event& e) {
 }  // namespace
 
 task<result<void>> applier::apply_commit(kv_event e) {
-  account& a = accounts_.use(e.what.did);
+  account& a = accounts_.use(e.what->did);
   if (const auto why = without_effect(a, e); !why.empty()) {
     dismiss(std::move(e), why);
     co_return result<void>{};
@@ -114,11 +114,11 @@ task<result<void>> applier::apply_commit(kv_event e) {
     skip_commit(std::move(e));
     co_return result<void>{};
   }
-  if (const auto why = broken_chain(a, e.what); !why.empty())
-    desynchronise(a, e, why, "a commit is missing before rev " + e.what.rev, lacking::of_older);
+  if (const auto why = broken_chain(a, *e.what); !why.empty())
+    desynchronise(a, e, why, "a commit is missing before rev " + e.what->rev, lacking::of_older);
   auto last = co_await apply_changes(a, e);
   if (!last) co_return last.error();
-  if (a.journal) a.journal->add(journal_entry(e.what));
+  if (a.journal) a.journal->add(journal_entry(*e.what));
   const bool only_progress = note_progress(a, e);
   counters_.add("commits");
   const auto durable_with = *last ? **last : out_.skip();
@@ -132,16 +132,16 @@ task<result<void>> applier::apply_commit(kv_event e) {
 // The commit is accepted as one of this account, but its records can't be applied.
 void applier::skip_commit(kv_event e) {
   if (e.worth != verdict::discontinuity) {
-    auto why = fmt::format("rev {} came after newer ones", e.what.rev);
+    auto why = fmt::format("rev {} came after newer ones", e.what->rev);
     return skip_event(std::move(e), "late", std::move(why));
   }
-  const auto flaw = e.what.proof->flaw;
-  auto why = fmt::format("the tree of rev {} does not prove its ops: {}", e.what.rev, flaw);
+  const auto flaw = e.what->proof->flaw;
+  auto why = fmt::format("the tree of rev {} does not prove its ops: {}", e.what->rev, flaw);
   skip_event(std::move(e), flaw, std::move(why));
 }
 
 bool applier::has_verdict(const kv_event& e) {
-  return e.what.proof && (e.worth == verdict::proven || e.worth == verdict::discontinuity);
+  return e.what->proof && (e.worth == verdict::proven || e.worth == verdict::discontinuity);
 }
 
 // Notes in the account's state what is known about verification. Call it before the event is applied.
@@ -152,7 +152,7 @@ void applier::note_verdict(account& a, const kv_event& e) {
     return;
   }
   counters_.add("verdicts", atproto::name(e.worth));
-  s.seen = std::max(s.seen, e.what.rev);
+  s.seen = std::max(s.seen, e.what->rev);
   if (!s.rev.empty() && !s.verified && !marked(s, "unverified"))
     mark(a, "unverified", fmt::format("its records up to rev {} were stored without verification", s.rev));
 }
@@ -169,14 +169,14 @@ bool applier::note_progress(account& a, kv_event& e) {
   auto& s = a.newest;
   const bool goes_on = !s.rev.empty() && s.filter == rules_.filter && s.status == "synchronised" && s.reasons.empty();
   if (s.rev.empty()) {
-    s.begun = e.what.rev;
+    s.begun = e.what->rev;
     s.verified = has_verdict(e);
-    s.complete = e.what.proof && e.what.proof->from_empty;
+    s.complete = e.what->proof && e.what->proof->from_empty;
     note_beginning(a);
   }
   if (s.filter != rules_.filter && !s.rev.empty()) s.complete = false;  // it was fetched for other collections
-  s.rev = std::move(e.what.rev);
-  s.data = std::move(e.what.data);
+  s.rev = std::move(e.what->rev);
+  s.data = std::move(e.what->data);
   s.filter = rules_.filter;
   return goes_on;
 }

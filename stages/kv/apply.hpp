@@ -82,9 +82,8 @@ class applier {
   bool note_progress(account& a, kv_event& e);
   void note_beginning(account& a);
   task<result<std::optional<nats::ordinal>>> apply_changes(account& a, const kv_event& e);
-  task<result<std::optional<nats::ordinal>>> apply_change(account& a, const kv_event& e,
-                                                          const atproto::record_change& c);
-  task<result<nats::ordinal>> write_record(account& a, const kv_event& e, const atproto::record_change& c);
+  task<result<std::optional<nats::ordinal>>> apply_change(account& a, const kv_event& e, atproto::record_change& c);
+  task<result<nats::ordinal>> write_record(account& a, const kv_event& e, atproto::record_change& c);
 
   void apply_sync(kv_event e);
   void advance(account& a, const atproto::repo_event& e);

@@ -32,19 +32,19 @@ std::string_view text_of_failure(std::string_view failure) {
 // A #sync brings no records. It marks the account, unless it names the stored tree root.
 void applier::apply_sync(kv_event e) {
   counters_.add("stream_events", "sync");
-  account& a = accounts_.use(e.what.did);
-  const bool same = !e.what.data.empty() && e.what.data == a.newest.data;
+  account& a = accounts_.use(e.what->did);
+  const bool same = !e.what->data.empty() && e.what->data == a.newest.data;
   if (!strict(e) && (a.known() && same)) return ignore(std::move(e), "older");
   if (const auto why = without_effect(a, e); !why.empty()) return dismiss(std::move(e), why);
   if (strict(e) && !has_verdict(e)) return drop(std::move(e), "invalid");
   if (has_verdict(e)) note_verdict(a, e);
   if (!a.known()) a.newest.followed = true;  // it begins with this #sync (apply_rules::begins), and is marked below
   if (e.worth == verdict::discontinuity)
-    desynchronise(a, e, e.what.proof->flaw, detail_of("sync", e.what));
+    desynchronise(a, e, e.what->proof->flaw, detail_of("sync", *e.what));
   else if (same)
-    advance(a, e.what);
+    advance(a, *e.what);
   else
-    desynchronise(a, e, "sync", detail_of("sync", e.what));
+    desynchronise(a, e, "sync", detail_of("sync", *e.what));
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
@@ -56,7 +56,7 @@ void applier::advance(account& a, const repo_event& e) {
 
 void applier::apply_account(kv_event e) {
   counters_.add("stream_events", "account");
-  account& a = accounts_.use(e.what.did);
+  account& a = accounts_.use(e.what->did);
   if (!a.known()) return ignore(std::move(e), "not_begun");
   if (came_late(e.from))  // a newer #account may have come before it
     return strict(e) ? drop(std::move(e), "late")
@@ -66,10 +66,10 @@ void applier::apply_account(kv_event e) {
   if (!note_account_number(a.newest, e)) return ignore(std::move(e), "older");
   if (believes_account(a, e)) return apply_account_to_confirm(std::move(e), a);
   const bool was_inactive = inactive(a.newest);
-  a.newest.upstream_status = e.what.active ? "" : e.what.status.empty() ? "inactive" : e.what.status;
+  a.newest.upstream_status = e.what->active ? "" : e.what->status.empty() ? "inactive" : e.what->status;
   if (strict(e) && was_inactive && !inactive(a.newest))
     desynchronise(a, e, "reactivated", "commits of the time when it was inactive are missing");
-  if (!strict(e) && !e.what.active) desynchronise(a, e, "account", detail_of("account", e.what));
+  if (!strict(e) && !e.what->active) desynchronise(a, e, "account", detail_of("account", *e.what));
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
@@ -79,8 +79,8 @@ void applier::apply_account_to_confirm(kv_event e, account& a) {
   auto& s = a.newest;
   const auto before = s.upstream_status;
   const bool was_away = is_away(s);
-  s.upstream_status = !e.what.status.empty() ? e.what.status : e.what.active ? "" : "inactive";
-  if (e.what.active && inactive(s)) s.upstream_status.clear();  // active, for whatever reason
+  s.upstream_status = !e.what->status.empty() ? e.what->status : e.what->active ? "" : "inactive";
+  if (e.what->active && inactive(s)) s.upstream_status.clear();  // active, for whatever reason
   const bool returns = was_away && !inactive(s);
   if ((returns || s.upstream_status != before) && s.status != "removed") {  // removed: a person has decided
     s.tries = 0;
@@ -102,7 +102,7 @@ void applier::apply_account_to_confirm(kv_event e, account& a) {
 // If the account has a state, its key was looked up before the event came here. Otherwise the key is forgotten.
 void applier::apply_identity(kv_event e) {
   if (!rules_.verify) return ignore(std::move(e), "identity");
-  account& a = accounts_.use(e.what.did);
+  account& a = accounts_.use(e.what->did);
   if (!e.looked_up && a.pins == 0) {  // a repair looks the key up by itself
     a.key.reset();
     a.newest.key.clear();
@@ -115,17 +115,17 @@ void applier::apply_identity(kv_event e) {
 // An event that can't be read, or that ingest had to leave out for its size. An unreadable event carries no valid
 // signature. If signatures are checked, it therefore marks no account.
 void applier::apply_notice(kv_event e) {
-  const auto word = e.what.kind == event_kind::oversize ? std::string_view("oversize") : "unreadable";
+  const auto word = e.what->kind == event_kind::oversize ? std::string_view("oversize") : "unreadable";
   counters_.add("stream_events", word);
-  const auto reason = e.what.reason.empty() ? std::string(word) : e.what.reason;
-  if (e.what.kind == event_kind::unreadable && strict(e)) {
+  const auto reason = e.what->reason.empty() ? std::string(word) : e.what->reason;
+  if (e.what->kind == event_kind::unreadable && strict(e)) {
     if (!e.undecoded) count_skipped(e, "invalid", reason);
     return settles_.add(out_.skip(), std::move(e), nullptr);
   }
-  account& a = accounts_.use(e.what.did);
+  account& a = accounts_.use(e.what->did);
   const bool listed_only = rules_.begins == beginning::never || rules_.begins == beginning::with_signal;
   if (!a.known() && listed_only) return ignore(std::move(e), "not_listed");
-  desynchronise(a, e, reason, detail_of(word, e.what));
+  desynchronise(a, e, reason, detail_of(word, *e.what));
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
@@ -138,24 +138,24 @@ void applier::ignore(kv_event e, std::string_view why) {
 void applier::drop(kv_event e, std::string_view reason) {
   if (reason == "bad_signature") counters_.add("verdicts", reason);
   count_skipped(e, reason, reason);
-  account& a = accounts_.use(e.what.did);
+  account& a = accounts_.use(e.what->did);
   const bool keep_key = a.known() && a.key_unsaved;  // else a restart would bring the old key back
   settles_.add(out_.skip(), std::move(e), keep_key ? &a : nullptr);
 }
 
 void applier::give_up(kv_event e, std::string_view failure) {
   counters_.add("skipped", failure);
-  account& a = accounts_.use(e.what.did);
+  account& a = accounts_.use(e.what->did);
   if (!a.known()) return settles_.add(out_.skip(), std::move(e), nullptr);
-  if (a.journal) a.journal->need(e.what.rev);
-  mark(a, failure, fmt::format("rev {} is not verified: {}", e.what.rev, text_of_failure(failure)));
+  if (a.journal) a.journal->need(e.what->rev);
+  mark(a, failure, fmt::format("rev {} is not verified: {}", e.what->rev, text_of_failure(failure)));
   settles_.add(out_.skip(), std::move(e), &a);
 }
 
 // The event is lost, so its account is marked.
 void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
   counters_.add("skipped", reason);
-  account& a = accounts_.use(e.what.did);
+  account& a = accounts_.use(e.what->did);
   desynchronise(a, e, reason, why);
   settles_.add(out_.skip(), std::move(e), &a);
 }
@@ -163,9 +163,9 @@ void applier::skip_event(kv_event e, std::string_view reason, std::string why) {
 // A payload that the decoder refused becomes an event. Its kind is `unreadable` if at least its DID was found, else
 // `unknown`.
 void applier::count_undecoded(const kv_event& e) {
-  const auto& reason = e.what.reason;
+  const auto& reason = e.what->reason;
   const bool bad_did = reason == "bad_did" || reason == "did_too_long";
-  if (strict(e) || e.what.did.empty())
+  if (strict(e) || e.what->did.empty())
     return count_skipped(e, bad_did ? reason : strict(e) ? "invalid" : "malformed", reason);
   counters_.add("skipped", bad_did ? reason : "malformed");  // apply_notice() counts it by host
   tell_skipped(e, host_of(e.from), reason);
@@ -181,7 +181,7 @@ void applier::count_skipped(const kv_event& e, std::string_view reason, std::str
 void applier::tell_skipped(const kv_event& e, const std::string& host, std::string_view reason) {
   if (const auto n = told_.count(host, rate_limited::clock::now()))
     log::warn("kv", "{}: {} event{} skipped, the last for {}, account {}", host, n, n == 1 ? "" : "s", reason,
-              e.what.did.empty() ? "unknown" : e.what.did);
+              e.what->did.empty() ? "unknown" : e.what->did);
 }
 
 // If a repair is under way, an export makes up for what is lacking only if it is new enough. For a broken chain the
@@ -190,7 +190,7 @@ void applier::desynchronise(account& a, const kv_event& e, std::string_view reas
                             lacking what) {
   const auto host = host_of(e.from);
   counters_.add_of_host("account_faults", host, reason);
-  if (a.journal && what == lacking::of_this) a.journal->need(e.what.rev);
+  if (a.journal && what == lacking::of_this) a.journal->need(e.what->rev);
   mark(a, reason, fmt::format("{} (from {})", why, host));
 }
 

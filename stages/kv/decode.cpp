@@ -15,18 +15,18 @@ struct framed_part {
   std::size_t message;  // index into the batch of messages
   std::string_view bytes;
   std::uint64_t source_seq = 0;
-  atproto::repo_event what;
+  std::unique_ptr<atproto::repo_event> what;
   bool refused = false;
 };
 
 void add_parts(std::size_t index, std::string_view payload, std::vector<framed_part>& to) {
   const auto frames = kv::frames_in(payload);
   if (!frames) {
-    auto unread = atproto::undecoded({}, fail(errc::malformed, "batch"));
+    auto unread = std::make_unique<atproto::repo_event>(atproto::undecoded({}, fail(errc::malformed, "batch")));
     to.push_back({.message = index, .bytes = payload, .what = std::move(unread), .refused = true});
     return;
   }
-  for (const auto& f : *frames) to.push_back({.message = index, .bytes = f.bytes, .source_seq = f.seq});
+  for (const auto& f : *frames) to.push_back({.message = index, .bytes = f.bytes, .source_seq = f.seq, .what = {}});
 }
 
 std::vector<framed_part> parts_of(const std::vector<nats::message>& batch) {
@@ -40,7 +40,8 @@ void decode_one(framed_part& p, const decode_function& decode) {
   if (p.refused) return;
   auto event = decode(p.bytes);
   p.refused = !event;
-  p.what = event ? std::move(*event) : atproto::undecoded(p.bytes, event.error());
+  p.what =
+      std::make_unique<atproto::repo_event>(event ? std::move(*event) : atproto::undecoded(p.bytes, event.error()));
 }
 
 // Where the chunk that begins at `begin` ends. A chunk holds at least one frame.

@@ -161,7 +161,7 @@ bool kv_pipeline::held_for_repair(account& a) {
 }
 
 void kv_pipeline::choose_one(kv_event e, chunk& into, nursery& waits) {
-  const auto& did = e.what.did;
+  const auto& did = e.what->did;
   if (!did.empty() && !accounts_.contains(did)) {
     loads_.want(did);
     order_.hold(std::move(e));
@@ -174,8 +174,8 @@ void kv_pipeline::choose_one(kv_event e, chunk& into, nursery& waits) {
   ++chosen_;
   chosen_bytes_ += e.bytes;
   auto& c = into.emplace_back(chosen_event{std::move(e)});
-  if (c.e.what.did.empty()) return;
-  c.of = &accounts_.use(c.e.what.did);
+  if (c.e.what->did.empty()) return;
+  c.of = &accounts_.use(c.e.what->did);
   ++c.of->chosen;
   c.of->put_back = false;
   if (!verifying_ || !apply_.needs_verdict(*c.of, c.e)) return;

@@ -12,7 +12,7 @@ using atproto::verdict;
 bool kv_pipeline::judge(chunk& events, std::size_t at, nursery& waits) {
   auto& c = events[at];
   if (!verifying_ || !c.of) return true;
-  if (c.e.what.kind == event_kind::identity && c.e.framed && c.of->known() && !c.e.looked_up) {
+  if (c.e.what->kind == event_kind::identity && c.e.framed && c.of->known() && !c.e.looked_up) {
     c.e.looked_up = true;  // when the event comes again, its look-up has ended
     if (c.e.number <= c.of->announced) return true;
     c.of->announced = order_.pushed();  // the look-up answers all #identity events of this account until now

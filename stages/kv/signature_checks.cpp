@@ -22,7 +22,7 @@ task<> check_signatures(worker_pool& pool, const verify_function& verify, std::v
   for (std::size_t begin = 0; begin < asked.size(); begin += each) {
     const auto end = std::min(begin + each, asked.size());
     jobs.emplace_back([&asked, &verify, begin, end] {
-      for (auto i = begin; i < end; ++i) asked[i]->e.worth = verify(asked[i]->e.what, *asked[i]->key);
+      for (auto i = begin; i < end; ++i) asked[i]->e.worth = verify(*asked[i]->e.what, *asked[i]->key);
     });
   }
   co_await pool.run(std::move(jobs));

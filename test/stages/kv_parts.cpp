@@ -95,7 +95,7 @@ TEST_CASE("a batch becomes an event for each frame, and its message is acknowled
   auto events = run_coroutine(io, stages::decode_unverified(std::move(messages)));
   REQUIRE(events);
   REQUIRE(events->size() == 4);
-  for (unsigned n = 0; n < 4; ++n) CHECK((*events)[n].what.rev == rev(4 + n));
+  for (unsigned n = 0; n < 4; ++n) CHECK((*events)[n].what->rev == rev(4 + n));
   CHECK((*events)[0].source_seq == 0);
   CHECK((*events)[1].source_seq == 45);
   CHECK((*events)[2].source_seq == 46);
@@ -128,9 +128,9 @@ TEST_CASE("a batch whose frames can't be told apart becomes one undecoded event"
   REQUIRE(events);
   REQUIRE(events->size() == 2);
   CHECK(events->front().undecoded);
-  CHECK(events->front().what.reason == "batch");
-  CHECK(events->front().what.did.empty());
-  CHECK((*events)[1].what.rev == rev(7));
+  CHECK(events->front().what->reason == "batch");
+  CHECK(events->front().what->did.empty());
+  CHECK((*events)[1].what->rev == rev(7));
 }
 
 TEST_CASE("each message becomes one event, in order; a payload that can't be decoded keeps its account and reason") {
@@ -142,12 +142,12 @@ TEST_CASE("each message becomes one event, in order; a payload that can't be dec
   const auto events = run_coroutine(io, stages::decode_unverified(std::move(batch)));
   REQUIRE(events);
   REQUIRE(events->size() == 3);
-  CHECK((*events)[0].what.did == alice);
+  CHECK((*events)[0].what->did == alice);
   CHECK_FALSE((*events)[0].undecoded);
   CHECK((*events)[1].undecoded);
   CHECK((*events)[2].undecoded);
-  CHECK((*events)[2].what.did.empty());
-  CHECK_FALSE((*events)[2].what.reason.empty());
+  CHECK((*events)[2].what->did.empty());
+  CHECK_FALSE((*events)[2].what->reason.empty());
 }
 
 TEST_CASE("events of one account keep their order while it is held, and events of other accounts pass") {
@@ -344,7 +344,7 @@ TEST_CASE("a step between decode and order is a decoder around the decoder") {
   rig.decode = [](std::vector<nats::message> batch) -> task<std::vector<kv_event>> {
     auto events = co_await stages::decode_unverified(std::move(batch));
     for (auto& e : events)
-      if (e.what.did == bob) e.what.kind = atproto::event_kind::unknown;
+      if (e.what->did == bob) e.what->kind = atproto::event_kind::unknown;
     co_return events;
   };
   rig.start();

@@ -15,7 +15,7 @@ std::optional<kv_event> account_order::pop() {
   while (!queue_.empty()) {
     auto next = std::move(queue_.front());
     queue_.pop_front();
-    const auto held = held_.empty() ? held_.end() : held_.find(next.what.did);
+    const auto held = held_.empty() ? held_.end() : held_.find(next.what->did);
     if (held == held_.end()) {
       bytes_ -= next.bytes;
       return next;
@@ -28,7 +28,7 @@ std::optional<kv_event> account_order::pop() {
 
 void account_order::hold(kv_event first) {
   bytes_ += first.bytes;
-  held_[first.what.did].push_back(std::move(first));
+  held_[first.what->did].push_back(std::move(first));
   ++waiting_;
 }
 

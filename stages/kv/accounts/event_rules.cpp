@@ -19,7 +19,7 @@ bool of_firehose(const kv_event& e) { return e.framed || e.from.origin().source.
 bool came_late(const event_handle& from) { return from.origin().late; }
 
 bool lost_by_lateness(const account& a, const kv_event& e) {
-  return !e.what.proofless && e.what.rev < a.newest.begun && came_late(e.from);
+  return !e.what->proofless && e.what->rev < a.newest.begun && came_late(e.from);
 }
 
 bool is_repetition(const account& a, const atproto::repo_event& e) {

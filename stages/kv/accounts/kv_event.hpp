@@ -53,7 +53,7 @@ class event_handle {
 };
 
 struct kv_event {
-  atproto::repo_event what;
+  std::unique_ptr<atproto::repo_event> what;  ///< never null; large, and the event moves from queue to queue
   event_handle from;
   std::size_t bytes = 0;   ///< of message payload that the event keeps in memory
   bool undecoded = false;  ///< the payload was refused: `what` holds the reason and, if it could be read, the account

@@ -8,14 +8,14 @@ std::string record_writer::subject_of(const atproto::repo_event& of, const atpro
   return fmt::format("$KV.{}.{}", bucket_, kv::record_key::of(of.did, c.collection, c.rkey, partitions_).text());
 }
 
-task<result<nats::ordinal>> record_writer::put(const atproto::repo_event& of, const atproto::record_change& c) {
+task<result<nats::ordinal>> record_writer::put(const atproto::repo_event& of, atproto::record_change& c) {
   nats::header_list headers;
   headers.reserve(4);
   headers.push_back({"cid", c.cid});
   headers.push_back({"rev", of.rev});
   headers.push_back({"time", of.time});
   headers.push_back({"op", std::string(atproto::name(c.what))});
-  auto put = co_await out_.put(subject_of(of, c), std::move(headers), c.json);
+  auto put = co_await out_.put(subject_of(of, c), std::move(headers), std::move(c.json));
   if (put) counters_.add("records_written");
   co_return put;
 }
