@@ -22,9 +22,9 @@ constexpr auto swap_check = 1s;         // other processes' positions stand in t
 // caches before they are written. A crash repeats one batch.
 constexpr std::size_t max_changes = 8192;
 constexpr std::size_t max_bytes = std::size_t{32} << 20;
-// A transaction of at least busy_changes is followed by one that gathers: until it has worthwhile_changes, or until its
-// first change has waited longest_gathering.
-constexpr std::size_t busy_changes = 64, worthwhile_changes = 2048;
+// While many changes come (change_rate.hpp), a transaction gathers: until it has worthwhile_changes, or until its first
+// change has waited longest_gathering.
+constexpr std::size_t worthwhile_changes = 2048;
 constexpr auto longest_gathering = 50ms;
 // How many messages are handled before other coroutines run: some milliseconds of work. Their bytes are bounded as
 // well, because in rows a record may have five hundred times its size (view::extract bounds each).
@@ -200,6 +200,7 @@ task<> build_projector::gather(nats::message* from, nats::message* to) {
   if (build_.live)
     for (const auto* m : {from, to - 1}) waiting_.times.emplace_back(m->header_value("time"));
   for (const auto& c : fresh.changes) waiting_.bytes += size_of(c);
+  rate_.add(fresh.changes.size());
   if (waiting_.changes.empty())
     waiting_.changes = std::move(fresh.changes);
   else
@@ -225,16 +226,16 @@ task<result<void>> build_projector::write() {
 // much arrives, a transaction waits a moment until it is worth it. If little arrives, it waits for nothing.
 task<> build_projector::gather_more() {
   const auto until = waiting_.since + longest_gathering;
-  while (last_changes_ >= busy_changes && waiting_.changes.size() < worthwhile_changes && !inbox_.closed()) {
-    const auto left = until - std::chrono::steady_clock::now();
-    if (left <= 0ms) break;
+  while (waiting_.changes.size() < worthwhile_changes && !inbox_.closed()) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto left = until - now;
+    if (left <= 0ms || !rate_.busy(now)) break;
     co_await gathered_.wait_for(left);
   }
 }
 
 task<result<void>> build_projector::write_one() {
   const auto now = std::exchange(waiting_, {});
-  last_changes_ = now.changes.size();
   written_now_ = {now.messages, now.since};
   const auto next = ahead_;
   const auto begun = std::chrono::steady_clock::now();

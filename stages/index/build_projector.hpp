@@ -8,6 +8,7 @@
 // distance to the end of the store, and large batches are where a database is fastest.
 #pragma once
 
+#include "change_rate.hpp"
 #include "recordkv/core/nursery.hpp"
 #include "recordkv/nats/pull_consumer.hpp"
 #include "recordkv/projection/view_changes.hpp"
@@ -86,8 +87,8 @@ class build_projector {
   struct {
     std::size_t messages = 0;
     std::chrono::steady_clock::time_point since;
-  } written_now_;                 // by the running transaction
-  std::size_t last_changes_ = 0;  // of the last transaction
+  } written_now_;  // by the running transaction
+  change_rate rate_;
   bool writing_ = false;
   bool bulk_passed_ = false;  // everything up to bulk_until has been read
   bool swapped_ = false;
