@@ -72,6 +72,12 @@ class database {
   /// prepare every statement again when it is run next.
   void set_triggers(bool on);
 
+  /// `committed` is called with `self` at the end of each commit, with the pages of the write-ahead log
+  /// (sqlite3_wal_hook). It replaces automatic checkpoints.
+  void set_commit_hook(int (*committed)(void* self, sqlite3* db, const char* schema, int pages), void* self) {
+    sqlite3_wal_hook(db_.get(), committed, self);
+  }
+
   /// Rows that the last statement changed.
   std::int64_t changes() const { return sqlite3_changes(db_.get()); }
 

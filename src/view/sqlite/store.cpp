@@ -23,7 +23,7 @@ namespace {
 /// is overwritten with zeros. The swap would take four times as long.
 constexpr auto settings =
     "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-131072; PRAGMA temp_store=MEMORY;"
-    "PRAGMA wal_autocheckpoint=16000; PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON;"
+    "PRAGMA journal_size_limit=67108864; PRAGMA legacy_alter_table=ON;"
     "PRAGMA recursive_triggers=ON;"  // otherwise INSERT OR REPLACE in a hook deletes rows without the counters
     "PRAGMA secure_delete=FAST";
 

@@ -6,6 +6,7 @@
 
 #include "sqlite/builds.hpp"
 #include "sqlite/rows.hpp"
+#include "sqlite/wal_checkpoints.hpp"
 #include "sqlite/wal_watch.hpp"
 
 #include "recordkv/view/store.hpp"
@@ -18,7 +19,7 @@ namespace recordkv::view {
 
 class sqlite_store final : public store {
  public:
-  explicit sqlite_store(database db) : db_(std::move(db)) {}
+  explicit sqlite_store(database db) : checkpoints_(db.path()), db_(std::move(db)) { checkpoints_.attach(db_); }
   ~sqlite_store() override { thread_.join(); }  // before the statements and the connection go
 
   /// Applies the settings and makes the table of builds. Called once, before anything else. `patience`: how long it
@@ -61,6 +62,7 @@ class sqlite_store final : public store {
   result<void> wish(const std::string& view, bool wanted);
   result<sqlite_rows*> rows_of(const plan& p, const stored_build& b);
 
+  wal_checkpoints checkpoints_;
   database db_;
   std::map<std::uint64_t, sqlite_rows> prepared_;  ///< by number of the build
   wal_watch watch_;
