@@ -99,7 +99,11 @@ result<envelope> open(const json::object& root) {
   return read_v2(*payload);
 }
 
-/// 2026-07-04T12:00:00.123456Z
+void put_digits(char* end, unsigned n, int digits) {
+  for (; digits > 0; --digits, n /= 10) *--end = static_cast<char>('0' + n % 10);
+}
+
+/// 2026-07-04T12:00:00.123456Z. Digit by digit, because each event has one.
 std::string as_time(std::uint64_t us) {
   using namespace std::chrono;
   const sys_time<microseconds> at{microseconds(static_cast<std::int64_t>(us))};
@@ -107,9 +111,18 @@ std::string as_time(std::uint64_t us) {
   const year_month_day date(day);
   if (us == 0 || us > 253'402'300'799'999'999) return {};  // the end of the year 9999
   const hh_mm_ss clock(at - day);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+  std::string out = "0000-00-00T00:00:00.000000Z";
+  const auto put = [&](std::size_t end, auto n, int digits) {
+    put_digits(out.data() + end, static_cast<unsigned>(n), digits);
+  };
+  put(4, static_cast<int>(date.year()), 4);
+  put(7, static_cast<unsigned>(date.month()), 2);
+  put(10, static_cast<unsigned>(date.day()), 2);
+  put(13, clock.hours().count(), 2);
+  put(16, clock.minutes().count(), 2);
+  put(19, clock.seconds().count(), 2);
+  put(26, clock.subseconds().count(), 6);
+  return out;
 }
 
 /// `cid`: binary, as the event has it; empty: it has none.

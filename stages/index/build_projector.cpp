@@ -24,8 +24,8 @@ constexpr std::size_t max_changes = 8192;
 constexpr std::size_t max_bytes = std::size_t{32} << 20;
 // While many changes come (change_rate.hpp), a transaction gathers: until it has worthwhile_changes, or until its first
 // change has waited longest_gathering.
-constexpr std::size_t worthwhile_changes = 2048;
-constexpr auto longest_gathering = 50ms;
+constexpr std::size_t worthwhile_changes = 4096;
+constexpr auto longest_gathering = 200ms;
 // How many messages are handled before other coroutines run: some milliseconds of work. Their bytes are bounded as
 // well, because in rows a record may have five hundred times its size (view::extract bounds each).
 constexpr std::ptrdiff_t at_a_time = 1024;

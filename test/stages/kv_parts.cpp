@@ -19,12 +19,12 @@ kv_event event_for(const std::string& did, unsigned n) {
   atproto::repo_event what;
   what.did = did;
   what.rev = rev(n);
-  return {std::move(what), event_handle(message_of(n)), 10};
+  return {std::make_unique<atproto::repo_event>(std::move(what)), event_handle(message_of(n)), 10};
 }
 
 words popped(account_order& order) {
   words out;
-  while (auto e = order.pop()) out.push_back(e->what.did + " " + e->what.rev);
+  while (auto e = order.pop()) out.push_back(e->what->did + " " + e->what->rev);
   return out;
 }
 
@@ -157,7 +157,7 @@ TEST_CASE("events of one account keep their order while it is held, and events o
     order.push(event_for(bob, n));
   }
   auto first = order.pop();
-  REQUIRE(first->what.did == alice);
+  REQUIRE(first->what->did == alice);
   order.hold(std::move(*first));
   CHECK(order.holds(alice));
   CHECK(popped(order) == words{step(bob, 1), step(bob, 2)});
@@ -364,8 +364,8 @@ TEST_CASE("one message may carry several events: it is acknowledged after the la
            second = atproto::decode_event(event_of(bob, 1, "b"));
       event_handle from(std::move(m));
       auto also = from.another();
-      events.push_back({std::move(*first), std::move(from), 5});
-      events.push_back({std::move(*second), std::move(also), 5});
+      events.push_back({std::make_unique<atproto::repo_event>(std::move(*first)), std::move(from), 5});
+      events.push_back({std::make_unique<atproto::repo_event>(std::move(*second)), std::move(also), 5});
     }
     co_return events;
   };

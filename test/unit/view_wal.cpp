@@ -1,9 +1,12 @@
 // A write-ahead log that cannot begin anew because of a reader, and which reader that is.
 #include "sqlite/lock_holders.hpp"
+#include "sqlite/wal_checkpoints.hpp"
 #include "sqlite/wal_watch.hpp"
 #include "view_fixture.hpp"
 
 #include <fstream>
+#include <functional>
+#include <thread>
 
 #include <unistd.h>
 
@@ -94,4 +97,72 @@ TEST_CASE("/proc/locks: the processes that hold these bytes of this file, and no
   CHECK(lock_holders(text, {0xfd, 0x10, 1, 123, 127}).empty());
   CHECK(lock_holders("", {0xfd, 0x10, 1234, 123, 127}).empty());
   CHECK(process_in_words(0) == "a process outside this container");
+}
+
+namespace {
+
+/// Pages of the database's file, which only a checkpoint makes larger.
+std::uintmax_t pages_written(const directory& d) { return std::filesystem::file_size(d.file()) / 4096; }
+
+void write_pages(database& db, int count) {
+  const std::string wide(4'000, 'x');
+  auto s = must(db.prepare("INSERT INTO wide VALUES ($1)"));
+  for (int i = 0; i < count; ++i) {
+    s.bind(1, wide);
+    REQUIRE(s.step() == SQLITE_DONE);
+  }
+}
+
+/// Waits for a fact, in a test that has no loop.
+void wait_until(const std::function<bool()>& fact) {
+  for (int i = 0; i < 10'000 && !fact(); ++i) std::this_thread::sleep_for(1ms);
+  REQUIRE(fact());
+}
+
+}  // namespace
+
+TEST_CASE("the log is written beside the writer, before a commit has to do it") {
+  const directory d;
+  wal_checkpoints checkpoints(d.file(), {.beside = 50, .again = 20, .within = 1'000'000});
+  auto db = opened(d);
+  checkpoints.attach(db);
+  write_pages(db, 30);
+  const auto before = pages_written(d);
+  write_pages(db, 40);
+  wait_until([&] { return pages_written(d) > before; });
+  // Once more after each 20 pages, as often as the other connection has time.
+  const auto first = pages_written(d);
+  wait_until([&] {
+    write_pages(db, 1);
+    return pages_written(d) > first + 20;
+  });
+}
+
+TEST_CASE("a commit writes the rest of the log, which then begins anew") {
+  const directory d;
+  wal_checkpoints checkpoints(d.file(), {.beside = 1'000'000, .within = 50});
+  auto db = opened(d);
+  checkpoints.attach(db);
+  write_pages(db, 200);
+  CHECK(pages_written(d) > 100);
+  CHECK(wal_bytes(d) < 80 * 4'200);
+}
+
+TEST_CASE("a reader that holds the log neither stops the writer nor loses a row") {
+  const directory d;
+  wal_checkpoints checkpoints(d.file(), {.beside = 20, .again = 5, .within = 40});
+  auto db = opened(d);
+  checkpoints.attach(db);
+  const other reader(d);
+  reader.run("BEGIN; SELECT count(*) FROM wide");
+  write_pages(db, 300);
+  reader.run("COMMIT");
+  write_pages(db, 1);
+  wait_until([&] {
+    write_pages(db, 1);
+    return pages_written(d) > 300;
+  });
+  const auto rows = std::stoi(reader.ask("SELECT count(*) FROM wide")[0]);
+  CHECK(rows >= 302);
+  CHECK(reader.ask("PRAGMA integrity_check") == lines{"ok"});
 }

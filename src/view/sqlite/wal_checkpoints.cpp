@@ -9,10 +9,11 @@ void wal_checkpoints::attach(database& writer) { writer.set_commit_hook(&committ
 int wal_checkpoints::committed(void* self, sqlite3* writer, const char* schema, int pages) {
   auto& me = *static_cast<wal_checkpoints*>(self);
   if (pages < me.asked_at_) me.asked_at_ = 0;  // the log has begun anew
-  if (pages >= within)
+  const auto& at = me.pages_;
+  if (pages >= at.within)
     // It never waits. If it can't, because the other connection is at it or a reader holds the log, the next one can.
     sqlite3_wal_checkpoint_v2(writer, schema, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-  else if (pages >= beside && (me.asked_at_ == 0 || pages >= me.asked_at_ + again))
+  else if (pages >= at.beside && (me.asked_at_ == 0 || pages >= me.asked_at_ + at.again))
     me.ask(pages);
   return SQLITE_OK;
 }

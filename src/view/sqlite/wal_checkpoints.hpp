@@ -21,11 +21,15 @@ namespace recordkv::view {
 
 class wal_checkpoints {
  public:
-  /// Pages in the log: from `beside` on the other connection works, from `within` on the commit does. A page that was
-  /// written many times is written into the database once, so the first is not much smaller than the second.
-  static constexpr int beside = 12'000, again = 2'000, within = 16'000;
+  /// Pages in the log: from `beside` on the other connection works, and after each `again` once more; from `within` on
+  /// the commit does. A page that was written many times is written into the database once, so the first is not much
+  /// smaller than the last.
+  struct limits {
+    int beside = 12'000, again = 2'000, within = 16'000;
+  };
 
-  explicit wal_checkpoints(std::string path) : path_(std::move(path)) {}
+  explicit wal_checkpoints(std::string path) : wal_checkpoints(std::move(path), limits{}) {}
+  wal_checkpoints(std::string path, limits pages) : path_(std::move(path)), pages_(pages) {}
   ~wal_checkpoints() { thread_.join(); }
   wal_checkpoints(const wal_checkpoints&) = delete;
 
@@ -38,6 +42,7 @@ class wal_checkpoints {
   void ask(int pages);
 
   std::string path_;
+  limits pages_;
   std::atomic<bool> at_work_ = false;
   int asked_at_ = 0;  // pages; on the writer's thread
   asio::thread_pool thread_{1};

@@ -11,7 +11,7 @@ std::string record_writer::subject_of(const atproto::repo_event& of, const atpro
 task<result<nats::ordinal>> record_writer::put(const atproto::repo_event& of, atproto::record_change& c) {
   nats::header_list headers;
   headers.reserve(4);
-  headers.push_back({"cid", c.cid});
+  headers.push_back({"cid", std::move(c.cid)});
   headers.push_back({"rev", of.rev});
   headers.push_back({"time", of.time});
   headers.push_back({"op", std::string(atproto::name(c.what))});

@@ -17,8 +17,8 @@ class record_writer {
   record_writer(nats::outbox& out, std::string bucket, unsigned partitions, meters& counters)
       : out_(out), bucket_(std::move(bucket)), partitions_(partitions), counters_(counters) {}
 
-  /// Puts the record that the change holds, and takes its JSON out of it. `of` gives did, rev and time. Errors are the
-  /// outbox's.
+  /// Puts the record that the change holds, and takes its CID and JSON out of it. `of` gives did, rev and time. Errors
+  /// are the outbox's.
   task<result<nats::ordinal>> put(const atproto::repo_event& of, atproto::record_change& c);
   /// Puts a delete marker: for a delete, and where an older value would look current.
   task<result<nats::ordinal>> erase(const atproto::repo_event& of, const atproto::record_change& c);
