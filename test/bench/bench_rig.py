@@ -132,7 +132,8 @@ def likes_sequence(database):
 
 def last_like(client):
     query = json.dumps({"last_by_subj": "$KV.record.*.app.bsky.feed.like.*.*"}).encode()
-    return json.loads(client.request("$JS.API.STREAM.MSG.GET.KV_record", query).payload).get("message", {}).get("seq", 0)
+    answer = json.loads(client.request("$JS.API.STREAM.MSG.GET.KV_record", query).payload)
+    return answer.get("message", {}).get("seq", 0)
 
 
 def folded(rig, truth, kv, view=True):

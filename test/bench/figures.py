@@ -98,7 +98,8 @@ class Table:
             limit = f"{statistics.median(row.limits):{form}}{unit} ({row.of})" if row.limits else ""
             ratio = f"{row.ratio():.2f}" if row.limits else ""
             wanted = f"{row.wanted}: {'met' if row.met() else '**missed**'}" if row.wanted else ""
-            yield f"| {row.section}: {row.what} | {row.value():{form}}{unit} | {spread} | {limit} | {ratio} | {wanted} |"
+            value = f"{row.value():{form}}{unit}"
+            yield f"| {row.section}: {row.what} | {value} | {spread} | {limit} | {ratio} | {wanted} |"
 
 
 def falls(rows, recorded):

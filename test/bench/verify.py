@@ -42,7 +42,8 @@ class Replay(Rig):
         return self.recordkv({"source.kind": "firehose", "source.url": self.places["listening"],
                               "source.start": "oldest", "nats.sync_interval": "10s", "kv.verify": "full",
                               "identity.plc_url": self.places["plc"], "identity.allow_private_hosts": "true",
-                              "index.views": '["config/views/likes.toml"]', "http.listen": http}, f"--stages={','.join(stages)}", "run")
+                              "index.views": '["config/views/likes.toml"]', "http.listen": http},
+                             f"--stages={','.join(stages)}", "run")
 
     def counters(self):
         return counters_at(self.http)
@@ -87,8 +88,8 @@ class Replay(Rig):
 
 
 def pipe(build, recording, known):
-    """Commits a second from the relay's socket to the likes row. `known`: so many accounts have a state with a key; none:
-    the key of each is looked up."""
+    """Commits a second from the relay's socket to the likes row. `known`: so many accounts have a state with a key;
+    none: the key of each is looked up."""
     limit = bare(build, recording.messages, int(recording.mean_bytes)).rate
     with Replay(build, recording) as rig:
         if known:

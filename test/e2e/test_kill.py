@@ -213,8 +213,8 @@ def met(rig: Rig, battle: Battle) -> dict:
     older = watch.total(ignored)
     reconnects = sum(rig.parts[s].text().count(" reconnected to server ") for s in battle.stages)
     print(f"\n{battle.in_flight}/{KILLS} kills met events in the buffer; it was full in {watch.full} of "
-          f"{watch.samples} samples; {repeated} records written twice, {older} events ignored as repeated, {reconnects} "
-          f"reconnects, the store full {battle.filled} times")
+          f"{watch.samples} samples; {repeated} records written twice, {older} events ignored as repeated, "
+          f"{reconnects} reconnects, the store full {battle.filled} times")
     return {"kills": len(battle.schedule), "in flight": battle.in_flight, "full": watch.full,
             "repeated": repeated + older, "reconnects": reconnects, "full store": battle.filled}
 

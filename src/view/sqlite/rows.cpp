@@ -82,7 +82,7 @@ result<void> sqlite_rows::write(database& db, const plan& p, const std::vector<c
 }
 
 /// Hooks write rows as they like, and other people's triggers want to see each row: then triggers are on, and ours
-/// count, too. The transaction holds the write lock, so nobody makes a trigger meanwhile.
+/// count, too. The transaction holds the write lock, so no other program makes a trigger meanwhile.
 result<void> sqlite_rows::choose_who_counts(database& db, const plan& p) {
   counts_.forget();
   counts_itself_ = false;
