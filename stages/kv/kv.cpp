@@ -346,7 +346,7 @@ class kv_stage final : public stage {
   }
 
   void refresh() {
-    stats_.events = inbox_.taken().messages;
+    stats_.events = pipeline_.taken();
     stats_.bytes = inbox_.taken().bytes;
     stats_.lag_messages = inbox_.pending();
     stats_.lag_seconds = inbox_.lag_seconds();

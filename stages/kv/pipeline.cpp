@@ -83,7 +83,10 @@ task<> kv_pipeline::take_messages(result<void>& ended) {
       ended = batch.error();
       break;
     }
-    for (auto& e : co_await decode_(std::move(*batch))) order_.push(std::move(e));
+    for (auto& e : co_await decode_(std::move(*batch))) {
+      order_.push(std::move(e));
+      ++taken_;
+    }
     changed_.notify();
   }
   taking_ = false;

@@ -83,7 +83,9 @@ class kv_pipeline {
   /// waiting in it.
   void abandon() noexcept;
 
-  /// Events that were taken and have not settled.
+  /// Events that have been taken in. An event that is delivered again counts again.
+  std::uint64_t taken() const noexcept { return taken_; }
+  /// Of these, the events that have not settled.
   std::size_t unsettled() const noexcept { return order_.size() + chosen_ + settles_.unsettled(); }
   /// Of these, the events that have been applied or are being applied.
   std::size_t unstored() const noexcept { return settles_.unsettled() + (applying_since_ ? 1 : 0); }
@@ -141,6 +143,7 @@ class kv_pipeline {
   std::optional<repairs> repairs_;
   nursery* children_ = nullptr;  // while take() runs: for what it starts
   std::size_t popped_ = 0;
+  std::uint64_t taken_ = 0;
   std::size_t chosen_ = 0;  // events that were taken from account_order, and are neither applied nor put back
   std::size_t chosen_bytes_ = 0;
   std::optional<settlement::clock::time_point> applying_since_;

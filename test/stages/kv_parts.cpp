@@ -372,6 +372,7 @@ TEST_CASE("one message may carry several events: it is acknowledged after the la
   rig.start();
   rig.in.deliver("two in one");
   REQUIRE(rig.waits_for([&] { return rig.out.sent.size() == 2; }));
+  CHECK(rig.apply->taken() == 2);
   rig.out.let(1);
   REQUIRE(rig.waits_for([&] { return rig.apply->unsettled() == 1; }));
   CHECK(rig.in.settled.empty());
