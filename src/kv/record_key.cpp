@@ -49,8 +49,9 @@ void append_unit(std::string& out, unsigned unit) {
 
 void append_encoded(std::string& out, std::string_view part) {
   for (;;) {
-    const auto run = static_cast<std::size_t>(std::ranges::find_if_not(part, passes) - part.begin());
-    out += part.substr(0, run);
+    std::size_t run = 0;
+    while (run < part.size() && passes(part[run])) ++run;
+    out.append(part.data(), run);
     part.remove_prefix(run);
     if (part.empty()) return;
     const auto c = take_character(part);
@@ -129,10 +130,14 @@ std::string decode_part(std::string_view token) {
   std::string out;
   out.reserve(token.size());
   for (std::size_t i = 0; i < token.size(); ++i) {
-    const int high = token[i] == '/' && i + 2 < token.size() ? hex_value(token[i + 1]) : -1;
+    const auto run = std::min(token.find('/', i), token.size());
+    out.append(token.data() + i, run - i);
+    i = run;
+    if (i == token.size()) break;
+    const int high = i + 2 < token.size() ? hex_value(token[i + 1]) : -1;
     const int low = high >= 0 ? hex_value(token[i + 2]) : -1;
     if (low < 0) {
-      out += token[i];
+      out += '/';
       continue;
     }
     const auto unit = static_cast<unsigned>(high << 4 | low);

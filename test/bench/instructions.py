@@ -11,13 +11,13 @@ from concurrent import futures
 from bench_rig import ROOT
 from figures import Figure
 
-FEW, MANY = 2, 12  # rounds
+FEW, MANY = 100, 500  # events
 
 
-def run(program, part, rounds):
+def run(program, part, at_least):
     """(instructions, events)"""
     done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program,
-                           ROOT / "test" / "fixtures", part, str(rounds)],
+                           ROOT / "test" / "fixtures", part, str(at_least)],
                           cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     counted = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode or not counted:
