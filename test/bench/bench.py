@@ -50,15 +50,21 @@ def machine(build):
             "recordkv": first_line(pathlib.Path(build) / "src" / "cli" / "recordkv", "--version")}
 
 
-def measure(given):
+def measure(given, where):
+    """Writes the JSON after each section: a run that is ended early has measured something."""
     table = Table()
     with tempfile.TemporaryDirectory(prefix="recordkv-bench-") as directory:
         for run in range(given.runs):
             for name in given.section or (QUICK if given.quick else SECTIONS):
                 for figure in SECTIONS[name](Setting(given.build, given.quick, run, directory)):
-                    table.add(name, [figure])
+                    if given.quick:  # what is wanted is wanted at full size
+                        figure = figure._replace(wanted=None)
+                    table.add(name, figure)
                     say(f"run {run + 1}: {name}: {figure.what}: {figure.value:,.2f} {figure.unit}" +
                         (f", {figure.value / figure.limit:.2f} of {figure.of}" if figure.limit else ""))
+                if given.json:
+                    told = {"machine": where, "quick": given.quick, "figures": table.json()}
+                    pathlib.Path(given.json).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return table
 
 
@@ -94,13 +100,9 @@ def arguments():
 def main():
     given = arguments()
     where = machine(given.build)
-    table = measure(given)
+    table = measure(given, where)
     print(*table.lines(), sep="\n")
     print("\n" + "; ".join(f"{key}: {value}" for key, value in where.items()))
-    if given.json:
-        text = json.dumps({"machine": where, "runs": given.runs, "quick": given.quick, "figures": table.json()},
-                          indent=1)
-        pathlib.Path(given.json).write_text(text + "\n", encoding="utf-8")
     sys.exit(guard(table.json(), given.guard) if given.guard else 0)
 
 

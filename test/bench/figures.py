@@ -80,9 +80,8 @@ class Table:
     def __init__(self):
         self.rows = {}
 
-    def add(self, section, figures):
-        for f in figures:
-            self.rows.setdefault((section, f.what), Row(section, f)).add(f)
+    def add(self, section, figure):
+        self.rows.setdefault((section, figure.what), Row(section, figure)).add(figure)
 
     def json(self):
         return [row.json() for row in self.rows.values()]

@@ -119,8 +119,8 @@ def figures(s):
         for part, said, wanted in (("first", "fetched", 40_000), ("again", "again, unchanged", 200_000)):
             yield Figure(f"{name}, {said}", "/s", row[part]["rate"], "the parts one after the other",
                          row[part]["bare"], Wanted(wanted))
-            for process, us in row[part]["cpu_us"].items():
-                yield Figure(f"{process}'s CPU a record, {name}, {said}", "us", us)
+            for process, named in (("recordkv", "recordkv"), ("nats", "nats-server")):
+                yield Figure(f"{named}'s CPU a record, {name}, {said}", "us", row[part]["cpu_us"][process])
         if what == "large":
             yield Figure("memory of kv above its start, of the CAR", "MB", row["memory_mb"] * 1.048576, "the CAR",
                          row["car_bytes"] / 1e6, Wanted(3, of_ratio=True, at_most=True))

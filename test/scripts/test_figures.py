@@ -10,7 +10,7 @@ from figures import Figure, Table, Wanted, falls  # noqa: E402
 def table(*figures):
     made = Table()
     for figure in figures:
-        made.add("pipe", [figure])
+        made.add("pipe", figure)
     return made
 
 
