@@ -66,6 +66,11 @@ class Row:
         """The median of each run's own ratio; None without a limit."""
         return statistics.median(v / limit for v, limit in zip(self.values, self.limits)) if self.limits else None
 
+    def best_ratio(self):
+        """Of all runs. Other work on the machine makes a run worse, and never better."""
+        ratios = [v / limit for v, limit in zip(self.values, self.limits)]
+        return (min if self.unit in COSTS else max)(ratios) if ratios else None
+
     def met(self):
         return self.wanted.met(self.value(), self.ratio()) if self.wanted else None
 
@@ -73,7 +78,7 @@ class Row:
         return {"section": self.section, "what": self.what, "unit": self.unit, "median": self.value(),
                 "least": min(self.values), "most": max(self.values), "runs": len(self.values), "of": self.of,
                 "limit": statistics.median(self.limits) if self.limits else None, "ratio": self.ratio(),
-                "wanted": str(self.wanted) if self.wanted else None, "met": self.met()}
+                "best_ratio": self.best_ratio(), "wanted": str(self.wanted) if self.wanted else None, "met": self.met()}
 
 
 class Table:
@@ -102,21 +107,25 @@ class Table:
 
 
 def falls(rows, recorded):
-    """What a guard says of these rows: a line for each ratio that fell below FLOOR of the recorded one, for each count
-    of instructions that rose, and for those that are gone. Machines differ, so no other figure counts."""
+    """What a guard says of these rows: (section, line) for each ratio that fell below FLOOR of the recorded one, for
+    each count of instructions that rose, and for those that are gone. Machines differ, so no other figure counts."""
     now = {(r["section"], r["what"]): r for r in rows}
+    nothing = {"best_ratio": None, "median": None}
     for was in recorded:
-        row = now.get((was["section"], was["what"]), {"ratio": None, "median": None})
-        name = f"{was['section']}: {was['what']}"
-        if was["unit"] == "instructions":
-            if row["median"] is None:
-                yield f"{name}: was not counted"
-            elif row["median"] > was["median"] * (1 + ROOM):
-                yield f"{name}: {row['median']:,}; recorded were {was['median']:,}"
-        elif was["ratio"] is not None:
-            if row["ratio"] is None:
-                yield f"{name}: was not measured"
-                continue
-            share = was["ratio"] / row["ratio"] if was["unit"] in COSTS else row["ratio"] / was["ratio"]
-            if share < FLOOR:
-                yield f"{name}: {row['ratio']:.2f} of {row['of']}; recorded were {was['ratio']:.2f}"
+        fallen = fall_of(now.get((was["section"], was["what"]), nothing), was)
+        if fallen:
+            yield was["section"], f"{was['section']}: {was['what']}: {fallen}"
+
+
+def fall_of(row, was):
+    if was["unit"] == "instructions":
+        if row["median"] is None:
+            return "was not counted"
+        risen = row["median"] > was["median"] * (1 + ROOM)
+        return f"{row['median']:,}; recorded were {was['median']:,}" if risen else ""
+    if was["ratio"] is None:
+        return ""
+    if row["best_ratio"] is None:
+        return "was not measured"
+    share = was["ratio"] / row["best_ratio"] if was["unit"] in COSTS else row["best_ratio"] / was["ratio"]
+    return f"{row['best_ratio']:.2f} of {row['of']}; recorded were {was['ratio']:.2f}" if share < FLOOR else ""
