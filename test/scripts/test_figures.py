@@ -41,7 +41,8 @@ class TableTest(unittest.TestCase):
 class GuardTest(unittest.TestCase):
     def fallen(self, unit, recorded, now):
         was = table(Figure("it", unit, recorded, "bare", 100)).json()
-        return [line for _, line in falls(table(Figure("it", unit, now, "bare", 100)).json(), was)]
+        rows = table(Figure("it", unit, now, "bare", 100)).json()
+        return [line for _, line in falls(rows, was)]
 
     def test_a_rate_that_falls(self):
         self.assertEqual(self.fallen("/s", 50, 31), [])
