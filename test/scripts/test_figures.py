@@ -66,7 +66,8 @@ class GuardTest(unittest.TestCase):
         def counted(number):
             return table(Figure("it", "instructions", number)).json()
         self.assertEqual(list(falls(counted(1_100), counted(1_000))), [])
-        self.assertEqual(list(falls(counted(1_101), counted(1_000))), [("pipe", "pipe: it: 1,101; recorded were 1,000")])
+        fell = [("pipe", "pipe: it: 1,101; recorded were 1,000")]
+        self.assertEqual(list(falls(counted(1_101), counted(1_000))), fell)
         self.assertEqual(list(falls(counted(1), counted(1_000))), [])
         self.assertEqual(list(falls([], counted(1_000))), [("pipe", "pipe: it: was not counted")])
 
