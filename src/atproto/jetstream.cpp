@@ -62,8 +62,8 @@ event_kind kind_of_v1(std::string_view kind) {
   return kind == "account" ? event_kind::account : event_kind::unknown;
 }
 
-/// v2 names the kinds as the firehose does, behind the lexicon's name.
-event_kind kind_of_type(std::string_view type) { return kind_of(type.substr(std::min(type.find('#'), type.size()))); }
+/// v2 names the kinds as the firehose does, behind the lexicon's name: "#commit".
+std::string_view behind_name(std::string_view type) { return type.substr(std::min(type.find('#'), type.size())); }
 
 envelope read_v1(const json::object& root) {
   envelope e;
@@ -79,9 +79,8 @@ envelope read_v1(const json::object& root) {
 
 envelope read_v2(const json::object& payload) {
   envelope e;
-  auto type = text_field(payload, "$type");
-  type.remove_prefix(std::min(type.find('#'), type.size()));
-  e.kind = kind_of_type(type);
+  const auto type = behind_name(text_field(payload, "$type"));
+  e.kind = kind_of(type);
   e.seq = unsigned_field(payload, "seq");
   e.did = text_field(payload, "did");
   e.time = text_field(payload, "time");
@@ -239,7 +238,7 @@ result<frame_summary> summarise(const jetstream_fields& f) {
   if (v2 && !f.payload.there) return fail(errc::malformed, "payload");
   const auto& body = v2 ? f.payload : f.commit;
   frame_summary g;
-  g.kind = v2 ? kind_of_type(f.payload.type) : kind_of_v1(f.kind);
+  g.kind = v2 ? kind_of(behind_name(f.payload.type)) : kind_of_v1(f.kind);
   g.seq = v2 ? f.payload.seq : f.cursor != 0 ? f.cursor : f.time_us;
   if (g.kind == event_kind::unknown) return g;
   if (g.kind == event_kind::info) {

@@ -23,16 +23,14 @@ class taker {
 
   bool on_object_begin(error_code&) {
     if (depth_ == 0) root_ = true;
-    forget();
     if (depth_ == 1 && object_ != nullptr) object_->there = true, inside_ = object_;
-    object_ = nullptr;
-    return ++depth_, true;
+    ++depth_;
+    return settle();
   }
   bool on_object_end(std::size_t, error_code&) { return leave(); }
   bool on_array_begin(error_code&) {
-    forget();
-    object_ = nullptr;
-    return ++depth_, true;
+    ++depth_;
+    return settle();
   }
   bool on_array_end(std::size_t, error_code&) { return leave(); }
 
@@ -49,7 +47,6 @@ class taker {
   }
   bool on_string(json::string_view part, std::size_t, error_code&) {
     if (text_ != nullptr) text_->append(part);
-    text_ = nullptr;
     return settle();
   }
   bool on_number_part(json::string_view, error_code&) { return true; }
@@ -69,8 +66,7 @@ class taker {
  private:
   /// Where the value of this key goes. What an earlier one left there is gone.
   void choose(std::string_view key) {
-    forget();
-    object_ = nullptr;
+    settle();
     if (depth_ == 1) {
       text_ = text_of(out, key);
       number_ = key == "time_us" ? &out.time_us : key == "cursor" ? &out.cursor : nullptr;
@@ -102,8 +98,8 @@ class taker {
                                  : nullptr;
   }
 
-  void forget() { text_ = nullptr, number_ = nullptr; }
-  bool settle() { return forget(), object_ = nullptr, true; }
+  /// The value of the last key has come.
+  bool settle() { return text_ = nullptr, number_ = nullptr, object_ = nullptr, true; }
   bool take(std::uint64_t n) {
     if (number_ != nullptr) *number_ = n;
     return settle();

@@ -4,7 +4,6 @@
 #include "recordkv/kv/record_key.hpp"
 
 #include <boost/json.hpp>
-#include <boost/json/monotonic_resource.hpp>
 
 #include <algorithm>
 

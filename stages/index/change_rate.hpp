@@ -12,8 +12,8 @@ class change_rate {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// From so many changes a second on, it is busy. A window is long enough that the changes of one message of the
-  /// buffer, which come at once, don't count as many a second.
+  /// From so many changes a second on, it is busy. A window is long enough that a few hundred changes which come at
+  /// once don't count as many a second.
   static constexpr std::size_t busy_rate = 5'000;
   static constexpr std::chrono::milliseconds window{100};
 

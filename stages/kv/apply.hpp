@@ -81,7 +81,7 @@ class applier {
   void note_verdict(account& a, const kv_event& e);
   bool note_progress(account& a, kv_event& e);
   void note_beginning(account& a);
-  task<result<std::optional<nats::ordinal>>> apply_changes(account& a, const kv_event& e);
+  task<result<std::optional<nats::ordinal>>> apply_changes(account& a, kv_event& e);
   task<result<std::optional<nats::ordinal>>> apply_change(account& a, const kv_event& e, atproto::record_change& c);
   task<result<nats::ordinal>> write_record(account& a, const kv_event& e, atproto::record_change& c);
 

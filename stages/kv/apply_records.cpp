@@ -13,8 +13,8 @@ using atproto::record_flaw;
 
 bool applier::wants(const std::string& collection) const { return wants_collection(rules_.collections, collection); }
 
-// Returns the ordinal of the last put; nullopt if nothing was put.
-task<result<std::optional<nats::ordinal>>> applier::apply_changes(account& a, const kv_event& e) {
+// Returns the ordinal of the last put; nullopt if nothing was put. Takes the records' JSON out of the event.
+task<result<std::optional<nats::ordinal>>> applier::apply_changes(account& a, kv_event& e) {
   std::optional<nats::ordinal> last;
   for (auto& c : e.what->changes) {
     auto put = co_await apply_change(a, e, c);

@@ -26,7 +26,7 @@ SECTIONS = {"pipe": pipe.figures, "verify": verify.figures, "views": views.figur
 QUICK = ("pipe", "verify", "views", "latency", "repos", "parts")
 HELP = """\
 examples:
-  ./dev bench                      every section, three runs: about two hours
+  ./dev bench                      every section, three runs: it takes long
   ./dev bench pipe latency         two of them
   ./dev bench --quick              one short run of each, in under two minutes
   ./dev bench --quick --guard test/bench/recorded.json    fails where a ratio fell below 60 % of the recorded one,

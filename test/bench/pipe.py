@@ -94,7 +94,8 @@ def figures(s):
                  limits["frames"].nats_cpu_us, Wanted(1, of_ratio=True, at_most=True))
     yield Figure("nats-server's CPU an event", "us", row.nats_us, "nats-server, our messages",
                  limits["ours"].nats_cpu_us)
-    yield Figure("allocations an event", "", row.allocations)
+    if row.allocations:
+        yield Figure("allocations an event", "", row.allocations)
     yield Figure("recordkv's memory", "MB", row.memory)
     store = Run(s.build, events, accounts, 7 + s.run, "ingest,kv")
     yield Figure("Jetstream events to the store alone", "/s", store.rate, "one frame a message", limits["frames"].rate)

@@ -121,7 +121,8 @@ result<database> database::open(const std::string& path, access how, std::chrono
   d.path_ = path;
   d.how_ = how;
   sqlite3* raw = nullptr;
-  const int mode = how == access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int make = how == access::read_write ? SQLITE_OPEN_CREATE : 0;
+  const int mode = how == access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | make;
   const int code = sqlite3_open_v2(path.c_str(), &raw, mode | SQLITE_OPEN_NOMUTEX, nullptr);
   d.db_.reset(raw);  // also after a failure, because the handle has the reason
   if (code != SQLITE_OK) return d.failure("open it");

@@ -58,7 +58,7 @@ class statement {
 
 class database {
  public:
-  enum class access { read_only, read_write };
+  enum class access { read_only, read_write, existing };  ///< existing: read_write, but a missing file is not made
   static result<database> open(const std::string& path, access how, std::chrono::milliseconds patience);
 
   result<statement> prepare(const std::string& sql);

@@ -34,7 +34,7 @@ class own_counts {
   /// Moves the counts. A count that reaches 0 is removed.
   result<void> write(database& db);
 
-  /// What was added since the last write() was undone.
+  /// Forgets what was added since the last write(), because the transaction was undone.
   void forget();
 
  private:

@@ -72,17 +72,17 @@ result<sqlite_rows::hooks> sqlite_rows::prepare_hooks(database& db, const plan& 
 
 result<void> sqlite_rows::write(database& db, const plan& p, const std::vector<change>& changes,
                                 store::applied& count) {
-  if (!bulk_) {
+  if (!bulk_)
     if (auto done = look_for_rejects(db); !done) return done.error();
-    if (auto done = choose_who_counts(db, p); !done) return done.error();
-  }
+  if (auto done = choose_who_counts(db, p); !done) return done.error();
   for (auto& o : outcomes_of(p, changes, bulk_))
     if (auto done = bulk_ ? append(db, p, o, count) : write_one(db, p, o, count); !done) return done.error();
   return counts_itself_ ? counts_.write(db) : result<void>{};
 }
 
-/// Hooks write rows as they like, and other people's triggers want to see each row: then triggers are on, and ours
-/// count, too. The transaction holds the write lock, so no other program makes a trigger meanwhile.
+/// A bulk is counted at its end. Hooks write rows as they like, and other people's triggers want to see each row: then
+/// triggers are on, and ours count, too. The transaction holds the write lock, so no other program makes a trigger
+/// meanwhile.
 result<void> sqlite_rows::choose_who_counts(database& db, const plan& p) {
   counts_.forget();
   counts_itself_ = false;

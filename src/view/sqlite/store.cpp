@@ -61,6 +61,11 @@ result<void> sqlite_store::settle(database& db, std::chrono::milliseconds patien
   return create_builds_table(db);
 }
 
+result<transaction> sqlite_store::begin_change() {
+  db_.set_triggers(true);
+  return transaction::begin(db_);
+}
+
 result<builds> sqlite_store::look_now(const std::string& view) {
   auto t = transaction::read(db_);
   if (!t) return t.error();
@@ -81,7 +86,7 @@ result<void> sqlite_store::refuse_foreign_tables(const plan& p, const stored_bui
 
 result<build> sqlite_store::begin_now(const plan& p, const position& start, std::uint64_t bulk_until,
                                       std::uint64_t expected_next) {
-  auto t = transaction::begin(db_);
+  auto t = begin_change();
   if (!t) return t.error();
   auto all = builds_of(db_, p.name);
   if (!all) return all.error();
@@ -134,7 +139,7 @@ result<store::applied> sqlite_store::apply_now(const plan& p, std::uint64_t numb
 
 result<void> sqlite_store::end_bulk_now(const plan& p, std::uint64_t number) {
   const sorting_settings with(db_);
-  auto t = transaction::begin(db_);
+  auto t = begin_change();
   if (!t) return t.error();
   auto b = build_of(db_, p, number);
   if (!b) return b.error();
@@ -149,7 +154,7 @@ result<void> sqlite_store::end_bulk_now(const plan& p, std::uint64_t number) {
 
 result<bool> sqlite_store::ready_now(const plan& p, std::uint64_t number, const std::vector<std::string>& partitions,
                                      const std::vector<std::string>& all_partitions) {
-  auto t = transaction::begin(db_);
+  auto t = begin_change();
   if (!t) return t.error();
   auto b = build_of(db_, p, number);
   if (!b) return b.error();
@@ -171,7 +176,7 @@ result<bool> sqlite_store::ready_now(const plan& p, std::uint64_t number, const 
 }
 
 result<void> sqlite_store::abandon_now(const std::string& view, std::uint64_t number) {
-  auto t = transaction::begin(db_);
+  auto t = begin_change();
   if (!t) return t.error();
   auto all = builds_of(db_, view);
   if (!all) return all.error();
@@ -192,7 +197,7 @@ result<void> sqlite_store::wish(const std::string& view, bool wanted) {
 }
 
 result<void> sqlite_store::want_rebuild_now(const std::string& view) {
-  auto t = transaction::begin(db_);
+  auto t = begin_change();
   if (!t) return t.error();
   if (auto done = wish(view, true); !done) return done.error();
   if (db_.changes() == 0) return no_such_view(view);
@@ -247,7 +252,7 @@ result<std::vector<std::string>> sqlite_store::views_now() {
 }
 
 result<void> sqlite_store::drop_now(const std::string& view) {
-  auto t = transaction::begin(db_);
+  auto t = begin_change();
   if (!t) return t.error();
   auto all = builds_of(db_, view);
   if (!all) return all.error();

@@ -58,6 +58,8 @@ class sqlite_store final : public store {
   result<std::vector<std::string>> views_now();
   result<void> drop_now(const std::string& view);
 
+  /// A transaction that writes no rows of records. Triggers are on in it: they may be another program's.
+  result<transaction> begin_change();
   result<void> refuse_foreign_tables(const plan& p, const stored_builds& ours);
   result<void> wish(const std::string& view, bool wanted);
   result<sqlite_rows*> rows_of(const plan& p, const stored_build& b);

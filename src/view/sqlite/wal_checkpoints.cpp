@@ -18,12 +18,12 @@ int wal_checkpoints::committed(void* self, sqlite3* writer, const char* schema, 
   return SQLITE_OK;
 }
 
-/// Where the other connection can't do it, the commit does it later, and reports what is wrong.
+/// If the other connection can't do it, a commit does it later.
 void wal_checkpoints::ask(int pages) {
   if (at_work_.exchange(true)) return;
   asked_at_ = pages;
   asio::post(thread_, [this] {
-    if (auto db = database::open(path_, database::access::read_write, std::chrono::milliseconds(0)))
+    if (auto db = database::open(path_, database::access::existing, std::chrono::milliseconds(0)))
       static_cast<void>(db->run("PRAGMA synchronous=NORMAL; PRAGMA wal_checkpoint(PASSIVE)"));
     at_work_ = false;
   });

@@ -23,7 +23,7 @@ class wal_watch {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// More than automatic checkpoints allow (64 MB), with room for a transaction.
+  /// More than checkpoints allow (64 MB, wal_checkpoints.hpp), with room for a transaction.
   static constexpr std::uint64_t max_bytes = std::uint64_t{96} << 20;
   static constexpr std::chrono::seconds told_after{5};
 
