@@ -365,6 +365,9 @@ task<std::string> pull_consumer::stall_reason(std::chrono::milliseconds patience
 
 void pull_consumer::settle(const message& m) {
   if (m.incarnation() != incarnation_ || spec_.policy == acks::none) return;
+  // After a reconnect everything unacknowledged is delivered again. What has become of this message there is not known:
+  // a stream that was set back may hold another one at its place, or may need this one again.
+  if (nc_.connects() != connects_) return;
   // If this acknowledgement is lost with the connection, the message is delivered again.
   (void)nc_.publish(std::string(m.reply()), "", {}, "+ACK");
 }

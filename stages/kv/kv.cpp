@@ -121,6 +121,7 @@ class kv_stage final : public stage {
       co_return removed;
     if (auto stand = co_await writes_.attach(set_back_); !stand) co_return stand;
     if (auto attached = co_await inbox_.attach(); !attached) co_return attached;
+    if (auto may = co_await writes_.may_read(); !may) co_return may;  // the connection may be another one by now
     outbox_.attach(*now);
     log::info("kv", "writing bucket {} ({} keys), {} of {} partitions", ctx_.cfg.kv.bucket, now->messages,
               spec_.assigned->labels().size(), ctx_.cfg.kv.partitions);
@@ -134,7 +135,7 @@ class kv_stage final : public stage {
                              .policy = nats::acks::each,
                              .made_anew = true,
                              .stream_returns = true,
-                             .still_ours = [this] { return life_.renew_if_stale(); },
+                             .still_ours = [this] { return writes_.may_read(); },
                              .credit = 2048};
     if (!spec_.assigned->all())
       for (const auto& label : spec_.assigned->labels()) spec.filters.push_back(ctx_.names().buffer_subject(label));

@@ -33,7 +33,11 @@ class SwallowingProxy:
         with contextlib.suppress(OSError):
             while True:
                 client = self.listener.accept()[0]
-                server = socket.create_connection(("127.0.0.1", self.server_port))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self.server_port))
+                except ConnectionRefusedError:  # the server is just being started again, and the client will try again
+                    client.close()
+                    continue
                 self.open += [client, server]
                 threading.Thread(target=self.pump, args=(server, client), daemon=True).start()
                 threading.Thread(target=self.requests, args=(client, server), daemon=True).start()

@@ -15,6 +15,7 @@ import sqlite3
 import unittest
 
 from rig import answer, free_port, wait_for
+from swallowing_proxy import SwallowingProxy
 from test_repair import RepairRig, differences, page
 import check_store  # from test/oracle, which rig has put into the path
 import likes_table
@@ -114,8 +115,12 @@ class LossRig(RepairRig):
 class TakenBackTest(unittest.TestCase):
     """The network has made its events and is silent from then on: nothing but the loss itself shows what is lost."""
 
-    def begin(self, rig: LossRig, stages: str = "ingest,kv,index") -> None:
-        rig.recordkv(stages, name="recordkv")
+    def begin(self, rig: LossRig) -> None:
+        rig.recordkv(name="recordkv")
+        self.lose_writes(rig)
+
+    def lose_writes(self, rig: LossRig) -> None:
+        """What is written after the copy will be lost when NATS is set back."""
         wait_for("half of the events", lambda: rig.control("state")["emitted"] >= 300, 60)
         rig.level(rig.everyone_commits())
         rig.copy()
@@ -177,6 +182,21 @@ class TakenBackTest(unittest.TestCase):
             rig.set_back()
             self.end(rig)
             self.assertEqual(rig.said("NATS has taken back writes"), [])
+            self.assertEqual(len(rig.said("NATS was set back together with the accounts' states")), 1)
+
+    def test_what_is_read_again_stays_in_the_buffer_until_the_store_was_asked(self):
+        """To the states in memory it is a repetition. In NATS, which was set back, it is news."""
+        with LossRig("--seed", 6, "--events", 600) as rig, SwallowingProxy(rig.nats_port) as proxy:
+            rig.recordkv("ingest,index", name="others")
+            rig.recordkv("kv", name="recordkv",
+                         sets=(f"nats.url=nats://127.0.0.1:{proxy.port}", f"http.listen=127.0.0.1:{free_port()}"))
+            self.lose_writes(rig)
+            proxy.swallow(r"STREAM\.INFO\.KV_(record|repo)$")
+            rig.set_back()
+            wait_for("two questions", lambda: len(proxy.swallowed) >= 2, 60)
+            wait_for("what is read again", lambda: rig.status()["buffer"]["messages"] > 0)
+            proxy.swallow(None)
+            self.end(rig)
             self.assertEqual(len(rig.said("NATS was set back together with the accounts' states")), 1)
 
     def test_a_plain_restart_of_nats_marks_nothing_and_rebuilds_nothing(self):

@@ -127,6 +127,19 @@ TEST_CASE("X6: after a reconnect it begins again at the first unacknowledged") {
   CHECK(rig.consumer("num_ack_pending") == 8);
 }
 
+TEST_CASE("X6: what came before a reconnect is not acknowledged after it, but delivered again") {
+  consumer_rig rig;
+  rig.fill(3);
+  auto in = rig.attach(rig.nc, rig.spec(), rig.a_level());
+  auto held = rig.run(in->next());
+  REQUIRE(held.has_value());
+  rig.restart_server();
+  REQUIRE(rig.waits_for([&] { return rig.nc.up(); }));
+  for (const auto& m : *held) in->settle(m);
+  REQUIRE(rig.run(rig.nc.flush()).has_value());
+  CHECK(rig.taken(*in, 3) == range(1, 3));
+}
+
 TEST_CASE("X6: a thief on the same durable is noticed by the jump, and nothing is passed over") {
   consumer_rig rig;
   rig.fill(4);

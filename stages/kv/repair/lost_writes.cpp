@@ -121,7 +121,8 @@ task<bool> lost_writes::ask() {
   }
   asking_ = false;
   asked_.notify();
-  if (!lost || ctx_.nc.connects() != on) co_return false;
+  unanswered_ = lost ? ctx_.nc.connects() != on : passes(lost.error());
+  if (!lost || unanswered_) co_return false;
   if (*lost) {
     taken_back_ = true;
     closing_.notify();
@@ -132,9 +133,17 @@ task<bool> lost_writes::ask() {
   co_return true;
 }
 
+error lost_writes::was_set_back() const { return fail(errc::closed, "kv: bucket {} was set back", ctx_.cfg.kv.bucket); }
+
+task<result<void>> lost_writes::may_read() {
+  if (auto ours = co_await life_.renew_if_stale(); !ours) co_return ours;
+  if (co_await ask()) co_return result<void>{};
+  co_return taken_back_ ? was_set_back() : fail(errc::unreachable, "kv: the store was not asked what it still has");
+}
+
 task<bool> lost_writes::explains_failure() {
   asked_on_ = 0;
-  co_await ask();
+  while (!co_await ask() && unanswered_ && !life_.closing() && !life_.lost()) co_await closing_.wait_for(retry_pause);
   co_return taken_back_;
 }
 
@@ -142,7 +151,7 @@ task<bool> lost_writes::explains_failure() {
 
 task<result<std::vector<std::uint64_t>>> lost_writes::save(const std::vector<state_port::stored>& states) {
   while (!stand() && !co_await ask()) {
-    if (taken_back_ || closed_) co_return fail(errc::closed, "kv: bucket {} was set back", ctx_.cfg.kv.bucket);
+    if (taken_back_ || closed_) co_return was_set_back();
     if (life_.lost()) co_return fail(errc::lease_lost, "kv: another process has taken over");
     co_await closing_.wait_for(retry_pause);
   }

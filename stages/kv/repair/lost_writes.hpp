@@ -44,11 +44,16 @@ class lost_writes {
   bool stand() const noexcept { return !taken_back_ && asked_on_ == ctx_.nc.connects(); }
   /// Asks unless stand(). False: a loss was found, or NATS has not answered.
   task<bool> ask();
+  /// Whether frames of this connection may be compared with the states in memory. After a loss these are ahead of the
+  /// store: a frame that is read again would pass for a repetition, and its acknowledgement would lose it. errc::closed:
+  /// a loss was found. errc::lease_lost. Any other error: not known yet, so the caller tries again.
+  task<result<void>> may_read();
   /// A loss was found since attach(). Nothing may be written any more.
   bool found() const noexcept { return taken_back_; }
   /// Called once, when a loss is found since attach().
   std::function<void()> on_found;
-  /// For a stage that has failed: whether a loss explains it. Asks in any case.
+  /// For a stage that has failed: whether a loss explains it. Asks in any case. While NATS does not answer, asks again
+  /// until the stage is closed.
   task<bool> explains_failure();
   /// Ends the waits of port().
   void close() noexcept;
@@ -66,6 +71,7 @@ class lost_writes {
   task<result<verdicts>> look();
   task<result<void>> look_at(std::vector<kept_put> puts, puts_verdict& into);
   task<result<bool>> streams_are_shorter();
+  error was_set_back() const;
 
   task<result<void>> end_loss(const verdicts& lost);
   task<result<void>> raise_generation();
@@ -89,6 +95,7 @@ class lost_writes {
   std::string created_;           // of the store's stream, at attach()
   std::uint64_t asked_on_ = 0;
   bool asking_ = false, taken_back_ = false, closed_ = false;
+  bool unanswered_ = false;  // the last question; asking again may help
   event asked_, closing_;
 };
 
