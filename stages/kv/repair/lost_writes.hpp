@@ -45,8 +45,8 @@ class lost_writes {
   /// Asks unless stand(). False: a loss was found, or NATS has not answered.
   task<bool> ask();
   /// Whether frames of this connection may be compared with the states in memory. After a loss these are ahead of the
-  /// store: a frame that is read again would pass for a repetition, and its acknowledgement would lose it. errc::closed:
-  /// a loss was found. errc::lease_lost. Any other error: not known yet, so the caller tries again.
+  /// store: a frame that is read again would pass for a repetition, and its acknowledgement would lose it.
+  /// errc::closed: a loss was found. errc::lease_lost. Any other error: not known yet, so the caller tries again.
   task<result<void>> may_read();
   /// A loss was found since attach(). Nothing may be written any more.
   bool found() const noexcept { return taken_back_; }
