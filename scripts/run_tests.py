@@ -37,12 +37,12 @@ def tell(result, verbose):
         print("\n".join("      | " + line for line in result["lines"][-SHOWN:]), flush=True)
 
 
-def run_tier(tests, verbose):
-    """First those that may run beside others, as many at a time as there are cores; then the rest alone."""
+def run_tier(tests, at_once, verbose):
+    """First those that may run beside others, `at_once` of them; then the rest alone."""
     together = [t for t in tests if t["is_parallel"]]
     alone = [t for t in tests if not t["is_parallel"]]
     results = []
-    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=at_once) as pool:
         try:
             for result in pool.map(test_program.run, together):
                 tell(result, verbose)
@@ -123,7 +123,7 @@ def run_round(known, given, tally, turn):
         ran = True
         print(f"tier {tier}" + (f", round {turn}" if max(given.repeat, given.repeat_short) > 1 else ""), flush=True)
         started = time.monotonic()
-        tally.add(tier, run_tier(tests, given.verbose), time.monotonic() - started, turn)
+        tally.add(tier, run_tier(tests, given.at_once, given.verbose), time.monotonic() - started, turn)
     return ran
 
 
@@ -136,6 +136,9 @@ def arguments():
     ask.add_argument("--repeat", type=int, default=1, metavar="N", help="the whole selection N times")
     ask.add_argument("--repeat-short", type=int, default=1, metavar="N",
                      help=f"each program that lasted under {SHORT} s in the first round N times in all")
+    ask.add_argument("--at-once", type=int, default=(os.cpu_count() or 2) + 1, metavar="N",
+                     help="how many programs run beside each other, of those that may (one more than there are cores: "
+                          "most of them wait)")
     ask.add_argument("--busy", action="store_true", help="a second process keeps a core busy meanwhile")
     ask.add_argument("--long", action="store_true",
                      help="the long form of those tests that have one (RECORDKV_LONG=1), with an hour each")

@@ -34,6 +34,7 @@ SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
 TAIL = 50
 FIRST_PORT, PORTS = 10_000, 64
 offered = itertools.count(random.randrange(PORTS))
+blocks_held: dict[int, tuple[int, socket.socket]] = {}  # by process id: a block of ports, and what claims it
 SLOW = 3 if os.environ.get("RECORDKV_SLOW") else 1  # a sanitizer build wants patience, not other facts
 
 
@@ -44,15 +45,31 @@ def program(variable: str, fallback: str) -> str:
     return os.path.abspath(path)
 
 
+def block_of_ports(blocks: int) -> int:
+    """A block that no other process of these tests has. Two with one block would be wrong: while a server of the one is
+    killed, the other may start its own at that port. A socket's name claims it, and goes with the process."""
+    me = os.getpid()
+    if me not in blocks_held:
+        for block in itertools.islice(itertools.cycle(range(blocks)), me % blocks, me % blocks + blocks):
+            claim = socket.socket(socket.AF_UNIX)
+            with contextlib.suppress(OSError):
+                claim.bind(f"\0recordkv-test-ports-{block}")
+                blocks_held[me] = block, claim
+                break
+            claim.close()
+        else:
+            raise AssertionError(f"all {blocks} blocks of ports are taken")
+    return blocks_held[me][0]
+
+
 def free_port() -> int:
     """Below the range from which the system gives ports away: hardly another program takes it before the right one
-    binds it, nor while that one is killed and started again. Tests run beside each other, so each process has a block
-    of ports by its id."""
+    binds it, nor while that one is killed and started again."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
         blocks = (int(f.read().split()[0]) - FIRST_PORT) // PORTS
     for _ in range(PORTS):
         # Where there is no room below that range, any port will do.
-        port = FIRST_PORT + os.getpid() % blocks * PORTS + next(offered) % PORTS if blocks > 0 else 0
+        port = FIRST_PORT + block_of_ports(blocks) * PORTS + next(offered) % PORTS if blocks > 0 else 0
         with socket.socket() as s, contextlib.suppress(OSError):
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             s.bind(("127.0.0.1", port))
