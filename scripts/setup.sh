@@ -207,6 +207,11 @@ pip_packages() {  # pip_packages FILE: into .tools/python, beside Python's own
 
 # What the tests need beside that: the nats command line, PostgreSQL, PgBouncer, what checks the deployment files. Then
 # Node, Python and Go with the packages of test/e2e and docs/examples.
+setup_bench() {
+  install_packages valgrind
+  install_postgres
+}
+
 setup_test() {
   install_nats_cli || die "the nats command line could not be built; install Go >= 1.21 (see .tools/go.log)"
   install_postgres

@@ -60,8 +60,17 @@ sources() { git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp'
 
 # lint [--changed]: everything; or, as CI does, clang-tidy on what changed and for four minutes at most.
 lint() {
-  local bad=0 kind=release options=()
-  [ "${1:-}" != --changed ] || { kind=test; options=(--changed --seconds 240); }
+  local bad=0 kind=release
+  lint_texts || bad=1
+  [ "${1:-}" != --changed ] || kind=test
+  build "$kind"  # clang-tidy reads the precompiled headers and the generated files; CI has the test build anyway
+  tidy "$@" || bad=1
+  [ $bad = 0 ] || die "lint found something"
+  say "dev: clean"
+}
+
+lint_texts() {
+  local bad=0
   say "dev: layers"
   python3 scripts/check_layers.py || bad=1
   say "dev: words"
@@ -70,11 +79,42 @@ lint() {
   for patch in test/mutants/*.patch; do git apply --check "$patch" || bad=1; done
   say "dev: formatting"
   sources | xargs clang-format-19 --dry-run -Werror || bad=1
+  return $bad
+}
+
+tidy() {  # tidy [--changed]
+  local options=()
+  [ "${1:-}" != --changed ] || options=(--changed --seconds 240)
   say "dev: clang-tidy"
-  build "$kind"  # it reads the precompiled headers and the generated files; CI has the test build anyway
-  python3 scripts/tidy.py "$build_dir" "${options[@]}" || bad=1
-  [ $bad = 0 ] || die "lint found something"
-  say "dev: clean"
+  python3 scripts/tidy.py "$build_dir" "${options[@]}"
+}
+
+# What must pass for a change to land. The tests mostly wait, so clang-tidy and the build of the bench take beside them
+# what they leave of the cores. The tests' closing line is the last line.
+run_ci() {
+  local bad=0 said=$tools/ci-tests.log beside
+  lint_texts || bad=1
+  build test
+  setsid nice -n 19 "$root/dev" beside-tests >"$tools/ci-beside.log" 2>&1 &
+  beside=$!
+  trap 'kill -- -$beside 2>/dev/null || true' EXIT
+  run_tests | tee "$said" || bad=1
+  wait $beside || bad=1
+  trap - EXIT
+  cat "$tools/ci-beside.log"
+  run_bench --quick --guard test/bench/recorded.json || bad=1
+  tail -n 1 "$said"
+  return $bad
+}
+
+# A part of run_ci. Where the kernel shares the cores by session, the lowest priority within one is not enough.
+beside_tests() {
+  local bad=0
+  [ ! -w /proc/self/autogroup ] || echo 19 >/proc/self/autogroup || true
+  build_dir=$root/build-test
+  tidy --changed || bad=1
+  build_bench || bad=1
+  return $bad
 }
 
 run_fuzz() {  # run_fuzz SECONDS: each target for that time, one on each core, from its committed seeds
@@ -120,12 +160,14 @@ run_tsan() {
     --only stages/http_get --only stages/identity --only e2e/look_ups --only e2e/verify
 }
 
-run_bench() {  # run_bench [SECTION…] [OPTIONS]: all sections if none is named
+build_bench() {
   local programs=(recordkv-sim bench-bare-pipe bench-bare-repos bench-view-store bench-verify-core
     bench-account-states bench-pure-parts)
-  install_packages valgrind
-  install_postgres
   build release src/cli/recordkv "${programs[@]/#/test/}"
+}
+
+run_bench() {  # run_bench [SECTION…] [OPTIONS]: all sections if none is named
+  build_bench
   export RECORDKV_NATS_SERVER=$(command -v nats-server)
   python3 -B test/bench/bench.py "$build_dir" "$@"
 }

@@ -31,29 +31,50 @@ std::string quotable(std::string_view s) {
 // A report gives seconds to the millisecond.
 double to_millisecond(double seconds) { return std::round(seconds * 1000) / 1000; }
 
+using sample = std::optional<double>;  // nullopt: the part has no such value
+
 struct gauge {
   std::string_view name, type, help;
-  double (*of)(const part_stats&);
+  sample (*of)(const part_stats&);
 };
+
+sample of_repairs(const part_stats& f, std::uint64_t repair_stats::* what) {
+  return f.repairs ? sample(static_cast<double>(*f.repairs.*what)) : std::nullopt;
+}
 
 constexpr gauge gauges[] = {
     {"recordkv_stage_up", "gauge", "1: works; 0: stalled, standing by or starting.",
-     [](const part_stats& f) { return f.running && !f.health.stalled() ? 1.0 : 0.0; }},
+     [](const part_stats& f) -> sample { return f.running && !f.health.stalled() ? 1.0 : 0.0; }},
     {"recordkv_standby", "gauge", "1: another process holds the lease, this one waits for it.",
-     [](const part_stats& f) { return f.standby ? 1.0 : 0.0; }},
+     [](const part_stats& f) -> sample { return f.standby ? 1.0 : 0.0; }},
     {"recordkv_events_total", "counter", "Frames, buffered events or store messages taken in.",
-     [](const part_stats& f) { return static_cast<double>(f.events); }},
+     [](const part_stats& f) -> sample { return static_cast<double>(f.events); }},
     {"recordkv_bytes_total", "counter", "Size of what was taken in.",
-     [](const part_stats& f) { return static_cast<double>(f.bytes); }},
+     [](const part_stats& f) -> sample { return static_cast<double>(f.bytes); }},
     {"recordkv_lag_messages", "gauge", "Still to be taken in.",
-     [](const part_stats& f) { return static_cast<double>(f.lag_messages); }},
+     [](const part_stats& f) -> sample { return static_cast<double>(f.lag_messages); }},
     {"recordkv_lag_seconds", "gauge",
      "Age of what was taken in last, while more is waiting; of ingest, when it came from the network.",
-     [](const part_stats& f) { return f.lag_seconds; }},
+     [](const part_stats& f) -> sample { return f.lag_seconds; }},
     {"recordkv_in_flight", "gauge", "Taken in and not yet settled.",
-     [](const part_stats& f) { return static_cast<double>(f.in_flight); }},
+     [](const part_stats& f) -> sample { return static_cast<double>(f.in_flight); }},
     {"recordkv_oldest_unsettled_seconds", "gauge", "How long the oldest of these has been waiting.",
-     [](const part_stats& f) { return f.oldest_unsettled_seconds; }},
+     [](const part_stats& f) -> sample { return f.oldest_unsettled_seconds; }},
+    {"recordkv_cursor_age_seconds", "gauge",
+     "How long ago the frame after the cursor was read; 0: none was read since.",
+     [](const part_stats& f) { return f.cursor_age_seconds; }},
+    {"recordkv_source_gaps", "gauge", "Periods in which the source may have lost events.",
+     [](const part_stats& f) { return f.source_gaps ? sample(static_cast<double>(*f.source_gaps)) : std::nullopt; }},
+    {"recordkv_source_gap_seconds", "gauge", "Their total length, as far as both ends are known.",
+     [](const part_stats& f) { return f.source_gaps ? sample(f.source_gap_seconds) : std::nullopt; }},
+    {"recordkv_repairs_waiting", "gauge", "Accounts that are to be repaired.",
+     [](const part_stats& f) { return of_repairs(f, &repair_stats::waiting); }},
+    {"recordkv_repairs_under_way", "gauge", "Accounts that are being repaired.",
+     [](const part_stats& f) { return of_repairs(f, &repair_stats::under_way); }},
+    {"recordkv_repair_bytes", "gauge", "Size of the repos that are in memory.",
+     [](const part_stats& f) { return of_repairs(f, &repair_stats::bytes); }},
+    {"recordkv_repair_max_bytes", "gauge", "repos.memory.",
+     [](const part_stats& f) { return of_repairs(f, &repair_stats::max_bytes); }},
 };
 
 struct timing {
@@ -118,15 +139,13 @@ void add_databases(std::string& out, const std::vector<const part_stats*>& parts
       "PostgreSQL: the age of the oldest transaction of another program in the database of views; 0: none.", oldest);
 }
 
-void add_gaps(std::string& out, const std::vector<const part_stats*>& parts) {
-  const auto counts = [](const part_stats* f) { return f->source_gaps.has_value(); };
-  if (std::none_of(parts.begin(), parts.end(), counts)) return;
-  head(out, "recordkv_source_gaps", "gauge", "Periods in which the source may have lost events.");
+void add_gauge(std::string& out, const gauge& g, const std::vector<const part_stats*>& parts) {
+  std::string lines;
   for (const auto* f : parts)
-    if (counts(f)) out += fmt::format("recordkv_source_gaps{{{}}} {}\n", labels_of(*f), *f->source_gaps);
-  head(out, "recordkv_source_gap_seconds", "gauge", "Their total length, as far as both ends are known.");
-  for (const auto* f : parts)
-    if (counts(f)) out += fmt::format("recordkv_source_gap_seconds{{{}}} {}\n", labels_of(*f), f->source_gap_seconds);
+    if (const auto value = g.of(*f)) lines += fmt::format("{}{{{}}} {}\n", g.name, labels_of(*f), *value);
+  if (lines.empty()) return;
+  head(out, g.name, g.type, g.help);
+  out += lines;
 }
 
 // Counters by their own names. The samples of one name must be adjacent, whichever part they belong to.
@@ -227,18 +246,7 @@ std::string prometheus_counters(const meters& counted) {
 std::string prometheus_text(const std::vector<const part_stats*>& parts) {
   std::string out;
   if (parts.empty()) return out;
-  for (const auto& g : gauges) {
-    head(out, g.name, g.type, g.help);
-    for (const auto* f : parts) out += fmt::format("{}{{{}}} {}\n", g.name, labels_of(*f), g.of(*f));
-  }
-  const auto aged = [](const part_stats* f) { return f->cursor_age_seconds.has_value(); };
-  if (std::any_of(parts.begin(), parts.end(), aged)) {
-    head(out, "recordkv_cursor_age_seconds", "gauge",
-         "How long ago the frame after the cursor was read; 0: none was read since.");
-    for (const auto* f : parts)
-      if (aged(f)) out += fmt::format("recordkv_cursor_age_seconds{{{}}} {}\n", labels_of(*f), *f->cursor_age_seconds);
-  }
-  add_gaps(out, parts);
+  for (const auto& g : gauges) add_gauge(out, g, parts);
   add_stalls(out, parts);
   add_databases(out, parts);
   for (const auto& t : timings) add_timing(out, t, parts);

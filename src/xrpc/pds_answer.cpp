@@ -23,15 +23,15 @@ constexpr std::size_t max_error_body = 64 << 10, max_shown = 200, max_field = 64
 struct named_error {
   std::string_view name;
   errc code;
-  std::string_view word, outcome;
+  std::string_view word, outcome, status;
 };
 constexpr std::array named_errors{
-    named_error{"RepoNotFound", errc::not_found, "repo_not_found", "not_found"},
-    named_error{"RepoTakendown", errc::refused, "repo_takendown", "refused"},
-    named_error{"RepoSuspended", errc::refused, "repo_suspended", "refused"},
-    named_error{"RepoDeactivated", errc::refused, "repo_deactivated", "refused"},
-    named_error{"RepoInactive", errc::refused, "repo_inactive", "refused"},
-    named_error{"RepoDeleted", errc::refused, "repo_deleted", "refused"},
+    named_error{"RepoNotFound", errc::not_found, "repo_not_found", "not_found", ""},
+    named_error{"RepoTakendown", errc::refused, "repo_takendown", "refused", "takendown"},
+    named_error{"RepoSuspended", errc::refused, "repo_suspended", "refused", "suspended"},
+    named_error{"RepoDeactivated", errc::refused, "repo_deactivated", "refused", "deactivated"},
+    named_error{"RepoInactive", errc::refused, "repo_inactive", "refused", "inactive"},
+    named_error{"RepoDeleted", errc::refused, "repo_deleted", "refused", ""},
 };
 
 /// {error, message}; both are empty if the body is anything else.
@@ -93,6 +93,11 @@ judgement of_status(const std::string& asked, const http::answer& said) {
 }
 
 }  // namespace
+
+std::string_view status_of_refusal(std::string_view word) noexcept {
+  const auto known = std::ranges::find(named_errors, word, &named_error::word);
+  return known == named_errors.end() ? std::string_view() : known->status;
+}
 
 judgement forbidden(const std::string& asked, std::string_view why) {
   return {"forbidden", {errc::malformed, "pds", asked + ": " + printable(why, 2 * max_shown)}};

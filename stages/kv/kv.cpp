@@ -353,6 +353,12 @@ class kv_stage final : public stage {
     stats_.lag_seconds = inbox_.lag_seconds();
     stats_.in_flight = pipeline_.unsettled();
     pace_.take(stats_.counted.value("repairs", "done"), std::chrono::steady_clock::now());
+    const auto& memory = outgoing_.repo_bytes();
+    if (ctx_.cfg.repos.repair)
+      stats_.repairs = {.waiting = pipeline_.repairs_waiting(),
+                        .under_way = pipeline_.repairs_under_way(),
+                        .bytes = memory.held(),
+                        .max_bytes = memory.total()};
     const auto oldest = pipeline_.oldest();
     stats_.oldest_unsettled_seconds =
         oldest ? std::chrono::duration<double>(std::chrono::steady_clock::now() - *oldest).count() : 0;

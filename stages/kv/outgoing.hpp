@@ -32,6 +32,8 @@ class outgoing {
   repair_port repos(std::function<bool()> go_on);
   /// Its `page`, `did_of` and `close`.
   lists_port lists();
+  /// What repos hold of repos.memory.
+  const xrpc::byte_budget& repo_bytes() const noexcept { return repo_bytes_; }
 
  private:
   task<result<std::string>> did_of(std::string handle);

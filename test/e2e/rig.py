@@ -4,6 +4,7 @@ Owns: the temporary directory, ports, logs, the configuration written for one te
 Does not know: what a test proves. Programs: $RECORDKV, $RECORDKV_SIM, $RECORDKV_NATS_SERVER (or nats-server in PATH).
 """
 
+import atexit
 import base64
 import contextlib
 import ctypes
@@ -55,6 +56,7 @@ def block_of_ports(blocks: int) -> int:
             with contextlib.suppress(OSError):
                 claim.bind(f"\0recordkv-test-ports-{block}")
                 blocks_held[me] = block, claim
+                atexit.register(claim.close)
                 break
             claim.close()
         else:

@@ -52,21 +52,22 @@ TEST_CASE("PDS: a repo that moves is counted once") {
 
 TEST_CASE("PDS: the error's name decides, whatever the status") {
   struct expected {
-    std::string_view error, word, outcome;
+    std::string_view error, word, outcome, status;
     errc code;
   };
-  const std::array all{expected{"RepoNotFound", "repo_not_found", "not_found", errc::not_found},
-                       expected{"RepoTakendown", "repo_takendown", "refused", errc::refused},
-                       expected{"RepoSuspended", "repo_suspended", "refused", errc::refused},
-                       expected{"RepoDeactivated", "repo_deactivated", "refused", errc::refused},
-                       expected{"RepoInactive", "repo_inactive", "refused", errc::refused},
-                       expected{"RepoDeleted", "repo_deleted", "refused", errc::refused}};
+  const std::array all{expected{"RepoNotFound", "repo_not_found", "not_found", "", errc::not_found},
+                       expected{"RepoTakendown", "repo_takendown", "refused", "takendown", errc::refused},
+                       expected{"RepoSuspended", "repo_suspended", "refused", "suspended", errc::refused},
+                       expected{"RepoDeactivated", "repo_deactivated", "refused", "deactivated", errc::refused},
+                       expected{"RepoInactive", "repo_inactive", "refused", "inactive", errc::refused},
+                       expected{"RepoDeleted", "repo_deleted", "refused", "", errc::refused}};
   pds_rig rig;
   for (const auto& one : all)
     for (const int status : {400, 401, 403, 404, 429, 500}) {
       INFO(one.error << " " << status);
       const auto f = rig.failure(xrpc_error(status, one.error), one.outcome);
       CHECK(is(f, one.code, one.word));
+      CHECK(xrpc::status_of_refusal(f.word) == one.status);
       CHECK(f.text.ends_with(fmt::format("answered HTTP {}: {}: words of the host", status, one.error)));
       CHECK(f.stay_away == (status == 429 ? 10s : 0s));
     }

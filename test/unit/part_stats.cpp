@@ -39,6 +39,13 @@ TEST_CASE("statistics as Prometheus text: each name once, each cause 0 or 1, buc
   CHECK(has_line(text, R"(recordkv_publish_seconds_bucket{stage="kv",part="kv-0-7",le="0.0025"} 2)"));
   CHECK(has_line(text, R"(recordkv_publish_seconds_bucket{stage="kv",part="kv-0-7",le="60"} 2)"));
   CHECK(has_line(text, R"(recordkv_publish_seconds_bucket{stage="kv",part="kv-0-7",le="+Inf"} 3)"));
+  CHECK(text.find("recordkv_repairs_waiting") == std::string::npos);  // no part repairs
+  kv.repairs = {.waiting = 3, .under_way = 1, .bytes = 1000, .max_bytes = 2000};
+  const auto repairing = prometheus_text({&kv, &view});
+  CHECK(has_line(repairing, R"(recordkv_repairs_waiting{stage="kv",part="kv-0-7"} 3)"));
+  CHECK(has_line(repairing, R"(recordkv_repair_bytes{stage="kv",part="kv-0-7"} 1000)"));
+  CHECK(has_line(repairing, R"(recordkv_repair_max_bytes{stage="kv",part="kv-0-7"} 2000)"));
+  CHECK(repairing.find(R"(recordkv_repair_bytes{stage="index")") == std::string::npos);
   for (const char* name : {"recordkv_ignored_total", "recordkv_stalled", "recordkv_publish_seconds"}) {
     const auto head = fmt::format("# TYPE {} ", name);
     CHECK(text.find(head) != std::string::npos);

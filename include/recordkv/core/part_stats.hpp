@@ -49,6 +49,12 @@ struct database_stats {
   std::optional<double> oldest_transaction_seconds;  ///< PostgreSQL: of another program
 };
 
+/// The repairs of a part.
+struct repair_stats {
+  std::uint64_t waiting = 0, under_way = 0;  ///< accounts
+  std::uint64_t bytes = 0, max_bytes = 0;    ///< of the repos that are in memory; repos.memory
+};
+
 /// A member means the same in every stage. A member that a stage does not use stays zero.
 struct part_stats {
   std::string stage;                    ///< "ingest", "kv", "index"
@@ -71,6 +77,7 @@ struct part_stats {
   part_health health;
   std::string warning;  ///< the part works, but a person should act; empty: no warning
   std::optional<database_stats> database;
+  std::optional<repair_stats> repairs;
 };
 
 /// The parts of one process. A part is listed as long as its `place` lives.

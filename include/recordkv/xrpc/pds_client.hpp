@@ -62,6 +62,10 @@ struct repo_status {
   std::string rev;     ///< empty: not said
 };
 
+/// The status of an account, as in repo_status, by the word of the failure with which its PDS refuses it: "takendown"
+/// for "repo_takendown". Empty: the word is of no inactive account.
+std::string_view status_of_refusal(std::string_view word) noexcept;
+
 /// Both are as the host says, and are of the form of a CID and a rev.
 struct latest_commit {
   std::string cid, rev;

@@ -66,7 +66,7 @@ void repairs::note_not_served(account& a, std::string_view word) {
     s.status = "removing";
     s.removing_since = seconds_now();
   } else {
-    s.upstream_status = word == "repo_takendown" ? "takendown" : word == "repo_suspended" ? "suspended" : "deactivated";
+    s.upstream_status = xrpc::status_of_refusal(word);
   }
   settles_.add_state(writer_.out().skip(), a);
 }

@@ -9,7 +9,6 @@
 #include "repairs.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace recordkv::stages {
@@ -33,11 +32,7 @@ bool is_verified_commit(const kv::repo_state& s, const atproto::repo_export& rep
 // The PDS refuses the repo because the account is inactive, and the #account that said so was missed. The PDS is asked
 // for its status next, as after #account.
 void note_refusal(kv::repo_state& s, std::string_view word) {
-  constexpr std::array<std::string_view, 4> statuses{"deactivated", "suspended", "takendown", "inactive"};
-  constexpr std::string_view before = "repo_";
-  if (!word.starts_with(before)) return;
-  if (const auto found = std::ranges::find(statuses, word.substr(before.size())); found != statuses.end())
-    s.upstream_status = *found;
+  if (const auto status = xrpc::status_of_refusal(word); !status.empty()) s.upstream_status = status;
 }
 
 }  // namespace
