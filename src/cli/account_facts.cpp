@@ -5,7 +5,6 @@
 
 #include <boost/json.hpp>
 
-#include <array>
 #include <map>
 #include <ranges>
 
@@ -14,7 +13,7 @@ namespace json = boost::json;
 namespace {
 
 // Reading the headers takes about 3 s for a million states.
-constexpr std::uint64_t countable_states = 2'000'000, countable_beside_reports = 200'000;
+constexpr std::uint64_t countable_states = 2'000'000;
 
 // Desynchronised accounts, in total and by reason. An account may have several reasons.
 struct stale_accounts {
@@ -48,28 +47,20 @@ task<std::optional<stale_accounts>> count_stale(session s, std::uint64_t max) {
 }  // namespace
 
 json::object reported_accounts(const json::array& rows) {
-  json::object sums;
-  for (const auto& [member, name] :
-       std::to_array<std::pair<std::string_view, std::string_view>>({{"accounts", "known"},
-                                                                     {"desynchronised", "desynchronised"},
-                                                                     {"incomplete", "incomplete"},
-                                                                     {"unverified", "unverified"}})) {
-    std::uint64_t sum = 0, reporting = 0, silent = 0;
-    for (const auto& row : rows) {
-      const auto& o = row.as_object();
-      if (text_field(o, "stage") != "kv" || text_field(o, "state") == "gone") continue;
-      ++(o.contains(member) ? reporting : silent);
-      sum += unsigned_field(o, member);
-    }
-    if (reporting > 0 && silent == 0) sums[name] = sum;
+  std::uint64_t known = 0;
+  bool all_report = false;
+  for (const auto& row : rows) {
+    const auto& o = row.as_object();
+    if (text_field(o, "stage") != "kv" || text_field(o, "state") == "gone") continue;
+    if (!o.contains("accounts")) return {};
+    all_report = true;
+    known += unsigned_field(o, "accounts");
   }
-  return sums;
+  return all_report ? json::object{{"known", known}} : json::object{};
 }
 
 task<> add_stale_accounts(session s, json::object& all) {
-  const auto* reported = object_field(all, "accounts");
-  const bool known = reported != nullptr && reported->contains("desynchronised");
-  const auto stale = co_await count_stale(s, known ? countable_beside_reports : countable_states);
+  const auto stale = co_await count_stale(s, countable_states);
   all["accounts_maybe_stale"] = stale ? json::value(stale->all.size()) : json::value(nullptr);
   json::object reasons;
   if (stale)

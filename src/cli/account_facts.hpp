@@ -11,14 +11,12 @@
 
 namespace recordkv::cli {
 
-/// The sums of what the kv stages report: known, desynchronised, incomplete, unverified. Each process counts the
-/// accounts of its own partitions. `rows`: the stages of system_facts(). A number that one of the living processes does
-/// not report is absent.
+/// How many accounts the kv stages know together. Each process counts those of its own partitions. `rows`: the stages
+/// of system_facts(). Empty if one of the living processes does not report its number, or if there is none.
 boost::json::object reported_accounts(const boost::json::array& rows);
 
 /// Counts the states whose headers say that they are desynchronised, and adds accounts_maybe_stale and
-/// accounts_stale_by_reason. The first is null if the states are too many to be read for each `status`. Fewer are too
-/// many if the stages report the number.
+/// accounts_stale_by_reason. The first is null if the states are too many to be read for each `status`.
 task<> add_stale_accounts(session s, boost::json::object& all);
 
 }  // namespace recordkv::cli

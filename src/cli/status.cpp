@@ -96,28 +96,21 @@ void print_gaps(const json::object& all) {
   }
 }
 
-// The number that was counted is newer than the reported one, and comes with reasons.
-std::string stale_accounts(const json::object& all, const json::object& reported) {
+std::string stale_accounts(const json::object& all) {
   const auto& counted = all.at("accounts_maybe_stale");
-  if (!counted.is_null()) return json::serialize(counted);
-  return reported.contains("desynchronised") ? text_of(reported, "desynchronised") : "an unknown number";
+  return counted.is_null() ? "an unknown number" : json::serialize(counted);
 }
 
 void print_accounts(const json::object& all) {
-  const auto* found = object_field(all, "accounts");
-  const auto reported = found ? *found : json::object{};
   write_out("accounts     ");
-  if (reported.contains("known")) write_out("{} known, ", text_of(reported, "known"));
-  write_out("{} may be stale", stale_accounts(all, reported));
+  if (const auto* reported = object_field(all, "accounts")) write_out("{} known, ", text_of(*reported, "known"));
+  write_out("{} may be stale", stale_accounts(all));
   if (const auto* gaps = array_field(all, "gaps"); gaps && !gaps->empty())
     write_out(", and those with events in a gap");
   const char* before = ": ";
   if (const auto* reasons = object_field(all, "accounts_stale_by_reason"))
     for (const auto& [reason, n] : *reasons)
       write_out("{}{} {}", std::exchange(before, ", "), std::string_view(reason), json::serialize(n));
-  before = "; ";
-  for (const char* what : {"incomplete", "unverified"})
-    if (reported.contains(what)) write_out("{}{} {}", std::exchange(before, ", "), text_of(reported, what), what);
   write_out("\n");
 }
 

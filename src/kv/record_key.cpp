@@ -51,7 +51,7 @@ void append_encoded(std::string& out, std::string_view part) {
   for (;;) {
     std::size_t run = 0;
     while (run < part.size() && passes(part[run])) ++run;
-    out.append(part.data(), run);
+    out.append(part.substr(0, run));
     part.remove_prefix(run);
     if (part.empty()) return;
     const auto c = take_character(part);

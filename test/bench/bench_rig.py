@@ -67,12 +67,13 @@ class Rig:
         raise SystemExit("bench: nats-server did not start")
 
     def recordkv(self, settings, *words, **environment):
-        """Starts recordkv with these settings; its log is recordkv.log."""
+        """Starts recordkv with these settings and no others; its log is recordkv.log."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("RECORDKV_")} | environment
         both = {"nats.url": self.url, "state.dir": f"{self.dir}/state", "http.listen": ""} | settings
         options = [word for key, value in both.items() for word in ("--set", f"{key}={value}")]
         with open(self.log(), "ab") as log:
             return self.start(self.build / "src" / "cli" / "recordkv", *options, *words, cwd=ROOT, stderr=log,
-                              env=os.environ | environment)
+                              env=ours)
 
     def log(self):
         return self.dir / "recordkv.log"

@@ -72,10 +72,11 @@ class ViewsRig(Rig):
         """By the SIGKILL of a crash point; any other end is told as what it is."""
         for part in self.indexes[1:]:
             self.assert_running(part)
-        if not self.indexes[0].running() and self.indexes[0].process.returncode == -signal.SIGKILL:
-            return True
-        self.assert_running(self.indexes[0])
-        return False
+        if self.indexes[0].running():  # asked once: it may die at any moment
+            return False
+        if self.indexes[0].process.returncode != -signal.SIGKILL:
+            self.assert_running(self.indexes[0])
+        return True
 
     def kill_index(self) -> None:
         for part in self.indexes:

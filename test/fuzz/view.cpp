@@ -1,6 +1,10 @@
 // Any text as a record of each of these views, twice; and as the definition of a view.
+#include "plan/named_members.hpp"
+#include "plan/pointer.hpp"
 #include "property.hpp"
 #include "recordkv/view/plan.hpp"
+
+#include <boost/json.hpp>
 
 #include <array>
 #include <string>
@@ -73,6 +77,21 @@ void demand_fit(const column& c, const cell& v) {
   if (c.from == origin::link_kind) DEMAND(*text == "at-uri" || *text == "did" || *text == "url");
 }
 
+// A record without the members that the plan does not name is to the plan as the whole record.
+void demand_named(const plan& p, std::string_view text) {
+  boost::json::parse_options options;
+  options.max_depth = 128;
+  boost::system::error_code ec, whole_ec;
+  const auto whole = boost::json::parse(text, whole_ec, {}, options);
+  const auto named = parse_named_members(p, text, options, {}, ec);
+  DEMAND(ec == whole_ec);
+  for (const auto& c : p.columns) {
+    if (ec || c.from != (p.each.empty() ? origin::element : origin::record)) continue;
+    const auto *a = find(whole, c.pointer), *b = find(named, c.pointer);
+    DEMAND((a == nullptr) == (b == nullptr) && (a == nullptr || *a == *b));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -87,6 +106,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       DEMAND(row.size() == p.columns.size());
       for (std::size_t i = 0; i < row.size(); ++i) demand_fit(p.columns[i], row[i]);
     }
+    demand_named(p, json);
     const auto again = extract(p, r);
     DEMAND(again.rows == got.rows && again.rejection_reason == got.rejection_reason);
   }

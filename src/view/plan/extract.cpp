@@ -7,6 +7,7 @@
 // nothing of the record.
 #include "plan/column_types.hpp"
 #include "plan/links.hpp"
+#include "plan/named_members.hpp"
 #include "plan/pointer.hpp"
 #include "plan/sources.hpp"
 #include "plan/where.hpp"
@@ -14,7 +15,6 @@
 #include "recordkv/view/plan.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
-#include <boost/json/parse.hpp>
 
 #include <algorithm>
 
@@ -206,7 +206,7 @@ extraction extract(const plan& p, const record& r) {
   json::parse_options options;
   options.max_depth = max_depth;
   json::error_code ec;
-  const json::value root = json::parse(r.json, ec, &memory, options);
+  const json::value root = parse_named_members(p, r.json, options, &memory, ec);
   if (ec) return {.rows = {}, .rejection_reason = fmt::format("no JSON: {}", ec.message())};
   if (!root.is_object()) return {.rows = {}, .rejection_reason = "JSON, but no object"};
   return extractor(p, r, root).run();

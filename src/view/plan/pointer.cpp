@@ -34,6 +34,12 @@ const boost::json::value* step(const boost::json::value& in, std::string_view se
   return ec == std::errc{} && end == segment.data() + segment.size() ? array->if_contains(index) : nullptr;
 }
 
+bool begins_with(std::string_view pointer, std::string_view member) {
+  if (pointer.empty()) return false;
+  const auto segment = take_segment(pointer);
+  return segment.contains('~') ? unescaped(segment) == member : segment == member;
+}
+
 const boost::json::value* find(const boost::json::value& in, std::string_view pointer) {
   const boost::json::value* at = &in;
   while (at != nullptr && !pointer.empty()) at = step(*at, take_segment(pointer));

@@ -20,6 +20,9 @@ const boost::json::value* find(const boost::json::value& in, std::string_view po
 /// One step down: the member of an object or the element of an array. `segment` as it stands in a pointer.
 const boost::json::value* step(const boost::json::value& in, std::string_view segment);
 
+/// Whether the pointer's first segment is the member of this name. False for an empty pointer.
+bool begins_with(std::string_view pointer, std::string_view member);
+
 /// Takes the first segment off a pointer that is not empty.
 inline std::string_view take_segment(std::string_view& pointer) {
   const auto end = std::min(pointer.find('/', 1), pointer.size());
