@@ -44,9 +44,10 @@ class Run:
                            "source.start": "oldest", "nats.sync_interval": "10s",
                            "index.views": '["config/views/likes.toml"]'}, f"--stages={stages}", "run",
                           MALLOC_CONF="stats_print:true,stats_print_opts:Jdablxe")
-        began = Mark(kv.pid, server.pid)
-        if samples:
-            rig.start("perf", "record", "-q", "-F", "999", "-o", samples, "-p", kv.pid)
+        self.pid, began = kv.pid, Mark(kv.pid, server.pid)
+        if samples:  # of the whole machine: perf does not find every thread of a process that runs already
+            rig.start("perf", "record", "-q", "-a", "-F", "999", "-o", samples, "--",
+                      "tail", "-f", "/dev/null", "--pid", kv.pid)
         if keys:
             wait_for_writes(rig, kv, keys)
             began = Mark(kv.pid, server.pid)

@@ -35,10 +35,11 @@ def part_of(library, symbol):
     return next((name for name, lib, sym in PARTS if re.search(lib, library) and re.search(sym, symbol)), "the rest")
 
 
-def shares(samples):
-    """Each part's share of all samples."""
-    done = subprocess.run(["perf", "report", "-i", samples, "--no-children", "-F", "overhead,dso,sym", "--stdio",
-                           "-g", "none", "-t", "\t", "-w", "0,0,0"], capture_output=True, text=True, check=True)
+def shares(samples, pid):
+    """Each part's share of the samples of the process."""
+    done = subprocess.run(["perf", "report", "-i", samples, "--pid", str(pid), "--no-children", "-F",
+                           "overhead,dso,sym", "--stdio", "-g", "none", "-t", "\t", "-w", "0,0,0"],
+                          capture_output=True, text=True, check=True)
     out = {}
     for line in done.stdout.splitlines():
         if m := re.match(r"\s*([\d.]+)%\s*\t([^\t]*)\t\s*\[.\] (.*)", line):
@@ -56,7 +57,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="recordkv-profile-") as directory:
         samples = pathlib.Path(directory) / "perf.data"
         row = pipe.Run(given.build, given.events, 200_000, 7, samples=samples)
-        found = shares(samples)
+        found = shares(samples, row.pid)
     total = sum(found.values())
     parts = {name: share / total * row.own_us for name, share in sorted(found.items(), key=lambda p: -p[1])}
     for name, us in parts.items():
