@@ -230,8 +230,7 @@ class ShowTest(RepoTest):
 
 
 class StatusTest(RepoTest):
-    REPORT = {"stage": "kv", "state": "running", "accounts": 1234, "desynchronised": 5, "incomplete": 17,
-              "unverified": 20}
+    REPORT = {"stage": "kv", "state": "running", "accounts": 1234}
 
     def test_what_the_stage_counts_is_shown(self):
         with self.source() as source, self.rig_for(source) as rig:
@@ -243,16 +242,15 @@ class StatusTest(RepoTest):
                 self.stored(rig, "$KV.lock.kv", lease)  # a lease lives for five seconds
                 facts = json.loads(rig.command("status", "--json").stdout)
                 return facts if "accounts" in facts else None
-            facts = wait_for("status has the numbers", told)
-            self.assertEqual(facts["accounts"], {"known": 1234, "desynchronised": 5, "incomplete": 17,
-                                                 "unverified": 20})
+            facts = wait_for("status has the number", told)
+            self.assertEqual(facts["accounts"], {"known": 1234})
             self.assertEqual(facts["accounts_maybe_stale"], 1)
 
             def line():
                 self.stored(rig, "$KV.lock.kv", lease)
                 return re.search("^accounts .* known, .*$", rig.command("status").stdout, re.M)
             self.assertRegex(wait_for("status says it", line)[0],
-                             r"^accounts +1234 known, 1 may be stale: missing_block 1; 17 incomplete, 20 unverified$")
+                             r"^accounts +1234 known, 1 may be stale: missing_block 1$")
 
 
 if __name__ == "__main__":
