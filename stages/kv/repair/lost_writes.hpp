@@ -2,8 +2,8 @@
 //
 // nats-server acknowledges a write before it is on disk. After a crash, or after a restore of an older copy, the store
 // may end earlier than the account states say. Before each batch of states, the last put of each partition is therefore
-// written beside them (last_puts.hpp). At every attach, and after every reconnect before anything is written, the store
-// is asked whether these puts are still there.
+// written beside them (last_puts.hpp). At every attach, and after every reconnect before anything is read or written,
+// the store is asked whether these puts are still there.
 //
 // Owns: the keys `at.{p}` of bucket `repo`, the question, and what follows from a loss at an attach: the generation of
 // `meta` rises, and the accounts concerned are marked.
