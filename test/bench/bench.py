@@ -19,6 +19,7 @@ import pipe  # noqa: E402
 import repos  # noqa: E402
 import verify  # noqa: E402
 import views  # noqa: E402
+from bench_rig import NATS_SERVER  # noqa: E402
 from figures import Setting, Table, falls  # noqa: E402
 
 SECTIONS = {"pipe": pipe.figures, "verify": verify.figures, "views": views.figures, "latency": latency.figures,
@@ -44,9 +45,8 @@ def cpu_name():
 
 
 def machine(build):
-    server = os.environ.get("RECORDKV_NATS_SERVER") or "nats-server"
     return {"cpu": cpu_name(), "cores": os.cpu_count(), "load before": round(os.getloadavg()[0], 1),
-            "kernel": platform.release(), "nats-server": first_line(server, "--version"),
+            "kernel": platform.release(), "nats-server": first_line(NATS_SERVER, "--version"),
             "recordkv": first_line(pathlib.Path(build) / "src" / "cli" / "recordkv", "--version")}
 
 

@@ -20,6 +20,10 @@ import urllib.request
 from typing import NamedTuple
 
 PATIENCE = 1800  # seconds for one run
+NATS_SERVER = os.environ.get("RECORDKV_NATS_SERVER") or "nats-server"
+# recordkv takes such variables for settings, and refuses those that it does not know.
+for variable in [name for name in os.environ if name.startswith("RECORDKV_")]:
+    del os.environ[variable]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test" / "oracle"))
 from nats_wire import Connection, Failure  # noqa: E402
@@ -55,8 +59,7 @@ class Rig:
         config = self.dir / "nats.conf"
         config.write_text(f'listen: "{self.url[7:]}"\nmax_payload: 8MB\n'
                           f'jetstream {{ store_dir: "{self.dir}/js", sync_interval: "10s" }}\n')
-        server = self.start(os.environ.get("RECORDKV_NATS_SERVER") or "nats-server", "-c", config,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = self.start(NATS_SERVER, "-c", config, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
@@ -68,12 +71,11 @@ class Rig:
 
     def recordkv(self, settings, *words, **environment):
         """Starts recordkv with these settings and no others; its log is recordkv.log."""
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("RECORDKV_")} | environment
         both = {"nats.url": self.url, "state.dir": f"{self.dir}/state", "http.listen": ""} | settings
         options = [word for key, value in both.items() for word in ("--set", f"{key}={value}")]
         with open(self.log(), "ab") as log:
             return self.start(self.build / "src" / "cli" / "recordkv", *options, *words, cwd=ROOT, stderr=log,
-                              env=ours)
+                              env=os.environ | environment)
 
     def log(self):
         return self.dir / "recordkv.log"
